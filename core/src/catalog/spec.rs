@@ -1,0 +1,180 @@
+//! The entries of the catalogue, as they are written in YAML and in a scenario's custom choice.
+
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// Where an entry's numbers come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provenance {
+    /// Document, repository or data sheet.
+    pub source: String,
+    /// When it was read, ISO date.
+    pub retrieved: String,
+    /// What a reader should know about the numbers; may be empty.
+    pub note: String,
+}
+
+/// The number type of weights or activations, by its width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 4 bytes.
+    Float32,
+    /// 2 bytes.
+    Float16,
+    /// 2 bytes.
+    Bfloat16,
+    /// 1 byte.
+    Int8,
+    /// 1 byte.
+    Uint8,
+    /// 1 byte.
+    Fp8,
+    /// Taken as 1 byte (latency specification 2).
+    Int4,
+    /// Taken as 1 byte (latency specification 2).
+    Nf4,
+}
+
+impl Dtype {
+    /// Bytes of one value.
+    #[must_use]
+    pub fn bytes(self) -> f64 {
+        match self {
+            Dtype::Float32 => 4.0,
+            Dtype::Float16 | Dtype::Bfloat16 => 2.0,
+            Dtype::Int8 | Dtype::Uint8 | Dtype::Fp8 | Dtype::Int4 | Dtype::Nf4 => 1.0,
+        }
+    }
+}
+
+/// Stretching of the position embedding, as far as it sets the longest context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RopeScaling {
+    /// `yarn`, `llama3`, …
+    pub rope_type: String,
+    /// Stretching factor.
+    pub factor: f64,
+    /// Context length before stretching, if stated.
+    #[serde(default)]
+    pub original_max_position_embeddings: Option<u32>,
+}
+
+/// A model architecture under the keys of its `config.json`.
+///
+/// Zero means "absent" where the key is optional.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// Id, e.g. `meta-llama/Llama-3.1-8B-Instruct`; compared without case.
+    pub id: String,
+    /// Architecture class, for people.
+    #[serde(default)]
+    pub architecture: String,
+    /// `model_type` of the config, lower case; decides one rule of the context length.
+    #[serde(default)]
+    pub model_type: String,
+    /// Layers (`L`).
+    pub num_hidden_layers: u32,
+    /// Hidden size (`D`).
+    pub hidden_size: u32,
+    /// Attention heads (`H`).
+    pub num_attention_heads: u32,
+    /// KV heads (`K`).
+    pub num_key_value_heads: u32,
+    /// Head size where the config states one (used for KV capacity only).
+    #[serde(default)]
+    pub head_dim: u32,
+    /// FFN size (`F`).
+    pub intermediate_size: u32,
+    /// Vocabulary.
+    pub vocab_size: u32,
+    /// Type of activations and of unquantised weights.
+    pub torch_dtype: Dtype,
+    /// Bytes per weight where quantised (`Pw`).
+    #[serde(default)]
+    pub weight_bytes_per_param: Option<f64>,
+    /// Longest context before stretching.
+    #[serde(default)]
+    pub max_position_embeddings: u32,
+    /// Stretching of the context.
+    #[serde(default)]
+    pub rope_scaling: Option<RopeScaling>,
+    /// Whether input and output embeddings are one matrix.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+    /// Experts (`E`); 0 or 1 = dense.
+    #[serde(default)]
+    pub num_experts: u32,
+    /// Active experts per token (`ka`).
+    #[serde(default)]
+    pub num_experts_per_tok: u32,
+    /// FFN size of an expert (`Fm`); 0 = `intermediate_size`.
+    #[serde(default)]
+    pub moe_intermediate_size: u32,
+    /// FFN size of the shared experts together (`Fs`); KV capacity only.
+    #[serde(default)]
+    pub shared_expert_intermediate_size: u32,
+    /// FFN size of the dense layers of an interleaved model (`Fd`); 0 = `intermediate_size`.
+    #[serde(default)]
+    pub intermediate_size_mlp: u32,
+    /// Every how many layers an MoE layer follows; 0 = not interleaved.
+    #[serde(default)]
+    pub interleave_moe_layer_step: u32,
+    /// Leading dense layers; KV capacity only.
+    #[serde(default)]
+    pub first_k_dense_replace: u32,
+    /// Rank of the latent KV of MLA models; 0 = ordinary attention. KV capacity only.
+    #[serde(default)]
+    pub kv_lora_rank: u32,
+    /// Rotary part beside the latent KV. KV capacity only.
+    #[serde(default)]
+    pub qk_rope_head_dim: u32,
+    /// Sliding window, tokens; shown, not modelled.
+    #[serde(default)]
+    pub sliding_window: u32,
+    /// Activation of the FFN; empty = not stated.
+    #[serde(default)]
+    pub hidden_act: String,
+    /// Where the numbers come from.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// An accelerator by its data sheet and efficiencies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorSpec {
+    /// Id, e.g. `H100`; compared without case.
+    pub id: String,
+    /// Name for people, e.g. `NVIDIA H100 SXM 80 GB`.
+    #[serde(default)]
+    pub name: String,
+    /// Dense BF16 peak, TFLOP/s.
+    pub peak_tflops: f64,
+    /// Dense FP8 peak, TFLOP/s; 0 = no FP8 units.
+    #[serde(default)]
+    pub peak_tflops_fp8: f64,
+    /// Memory bandwidth, TB/s.
+    pub memory_bandwidth_tb_per_s: f64,
+    /// Share of the peak reached in prefill, 0–1.
+    pub mfu_prefill: f64,
+    /// Share of the peak reached in decode, 0–1.
+    pub mfu_decode: f64,
+    /// Memory, GiB as the specification counts it.
+    pub memory_gib: f64,
+    /// Board power, watts; 0 = unknown.
+    #[serde(default)]
+    pub power_w: f64,
+    /// Price, US dollars per hour; editable, dated by the provenance.
+    #[serde(default)]
+    pub price_usd_per_hour: Option<f64>,
+    /// Whether the efficiencies are borrowed from another accelerator, which makes results extrapolated.
+    #[serde(default)]
+    pub is_extrapolated: bool,
+    /// Where the numbers come from.
+    #[serde(default)]
+    pub provenance: Provenance,
+}

@@ -1,0 +1,209 @@
+//! The plain data of a curve: what a trial is, what it gives, what is shown.
+
+use crate::report::{LimiterShares, TimeShare, Verdict};
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Which part of a study a trial belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// A rate of the grid.
+    Grid,
+    /// A step of the search for the saturation point or the capacity.
+    Bisection,
+    /// The capacity again with one limiter relaxed, to name the lever.
+    Ablation,
+}
+
+/// One run to be made: the scenario at this rate with this replicate's random streams.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurveTrial {
+    /// Position in the study; never reused.
+    pub id: u32,
+    /// What it is for.
+    pub stage: Stage,
+    /// Offered requests per second.
+    pub request_rate: f64,
+    /// Replicate; the same replicate uses the same random numbers at every rate.
+    pub replicate: u32,
+    /// Requests of the run.
+    pub num_requests: u32,
+    /// The limiter relaxed in this run, for [`Stage::Ablation`].
+    pub relaxed: Option<Limiter>,
+}
+
+/// What can bind a deployment (definitions 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limiter {
+    /// `max_num_seqs`.
+    MaxNumSeqs,
+    /// `max_num_batched_tokens`.
+    MaxNumBatchedTokens,
+    /// KV blocks.
+    KvBlocks,
+    /// The time of a step itself: compute and memory bandwidth.
+    StepTime,
+}
+
+/// Percentiles of one run's measured requests, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct SamplePercentiles {
+    /// Mean.
+    pub mean: f64,
+    /// 50th percentile.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// The percentile of the SLO.
+    pub slo: f64,
+}
+
+/// What one run of a curve gives, over its measured window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointSample {
+    /// Whether the load was sustained.
+    pub verdict: Verdict,
+    /// Time to first token.
+    pub ttft: SamplePercentiles,
+    /// Time per output token.
+    pub tpot: SamplePercentiles,
+    /// Pooled inter-token gaps of the measured requests.
+    pub itl: SamplePercentiles,
+    /// End-to-end latency.
+    pub e2e: SamplePercentiles,
+    /// Measured requests.
+    pub measured_requests: u32,
+    /// Completions inside the window, per second.
+    pub request_throughput: f64,
+    /// Output tokens inside the window, per second.
+    pub output_token_throughput: f64,
+    /// Attaining requests, per second.
+    pub goodput: f64,
+    /// Attaining share of the measured requests, 0–1.
+    pub attainment: f64,
+    /// Mean requests in the batch.
+    pub mean_running: f64,
+    /// Mean requests waiting.
+    pub mean_waiting: f64,
+    /// Mean KV cache usage over busy time, 0–1.
+    pub kv_usage: f64,
+    /// Preemptions per completed request.
+    pub preemptions_per_request: f64,
+    /// Blocks found in the prefix cache, share of all taken, 0–1.
+    pub prefix_hit_ratio: f64,
+    /// Why admission stopped.
+    pub limiters: LimiterShares,
+    /// Busy time by the terms of the latency model, plus idle; shares of the run's time.
+    pub time_shares: Vec<TimeShare>,
+    /// Steps executed, for progress and benchmarks.
+    pub steps: u64,
+}
+
+/// A value over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Band {
+    /// Smallest.
+    pub low: f64,
+    /// Mean.
+    pub mid: f64,
+    /// Largest.
+    pub high: f64,
+}
+
+/// One latency metric over seeds, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LatencyBands {
+    /// Mean.
+    pub mean: Band,
+    /// 50th percentile.
+    pub p50: Band,
+    /// 90th percentile.
+    pub p90: Band,
+    /// 95th percentile.
+    pub p95: Band,
+    /// 99th percentile.
+    pub p99: Band,
+    /// The percentile of the SLO.
+    pub slo: Band,
+}
+
+/// One rate of a curve, all seeds together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Offered requests per second, the cluster's total.
+    pub request_rate: f64,
+    /// The worst verdict over seeds.
+    pub verdict: Verdict,
+    /// Whether every percentile limit and the attainment hold (with verdict stable).
+    pub meets_slo: bool,
+    /// Seeds told so far.
+    pub num_seeds: u32,
+    /// Time to first token.
+    pub ttft: LatencyBands,
+    /// Time per output token.
+    pub tpot: LatencyBands,
+    /// Inter-token latency.
+    pub itl: LatencyBands,
+    /// End-to-end latency.
+    pub e2e: LatencyBands,
+    /// Completions per second.
+    pub request_throughput: Band,
+    /// Output tokens per second.
+    pub output_token_throughput: Band,
+    /// Attaining requests per second.
+    pub goodput: Band,
+    /// Attaining share, 0–1.
+    pub attainment: Band,
+    /// Mean requests in the batch.
+    pub mean_running: f64,
+    /// Mean requests waiting.
+    pub mean_waiting: f64,
+    /// Mean KV cache usage, 0–1.
+    pub kv_usage: f64,
+    /// Preemptions per completed request.
+    pub preemptions_per_request: f64,
+    /// Prefix cache hit ratio, 0–1.
+    pub prefix_hit_ratio: f64,
+    /// Why admission stopped.
+    pub limiters: LimiterShares,
+    /// Busy time by term, plus idle.
+    pub time_shares: Vec<TimeShare>,
+}
+
+/// A rate found by bisection.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Highest rate known to hold, requests per second; 0 if none of the axis does.
+    pub request_rate: f64,
+    /// Lowest rate known not to hold; none if the highest rate of the axis still holds.
+    pub next_failing_rate: Option<f64>,
+    /// Lowest and highest over seeds taken alone.
+    pub band: [f64; 2],
+    /// Whether the two bounds are within 2.5 %.
+    pub is_final: bool,
+}
+
+/// A curve over request rate, possibly partial.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Curve {
+    /// Points by ascending rate: the grid and what bisection added.
+    pub points: Vec<CurvePoint>,
+    /// Lowest and highest rate of the axis.
+    pub range_per_s: [f64; 2],
+    /// Highest stable offered rate.
+    pub saturation: Option<Capacity>,
+    /// Highest offered rate that keeps the SLO.
+    pub capacity: Option<Capacity>,
+    /// What binds at capacity: the limiter whose relaxation raises capacity most.
+    pub binding: Option<Limiter>,
+    /// Capacity with each limiter relaxed, as a factor of the capacity, largest first.
+    pub levers: Vec<(Limiter, f64)>,
+    /// Whether every trial has been told.
+    pub is_complete: bool,
+}

@@ -1,0 +1,219 @@
+//! The plain facts a simulation emits; everything reported is computed from these.
+//!
+//! An engine knows nothing of metrics. It tells an [`Observer`] about each request once, when the request's
+//! fate is settled, and hands over its [`ReplicaTotals`] at the end.
+
+use crate::time::SimTime;
+use crate::workload::Request;
+use alloc::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+
+/// How a request's life ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// All output tokens were produced.
+    Completed,
+    /// It reached `max_model_len` before its last output token.
+    LengthCapped,
+    /// Its deadline passed first.
+    TimedOut,
+    /// It could never fit and was dropped when it was enqueued.
+    Dropped,
+    /// Still waiting when the run ended.
+    StillQueued,
+    /// Still running when the run ended.
+    StillRunning,
+    /// On its way (not yet enqueued) when the run ended.
+    InPipeline,
+}
+
+/// Everything known about one request once its fate is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// The request as it was offered.
+    pub request: Request,
+    /// How it ended.
+    pub fate: Fate,
+    /// Arrival to the end of the step that finished the prompt (the last time it did), if it ever did.
+    pub ttft: Option<SimTime>,
+    /// Arrival to the step of its last admission, if it was ever admitted.
+    pub scheduling_delay: Option<SimTime>,
+    /// Arrival to last token as reported; completed and length-capped requests only.
+    pub e2e: Option<SimTime>,
+    /// Sum of its inter-token gaps; zero unless completed or length-capped.
+    pub gap_sum: SimTime,
+    /// Number of its inter-token gaps; zero unless completed or length-capped.
+    pub num_gaps: u32,
+    /// Output tokens counted for it (`n` for a completed request).
+    pub produced_tokens: u32,
+    /// Start tick of the step that settled its fate (its true end lies one step later), or the tick of the timeout.
+    pub settled_at: SimTime,
+}
+
+/// One moment of the queue, taken when a request is enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueSample {
+    /// When.
+    pub time: SimTime,
+    /// Requests waiting, the new one included.
+    pub waiting: u32,
+    /// Requests in the running batch.
+    pub running: u32,
+    /// KV blocks in use.
+    pub used_blocks: u32,
+    /// Output tokens produced in steps started so far.
+    pub output_tokens: u64,
+}
+
+/// Listens to an engine. All methods may be no-ops; none can influence the run.
+pub trait Observer {
+    /// A request's fate is settled; called exactly once per offered request.
+    fn settled(&mut self, record: &RequestRecord);
+
+    /// A request was enqueued (or dropped at the door).
+    fn enqueued(&mut self, _sample: &QueueSample) {}
+
+    /// A line for the debug log; only called if [`Observer::wants_events`] says yes.
+    fn event(&mut self, _event: &Event) {}
+
+    /// Whether [`Observer::event`] should be called; constant over a run.
+    #[inline]
+    fn wants_events(&self) -> bool {
+        false
+    }
+}
+
+/// One event of a run, as the debug log prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A request reached the replica.
+    Arrive { /// When.
+        time: SimTime, /// Which request.
+        id: u32 },
+    /// A request joined the queue.
+    Enqueue { /// When.
+        time: SimTime, /// Which request.
+        id: u32 },
+    /// A request was dropped at the door.
+    Drop { /// When.
+        time: SimTime, /// Which request.
+        id: u32 },
+    /// A request was admitted to the batch.
+    Admit { /// When.
+        time: SimTime, /// Which request.
+        id: u32, /// Prompt tokens found in the prefix cache.
+        cached_tokens: u32 },
+    /// A request lost its place and starts again.
+    Preempt { /// When.
+        time: SimTime, /// Which request.
+        id: u32 },
+    /// One or several equal steps were executed.
+    Step { /// Start of the first.
+        time: SimTime, /// How many.
+        steps: u64, /// Start of the first to end of the last.
+        duration: SimTime, /// Batch size.
+        running: u32, /// Queue length.
+        waiting: u32 },
+    /// A prompt was finished.
+    FirstToken { /// End of the step.
+        time: SimTime, /// Which request.
+        id: u32 },
+    /// A request completed.
+    Complete { /// Start of its last step.
+        time: SimTime, /// Which request.
+        id: u32 },
+    /// A deadline passed.
+    Timeout { /// When.
+        time: SimTime, /// Which request.
+        id: u32 },
+}
+
+/// Why admission stopped in a step while somebody waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LimiterCounts {
+    /// Steps executed.
+    pub steps: u64,
+    /// Steps after whose admission nobody waited.
+    pub none: u64,
+    /// Steps in which `max_num_seqs` stopped admission.
+    pub max_num_seqs: u64,
+    /// Steps in which `max_num_batched_tokens` stopped admission.
+    pub max_num_batched_tokens: u64,
+    /// Steps in which KV blocks stopped admission (a preemption in the same step included).
+    pub kv_blocks: u64,
+}
+
+/// Busy time by the terms of the latency model, in microseconds; see [`crate::latency::time_share_names`].
+pub type TimeShares = [f64; 8];
+
+/// What one replica counted over a run.
+///
+/// Integers unless a definition needs doubles, so that sums do not depend on the order of addition.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReplicaTotals {
+    /// Requests that completed, length-capped ones included.
+    pub completed: u64,
+    /// Requests dropped at the door.
+    pub dropped: u64,
+    /// Requests whose deadline passed.
+    pub timed_out: u64,
+    /// Requests cut by `max_model_len`.
+    pub length_capped: u64,
+    /// Waiting at the end.
+    pub still_queued: u64,
+    /// Running at the end.
+    pub still_running: u64,
+    /// Preemptions (one request may count several times).
+    pub preemptions: u64,
+    /// Last-token allocations that failed (engine specification 5.4).
+    pub kv_allocation_failures: u64,
+    /// Input tokens, counted at enqueue.
+    pub input_tokens: u64,
+    /// Output tokens of completed requests.
+    pub output_tokens: u64,
+    /// Gaps of completed requests: value in microseconds → how many.
+    pub gaps: BTreeMap<i64, u64>,
+    /// Steps executed.
+    pub steps: u64,
+    /// Sum over steps of the queue length.
+    pub waiting_sum: u64,
+    /// Sum over steps of the batch size.
+    pub running_sum: u64,
+    /// Sum over steps of used blocks × duration, block-microseconds.
+    pub kv_integral: u128,
+    /// Highest number of used blocks at a step.
+    pub kv_peak: u64,
+    /// Blocks claimed through the prefix cache.
+    pub cache_hits: u64,
+    /// Blocks taken from the free list.
+    pub cache_misses: u64,
+    /// CPU-tier entries stored.
+    pub tier_mirrored: u64,
+    /// CPU-tier entries evicted.
+    pub tier_evicted: u64,
+    /// Failed reloads from the CPU tier.
+    pub tier_misses: u64,
+    /// Sum of step durations, microseconds.
+    pub busy: u64,
+    /// Tick of the last executed event, not beyond the horizon.
+    pub end: SimTime,
+    /// Why admission stopped, per step.
+    pub limiters: LimiterCounts,
+    /// Busy time by the terms of the latency model.
+    pub time_shares: TimeShares,
+    /// Runs of steps executed at once, by length: windows of at least eight steps, and evictions inside a window.
+    /// Zero in step mode; not part of any report.
+    pub jumps: JumpCounts,
+}
+
+/// How much of a run was fast-forwarded; for coverage checks only, never reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JumpCounts {
+    /// Windows of at least two steps.
+    pub windows: u64,
+    /// Windows of at least eight steps.
+    pub long_windows: u64,
+    /// Windows in which a cached block was evicted.
+    pub evicting_windows: u64,
+}

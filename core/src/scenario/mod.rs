@@ -1,0 +1,394 @@
+//! What is asked: a scenario as declared, and what it resolves to.
+//!
+//! A [`Scenario`] is what a person writes, a link carries and the page holds; it may be incomplete or absurd.
+//! `resolve` checks it against the catalog, fills what is left out, and gives a [`ResolvedScenario`] or every
+//! problem at once. Engine, report and curve take only the resolved form and cannot fail.
+
+mod resolved;
+
+pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
+
+use crate::catalog::{AcceleratorSpec, ModelSpec};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// The schema of [`Scenario`]; grows only when an old file would be misread.
+pub const SCENARIO_VERSION: u32 = 1;
+
+/// A deployment, a workload and a goal, as declared.
+///
+/// Every field has a default; the default of the whole is the frozen base 1 (definitions 6).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// Schema version, [`SCENARIO_VERSION`].
+    pub version: u32,
+    /// What is served, and on what.
+    pub deployment: Deployment,
+    /// Settings of the serving engine.
+    pub engine: EngineSettings,
+    /// Which step-time model predicts, and with which coefficients.
+    pub latency: LatencySettings,
+    /// What arrives.
+    pub workload: WorkloadSettings,
+    /// What must hold.
+    pub slo: Slo,
+    /// How the curve over request rate is sampled.
+    pub curve: CurveSettings,
+    /// Seed of all random streams.
+    pub seed: u64,
+    /// Last tick of a run, microseconds; none = until the workload has drained.
+    pub horizon_us: Option<u64>,
+}
+
+/// What is served, and on what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deployment {
+    /// The model: an id of the catalogue or an architecture of one's own.
+    pub model: ModelChoice,
+    /// The accelerator: an id of the catalogue or one's own; none = the catalogue's default for the model.
+    pub accelerator: Option<AcceleratorChoice>,
+    /// Accelerators per replica; none = the catalogue's default for the model.
+    pub tensor_parallel_size: Option<u32>,
+    /// Server version whose coefficients are wanted, e.g. `vllm/vllm-openai:v0.8.4`; none = the model's default.
+    pub engine_version: Option<String>,
+}
+
+/// A model by id or by architecture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ModelChoice {
+    /// Id in the catalogue, any case.
+    Id(String),
+    /// An architecture, e.g. read from a `config.json`.
+    Custom(alloc::boxed::Box<ModelSpec>),
+}
+
+/// An accelerator by id or by data sheet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AcceleratorChoice {
+    /// Id in the catalogue, any case.
+    Id(String),
+    /// A data sheet of one's own.
+    Custom(alloc::boxed::Box<AcceleratorSpec>),
+}
+
+/// Settings of the serving engine, under the server's own names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Most requests in one batch.
+    pub max_num_seqs: u32,
+    /// Token budget of one step.
+    pub max_num_batched_tokens: u32,
+    /// Longest prompt chunk of one request in one step; 0 = no limit of its own.
+    pub long_prefill_token_threshold: u32,
+    /// Longest prompt plus output, tokens; none = derived, 0 = no limit.
+    pub max_model_len: Option<u32>,
+    /// Tokens per KV block.
+    pub block_size: u32,
+    /// KV blocks per replica; none = from the catalogue or the memory formula.
+    pub num_gpu_blocks: Option<u32>,
+    /// Share of accelerator memory the server may use, 0–1; naming it switches to the memory formula.
+    pub gpu_memory_utilization: Option<f64>,
+    /// Type of cached keys and values (`auto`, `fp8`, …); naming it switches to the memory formula.
+    pub kv_cache_dtype: Option<String>,
+    /// Whether finished prompts are kept for reuse.
+    pub enable_prefix_caching: bool,
+    /// Order of the waiting queue.
+    pub scheduler: SchedulerPolicy,
+    /// How waiting requests get their priority.
+    pub priority: PriorityPolicy,
+    /// Blocks of the prefix cache in host memory; 0 = none.
+    pub kv_cpu_blocks: u32,
+    /// Tokens per microsecond between host and accelerator.
+    pub kv_transfer_bandwidth: f64,
+    /// Fixed cost of one reloaded block, microseconds.
+    pub kv_transfer_base_latency_us: u32,
+    /// Accepted for compatibility; not modelled, see the diagnostic `not-modelled`.
+    pub pipeline_parallel_size: u32,
+    /// Accepted for compatibility; not modelled, see the diagnostic `not-modelled`.
+    pub enable_expert_parallel: bool,
+    /// Accepted for compatibility; prompts are always chunked by the token budget.
+    pub enable_chunked_prefill: bool,
+}
+
+/// Order of the waiting queue (cluster specification 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchedulerPolicy {
+    /// First come, first served; preempted requests in front.
+    #[default]
+    Fcfs,
+    /// Highest priority first, then oldest.
+    PriorityFcfs,
+    /// Shortest prompt first.
+    Sjf,
+    /// Lowest priority first; pathological, for comparison.
+    ReversePriority,
+}
+
+/// Priority of a waiting request (cluster specification 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PriorityPolicy {
+    /// All equal.
+    #[default]
+    Constant,
+    /// Grows with age.
+    SloBased,
+    /// Falls with age; pathological, for comparison.
+    InvertedSlo,
+}
+
+/// Which step-time model predicts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencySettings {
+    /// The model, or `auto` for the rule of latency specification 5.
+    pub model: LatencyModelChoice,
+    /// Overhead coefficients of one's own, microseconds (black-box α0..2; trained-physics α0..2).
+    pub alpha: Option<Vec<f64>>,
+    /// Step coefficients of one's own (black-box β0..2, microseconds; trained-physics β1..10).
+    pub beta: Option<Vec<f64>>,
+}
+
+/// A step-time model by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatencyModelChoice {
+    /// Coefficients where they exist, else trained-physics, else roofline.
+    Auto,
+    /// Trained or calibrated coefficients per deployment.
+    Blackbox,
+    /// Architecture and data sheet alone.
+    Roofline,
+    /// Roofline terms with learned corrections.
+    #[default]
+    TrainedPhysics,
+}
+
+/// What arrives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkloadSettings {
+    /// Mean requests per second offered to the cluster; curves override it.
+    pub request_rate: f64,
+    /// Requests of one run.
+    pub num_requests: u32,
+    /// How the gaps between arrivals vary.
+    pub arrival: ArrivalSettings,
+    /// Prompt tokens of one's own, without the shared prefix.
+    pub input_tokens: LengthSettings,
+    /// Output tokens.
+    pub output_tokens: LengthSettings,
+    /// Prompt tokens shared with others, in front of one's own.
+    pub prefix: PrefixSettings,
+    /// Seconds after which a client gives up; none = never.
+    pub timeout_s: Option<f64>,
+    /// Replay this recorded trace instead; its lengths and arrivals replace the fields above.
+    pub trace: Option<TraceChoice>,
+}
+
+/// How the gaps between arrivals vary.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "process", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ArrivalSettings {
+    /// Equal gaps.
+    Constant,
+    /// Exponential gaps.
+    Poisson,
+    /// Gamma gaps with this coefficient of variation (`burstiness` = 1/cv²).
+    Gamma {
+        /// Coefficient of variation of the gaps; 1 is poisson, larger is burstier.
+        cv: f64,
+    },
+}
+
+/// A length distribution, tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "distribution", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LengthSettings {
+    /// Normal, *clamped* to the bounds and rounded.
+    Normal {
+        /// Mean before clamping.
+        mean: f64,
+        /// Standard deviation before clamping.
+        std_dev: f64,
+        /// Smallest length.
+        min: u32,
+        /// Largest length.
+        max: u32,
+    },
+    /// Lognormal by the mean and deviation of the value itself, clamped and rounded.
+    Lognormal {
+        /// Mean before clamping.
+        mean: f64,
+        /// Standard deviation before clamping.
+        std_dev: f64,
+        /// Smallest length.
+        min: u32,
+        /// Largest length.
+        max: u32,
+    },
+    /// Always the same.
+    Constant {
+        /// The length.
+        value: u32,
+    },
+}
+
+/// Prompt tokens shared between requests.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrefixSettings {
+    /// Length of each shared prefix, tokens; 0 = none.
+    pub tokens: u32,
+    /// How many different prefixes there are.
+    pub groups: u32,
+    /// Share of the requests that carry one, 0–1.
+    pub share_ratio: f64,
+}
+
+/// A recorded trace, named by its content; the bytes themselves are never part of a scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceChoice {
+    /// File name, for people.
+    pub name: String,
+    /// Hash of the parsed trace, sixteen hexadecimal digits.
+    pub hash: String,
+}
+
+/// Limits a deployment must keep (definitions 2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Slo {
+    /// The percentile the limits are stated for, e.g. 95.
+    pub percentile: f64,
+    /// Limit on time to first token, milliseconds.
+    pub ttft_ms: Option<f64>,
+    /// Limit on time per output token, milliseconds.
+    pub tpot_ms: Option<f64>,
+    /// Limit on the pooled inter-token gaps, milliseconds; holds for the percentile only, never per request.
+    pub itl_ms: Option<f64>,
+    /// Limit on end-to-end latency, milliseconds.
+    pub e2e_ms: Option<f64>,
+    /// Least share of requests that must keep every per-request limit, 0–1.
+    pub attainment: f64,
+}
+
+/// How the curve over request rate is sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CurveSettings {
+    /// Rates on the grid.
+    pub num_rates: u32,
+    /// Requests of one run.
+    pub num_requests: u32,
+    /// Seeds per rate.
+    pub num_seeds: u32,
+    /// Lowest and highest rate of the axis, requests per second; none = chosen from the deployment.
+    pub range_per_s: Option<[f64; 2]>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            version: SCENARIO_VERSION,
+            deployment: Deployment::default(),
+            engine: EngineSettings::default(),
+            latency: LatencySettings::default(),
+            workload: WorkloadSettings::default(),
+            slo: Slo::default(),
+            curve: CurveSettings::default(),
+            seed: 42,
+            horizon_us: None,
+        }
+    }
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Self {
+            model: ModelChoice::Id("meta-llama/llama-3.1-8b-instruct".into()),
+            accelerator: Some(AcceleratorChoice::Id("H100".into())),
+            tensor_parallel_size: Some(1),
+            engine_version: None,
+        }
+    }
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            max_num_seqs: 256,
+            max_num_batched_tokens: 2048,
+            long_prefill_token_threshold: 0,
+            max_model_len: None,
+            block_size: 16,
+            num_gpu_blocks: None,
+            gpu_memory_utilization: Some(0.9),
+            kv_cache_dtype: None,
+            enable_prefix_caching: true,
+            scheduler: SchedulerPolicy::Fcfs,
+            priority: PriorityPolicy::Constant,
+            kv_cpu_blocks: 0,
+            kv_transfer_bandwidth: 100.0,
+            kv_transfer_base_latency_us: 0,
+            pipeline_parallel_size: 1,
+            enable_expert_parallel: false,
+            enable_chunked_prefill: true,
+        }
+    }
+}
+
+impl Default for LatencySettings {
+    fn default() -> Self {
+        Self { model: LatencyModelChoice::TrainedPhysics, alpha: None, beta: None }
+    }
+}
+
+impl Default for WorkloadSettings {
+    fn default() -> Self {
+        let lengths = LengthSettings::Normal { mean: 512.0, std_dev: 256.0, min: 2, max: 7000 };
+        Self {
+            request_rate: 1.0,
+            num_requests: 2000,
+            arrival: ArrivalSettings::Poisson,
+            input_tokens: lengths,
+            output_tokens: lengths,
+            prefix: PrefixSettings::default(),
+            timeout_s: None,
+            trace: None,
+        }
+    }
+}
+
+impl Default for PrefixSettings {
+    fn default() -> Self {
+        Self { tokens: 0, groups: 1, share_ratio: 1.0 }
+    }
+}
+
+impl Default for Slo {
+    fn default() -> Self {
+        Self {
+            percentile: 95.0,
+            ttft_ms: Some(500.0),
+            tpot_ms: Some(30.0),
+            itl_ms: None,
+            e2e_ms: None,
+            attainment: 0.95,
+        }
+    }
+}
+
+impl Default for CurveSettings {
+    fn default() -> Self {
+        Self { num_rates: 24, num_requests: 2000, num_seeds: 3, range_per_s: None }
+    }
+}

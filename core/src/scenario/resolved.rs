@@ -1,0 +1,128 @@
+//! What a scenario resolves to: complete, checked, ready to run.
+
+use super::{PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
+use crate::latency::LatencyModel;
+use crate::time::SimTime;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Limits and policies of one replica's engine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineConfig {
+    /// KV blocks, at least 1.
+    pub num_blocks: u32,
+    /// Tokens per block, at least 1.
+    pub block_size: u32,
+    /// Most requests in one batch, at least 1.
+    pub max_num_seqs: u32,
+    /// Token budget of one step, at least 1.
+    pub max_num_batched_tokens: u32,
+    /// Longest prompt chunk of one request in one step; 0 = no limit.
+    pub long_prefill_token_threshold: u32,
+    /// Longest prompt plus output; 0 = no limit. If positive, its blocks fit into `num_blocks`.
+    pub max_model_len: u32,
+    /// Whether cached prompt blocks are looked up.
+    pub enable_prefix_caching: bool,
+    /// Order of the waiting queue.
+    pub scheduler: SchedulerPolicy,
+    /// Priority of waiting requests.
+    pub priority: PriorityPolicy,
+    /// The prefix cache in host memory, if there is one.
+    pub cpu_tier: Option<CpuTierConfig>,
+    /// Last tick of the run.
+    pub horizon: SimTime,
+}
+
+/// The prefix cache in host memory (KV specification 6).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CpuTierConfig {
+    /// Most entries, at least 1.
+    pub num_blocks: u32,
+    /// Tokens per microsecond, positive.
+    pub tokens_per_us: f64,
+    /// Fixed cost of one reloaded block.
+    pub base_latency: SimTime,
+}
+
+/// What a prediction rests on, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// Fitted to logs of this very deployment.
+    Calibrated,
+    /// Coefficients trained on measurements of this model, accelerator and parallelism.
+    Trained,
+    /// Formulas on architecture and data sheet.
+    Analytical,
+    /// Formulas outside the range they were trained or checked for.
+    Extrapolated,
+}
+
+/// Where the number of KV blocks comes from (definitions 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlocksSource {
+    /// Given in the scenario.
+    Given,
+    /// The coefficient row in use.
+    CoefficientRow,
+    /// The memory formula.
+    MemoryFormula,
+    /// Neither a row nor enough data for the formula: one million.
+    Fallback,
+}
+
+/// Where the accelerators' memory goes, per replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryLedger {
+    /// Memory of all accelerators of a replica, bytes.
+    pub total_bytes: f64,
+    /// What the server may use of it, bytes.
+    pub usable_bytes: f64,
+    /// Weights, bytes.
+    pub weight_bytes: f64,
+    /// Activations and workspace, bytes.
+    pub activation_bytes: f64,
+    /// Non-torch overhead, bytes.
+    pub overhead_bytes: f64,
+    /// Keys and values of one token on one accelerator, bytes.
+    pub kv_bytes_per_token: f64,
+    /// Blocks by the memory formula, if it has a result.
+    pub formula_blocks: Option<u64>,
+    /// Blocks of the coefficient row, if there is one.
+    pub row_blocks: Option<u64>,
+    /// Blocks in force.
+    pub blocks: u64,
+    /// Which of them is in force.
+    pub source: BlocksSource,
+}
+
+/// A scenario that can be run: complete and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedScenario {
+    /// The engine of each replica.
+    pub engine: EngineConfig,
+    /// How long its steps take.
+    pub latency: LatencyModel,
+    /// What arrives; bounds checked.
+    pub workload: WorkloadSettings,
+    /// What must hold.
+    pub slo: Slo,
+    /// How the curve is sampled; bounds checked.
+    pub curve: super::CurveSettings,
+    /// Seed of all random streams.
+    pub seed: u64,
+    /// What the prediction rests on.
+    pub basis: Basis,
+    /// Where the memory goes, if model and accelerator are known well enough to say.
+    pub ledger: Option<MemoryLedger>,
+    /// Model id in force.
+    pub model: String,
+    /// Accelerator id in force.
+    pub accelerator: String,
+    /// Accelerators per replica.
+    pub tensor_parallel_size: u32,
+    /// What was filled in from the catalogue, in words, e.g. `tensor_parallel_size 2 (default of the model)`.
+    pub filled_in: Vec<String>,
+}

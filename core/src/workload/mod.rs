@@ -1,0 +1,43 @@
+//! What arrives: requests, their shared prefixes, and the sources they come from.
+//!
+//! A request is lengths plus a place in a [`PrefixTree`]; its tokens are never materialised.
+
+mod prefix;
+
+pub use prefix::{PrefixId, PrefixTree};
+
+use crate::time::SimTime;
+use serde::{Deserialize, Serialize};
+
+/// One prompt and its generated output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Number of the request; its text form is `request_<id>`.
+    pub id: u32,
+    /// When it reaches the cluster.
+    pub arrive: SimTime,
+    /// Prompt length in tokens, shared prefix included (`m`).
+    pub input_tokens: u32,
+    /// Output length in tokens (`n`), known in advance but used only to know when to stop.
+    pub output_tokens: u32,
+    /// The client's limit on output tokens; 0 = not given.
+    pub answer_limit: u32,
+    /// Absolute tick after which the client has gone; 0 = none.
+    pub deadline: SimTime,
+    /// Deepest prefix that its *prompt* shares with other requests; the rest of the prompt is its own.
+    pub prefix: PrefixId,
+    /// Deepest prefix that prompt *and output* share with other requests' prompts, if it reaches into the output.
+    pub output_prefix: PrefixId,
+    /// Index of its SLO class in the workload's list; 0 = the unnamed class.
+    pub slo_class: u16,
+    /// Index of its tenant in the workload's list; 0 = the unnamed tenant.
+    pub tenant: u16,
+}
+
+/// Where requests come from, in order of arrival.
+pub trait RequestSource {
+    /// The next request, or none when the workload is exhausted. Arrival times never decrease.
+    fn next_request(&mut self) -> Option<Request>;
+    /// The prefixes the requests refer to; requests handed out earlier stay valid.
+    fn prefixes(&self) -> &PrefixTree;
+}
