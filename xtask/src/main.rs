@@ -1,1 +1,113 @@
-fn main() {}
+//! Developer commands: `cargo xtask serve`, `cargo xtask test`, `cargo xtask --help`.
+//!
+//! One entry point that needs Rust, a package registry and, for some stages, Node.
+//! The binding generator and the browser test runner are libraries linked in here, pinned by `Cargo.lock` to the version of
+//! `wasm-bindgen` that the crates use, so no tool has to be installed and none can be of another version.
+//! Simulations run in programs of `tests/`, built with the settings they are about; this crate only starts them.
+
+mod bench;
+mod bindgen;
+mod browser;
+mod budget;
+mod command;
+mod fingerprint;
+mod repository;
+mod serve;
+mod setup;
+mod site;
+mod stages;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::repository::Repository;
+use crate::site::Profile;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, serves, tests and measures Plimsoll",
+    version
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Set everything up, build the site and serve it on this machine.
+    Serve {
+        /// Port to listen on; the next free one is taken where it is in use.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Build what a host would publish: smaller, slower to compile.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build the site into `dist/`.
+    Build {
+        /// Build what a host would publish: smaller, slower to compile.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Set everything up and run every test.
+    Test {
+        /// Only what needs no browser and no release build.
+        #[arg(long)]
+        quick: bool,
+        /// Run only the stages whose name contains one of these words.
+        stages: Vec<String>,
+    },
+    /// Compare the simulator with the reference cases in a folder, in step mode and in fast mode.
+    Golden {
+        /// Folder of case folders.
+        folder: PathBuf,
+        /// Leave out the cases of more than one replica.
+        #[arg(long)]
+        single: bool,
+    },
+    /// Measure speed and memory on the named workloads, natively and in WebAssembly.
+    Bench(bench::Options),
+    /// Check the size of the files in `dist/` against the budget.
+    Budget,
+    /// Build only the files that the page loads by itself, for Trunk.
+    Assets,
+    /// Used by cargo as the runner of WebAssembly tests.
+    #[command(hide = true, disable_help_flag = true)]
+    WasmTestRunner {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    // Runs inside cargo, in the folder of the crate under test, once per test binary: nothing else may be looked up.
+    if let Task::WasmTestRunner { arguments } = task {
+        return bindgen::run_tests(arguments);
+    }
+    let repository = Repository::find()?;
+    match task {
+        Task::Serve { port, release } => serve::run(&repository, Profile::of(release), port),
+        Task::Build { release } => site::build(&repository, Profile::of(release)).map(drop),
+        Task::Test { quick, stages } => stages::run(&repository, quick, &stages),
+        Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
+        Task::Bench(options) => bench::run(&repository, &options),
+        Task::Budget => budget::check(&repository),
+        Task::Assets => site::build_assets(&repository),
+        Task::WasmTestRunner { .. } => unreachable!("handled above"),
+    }
+}

@@ -1,0 +1,125 @@
+// What every journey needs: the built site on a free port, Chromium, and a page whose errors and requests are recorded.
+
+import { accessSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { delimiter, extname, join, normalize, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const dist = join(here, '..', '..', 'dist');
+const output = join(here, 'output');
+
+export const desktop = { width: 1280, height: 900 };
+export const phone = { width: 390, height: 844 };
+
+// The flags of the WebAssembly tests, so that both run the same browser.
+const flags = JSON.parse(readFileSync(join(here, 'webdriver.json'), 'utf8'))['goog:chromeOptions'].args;
+
+const mimeTypes = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.wasm': 'application/wasm',
+};
+
+// Not at the root, so that an absolute address in the site is found out.
+const base = '/some/folder/';
+
+/** Serves the built site; `hold(name)` may return a promise that a file waits for. */
+export const serveSite = async ({ hold } = {}) => {
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, 'http://localhost');
+    const name = pathname.startsWith(base) ? pathname.slice(base.length) || 'index.html' : null;
+    const file = name && normalize(join(dist, name));
+    if (!file?.startsWith(dist + sep)) {
+      response.writeHead(404).end();
+      return;
+    }
+    try {
+      const bytes = await readFile(file);
+      await hold?.(name);
+      response.writeHead(200, { 'content-type': mimeTypes[extname(file)] ?? 'application/octet-stream' }).end(bytes);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    address: `http://127.0.0.1:${server.address().port}${base}`,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+};
+
+const findChromium = () => {
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const candidates = [process.env.CHROMIUM, ...names.flatMap((name) => folders.map((folder) => join(folder, name)))];
+  const found = candidates.filter(Boolean).find((file) => {
+    try {
+      accessSync(file);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (!found) throw new Error('Chromium is missing: install it or name it in the variable CHROMIUM');
+  return found;
+};
+
+export const launch = () => chromium.launch({ executablePath: findChromium(), args: flags });
+
+/**
+ * Opens the site in a fresh profile.
+ *
+ * `errors` collects everything the console reports as an error and every uncaught exception, `requests` every request.
+ */
+export const open = async (
+  browser,
+  address,
+  { viewport = desktop, colorScheme = 'light', fragment = '', waitUntil = 'load' } = {},
+) => {
+  const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce', acceptDownloads: true });
+  const page = await context.newPage();
+  const errors = [];
+  const requests = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('request', (request) => requests.push({ url: request.url(), hasBody: request.postData() !== null }));
+  await page.goto(address + fragment, { waitUntil });
+  return { page, context, errors, requests };
+};
+
+/** Runs a journey with a browser and the site, and closes both whatever happens. */
+export const withSite = async (journey, options) => {
+  const site = await serveSite(options);
+  const browser = await launch();
+  try {
+    await journey({ browser, address: site.address });
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+};
+
+/** Waits until the headline names a capacity, which is the first complete result. */
+export const firstResult = (page) =>
+  page.waitForFunction(
+    () => /\d[\d.,]*\s*(req\/s|requests? per second|requests\/s)/i.test(document.querySelector('[data-testid=headline]')?.textContent ?? ''),
+    undefined,
+    { timeout: 30_000 },
+  );
+
+/** Keeps a picture for people to look at. */
+export const screenshot = async (page, name) => {
+  mkdirSync(output, { recursive: true });
+  await page.screenshot({ path: join(output, `${name}.png`), fullPage: true });
+};

@@ -1,0 +1,255 @@
+//! `cargo xtask bench`: how fast the simulator is, natively, in WebAssembly and in the page.
+//!
+//! The workloads and what counts as a request or a step are defined in `tests/src/bench.rs`. Each measurement is a process of
+//! its own: it starts from an empty heap, and its peak memory is that of one run.
+
+mod page;
+mod runner;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde::Serialize;
+
+use crate::repository::Repository;
+use runner::{Runner, Sample};
+
+/// Runs per workload and target; the median is robust against one run that the machine disturbed.
+const NUM_RUNS: usize = 5;
+/// Pairs of the scaling measurement.
+const NUM_PAIRS: usize = 7;
+/// The larger run of a scaling pair has this many times the requests.
+const SCALING_FACTOR: u64 = 10;
+
+/// What to measure.
+#[derive(Args)]
+pub struct Options {
+    /// Also write the figures to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Measure the page in Chromium over the built site instead.
+    #[arg(long)]
+    page: bool,
+    /// Simulated requests per run.
+    #[arg(long, default_value_t = 1_000_000)]
+    requests: u64,
+    /// Measure only the workloads whose name contains one of these words; `scaling` and `memory` count as such.
+    workloads: Vec<String>,
+}
+
+/// Everything measured, as written to the file.
+#[derive(Default, Serialize)]
+struct Figures {
+    entries: Vec<Entry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scaling: Option<Scaling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<serde_json::Value>,
+}
+
+/// The speed of one workload on one target.
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    target: &'static str,
+    requests_per_s: f64,
+    steps_per_s: f64,
+    preemptions_per_request: f64,
+}
+
+/// How the time grows with the number of requests.
+#[derive(Serialize)]
+struct Scaling {
+    requests: [u64; 2],
+    median_time_ratio: f64,
+}
+
+/// What one long run needs at its largest.
+#[derive(Serialize)]
+struct Memory {
+    requests: u64,
+    peak_bytes: u64,
+}
+
+/// Measures and prints; writes the file if asked to.
+///
+/// # Errors
+/// When a program does not build or run, or no workload has such a name.
+pub fn run(repository: &Repository, options: &Options) -> Result<()> {
+    let figures = if options.page {
+        Figures {
+            page: Some(page::measure(repository)?),
+            ..Figures::default()
+        }
+    } else {
+        simulator(repository, options)?
+    };
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&figures)?;
+        fs::write(file, text + "\n")
+            .with_context(|| format!("could not write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
+    let is_chosen = |name: &str| {
+        options.workloads.is_empty()
+            || options
+                .workloads
+                .iter()
+                .any(|word| name.contains(word.as_str()))
+    };
+    let native = Runner::native(repository)?;
+    let wasm = Runner::wasm(repository)?;
+    let workloads = native.workloads()?;
+    let mut figures = Figures::default();
+    println!(
+        "\n{:<16} {:<7} {:>12} {:>12} {:>8}  {:>12}  wasm/native",
+        "workload", "target", "requests/s", "steps/s", "runs", "preemptions"
+    );
+    for name in workloads.iter().filter(|name| is_chosen(name)) {
+        // The two take turns, so that a busy machine slows both alike.
+        let mut samples = [Vec::new(), Vec::new()];
+        for _ in 0..NUM_RUNS {
+            samples[0].push(native.measure(name, options.requests)?);
+            samples[1].push(wasm.measure(name, options.requests)?);
+        }
+        ensure!(
+            samples
+                .iter()
+                .flatten()
+                .all(|sample| sample.has_counts_of(&samples[0][0])),
+            "{name}: runs of the same workload differ in what they counted"
+        );
+        let native = entry(name, "native", &samples[0]);
+        let wasm = entry(name, "wasm", &samples[1]);
+        let share = wasm.requests_per_s / native.requests_per_s;
+        print(&native, String::new());
+        print(&wasm, format!("{share:.2}"));
+        figures.entries.extend([native, wasm]);
+    }
+    if is_chosen("scaling") {
+        let scaling = scaling(&native, options.requests)?;
+        println!(
+            "scaling: {} times the requests take {:.2} times as long (median of {NUM_PAIRS} pairs of {} and {})",
+            SCALING_FACTOR, scaling.median_time_ratio, scaling.requests[0], scaling.requests[1]
+        );
+        figures.scaling = Some(scaling);
+    }
+    if is_chosen("memory") {
+        let memory = memory(&native, &workloads, options.requests)?;
+        println!(
+            "memory: {} requests need {:.1} MB at most",
+            memory.requests,
+            memory.peak_bytes as f64 / 1e6
+        );
+        figures.memory = Some(memory);
+    }
+    let has_measured =
+        !figures.entries.is_empty() || figures.scaling.is_some() || figures.memory.is_some();
+    ensure!(
+        has_measured,
+        "no workload has a name that contains {:?}; there are {workloads:?}",
+        options.workloads
+    );
+    Ok(figures)
+}
+
+fn entry(name: &str, target: &'static str, samples: &[Sample]) -> Entry {
+    let seconds = median(samples.iter().map(|sample| sample.seconds).collect());
+    let first = &samples[0];
+    Entry {
+        name: name.to_owned(),
+        target,
+        requests_per_s: first.requests as f64 / seconds,
+        steps_per_s: first.steps as f64 / seconds,
+        preemptions_per_request: first.preemptions as f64 / first.requests as f64,
+    }
+}
+
+fn print(entry: &Entry, share: String) {
+    println!(
+        "{:<16} {:<7} {:>12.0} {:>12.0} {NUM_RUNS:>8}  {:>12.3}  {share}",
+        entry.name,
+        entry.target,
+        entry.requests_per_s,
+        entry.steps_per_s,
+        entry.preemptions_per_request
+    );
+}
+
+fn scaling(native: &Runner, requests: u64) -> Result<Scaling> {
+    let few = requests / SCALING_FACTOR;
+    let mut ratios = Vec::new();
+    for pair in 0..NUM_PAIRS {
+        // Alternating which comes first cancels a slow drift of the machine's speed.
+        let (small, large) = if pair % 2 == 0 {
+            let small = native.measure("blackbox", few)?;
+            (small, native.measure("blackbox", requests)?)
+        } else {
+            let large = native.measure("blackbox", requests)?;
+            (native.measure("blackbox", few)?, large)
+        };
+        ratios.push(large.seconds / small.seconds);
+    }
+    Ok(Scaling {
+        requests: [few, requests],
+        median_time_ratio: median(ratios),
+    })
+}
+
+fn memory(native: &Runner, workloads: &[String], requests: u64) -> Result<Memory> {
+    let mut peak_bytes = 0;
+    for name in workloads {
+        let sample = native.measure(name, requests)?;
+        let peak = sample
+            .peak_bytes
+            .context("this system does not tell a process its peak memory")?;
+        peak_bytes = peak_bytes.max(peak);
+    }
+    Ok(Memory {
+        requests,
+        peak_bytes,
+    })
+}
+
+/// The middle value of an odd number of measurements.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_ignores_one_disturbed_run() {
+        assert_eq!(median(vec![3.0, 100.0, 1.0, 2.0, 2.5]), 2.5);
+    }
+
+    #[test]
+    fn an_entry_divides_counts_by_the_median_time() {
+        let sample = |seconds| Sample {
+            seconds,
+            requests: 100,
+            steps: 1000,
+            preemptions: 25,
+            peak_bytes: None,
+        };
+        let entry = entry("x", "native", &[sample(1.0), sample(2.0), sample(9.0)]);
+        assert_eq!(
+            (
+                entry.requests_per_s,
+                entry.steps_per_s,
+                entry.preemptions_per_request
+            ),
+            (50.0, 500.0, 0.25)
+        );
+    }
+}

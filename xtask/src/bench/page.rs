@@ -1,0 +1,29 @@
+//! `cargo xtask bench --page`: how closely the page's curve follows a slider, in Chromium over the built site.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::browser;
+use crate::repository::Repository;
+
+/// Measures, prints and returns the figures.
+///
+/// # Errors
+/// When the site has not been built or the page does not draw in time.
+pub fn measure(repository: &Repository) -> Result<Value> {
+    let figures = browser::measure(repository)?;
+    for name in ["curve_follow_ms", "curve_full_ms"] {
+        let figure = |key: &str| {
+            figures[name][key]
+                .as_f64()
+                .with_context(|| format!("the measurement has no {name}.{key}"))
+        };
+        println!(
+            "{name:<16} median {:>7.1}  p95 {:>7.1}  over {} moves",
+            figure("median")?,
+            figure("p95")?,
+            figure("moves")?
+        );
+    }
+    Ok(figures)
+}

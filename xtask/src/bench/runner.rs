@@ -1,0 +1,125 @@
+//! Runs one workload once in a fresh process: the native program, or Node with the module.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::bindgen::{self, Glue};
+use crate::repository::{Repository, cargo};
+use crate::{command, setup, site};
+
+/// What one run took and counted. Printed by the programs as a line of JSON.
+#[derive(Deserialize)]
+pub struct Sample {
+    /// Wall time from the generator to the finished report.
+    pub seconds: f64,
+    /// Simulated requests.
+    pub requests: u64,
+    /// Simulated engine steps, skipped ones included.
+    pub steps: u64,
+    /// Simulated preemptions.
+    pub preemptions: u64,
+    /// Largest resident memory of the process, where the system tells it.
+    pub peak_bytes: Option<u64>,
+}
+
+impl Sample {
+    /// Whether both simulated the same thing.
+    pub fn has_counts_of(&self, other: &Self) -> bool {
+        (self.requests, self.steps, self.preemptions)
+            == (other.requests, other.steps, other.preemptions)
+    }
+}
+
+/// A program that measures.
+pub struct Runner {
+    folder: PathBuf,
+    program: PathBuf,
+    first: Vec<String>,
+}
+
+impl Runner {
+    /// The program with the settings of the published command line.
+    ///
+    /// # Errors
+    /// When it does not build.
+    pub fn native(repository: &Repository) -> Result<Self> {
+        let build = [
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "plimsoll-tests",
+            "--bin",
+            "bench",
+        ];
+        command::run(&repository.root, cargo(), &build)?;
+        let program = repository
+            .target
+            .join("release")
+            .join(format!("bench{}", std::env::consts::EXE_SUFFIX));
+        Ok(Self {
+            folder: repository.root.clone(),
+            program,
+            first: Vec::new(),
+        })
+    }
+
+    /// The same program compiled as the engine's module is, run by Node.
+    ///
+    /// # Errors
+    /// When Node is missing or it does not build.
+    pub fn wasm(repository: &Repository) -> Result<Self> {
+        setup::wasm_target(repository)?;
+        let selection = ["-p", "plimsoll-tests", "--bin", "bench"];
+        let compiled = site::compile(repository, &selection, ("release", "release"), "bench.wasm")?;
+        let bound = bindgen::bind(
+            &compiled,
+            &repository.site().join("bench"),
+            "bench",
+            Glue::Node,
+        )?;
+        let script = repository.root.join("tests/browser/bench-workload.mjs");
+        let first = [&script, &bound.glue]
+            .map(|file: &PathBuf| text(file))
+            .into_iter()
+            .collect();
+        Ok(Self {
+            folder: repository.root.clone(),
+            program: PathBuf::from("node"),
+            first,
+        })
+    }
+
+    /// The names of the workloads.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub fn workloads(&self) -> Result<Vec<String>> {
+        Ok(self.ask(&["list"])?.lines().map(str::to_owned).collect())
+    }
+
+    /// Runs a workload once.
+    ///
+    /// # Errors
+    /// When the program fails or prints something else than a sample.
+    pub fn measure(&self, name: &str, requests: u64) -> Result<Sample> {
+        let printed = self.ask(&["run", name, &requests.to_string()])?;
+        serde_json::from_str(&printed).with_context(|| format!("{name}: not a sample: {printed}"))
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let arguments: Vec<&str> = self
+            .first
+            .iter()
+            .map(String::as_str)
+            .chain(arguments.iter().copied())
+            .collect();
+        command::read(&self.folder, &self.program, &arguments)
+    }
+}
+
+fn text(file: &Path) -> String {
+    file.to_string_lossy().into_owned()
+}

@@ -1,0 +1,192 @@
+//! Builds the site: the engine's module, the page's module, the chart library and the style, assembled into `dist/`.
+
+mod page;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::bindgen::{self, Bound, Glue};
+use crate::repository::{Repository, cargo};
+use crate::{command, fingerprint, setup};
+
+/// How the page is compiled. The engine is always optimized, because an unoptimized one is six times slower.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to compile.
+    Development,
+    /// What a host would publish.
+    Release,
+}
+
+impl Profile {
+    /// The profile a command's flag asks for.
+    pub fn of(release: bool) -> Self {
+        if release {
+            Self::Release
+        } else {
+            Self::Development
+        }
+    }
+
+    /// Cargo's profile for the page and the folder it compiles into.
+    fn cargo(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Development => ("dev", "debug"),
+            Self::Release => ("release-app", "release-app"),
+        }
+    }
+}
+
+/// Builds the site into `dist/` and returns that folder.
+///
+/// # Errors
+/// When a tool is missing, a crate does not compile, or `index.html` names a file that is not there.
+pub fn build(repository: &Repository, profile: Profile) -> Result<PathBuf> {
+    let start = Instant::now();
+    setup::wasm_target(repository)?;
+    setup::npm_packages(repository)?;
+    let engine = engine(repository, profile)?;
+    let app = app(repository, profile)?;
+    let dist = repository.dist();
+    let num_files = page::assemble(repository, &app, &engine, &plotly(repository), &dist)?;
+    println!(
+        "  site of {num_files} files in {} ({:.1} s)",
+        dist.display(),
+        start.elapsed().as_secs_f64()
+    );
+    Ok(dist)
+}
+
+/// Builds what the page loads by itself under the plain names that `index.html` gives, for Trunk to copy.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_assets(repository: &Repository) -> Result<()> {
+    setup::wasm_target(repository)?;
+    setup::npm_packages(repository)?;
+    let folder = repository.site().join("assets");
+    fs::create_dir_all(&folder)?;
+    let engine = engine(repository, Profile::Development)?;
+    let plotly = plotly(repository);
+    for (file, name) in [
+        (&engine.glue, "engine.js"),
+        (&engine.wasm, "engine_bg.wasm"),
+        (&plotly, "plotly-basic.min.js"),
+    ] {
+        let bytes = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+        write_if_changed(&folder.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Compiles a crate for the browser and returns the module's path.
+///
+/// `selection` are cargo's arguments that choose the target, `file` is the name of the module it makes.
+///
+/// # Errors
+/// When it does not compile.
+pub fn compile(
+    repository: &Repository,
+    selection: &[&str],
+    (profile, folder): (&str, &str),
+    file: &str,
+) -> Result<PathBuf> {
+    let fixed = [
+        "build",
+        "--locked",
+        "--target",
+        setup::WASM,
+        "--profile",
+        profile,
+    ];
+    let arguments: Vec<&str> = fixed.iter().chain(selection).copied().collect();
+    command::run(&repository.root, cargo(), &arguments)?;
+    Ok(repository.target.join(setup::WASM).join(folder).join(file))
+}
+
+fn engine(repository: &Repository, profile: Profile) -> Result<Bound> {
+    let compiled = compile(
+        repository,
+        &["-p", "plimsoll-engine", "--lib"],
+        ("release", "release"),
+        "plimsoll_engine.wasm",
+    )?;
+    let bound = bindgen::bind(
+        &compiled,
+        &repository.site().join("engine"),
+        "engine",
+        Glue::NoModules,
+    )?;
+    shrink_for(repository, profile, bound, "-O3")
+}
+
+fn app(repository: &Repository, profile: Profile) -> Result<Bound> {
+    let (name, folder) = profile.cargo();
+    let compiled = compile(
+        repository,
+        &["-p", "plimsoll-web", "--bin", "app"],
+        (name, folder),
+        "app.wasm",
+    )?;
+    let bound = bindgen::bind(
+        &compiled,
+        &repository.site().join(format!("app-{folder}")),
+        "app",
+        Glue::Web,
+    )?;
+    let has_snippets = bound.glue.with_file_name("snippets").exists();
+    ensure!(
+        !has_snippets,
+        "the page's glue imports inline JavaScript, which the site does not serve"
+    );
+    shrink_for(repository, profile, bound, "-Oz")
+}
+
+fn plotly(repository: &Repository) -> PathBuf {
+    repository
+        .npm_package("plotly.js-basic-dist-min")
+        .join("plotly-basic.min.js")
+}
+
+/// Passes a release module through `wasm-opt`, which saves a third of its size; another profile is left alone.
+fn shrink_for(
+    repository: &Repository,
+    profile: Profile,
+    bound: Bound,
+    level: &str,
+) -> Result<Bound> {
+    if profile == Profile::Development {
+        return Ok(bound);
+    }
+    let tool = repository
+        .npm_package("binaryen")
+        .join("bin")
+        .join("wasm-opt");
+    let small = bound.wasm.with_extension("small.wasm");
+    let note = bound.wasm.with_extension("small.fingerprint");
+    let fingerprint = fingerprint::of(&[&fs::read(&bound.wasm)?, level.as_bytes()]);
+    fingerprint::unless_done(&note, &fingerprint, &[&small], || {
+        let (tool, from, to) = (text(&tool)?, text(&bound.wasm)?, text(&small)?);
+        command::run(&repository.root, "node", &[tool, level, from, "-o", to])
+    })?;
+    Ok(Bound {
+        glue: bound.glue,
+        wasm: small,
+    })
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("the path {} is not Unicode", path.display()))
+}
+
+/// Writes a file only where its content differs, so that servers and watchers see real changes alone.
+fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(file).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    fs::write(file, bytes).with_context(|| format!("could not write {}", file.display()))
+}
