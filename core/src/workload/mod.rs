@@ -2,9 +2,13 @@
 //!
 //! A request is lengths plus a place in a [`PrefixTree`]; its tokens are never materialised.
 
+mod generator;
 mod prefix;
+mod trace;
 
+pub use generator::Generator;
 pub use prefix::{PrefixId, PrefixTree};
+pub use trace::{Trace, TraceSource};
 
 use crate::time::SimTime;
 use serde::{Deserialize, Serialize};

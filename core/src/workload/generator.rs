@@ -1,0 +1,321 @@
+//! Requests drawn from distributions (workload specification 1 and 3).
+
+use super::{PrefixId, PrefixTree, Request, RequestSource};
+use crate::random::{Purpose, Seed, Stream};
+use crate::scenario::{ArrivalSettings, LengthSettings, PrefixSettings, WorkloadSettings};
+use crate::time::{SimTime, truncate};
+
+/// Draws one request after the other.
+///
+/// The first arrival comes after one gap. Each quantity has a stream of its own, so a changed output length moves no
+/// arrival.
+///
+/// # Determinism
+/// Common random numbers: for the same seed and replicate the i-th request has the same lengths, the same prefix and
+/// the same *unit* gap at every rate; its gap is the unit gap divided by the rate.
+///
+/// # Cost
+/// Constant per request and no memory beyond the prefixes.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    gaps: Gaps,
+    input: Lengths,
+    output: Lengths,
+    prefix: PrefixChoice,
+    prefixes: PrefixTree,
+    /// Deadline after arrival, microseconds; 0 = none.
+    timeout: i64,
+    clock: i64,
+    next: u32,
+    num_requests: u32,
+}
+
+impl Generator {
+    /// A generator of `num_requests` requests at `request_rate` per second.
+    ///
+    /// Settings that `resolve` would refuse (a rate that is not positive, a deviation that is negative) do not fail:
+    /// the gap is then as long as time, the length clamped to its bounds.
+    #[must_use]
+    pub fn new(settings: &WorkloadSettings, request_rate: f64, num_requests: u32, seed: u64, replicate: u32) -> Self {
+        let seed = Seed { seed, replicate };
+        let mut prefixes = PrefixTree::new();
+        let prefix = PrefixChoice::new(&settings.prefix, seed, &mut prefixes);
+        Self {
+            gaps: Gaps::new(&settings.arrival, request_rate, seed),
+            input: Lengths::new(&settings.input_tokens, Stream::new(seed, Purpose::InputLengths)),
+            output: Lengths::new(&settings.output_tokens, Stream::new(seed, Purpose::OutputLengths)),
+            prefix,
+            prefixes,
+            timeout: settings.timeout_s.map_or(0, |seconds| truncate(seconds * 1e6).max(0)),
+            clock: 0,
+            next: 0,
+            num_requests,
+        }
+    }
+}
+
+impl RequestSource for Generator {
+    #[inline]
+    fn next_request(&mut self) -> Option<Request> {
+        if self.next >= self.num_requests {
+            return None;
+        }
+        let id = self.next;
+        self.next += 1;
+        self.clock = self.clock.saturating_add(self.gaps.next());
+        let (prefix, prefix_tokens) = self.prefix.next();
+        let output_tokens = self.output.next();
+        Some(Request {
+            id,
+            arrive: SimTime(self.clock),
+            input_tokens: self.input.next().saturating_add(prefix_tokens),
+            output_tokens,
+            answer_limit: output_tokens,
+            deadline: SimTime(if self.timeout > 0 { self.clock.saturating_add(self.timeout) } else { 0 }),
+            prefix,
+            output_prefix: PrefixId::NONE,
+            slo_class: 0,
+            tenant: 0,
+        })
+    }
+
+    fn prefixes(&self) -> &PrefixTree {
+        &self.prefixes
+    }
+}
+
+/// Gaps between arrivals, microseconds.
+#[derive(Debug, Clone)]
+struct Gaps {
+    process: ArrivalSettings,
+    stream: Stream,
+    /// Mean gap 1/λ, microseconds, evaluated as workload specification 1 words it.
+    mean: f64,
+}
+
+impl Gaps {
+    fn new(process: &ArrivalSettings, request_rate: f64, seed: Seed) -> Self {
+        // Beyond a coefficient of variation of 10 the reference draws exponential gaps (workload specification 3).
+        let process = match *process {
+            ArrivalSettings::Gamma { cv } if 1.0 / (cv * cv) < 0.01 => ArrivalSettings::Poisson,
+            other => other,
+        };
+        let lambda = request_rate / 1e6;
+        Self { process, stream: Stream::new(seed, Purpose::Arrivals), mean: 1.0 / lambda }
+    }
+
+    #[inline]
+    fn next(&mut self) -> i64 {
+        let gap = match self.process {
+            ArrivalSettings::Constant => self.mean,
+            ArrivalSettings::Poisson => self.stream.exponential() * self.mean,
+            ArrivalSettings::Gamma { cv } => {
+                let shape = 1.0 / (cv * cv);
+                self.stream.gamma(shape) / shape * self.mean
+            }
+        };
+        truncate(gap).max(1)
+    }
+}
+
+/// Lengths of one side of a request, tokens.
+#[derive(Debug, Clone)]
+struct Lengths {
+    stream: Stream,
+    shape: Shape,
+    /// Centre of the normal (of the logarithm for a lognormal).
+    location: f64,
+    /// Deviation of the normal (of the logarithm for a lognormal).
+    scale: f64,
+    min: f64,
+    max: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Constant,
+    Normal,
+    Lognormal,
+}
+
+impl Lengths {
+    fn new(settings: &LengthSettings, stream: Stream) -> Self {
+        let (shape, location, scale, min, max) = match *settings {
+            LengthSettings::Constant { value } => (Shape::Constant, f64::from(value), 0.0, value, value),
+            LengthSettings::Normal { mean, std_dev, min, max } => (Shape::Normal, mean, std_dev, min, max),
+            LengthSettings::Lognormal { mean, std_dev, min, max } => {
+                let ratio = std_dev / mean;
+                let variance = libm::log1p(ratio * ratio);
+                (Shape::Lognormal, libm::log(mean) - variance / 2.0, libm::sqrt(variance), min, max)
+            }
+        };
+        let shape = if min >= max { Shape::Constant } else { shape };
+        Self { stream, shape, location, scale, min: f64::from(min), max: f64::from(max) }
+    }
+
+    #[inline]
+    fn next(&mut self) -> u32 {
+        let value = match self.shape {
+            Shape::Constant => self.min,
+            Shape::Normal => self.location + self.scale * self.stream.normal(),
+            Shape::Lognormal => libm::exp(self.location + self.scale * self.stream.normal()),
+        };
+        round(value.max(self.min).min(self.max)).max(1)
+    }
+}
+
+/// Half away from zero; for the values of this module, which are never negative.
+#[inline]
+fn round(value: f64) -> u32 {
+    // Exact for every double but the largest below ½, and a length is at least 1 anyway.
+    (value + 0.5) as u32
+}
+
+/// Which prefix a request carries.
+#[derive(Debug, Clone)]
+struct PrefixChoice {
+    stream: Stream,
+    /// Threshold of a 32-bit draw below which a request carries a prefix; 2³² = always.
+    threshold: u64,
+    groups: u32,
+    tokens: u32,
+}
+
+impl PrefixChoice {
+    fn new(settings: &PrefixSettings, seed: Seed, prefixes: &mut PrefixTree) -> Self {
+        let groups = if settings.tokens == 0 { 0 } else { settings.groups };
+        // One node per group, ids 1 to `groups`.
+        for _ in 0..groups {
+            prefixes.extend(PrefixId::NONE, settings.tokens);
+        }
+        let threshold = (settings.share_ratio.clamp(0.0, 1.0) * 4_294_967_296.0) as u64;
+        Self { stream: Stream::new(seed, Purpose::PrefixChoice), threshold, groups, tokens: settings.tokens }
+    }
+
+    #[inline]
+    fn next(&mut self) -> (PrefixId, u32) {
+        if self.groups == 0 {
+            return (PrefixId::NONE, 0);
+        }
+        let bits = self.stream.bits();
+        if bits & 0xffff_ffff >= self.threshold {
+            return (PrefixId::NONE, 0);
+        }
+        // The upper half, scaled to 0..groups (Lemire); the bias is below 2⁻³² per group.
+        let group = ((bits >> 32) * u64::from(self.groups)) >> 32;
+        (PrefixId(group as u32 + 1), self.tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn draw(settings: &WorkloadSettings, rate: f64, n: u32, replicate: u32) -> Vec<Request> {
+        let mut generator = Generator::new(settings, rate, n, 42, replicate);
+        core::iter::from_fn(|| generator.next_request()).collect()
+    }
+
+    #[test]
+    fn constant_gaps_are_those_of_the_specification() {
+        let settings = WorkloadSettings { arrival: ArrivalSettings::Constant, ..WorkloadSettings::default() };
+        for (rate, gap) in [(10.0, 99_999), (3.0, 333_333), (1.0, 1_000_000), (1e9, 1)] {
+            let arrivals: Vec<i64> = draw(&settings, rate, 3, 0).iter().map(|r| r.arrive.0).collect();
+            assert_eq!(arrivals, [gap, 2 * gap, 3 * gap]);
+        }
+    }
+
+    #[test]
+    fn a_replicate_is_the_same_requests_at_every_rate() {
+        for arrival in [ArrivalSettings::Poisson, ArrivalSettings::Gamma { cv: 2.0 }] {
+            let prefix = PrefixSettings { tokens: 64, groups: 3, share_ratio: 0.5 };
+            let settings = WorkloadSettings { arrival, prefix, ..WorkloadSettings::default() };
+            let slow = draw(&settings, 1.0, 500, 1);
+            let fast = draw(&settings, 4.0, 500, 1);
+            for (a, b) in slow.iter().zip(&fast) {
+                assert_eq!((a.input_tokens, a.output_tokens, a.prefix), (b.input_tokens, b.output_tokens, b.prefix));
+            }
+            let gap = |requests: &[Request], i: usize| requests[i + 1].arrive.0 - requests[i].arrive.0;
+            for i in 0..499 {
+                assert!((gap(&slow, i) - 4 * gap(&fast, i)).abs() <= 4, "request {i}");
+            }
+        }
+        let settings = WorkloadSettings::default();
+        assert_ne!(draw(&settings, 1.0, 5, 0), draw(&settings, 1.0, 5, 1));
+    }
+
+    /// Seed 42, 100,000 requests; bounds of 4.9 standard errors: false alarm 1e-6 each.
+    #[test]
+    fn arrivals_come_at_the_rate_and_with_the_variation_asked_for() {
+        let n = 100_000;
+        for (arrival, cv) in [(ArrivalSettings::Poisson, 1.0), (ArrivalSettings::Gamma { cv: 2.0 }, 2.0)] {
+            let settings = WorkloadSettings { arrival, ..WorkloadSettings::default() };
+            let requests = draw(&settings, 5.0, n, 0);
+            let mean = requests[n as usize - 1].arrive.0 as f64 / f64::from(n);
+            assert!((mean / 200_000.0 - 1.0).abs() < 4.9 * cv / libm::sqrt(f64::from(n)), "{mean}");
+            let variance = requests.windows(2).map(|w| (w[1].arrive.0 - w[0].arrive.0) as f64 - mean).map(|d| d * d).sum::<f64>()
+                / f64::from(n - 1);
+            // Kurtosis of a gamma: 3 + 6 cv²; so the relative error of a variance is sqrt((2 + 6 cv²)/n).
+            let bound = 4.9 * libm::sqrt((2.0 + 6.0 * cv * cv) / f64::from(n));
+            assert!((variance / (mean * mean) / (cv * cv) - 1.0).abs() < bound, "{variance}");
+        }
+    }
+
+    /// Seed 42, 100,000 requests; bounds of 4.9 standard errors: false alarm 1e-6 each.
+    #[test]
+    fn a_clamped_normal_piles_up_at_its_bounds() {
+        let lengths = LengthSettings::Normal { mean: 100.0, std_dev: 50.0, min: 50, max: 7000 };
+        let settings = WorkloadSettings { input_tokens: lengths, ..WorkloadSettings::default() };
+        let n = 100_000.0;
+        let requests = draw(&settings, 1.0, 100_000, 0);
+        // P(Z < −1 + ½/50) = 0.161087: everything that rounds to 50.
+        let at_bound = requests.iter().filter(|r| r.input_tokens == 50).count() as f64 / n;
+        assert!((at_bound - 0.161_087).abs() < 4.9 * libm::sqrt(0.161 * 0.839 / n), "{at_bound}");
+        // Mean of max(50, X): 50 + σ(φ(1) + Φ(1)) = 50 + 50·(0.2419707 + 0.8413447) = 104.1658.
+        let mean = requests.iter().map(|r| f64::from(r.input_tokens)).sum::<f64>() / n;
+        assert!((mean - 104.1658).abs() < 4.9 * 43.4 / libm::sqrt(n), "{mean}");
+        assert!(requests.iter().all(|r| r.answer_limit == r.output_tokens && r.output_tokens >= 2));
+    }
+
+    /// Seed 42, 100,000 requests; bounds of 4.9 standard errors: false alarm 1e-6 each.
+    #[test]
+    fn a_lognormal_is_given_by_the_moments_of_the_value() {
+        let lengths = LengthSettings::Lognormal { mean: 500.0, std_dev: 400.0, min: 1, max: 1_000_000 };
+        let settings = WorkloadSettings { output_tokens: lengths, ..WorkloadSettings::default() };
+        let n = 100_000.0;
+        let values: Vec<f64> = draw(&settings, 1.0, 100_000, 0).iter().map(|r| f64::from(r.output_tokens)).collect();
+        let mean = values.iter().sum::<f64>() / n;
+        assert!((mean - 500.0).abs() < 4.9 * 400.0 / libm::sqrt(n), "{mean}");
+        // Kurtosis of this lognormal: w⁴ + 2w³ + 3w² − 3 with w = 1 + 0.64.
+        let w = 1.64_f64;
+        let kurtosis = w * w * w * w + 2.0 * w * w * w + 3.0 * w * w - 3.0;
+        let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
+        assert!((variance / 160_000.0 - 1.0).abs() < 4.9 * libm::sqrt((kurtosis - 1.0) / n), "{variance}");
+    }
+
+    /// Seed 42, 100,000 requests; bounds of 4.9 standard errors: false alarm 1e-6 each.
+    #[test]
+    fn prefixes_are_shared_as_often_as_asked_and_evenly() {
+        let prefix = PrefixSettings { tokens: 1024, groups: 20, share_ratio: 0.8 };
+        let input_tokens = LengthSettings::Constant { value: 10 };
+        let settings = WorkloadSettings { prefix, input_tokens, ..WorkloadSettings::default() };
+        let n = 100_000.0;
+        let requests = draw(&settings, 1.0, 100_000, 0);
+        let shared = requests.iter().filter(|r| r.prefix != PrefixId::NONE).count() as f64 / n;
+        assert!((shared - 0.8).abs() < 4.9 * libm::sqrt(0.16 / n), "{shared}");
+        for group in 1..=20 {
+            let share = requests.iter().filter(|r| r.prefix == PrefixId(group)).count() as f64 / n;
+            assert!((share - 0.04).abs() < 4.9 * libm::sqrt(0.04 * 0.96 / n), "group {group}: {share}");
+        }
+        assert!(requests.iter().all(|r| r.input_tokens == if r.prefix == PrefixId::NONE { 10 } else { 1034 }));
+        let generator = Generator::new(&settings, 1.0, 1, 42, 0);
+        assert_eq!(generator.prefixes().tokens(PrefixId(20)), 1024);
+    }
+
+    #[test]
+    fn a_timeout_becomes_an_absolute_deadline() {
+        let settings = WorkloadSettings { timeout_s: Some(1.5), ..WorkloadSettings::default() };
+        assert!(draw(&settings, 3.0, 10, 0).iter().all(|r| r.deadline.0 == r.arrive.0 + 1_500_000));
+    }
+}

@@ -1,0 +1,217 @@
+//! Recorded requests and their replay, at their own pace or at another rate.
+
+use super::{PrefixTree, Request, RequestSource};
+use crate::time::{SimTime, truncate};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A recorded workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// Requests by arrival; equal arrivals keep the order of the file.
+    requests: Vec<Request>,
+    /// The prefixes they share.
+    prefixes: PrefixTree,
+    /// Names of the SLO classes; [`Request::slo_class`] is an index; entry 0 is the unnamed class.
+    classes: Vec<String>,
+    /// Names of the tenants; [`Request::tenant`] is an index; entry 0 is the unnamed tenant.
+    tenants: Vec<String>,
+}
+
+impl Trace {
+    /// A trace of these requests; they are put in order of arrival, equal ones in the order given.
+    #[must_use]
+    pub fn new(mut requests: Vec<Request>, prefixes: PrefixTree, classes: Vec<String>, tenants: Vec<String>) -> Self {
+        requests.sort_by_key(|request| request.arrive);
+        Self { requests, prefixes, classes, tenants }
+    }
+
+    /// Requests by arrival.
+    #[must_use]
+    pub fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
+    /// The prefixes they share.
+    #[must_use]
+    pub fn prefixes(&self) -> &PrefixTree {
+        &self.prefixes
+    }
+
+    /// Names of the SLO classes by index; entry 0 is the unnamed class.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Names of the tenants by index; entry 0 is the unnamed tenant.
+    #[must_use]
+    pub fn tenants(&self) -> &[String] {
+        &self.tenants
+    }
+
+    /// Requests per second as recorded, over the first `num_requests`; none if they span no time.
+    ///
+    /// From the first to the last arrival there are one fewer gaps than requests.
+    #[must_use]
+    pub fn request_rate(&self, num_requests: u32) -> Option<f64> {
+        let used = &self.requests[..self.requests.len().min(num_requests as usize)];
+        let span = used.last()?.arrive.0.checked_sub(used.first()?.arrive.0)?;
+        (span > 0).then(|| (used.len() - 1) as f64 / (span as f64 / 1e6))
+    }
+
+    /// A hash of everything that can change a result, as sixteen hexadecimal digits (FNV-1a, 64 bits).
+    ///
+    /// Names a trace by its content, so that a scenario can say which trace it means.
+    #[must_use]
+    pub fn content_hash(&self) -> String {
+        let mut hash = Fnv::new();
+        hash.word(self.requests.len() as u64);
+        for request in &self.requests {
+            hash.word(u64::from(request.id));
+            hash.word(request.arrive.0 as u64);
+            hash.word(u64::from(request.input_tokens) << 32 | u64::from(request.output_tokens));
+            hash.word(u64::from(request.answer_limit));
+            hash.word(request.deadline.0 as u64);
+            hash.word(u64::from(request.prefix.0) << 32 | u64::from(request.output_prefix.0));
+            hash.word(u64::from(request.slo_class) << 16 | u64::from(request.tenant));
+        }
+        for node in (0..self.prefixes.len() as u32).map(super::PrefixId) {
+            hash.word(u64::from(self.prefixes.parent(node).0) << 32 | u64::from(self.prefixes.tokens(node)));
+        }
+        for name in self.classes.iter().chain(&self.tenants) {
+            hash.word(name.len() as u64);
+            hash.bytes(name.as_bytes());
+        }
+        alloc::format!("{:016x}", hash.0)
+    }
+}
+
+/// FNV-1a, 64 bits.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn word(&mut self, word: u64) {
+        self.bytes(&word.to_le_bytes());
+    }
+}
+
+/// Replays a trace; the trace itself is shared, never copied.
+#[derive(Debug, Clone)]
+pub struct TraceSource {
+    trace: Arc<Trace>,
+    next: usize,
+    end: usize,
+    /// Factor on times; none = as recorded, to the microsecond.
+    stretch: Option<f64>,
+}
+
+impl TraceSource {
+    /// Replays the whole trace as recorded.
+    #[must_use]
+    pub fn new(trace: Arc<Trace>) -> Self {
+        let end = trace.requests.len();
+        Self { trace, next: 0, end, stretch: None }
+    }
+
+    /// Replays the first `num_requests` with arrival times scaled so that they come at `request_rate` per second.
+    ///
+    /// Arrivals are scaled about time zero and truncated to the microsecond; the span from arrival to deadline is the
+    /// client's and stays. A trace that spans no time is replayed as recorded (definitions 10).
+    #[must_use]
+    pub fn at_rate(trace: Arc<Trace>, request_rate: f64, num_requests: u32) -> Self {
+        let end = trace.requests.len().min(num_requests as usize);
+        let stretch = trace.request_rate(num_requests).map(|recorded| recorded / request_rate).filter(|&s| s != 1.0);
+        Self { trace, next: 0, end, stretch }
+    }
+}
+
+impl RequestSource for TraceSource {
+    #[inline]
+    fn next_request(&mut self) -> Option<Request> {
+        if self.next >= self.end {
+            return None;
+        }
+        let mut request = *self.trace.requests.get(self.next)?;
+        self.next += 1;
+        if let Some(stretch) = self.stretch {
+            let patience = request.deadline.0.saturating_sub(request.arrive.0);
+            request.arrive = SimTime(truncate(request.arrive.0 as f64 * stretch));
+            if request.deadline.0 > 0 {
+                request.deadline = SimTime(request.arrive.0.saturating_add(patience).max(1));
+            }
+        }
+        Some(request)
+    }
+
+    fn prefixes(&self) -> &PrefixTree {
+        &self.trace.prefixes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::PrefixId;
+
+    fn request(id: u32, arrive: i64, deadline: i64) -> Request {
+        Request {
+            id,
+            arrive: SimTime(arrive),
+            input_tokens: 5,
+            output_tokens: 3,
+            answer_limit: 3,
+            deadline: SimTime(deadline),
+            prefix: PrefixId::NONE,
+            output_prefix: PrefixId::NONE,
+            slo_class: 0,
+            tenant: 0,
+        }
+    }
+
+    fn trace() -> Arc<Trace> {
+        let requests = alloc::vec![request(0, 3_000_000, 0), request(1, 1_000_000, 2_500_000), request(2, 3_000_000, 0)];
+        Arc::new(Trace::new(requests, PrefixTree::new(), alloc::vec![String::new()], alloc::vec![String::new()]))
+    }
+
+    #[test]
+    fn requests_come_by_arrival_then_in_file_order() {
+        let mut source = TraceSource::new(trace());
+        let ids: Vec<u32> = core::iter::from_fn(|| source.next_request()).map(|r| r.id).collect();
+        assert_eq!(ids, [1, 0, 2]);
+    }
+
+    #[test]
+    fn a_rate_scales_arrivals_and_keeps_patience() {
+        let trace = trace();
+        assert_eq!(trace.request_rate(u32::MAX), Some(1.0));
+        let mut source = TraceSource::at_rate(Arc::clone(&trace), 4.0, u32::MAX);
+        let requests: Vec<Request> = core::iter::from_fn(|| source.next_request()).collect();
+        assert_eq!(requests.iter().map(|r| r.arrive.0).collect::<Vec<_>>(), [250_000, 750_000, 750_000]);
+        assert_eq!(requests.iter().map(|r| r.deadline.0).collect::<Vec<_>>(), [1_750_000, 0, 0]);
+        let mut same = TraceSource::at_rate(Arc::clone(&trace), 1.0, u32::MAX);
+        assert_eq!(core::iter::from_fn(|| same.next_request()).collect::<Vec<_>>(), trace.requests());
+    }
+
+    #[test]
+    fn the_hash_names_the_content() {
+        let a = trace();
+        let mut requests = a.requests().to_vec();
+        requests[2].output_tokens += 1;
+        let b = Trace::new(requests, PrefixTree::new(), a.classes().to_vec(), a.tenants().to_vec());
+        assert_eq!(a.content_hash().len(), 16);
+        assert_eq!(a.content_hash(), trace().content_hash());
+        assert_ne!(a.content_hash(), b.content_hash());
+    }
+}
