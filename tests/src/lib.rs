@@ -1,1 +1,3 @@
-//! Harness.
+//! What tests and developer commands share: the golden suite.
+
+pub mod golden;

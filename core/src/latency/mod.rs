@@ -1,19 +1,46 @@
 //! How long things take: step time, queueing delay and output overheads (latency specification 1–4).
 //!
-//! One enum of models behind one interface; everything that does not change during a run is computed once, in the
-//! constructors, without changing a bit of the result.
+//! One enum of models behind one interface.
+//! Doubles are evaluated in the order the specification writes them, so the same scenario gives the same
+//! microseconds everywhere; what does not change during a run is computed once, which changes no bit.
+//! The engine asks in two ways that always agree: item by item ([`LatencyModel::step_time`], the plain way) and
+//! from running sums ([`DecodeStepper`], [`LatencyModel::mixed_step_time`]), which answer `None` where rounding
+//! could make a difference, so that the engine asks item by item instead.
 
-use alloc::vec::Vec;
+mod blackbox;
+mod roofline;
+mod shape;
+mod trained_physics;
+
+pub use blackbox::Blackbox;
+pub use roofline::Roofline;
+pub use trained_physics::TrainedPhysics;
+
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
+use crate::observation::{TimeShares, WorkSums};
+use alloc::vec::Vec;
+use roofline::RooflineDecode;
+use trained_physics::PhysicsDecode;
 
-/// Trained or calibrated coefficients per deployment (latency specification 1).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Blackbox {
-    /// α0..2, microseconds, microseconds per prompt token, microseconds per output token.
-    pub alpha: [f64; 3],
-    /// β0..2, microseconds per step, per prefill token, per decode token.
-    pub beta: [f64; 3],
+/// One request's part in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepItem {
+    /// Tokens it gets in this step, at least 1.
+    pub tokens: u32,
+    /// Tokens computed before this step; 0 in the step of its admission, cached tokens included.
+    pub pos: u32,
+    /// Length of its prompt; a smaller `pos` makes it a prefill item, otherwise it decodes one token.
+    pub input_tokens: u32,
+}
+
+impl StepItem {
+    /// Whether it still works on its prompt.
+    #[inline]
+    #[must_use]
+    pub fn is_prefill(self) -> bool {
+        self.pos < self.input_tokens
+    }
 }
 
 /// A step-time model, ready to be asked.
@@ -21,32 +48,219 @@ pub struct Blackbox {
 pub enum LatencyModel {
     /// Trained or calibrated coefficients.
     Blackbox(Blackbox),
+    /// Architecture and data sheet alone.
+    Roofline(Roofline),
+    /// Roofline terms with learned corrections.
+    TrainedPhysics(TrainedPhysics),
+}
+
+/// The duration of one decode-only batch as its context grows.
+#[derive(Debug, Clone)]
+pub enum DecodeStepper {
+    /// Does not depend on the context.
+    Constant(i64),
+    /// See [`Roofline`].
+    Roofline(RooflineDecode),
+    /// See [`TrainedPhysics`].
+    TrainedPhysics(PhysicsDecode),
 }
 
 impl LatencyModel {
-    /// The black-box model; errors where a coefficient is not finite or negative, or all are zero.
+    /// The black-box model.
     ///
-    /// `alpha` and `beta` need at least three values each; further ones are ignored.
-    pub fn blackbox(_alpha: &[f64], _beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
-        Err(Vec::new())
+    /// `alpha` (µs, µs per prompt token, µs per output token) and `beta` (µs per step, per prefill token, per
+    /// decode token) need at least three values each; further ones are ignored.
+    ///
+    /// # Errors
+    /// A coefficient is missing, not finite or negative, or all of them are zero.
+    pub fn blackbox(alpha: &[f64], beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
+        Blackbox::new(alpha, beta).map(Self::Blackbox)
     }
 
     /// The roofline model; `alpha` empty = 0,0,0.
-    pub fn roofline(_model: &ModelSpec, _accelerator: &AcceleratorSpec, _tp: u32, _alpha: &[f64]) -> Result<Self, Vec<Diagnostic>> {
-        Err(Vec::new())
+    ///
+    /// # Errors
+    /// The architecture or the data sheet lacks something the formulas need.
+    pub fn roofline(
+        model: &ModelSpec,
+        accelerator: &AcceleratorSpec,
+        tensor_parallel_size: u32,
+        alpha: &[f64],
+    ) -> Result<Self, Vec<Diagnostic>> {
+        Roofline::new(model, accelerator, tensor_parallel_size, alpha).map(Self::Roofline)
     }
 
     /// The trained-physics model with α0..2 and β1..10 (at least seven β; missing ones are 0).
-    pub fn trained_physics(_model: &ModelSpec, _accelerator: &AcceleratorSpec, _tp: u32, _alpha: &[f64], _beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
-        Err(Vec::new())
+    ///
+    /// # Errors
+    /// As for the roofline; also where heads or KV heads are not divisible by `tensor_parallel_size`.
+    pub fn trained_physics(
+        model: &ModelSpec,
+        accelerator: &AcceleratorSpec,
+        tensor_parallel_size: u32,
+        alpha: &[f64],
+        beta: &[f64],
+    ) -> Result<Self, Vec<Diagnostic>> {
+        TrainedPhysics::new(model, accelerator, tensor_parallel_size, alpha, beta).map(Self::TrainedPhysics)
+    }
+
+    /// Delay between a request's arrival at the replica and its place in the queue, microseconds.
+    #[inline]
+    #[must_use]
+    pub fn queueing(&self, input_tokens: u32) -> i64 {
+        match self {
+            Self::Blackbox(model) => model.queueing(input_tokens),
+            Self::Roofline(model) => model.overheads.queueing(input_tokens),
+            Self::TrainedPhysics(model) => model.queueing,
+        }
+    }
+
+    /// Overhead added to every reported output token, microseconds; never delays a step (`A2`).
+    #[inline]
+    #[must_use]
+    pub fn output_overhead(&self) -> i64 {
+        match self {
+            Self::Blackbox(model) => model.output_overhead,
+            Self::Roofline(model) => model.overheads.output_overhead,
+            Self::TrainedPhysics(model) => model.output_overhead,
+        }
+    }
+
+    /// Overhead added once to the reported end-to-end latency of a request with output, microseconds (`P`).
+    #[inline]
+    #[must_use]
+    pub fn final_overhead(&self) -> i64 {
+        match self {
+            Self::TrainedPhysics(model) => model.final_overhead,
+            Self::Blackbox(_) | Self::Roofline(_) => 0,
+        }
+    }
+
+    /// Duration of a step over these items, in batch order; at least 1 µs.
+    ///
+    /// The plain way: item by item, in the specified order.
+    #[must_use]
+    pub fn step_time(&self, items: &[StepItem]) -> i64 {
+        match self {
+            Self::Blackbox(model) => model.step_time(items),
+            Self::Roofline(model) => model.step_time(items),
+            Self::TrainedPhysics(model) => model.step_time(items),
+        }
+    }
+
+    /// How long steps of `num_decodes` decoding requests take as their context grows.
+    #[inline]
+    #[must_use]
+    pub fn decode_stepper(&self, num_decodes: u32) -> DecodeStepper {
+        match self {
+            Self::Blackbox(model) => DecodeStepper::Constant(model.mixed_step_time(0, num_decodes)),
+            Self::Roofline(model) => DecodeStepper::Roofline(model.decode_stepper(num_decodes)),
+            Self::TrainedPhysics(model) => DecodeStepper::TrainedPhysics(model.decode_stepper(num_decodes)),
+        }
+    }
+
+    /// Duration of a step of `num_decodes` decoding requests, whose positions sum to `pos_sum`, together with the
+    /// prefill items; `None` where rounding could matter.
+    #[must_use]
+    pub fn mixed_step_time(&self, num_decodes: u32, pos_sum: u64, prefill: &[StepItem]) -> Option<i64> {
+        match self {
+            Self::Blackbox(model) => {
+                let tokens = prefill.iter().map(|item| u64::from(item.tokens)).sum();
+                Some(model.mixed_step_time(tokens, num_decodes))
+            }
+            Self::Roofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
+            Self::TrainedPhysics(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
+        }
+    }
+
+    /// Names of the terms that busy time is split into, in the order of [`TimeShares`].
+    #[must_use]
+    pub fn time_share_names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Blackbox(_) => &["fixed", "prefill", "decode"],
+            Self::Roofline(_) => &["compute", "weights", "kv-cache"],
+            Self::TrainedPhysics(_) => {
+                &["prefill", "decode", "weights", "all-reduce", "layers", "requests", "fixed", "moe"]
+            }
+        }
+    }
+
+    /// Busy time by term, microseconds, scaled so that the terms sum to `busy`.
+    #[must_use]
+    pub fn time_shares(&self, work: &WorkSums, busy: u64) -> TimeShares {
+        let mut shares = match self {
+            Self::Blackbox(model) => model.time_shares(work),
+            Self::Roofline(_) => roofline::time_shares(work),
+            Self::TrainedPhysics(model) => model.time_shares(work),
+        };
+        let sum: f64 = shares.iter().sum();
+        if sum > 0.0 {
+            for share in &mut shares {
+                *share *= busy as f64 / sum;
+            }
+        }
+        shares
+    }
+
+    /// Counts the work of one step, for [`LatencyModel::time_shares`].
+    #[inline]
+    pub fn count_work(&self, work: &mut WorkSums, num_decodes: u32, pos_sum: u64, prefill: &[StepItem], duration: i64) {
+        work.add_decodes(u64::from(num_decodes), pos_sum);
+        for item in prefill {
+            work.add_prefill(item);
+        }
+        match self {
+            Self::Roofline(model) => model.count_bound(work, num_decodes, pos_sum, prefill, duration),
+            Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, prefill),
+            Self::Blackbox(_) => {}
+        }
     }
 }
 
-/// Names of the terms that busy time is split into, in the order of [`crate::observation::TimeShares`].
-///
-/// Roofline: `compute`, `weights`, `kv-cache`. Trained-physics: `prefill`, `decode`, `weights`, `all-reduce`, `layers`,
-/// `requests`, `fixed`, `moe`. Black-box: `fixed`, `prefill`, `decode`.
-#[must_use]
-pub fn time_share_names(_model: &LatencyModel) -> &'static [&'static str] {
-    &[]
+impl DecodeStepper {
+    /// Duration of a step whose positions sum to `pos_sum`; `None` where rounding could matter.
+    #[inline]
+    #[must_use]
+    pub fn step_time(&self, pos_sum: u64) -> Option<i64> {
+        match self {
+            Self::Constant(duration) => Some(*duration),
+            Self::Roofline(stepper) => stepper.step_time(pos_sum),
+            Self::TrainedPhysics(stepper) => Some(stepper.step_time(pos_sum)),
+        }
+    }
+}
+
+/// Reads three overhead coefficients; further ones are ignored.
+fn three(name: &str, values: &[f64], diagnostics: &mut Vec<Diagnostic>) -> [f64; 3] {
+    if values.len() < 3 {
+        diagnostics.push(
+            Diagnostic::error(
+                "coefficients-missing",
+                name,
+                alloc::format!("{} values given, three are needed", values.len()),
+            )
+            .with_hint("give three numbers, e.g. 100, 1, 10"),
+        );
+    }
+    let mut three = [0.0; 3];
+    for (index, (slot, value)) in three.iter_mut().zip(values).enumerate() {
+        *slot = finite_non_negative(name, index, *value, diagnostics);
+    }
+    three
+}
+
+/// A coefficient that is finite and not negative, or a diagnostic and 0.
+fn finite_non_negative(name: &str, index: usize, value: f64, diagnostics: &mut Vec<Diagnostic>) -> f64 {
+    if value.is_finite() && value >= 0.0 {
+        return value;
+    }
+    diagnostics.push(
+        Diagnostic::error(
+            "coefficient-out-of-range",
+            alloc::format!("{name}[{index}]"),
+            alloc::format!("{value} is not a finite number of at least 0"),
+        )
+        .with_hint("step times cannot shrink with work"),
+    );
+    0.0
 }

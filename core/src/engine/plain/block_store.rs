@@ -1,0 +1,403 @@
+//! The paged KV store, block by block, as the KV specification words it (sections 1–6).
+//!
+//! Slow and literal on purpose: it is the oracle the fast store is compared with.
+
+use crate::scenario::CpuTierConfig;
+use crate::time::truncate;
+use crate::workload::{PrefixId, PrefixTree, Request};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+/// Equal tokens have equal identity: the segment (or request) they belong to and their place in the sequence.
+type TokenRun = (Source, u32, u32);
+
+/// What a token belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    /// A shared segment.
+    Segment(PrefixId),
+    /// Nobody but this request.
+    Request(u32),
+}
+
+/// Identity of a full block: interned chain of token runs.
+type Key = u32;
+
+#[derive(Debug, Clone, Default)]
+struct Block {
+    tokens: Vec<TokenRun>,
+    fill: u32,
+    refs: u32,
+    key: Option<Key>,
+}
+
+/// The prefix cache in host memory.
+#[derive(Debug)]
+struct CpuTier {
+    config: CpuTierConfig,
+    /// Least recently used first.
+    order: VecDeque<Key>,
+    transfer: i64,
+    mirrored: u64,
+    evicted: u64,
+    misses: u64,
+}
+
+/// A request's place in the store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holding {
+    held: Vec<u32>,
+}
+
+/// All blocks of a replica.
+#[derive(Debug)]
+pub(super) struct BlockStore {
+    block_size: u32,
+    is_caching: bool,
+    blocks: Vec<Block>,
+    free: VecDeque<u32>,
+    index: BTreeMap<Key, u32>,
+    interned: BTreeMap<(Option<Key>, Vec<TokenRun>), Key>,
+    tier: Option<CpuTier>,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+}
+
+impl BlockStore {
+    pub(super) fn new(num_blocks: u32, block_size: u32, is_caching: bool, tier: Option<CpuTierConfig>) -> Self {
+        Self {
+            block_size,
+            is_caching,
+            blocks: alloc::vec![Block::default(); num_blocks as usize],
+            free: (0..num_blocks).collect(),
+            index: BTreeMap::new(),
+            interned: BTreeMap::new(),
+            tier: tier.map(|config| CpuTier {
+                config,
+                order: VecDeque::new(),
+                transfer: 0,
+                mirrored: 0,
+                evicted: 0,
+                misses: 0,
+            }),
+            hits: 0,
+            misses: 0,
+        }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        (self.blocks.len() - self.free.len()) as u64
+    }
+
+    /// Cached leading blocks of the prompt.
+    pub(super) fn lookup(&mut self, request: &Request, prefixes: &PrefixTree) -> Vec<u32> {
+        let mut found = Vec::new();
+        if !self.is_caching {
+            return found;
+        }
+        let mut key = None;
+        for index in 0..request.input_tokens / self.block_size {
+            let next = self.chain(key, self.runs(request, prefixes, index * self.block_size, self.block_size));
+            match self.index.get(&next) {
+                Some(block) => found.push(*block),
+                None => break,
+            }
+            key = Some(next);
+        }
+        found
+    }
+
+    /// Allocates for positions `[from, to)`, with the CPU tier if there is one.
+    pub(super) fn allocate(
+        &mut self,
+        holding: &mut Holding,
+        request: &Request,
+        prefixes: &PrefixTree,
+        pos: u32,
+        range: [u32; 2],
+        hits: &[u32],
+    ) -> bool {
+        if self.allocate_here(holding, request, prefixes, pos, range, hits) {
+            return true;
+        }
+        if self.tier.is_none() {
+            return false;
+        }
+        if !self.reload(request, prefixes) {
+            if let Some(tier) = &mut self.tier {
+                tier.misses += 1;
+            }
+            return false;
+        }
+        let [from, to] = range;
+        let again = self.lookup(request, prefixes);
+        let start = again.len() as u32 * self.block_size;
+        if start <= from {
+            return self.allocate_here(holding, request, prefixes, pos, range, hits);
+        }
+        let first = if holding.held.is_empty() { 0 } else { from.div_ceil(self.block_size) as usize };
+        let reaches = start >= to;
+        let last = if reaches { (to.div_ceil(self.block_size) as usize).min(again.len()) } else { again.len() };
+        let before = holding.held.len();
+        let hits_before = self.hits;
+        for block in again.get(first..last).unwrap_or_default() {
+            self.claim(holding, *block);
+        }
+        if reaches {
+            return true;
+        }
+        if self.allocate_here(holding, request, prefixes, pos, [start, to], &again) {
+            return true;
+        }
+        while holding.held.len() > before {
+            if let Some(block) = holding.held.pop() {
+                self.drop_reference(block);
+            }
+        }
+        self.hits = hits_before;
+        false
+    }
+
+    fn allocate_here(
+        &mut self,
+        holding: &mut Holding,
+        request: &Request,
+        prefixes: &PrefixTree,
+        pos: u32,
+        [from, to]: [u32; 2],
+        hits: &[u32],
+    ) -> bool {
+        let size = self.block_size;
+        let in_prompt = pos < request.input_tokens;
+        let count = to - from;
+        let last_fill = holding.held.last().map(|block| self.blocks[*block as usize].fill);
+        let room = last_fill.map_or(0, |fill| if fill > 0 && fill < size { size - fill } else { 0 });
+        if in_prompt {
+            let want = (count - room.min(count)).div_ceil(size) as usize;
+            let from_free = hits.iter().filter(|block| self.blocks[**block as usize].refs == 0).count();
+            if want + from_free > self.free.len() {
+                return false;
+            }
+        } else if self.free.is_empty() && last_fill.is_none_or(|fill| fill == size) {
+            return false;
+        }
+        let mut at = from;
+        while at < to {
+            if holding.held.is_empty() {
+                for block in hits {
+                    self.claim(holding, *block);
+                }
+            }
+            let last = holding.held.last().copied();
+            let fill = last.map_or(0, |block| self.blocks[block as usize].fill);
+            if let Some(last) = last.filter(|_| fill > 0 && fill < size) {
+                let take = (size - fill).min(to - at);
+                let runs = self.runs(request, prefixes, at, take);
+                self.append(last, &runs, take);
+                at += take;
+                if self.blocks[last as usize].fill == size {
+                    self.register(holding, holding.held.len() - 1);
+                }
+                continue;
+            }
+            for _ in 0..(to - at).div_ceil(size) {
+                let Some(block) = self.take() else { return false };
+                let take = size.min(to - at);
+                let runs = self.runs(request, prefixes, at, take);
+                self.append(block, &runs, take);
+                self.blocks[block as usize].refs = 1;
+                self.misses += 1;
+                holding.held.push(block);
+                at += take;
+                if in_prompt && take == size {
+                    self.register(holding, holding.held.len() - 1);
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives back everything the request holds, last block first.
+    pub(super) fn release(&mut self, holding: &mut Holding) {
+        while let Some(block) = holding.held.pop() {
+            self.drop_reference(block);
+        }
+    }
+
+    /// Copies the keyed blocks of the running requests to the CPU tier.
+    pub(super) fn mirror<'a>(&mut self, running: impl Iterator<Item = &'a Holding>) {
+        let Some(tier) = &mut self.tier else { return };
+        for holding in running {
+            for block in &holding.held {
+                let Some(key) = self.blocks[*block as usize].key else { continue };
+                if let Some(at) = tier.order.iter().position(|entry| *entry == key) {
+                    tier.order.remove(at);
+                } else {
+                    if tier.order.len() >= tier.config.num_blocks as usize {
+                        tier.order.pop_front();
+                        tier.evicted += 1;
+                    }
+                    tier.mirrored += 1;
+                }
+                tier.order.push_back(key);
+            }
+        }
+    }
+
+    /// Latency of reloads since the last call.
+    pub(super) fn take_transfer(&mut self) -> i64 {
+        self.tier.as_mut().map_or(0, |tier| core::mem::take(&mut tier.transfer))
+    }
+
+    /// Entries mirrored, evicted, and failed reloads.
+    pub(super) fn tier_counts(&self) -> [u64; 3] {
+        self.tier.as_ref().map_or([0; 3], |tier| [tier.mirrored, tier.evicted, tier.misses])
+    }
+
+    /// Brings what the CPU tier knows of the prompt back to the free list; whether anything came.
+    fn reload(&mut self, request: &Request, prefixes: &PrefixTree) -> bool {
+        let mut left = self.free.len();
+        let mut reloaded = false;
+        let mut key = None;
+        for index in 0..request.input_tokens / self.block_size {
+            let runs = self.runs(request, prefixes, index * self.block_size, self.block_size);
+            let next = self.chain(key, runs.clone());
+            key = Some(next);
+            if self.index.contains_key(&next) {
+                continue;
+            }
+            let Some(at) = self.tier.as_ref().and_then(|tier| tier.order.iter().position(|entry| *entry == next)) else {
+                break;
+            };
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            let Some(block) = self.take() else { break };
+            self.append(block, &runs, self.block_size);
+            self.blocks[block as usize].key = Some(next);
+            self.index.insert(next, block);
+            self.free.push_back(block);
+            reloaded = true;
+            if let Some(tier) = &mut self.tier {
+                let per_block = libm::ceil(f64::from(self.block_size) / tier.config.tokens_per_us);
+                tier.transfer += tier.config.base_latency.0 + truncate(per_block);
+                tier.order.remove(at);
+                tier.order.push_back(next);
+            }
+        }
+        reloaded
+    }
+
+    fn claim(&mut self, holding: &mut Holding, block: u32) {
+        let entry = &mut self.blocks[block as usize];
+        if entry.refs == 0 {
+            self.free.retain(|free| *free != block);
+        }
+        entry.refs += 1;
+        self.hits += 1;
+        holding.held.push(block);
+    }
+
+    /// Takes the front of the free list; none if nothing is free, which callers rule out beforehand.
+    fn take(&mut self) -> Option<u32> {
+        let block = self.free.pop_front()?;
+        let entry = &mut self.blocks[block as usize];
+        if let Some(key) = entry.key.take() {
+            self.index.remove(&key);
+        }
+        entry.fill = 0;
+        entry.tokens.clear();
+        Some(block)
+    }
+
+    fn drop_reference(&mut self, block: u32) {
+        let entry = &mut self.blocks[block as usize];
+        entry.refs -= 1;
+        if entry.refs == 0 {
+            self.free.push_back(block);
+        }
+    }
+
+    fn append(&mut self, block: u32, runs: &[TokenRun], count: u32) {
+        let entry = &mut self.blocks[block as usize];
+        for run in runs {
+            push_run(&mut entry.tokens, *run);
+        }
+        entry.fill += count;
+    }
+
+    /// Gives the full block at `at` its key and enters it into the index.
+    fn register(&mut self, holding: &Holding, at: usize) {
+        let before = at.checked_sub(1).and_then(|at| self.blocks[holding.held[at] as usize].key);
+        let block = holding.held[at];
+        let key = self.chain(before, self.blocks[block as usize].tokens.clone());
+        self.blocks[block as usize].key = Some(key);
+        self.index.insert(key, block);
+    }
+
+    fn chain(&mut self, before: Option<Key>, runs: Vec<TokenRun>) -> Key {
+        let next = self.interned.len() as Key;
+        *self.interned.entry((before, runs)).or_insert(next)
+    }
+
+    /// The tokens of a request's prompt-then-output sequence at `[from, from + count)`.
+    fn runs(&self, request: &Request, prefixes: &PrefixTree, from: u32, count: u32) -> Vec<TokenRun> {
+        let mut runs = Vec::new();
+        for at in from..from + count {
+            let shared = if at < request.input_tokens { request.prefix } else { request.output_prefix };
+            let mut node = shared;
+            while node != PrefixId::NONE && at < prefixes.tokens(prefixes.parent(node)) {
+                node = prefixes.parent(node);
+            }
+            let source = if node != PrefixId::NONE && at < prefixes.tokens(node) {
+                Source::Segment(node)
+            } else {
+                Source::Request(request.id)
+            };
+            push_run(&mut runs, (source, at, 1));
+        }
+        runs
+    }
+
+    /// The invariants of KV specification 5, recomputed from the block tables.
+    pub(super) fn audit<'a>(&self, holdings: impl Iterator<Item = &'a Holding>) -> Result<(), &'static str> {
+        let mut refs = alloc::vec![0u32; self.blocks.len()];
+        for holding in holdings {
+            for (at, block) in holding.held.iter().enumerate() {
+                refs[*block as usize] += 1;
+                if at + 1 < holding.held.len() && self.blocks[*block as usize].fill != self.block_size {
+                    return Err("a partial block inside a list");
+                }
+            }
+        }
+        let mut is_free = alloc::vec![false; self.blocks.len()];
+        for block in &self.free {
+            if core::mem::replace(&mut is_free[*block as usize], true) {
+                return Err("a block is on the free list twice");
+            }
+        }
+        for (at, block) in self.blocks.iter().enumerate() {
+            if block.refs != refs[at] {
+                return Err("references differ from the block tables");
+            }
+            if is_free[at] != (block.refs == 0) {
+                return Err("the free list is not the set of unreferenced blocks");
+            }
+        }
+        for (key, block) in &self.index {
+            let block = &self.blocks[*block as usize];
+            if block.key != Some(*key) || block.fill != self.block_size {
+                return Err("an index entry points elsewhere");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push_run(runs: &mut Vec<TokenRun>, (source, from, count): TokenRun) {
+    match runs.last_mut() {
+        Some((last, start, length)) if *last == source && *start + *length == from => *length += count,
+        _ => runs.push((source, from, count)),
+    }
+}

@@ -1,0 +1,594 @@
+//! The engine one step at a time, exactly as the engine specification words it: the oracle.
+//!
+//! It walks every list, keeps every gap and every block, and skips nothing.
+//! Section numbers in comments are those of the engine specification.
+
+mod block_store;
+
+use self::block_store::{BlockStore, Holding};
+use super::order::{self, QueueKey};
+use crate::latency::{LatencyModel, StepItem};
+use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord, WorkSums};
+use crate::scenario::EngineConfig;
+use crate::time::SimTime;
+use crate::workload::{PrefixTree, Request, RequestSource};
+use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+/// What an event does; its rank at equal times (section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Arrive(usize),
+    Enqueue(usize),
+    Step,
+    Left,
+    Timeout(usize),
+}
+
+impl Kind {
+    fn rank(self) -> u8 {
+        match self {
+            Kind::Arrive(_) => 0,
+            Kind::Enqueue(_) => 1,
+            Kind::Step => 2,
+            Kind::Left => 4,
+            Kind::Timeout(_) => 5,
+        }
+    }
+}
+
+/// A request from its arrival until its fate is settled.
+#[derive(Debug)]
+struct Live {
+    request: Request,
+    answer_limit: u32,
+    pos: u32,
+    /// Tokens in the current step (`k`).
+    tokens: u32,
+    /// Position after the step of its admission, while that step lasts.
+    target: Option<u32>,
+    is_running: bool,
+    is_enqueued: bool,
+    is_settled: bool,
+    has_first_token: bool,
+    ttft: Option<i64>,
+    scheduling_delay: Option<i64>,
+    gaps: Vec<i64>,
+    holding: Holding,
+}
+
+/// One replica, one step at a time.
+pub(super) struct Plain {
+    config: EngineConfig,
+    latency: LatencyModel,
+    clock: i64,
+    sequence: u64,
+    events: BinaryHeap<Reverse<(i64, u8, u64, Kind)>>,
+    live: Vec<Live>,
+    waiting: VecDeque<usize>,
+    running: Vec<usize>,
+    step_pending: bool,
+    store: BlockStore,
+    totals: ReplicaTotals,
+    work: WorkSums,
+    produced: u64,
+    upcoming: Option<Request>,
+    is_exhausted: bool,
+}
+
+impl Plain {
+    pub(super) fn new(config: EngineConfig, latency: LatencyModel) -> Self {
+        let tier = config.cpu_tier.filter(|_| config.enable_prefix_caching);
+        Self {
+            store: BlockStore::new(config.num_blocks, config.block_size, config.enable_prefix_caching, tier),
+            config,
+            latency,
+            clock: 0,
+            sequence: 0,
+            events: BinaryHeap::new(),
+            live: Vec::new(),
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            step_pending: false,
+            totals: ReplicaTotals::default(),
+            work: WorkSums::default(),
+            produced: 0,
+            upcoming: None,
+            is_exhausted: false,
+        }
+    }
+
+    /// Processes events until about `max_steps` steps were made; whether nothing is left to do.
+    pub(super) fn run_for<S: RequestSource, O: Observer>(
+        &mut self,
+        source: &mut S,
+        max_steps: u64,
+        observer: &mut O,
+    ) -> bool {
+        let stop_at = self.totals.steps.saturating_add(max_steps);
+        while self.totals.steps < stop_at {
+            if self.upcoming.is_none() && !self.is_exhausted {
+                self.upcoming = source.next_request();
+                self.is_exhausted = self.upcoming.is_none();
+            }
+            let next = self.events.peek().map(|Reverse((time, ..))| *time);
+            // Arrivals at the cluster come before any event of the replica at the same time.
+            if let Some(request) = self.upcoming
+                && next.is_none_or(|time| request.arrive.0 <= time)
+            {
+                if request.arrive > self.config.horizon {
+                    return true;
+                }
+                self.upcoming = None;
+                let live = self.live.len();
+                self.live.push(Live::new(request));
+                self.push(request.arrive.0, Kind::Arrive(live));
+                continue;
+            }
+            let Some(Reverse((time, _, _, kind))) = self.events.pop() else { return true };
+            if time > self.config.horizon.0 {
+                return true;
+            }
+            if let Kind::Timeout(live) = kind
+                && self.live[live].is_settled
+            {
+                continue;
+            }
+            self.clock = self.clock.max(time);
+            match kind {
+                Kind::Arrive(live) => self.arrive(live, time, observer),
+                Kind::Enqueue(live) => self.enqueue(live, time, source.prefixes(), observer),
+                Kind::Step => self.step(time, source.prefixes(), observer),
+                Kind::Left => {}
+                Kind::Timeout(live) => self.time_out(live, time, observer),
+            }
+        }
+        false
+    }
+
+    pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {
+        let mut left: Vec<Live> = self.live.drain(..).filter(|live| !live.is_settled).collect();
+        left.sort_by_key(|live| live.request.id);
+        for live in left {
+            let fate = match (live.is_running, live.is_enqueued) {
+                (true, _) => Fate::StillRunning,
+                (false, true) => Fate::StillQueued,
+                (false, false) => Fate::InPipeline,
+            };
+            observer.settled(&live.record(fate, self.clock));
+        }
+        let mut totals = self.totals;
+        totals.still_queued = self.waiting.len() as u64;
+        totals.still_running = self.running.len() as u64;
+        totals.cache_hits = self.store.hits;
+        totals.cache_misses = self.store.misses;
+        [totals.tier_mirrored, totals.tier_evicted, totals.tier_misses] = self.store.tier_counts();
+        totals.end = SimTime(self.clock).min(self.config.horizon);
+        totals.time_shares = self.latency.time_shares(&self.work, totals.busy);
+        totals
+    }
+
+    pub(super) fn audit(&self) -> Result<(), &'static str> {
+        self.store.audit(self.live.iter().map(|live| &live.holding))
+    }
+
+    pub(super) fn clock(&self) -> SimTime {
+        SimTime(self.clock)
+    }
+
+    fn push(&mut self, time: i64, kind: Kind) {
+        self.events.push(Reverse((time, kind.rank(), self.sequence, kind)));
+        self.sequence += 1;
+    }
+
+    fn arrive<O: Observer>(&mut self, live: usize, now: i64, observer: &mut O) {
+        let request = self.live[live].request;
+        if observer.wants_events() {
+            observer.event(&Event::Arrive { time: SimTime(now), id: request.id });
+        }
+        self.push(now.saturating_add(self.latency.queueing(request.input_tokens)), Kind::Enqueue(live));
+    }
+
+    /// Section 4.
+    fn enqueue<O: Observer>(&mut self, live: usize, now: i64, _prefixes: &PrefixTree, observer: &mut O) {
+        let config = self.config;
+        let entry = &mut self.live[live];
+        let request = entry.request;
+        if super::limits::is_dropped(&request, &config, &mut entry.answer_limit) {
+            self.totals.dropped += 1;
+            self.settle(live, Fate::Dropped, now, observer);
+            self.sample(now, observer);
+            return;
+        }
+        self.totals.input_tokens += u64::from(request.input_tokens);
+        let deadline = request.deadline.0;
+        if deadline > 0 && deadline <= now {
+            self.totals.timed_out += 1;
+            self.settle(live, Fate::TimedOut, now, observer);
+            self.sample(now, observer);
+            return;
+        }
+        self.live[live].is_enqueued = true;
+        self.waiting.push_back(live);
+        if deadline > 0 && deadline <= config.horizon.0 {
+            self.push(deadline, Kind::Timeout(live));
+        }
+        if observer.wants_events() {
+            observer.event(&Event::Enqueue { time: SimTime(now), id: request.id });
+        }
+        self.sample(now, observer);
+        if !self.step_pending {
+            self.push(now, Kind::Step);
+            self.step_pending = true;
+        }
+    }
+
+    fn sample<O: Observer>(&self, now: i64, observer: &mut O) {
+        observer.enqueued(&QueueSample {
+            time: SimTime(now),
+            waiting: self.waiting.len() as u32,
+            running: self.running.len() as u32,
+            used_blocks: self.store.used() as u32,
+            output_tokens: self.produced,
+        });
+    }
+
+    /// Section 5.
+    fn step<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        if self.running.is_empty() && self.waiting.is_empty() {
+            self.step_pending = false;
+            return;
+        }
+        self.sort_waiting(now);
+        let mut budget = self.config.max_num_batched_tokens;
+        let preempted = self.running_pass(now, &mut budget, prefixes, observer);
+        let is_full = self.admission_pass(now, &mut budget, preempted, prefixes, observer);
+
+        self.totals.steps += 1;
+        self.totals.waiting_sum += self.waiting.len() as u64;
+        self.totals.running_sum += self.running.len() as u64;
+        let limiter = match (self.waiting.is_empty(), preempted || is_full) {
+            (true, _) => &mut self.totals.limiters.none,
+            (false, true) => &mut self.totals.limiters.kv_blocks,
+            (false, false) if self.running.len() >= self.config.max_num_seqs as usize => {
+                &mut self.totals.limiters.max_num_seqs
+            }
+            (false, false) => &mut self.totals.limiters.max_num_batched_tokens,
+        };
+        *limiter += 1;
+        self.totals.limiters.steps += 1;
+
+        let items: Vec<StepItem> = self
+            .running
+            .iter()
+            .map(|live| &self.live[*live])
+            .filter(|live| live.tokens > 0)
+            .map(|live| StepItem { tokens: live.tokens, pos: live.pos, input_tokens: live.request.input_tokens })
+            .collect();
+        let duration = self.latency.step_time(&items).saturating_add(self.store.take_transfer()).max(1);
+        self.count_work(&items, duration);
+        self.progress(now, duration, observer);
+        let used = self.store.used();
+        self.totals.kv_peak = self.totals.kv_peak.max(used);
+        self.totals.kv_integral += u128::from(used) * duration.unsigned_abs() as u128;
+        self.totals.busy += duration.unsigned_abs();
+        let (store, live) = (&mut self.store, &self.live);
+        store.mirror(self.running.iter().map(|at| &live[*at].holding));
+        if observer.wants_events() {
+            observer.event(&Event::Step {
+                time: SimTime(now),
+                steps: 1,
+                duration: SimTime(duration),
+                running: self.running.len() as u32,
+                waiting: self.waiting.len() as u32,
+            });
+        }
+        self.complete(now, duration, prefixes, observer);
+
+        self.step_pending = !self.running.is_empty() || !self.waiting.is_empty();
+        if self.step_pending {
+            self.push(now + duration, Kind::Step);
+        }
+    }
+
+    fn sort_waiting(&mut self, now: i64) {
+        let config = self.config;
+        if config.scheduler == crate::scenario::SchedulerPolicy::Fcfs {
+            return;
+        }
+        let live = &self.live;
+        let key = |at: &usize| {
+            let request = &live[*at].request;
+            QueueKey {
+                priority: order::priority(config.priority, request.arrive.0, now),
+                input_tokens: request.input_tokens,
+                arrive: request.arrive.0,
+                id: request.id,
+            }
+        };
+        let waiting = self.waiting.make_contiguous();
+        waiting.sort_by(|left, right| order::compare(config.scheduler, &key(left), &key(right)));
+    }
+
+    /// Section 5.1; whether somebody was preempted.
+    fn running_pass<O: Observer>(
+        &mut self,
+        now: i64,
+        budget: &mut u32,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> bool {
+        let EngineConfig { long_prefill_token_threshold: threshold, max_model_len, .. } = self.config;
+        for at in 0..self.running.len() {
+            let live = self.running[at];
+            self.live[live].tokens = 0;
+        }
+        let mut preempted = false;
+        let mut at = 0;
+        while at < self.running.len() {
+            if *budget == 0 {
+                break;
+            }
+            let live = self.running[at];
+            let entry = &mut self.live[live];
+            let Request { input_tokens, output_tokens, .. } = entry.request;
+            let pos = entry.pos;
+            let need = if pos < input_tokens {
+                let need = input_tokens - pos;
+                let need = if threshold > 0 && threshold < need { threshold } else { need };
+                need.min(*budget)
+            } else if output_tokens > 0 {
+                if max_model_len > 0 && pos + 1 > max_model_len - 1 {
+                    at += 1;
+                    continue;
+                }
+                1
+            } else {
+                at += 1;
+                continue;
+            };
+            if !self.secure(live, need, now, &mut preempted, prefixes, observer) {
+                break;
+            }
+            *budget -= need;
+            self.live[live].tokens = need;
+            at += 1;
+        }
+        preempted
+    }
+
+    fn secure<O: Observer>(
+        &mut self,
+        live: usize,
+        count: u32,
+        now: i64,
+        preempted: &mut bool,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> bool {
+        loop {
+            let entry = &mut self.live[live];
+            let pos = entry.pos;
+            let range = [pos, pos + count];
+            if self.store.allocate(&mut entry.holding, &entry.request, prefixes, pos, range, &[]) {
+                return true;
+            }
+            *preempted = true;
+            let Some(victim) = self.running.pop() else { return false };
+            let entry = &mut self.live[victim];
+            self.produced -= entry.produced();
+            entry.is_running = false;
+            entry.pos = 0;
+            entry.gaps.clear();
+            entry.has_first_token = false;
+            self.store.release(&mut entry.holding);
+            if observer.wants_events() {
+                observer.event(&Event::Preempt { time: SimTime(now), id: entry.request.id });
+            }
+            self.waiting.push_front(victim);
+            self.totals.preemptions += 1;
+            if victim == live {
+                return false;
+            }
+        }
+    }
+
+    /// Section 5.2; whether KV blocks ended it.
+    fn admission_pass<O: Observer>(
+        &mut self,
+        now: i64,
+        budget: &mut u32,
+        preempted: bool,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> bool {
+        let EngineConfig { long_prefill_token_threshold: threshold, block_size, max_num_seqs, .. } = self.config;
+        while self.running.len() < max_num_seqs as usize && *budget > 0 && !preempted {
+            let Some(live) = self.waiting.front().copied() else { break };
+            let entry = &mut self.live[live];
+            let hits = self.store.lookup(&entry.request, prefixes);
+            let start = hits.len() as u32 * block_size;
+            let need = entry.request.input_tokens - start;
+            let need = if threshold > 0 && threshold < need { threshold } else { need };
+            let need = need.min(*budget);
+            let range = [start, start + need];
+            if !self.store.allocate(&mut entry.holding, &entry.request, prefixes, entry.pos, range, &hits) {
+                return true;
+            }
+            self.waiting.pop_front();
+            self.running.push(live);
+            entry.is_running = true;
+            entry.tokens = need;
+            entry.target = Some(start + need);
+            entry.scheduling_delay = Some(now - entry.request.arrive.0);
+            *budget -= need;
+            if observer.wants_events() {
+                observer.event(&Event::Admit { time: SimTime(now), id: entry.request.id, cached_tokens: start });
+            }
+        }
+        false
+    }
+
+    fn count_work(&mut self, items: &[StepItem], duration: i64) {
+        let prefill: Vec<StepItem> = items.iter().copied().filter(|item| item.is_prefill()).collect();
+        let decodes = (items.len() - prefill.len()) as u32;
+        let pos_sum = items.iter().filter(|item| !item.is_prefill()).map(|item| u64::from(item.pos)).sum();
+        self.latency.count_work(&mut self.work, decodes, pos_sum, &prefill, duration);
+    }
+
+    /// Section 5.3.
+    fn progress<O: Observer>(&mut self, now: i64, duration: i64, observer: &mut O) {
+        let overhead = self.latency.output_overhead();
+        for at in 0..self.running.len() {
+            let live = self.running[at];
+            let entry = &mut self.live[live];
+            if entry.pos < entry.request.input_tokens {
+                match entry.target.take() {
+                    Some(target) => entry.pos = target,
+                    None => entry.pos += entry.tokens,
+                }
+            } else if entry.tokens > 0 {
+                entry.pos += 1;
+                entry.gaps.push(duration + overhead);
+                self.produced += 1;
+            }
+            entry.target = None;
+            if entry.pos == entry.request.input_tokens && !entry.has_first_token {
+                entry.has_first_token = true;
+                entry.ttft = Some(now + duration + overhead - entry.request.arrive.0);
+                self.produced += u64::from(entry.request.output_tokens > 0);
+                if observer.wants_events() {
+                    observer.event(&Event::FirstToken { time: SimTime(now + duration), id: entry.request.id });
+                }
+            }
+        }
+    }
+
+    /// Section 5.4.
+    fn complete<O: Observer>(&mut self, now: i64, duration: i64, prefixes: &PrefixTree, observer: &mut O) {
+        let max_model_len = self.config.max_model_len;
+        let mut staying = Vec::with_capacity(self.running.len());
+        for live in core::mem::take(&mut self.running) {
+            let entry = &mut self.live[live];
+            let Request { input_tokens, output_tokens, .. } = entry.request;
+            let fate = if entry.pos >= input_tokens + output_tokens.max(1) - 1 {
+                let range = [entry.pos, entry.pos + 1];
+                if output_tokens > 0
+                    && !self.store.allocate(&mut entry.holding, &entry.request, prefixes, entry.pos, range, &[])
+                {
+                    self.totals.kv_allocation_failures += 1;
+                }
+                Fate::Completed
+            } else if max_model_len > 0 && entry.pos >= max_model_len - 1 {
+                self.totals.length_capped += 1;
+                Fate::LengthCapped
+            } else {
+                staying.push(live);
+                continue;
+            };
+            self.store.release(&mut entry.holding);
+            self.push(now + duration, Kind::Left);
+            self.record(live, fate, now, observer);
+        }
+        self.running = staying;
+    }
+
+    fn record<O: Observer>(&mut self, live: usize, fate: Fate, now: i64, observer: &mut O) {
+        let entry = &self.live[live];
+        let final_overhead = if entry.request.output_tokens > 0 { self.latency.final_overhead() } else { 0 };
+        let record = entry.completed_record(fate, now, final_overhead);
+        for gap in &entry.gaps {
+            *self.totals.gaps.entry(*gap).or_default() += 1;
+        }
+        self.totals.completed += 1;
+        self.totals.output_tokens += u64::from(record.produced_tokens);
+        if observer.wants_events() {
+            observer.event(&Event::Complete { time: SimTime(now), id: record.request.id });
+        }
+        let entry = &mut self.live[live];
+        entry.is_settled = true;
+        entry.gaps = Vec::new();
+        observer.settled(&record);
+    }
+
+    /// Section 6.
+    fn time_out<O: Observer>(&mut self, live: usize, now: i64, observer: &mut O) {
+        self.totals.timed_out += 1;
+        let entry = &mut self.live[live];
+        self.store.release(&mut entry.holding);
+        if entry.is_running {
+            self.running.retain(|other| *other != live);
+        } else {
+            self.waiting.retain(|other| *other != live);
+        }
+        if observer.wants_events() {
+            observer.event(&Event::Timeout { time: SimTime(now), id: entry.request.id });
+        }
+        self.settle(live, Fate::TimedOut, now, observer);
+        if self.running.is_empty() && !self.step_pending && !self.waiting.is_empty() {
+            self.push(now, Kind::Step);
+            self.step_pending = true;
+        }
+    }
+
+    fn settle<O: Observer>(&mut self, live: usize, fate: Fate, now: i64, observer: &mut O) {
+        let entry = &mut self.live[live];
+        entry.is_settled = true;
+        if observer.wants_events() && fate == Fate::Dropped {
+            observer.event(&Event::Drop { time: SimTime(now), id: entry.request.id });
+        }
+        observer.settled(&entry.record(fate, now));
+    }
+}
+
+impl Live {
+    fn new(request: Request) -> Self {
+        Self {
+            request,
+            answer_limit: request.answer_limit,
+            pos: 0,
+            tokens: 0,
+            target: None,
+            is_running: false,
+            is_enqueued: false,
+            is_settled: false,
+            has_first_token: false,
+            ttft: None,
+            scheduling_delay: None,
+            gaps: Vec::new(),
+            holding: Holding::default(),
+        }
+    }
+
+    /// Output tokens it holds at the moment.
+    fn produced(&self) -> u64 {
+        self.gaps.len() as u64 + u64::from(self.has_first_token && self.request.output_tokens > 0)
+    }
+
+    fn record(&self, fate: Fate, now: i64) -> RequestRecord {
+        RequestRecord {
+            request: self.request,
+            fate,
+            ttft: self.ttft.map(SimTime),
+            scheduling_delay: self.scheduling_delay.map(SimTime),
+            e2e: None,
+            gap_sum: SimTime::ZERO,
+            num_gaps: 0,
+            produced_tokens: 0,
+            settled_at: SimTime(now),
+        }
+    }
+
+    fn completed_record(&self, fate: Fate, now: i64, final_overhead: i64) -> RequestRecord {
+        let steps = self.pos - self.request.input_tokens;
+        let gap_sum: i64 = self.gaps.iter().sum();
+        RequestRecord {
+            e2e: self.ttft.map(|ttft| SimTime(ttft + gap_sum + final_overhead)),
+            gap_sum: SimTime(gap_sum),
+            num_gaps: self.gaps.len() as u32,
+            produced_tokens: steps + u32::from(steps < self.request.output_tokens),
+            ..self.record(fate, now)
+        }
+    }
+}
