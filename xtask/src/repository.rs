@@ -1,6 +1,6 @@
 //! Where things are: the repository's own folders and cargo's target folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -15,21 +15,13 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Asks cargo for the workspace this tool was built from.
+    /// Asks cargo for the workspace around the current folder.
     ///
     /// # Errors
     /// When cargo cannot read the manifests.
     pub fn find() -> Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let output = Command::new(cargo())
-            .args([
-                "metadata",
-                "--no-deps",
-                "--format-version",
-                "1",
-                "--manifest-path",
-            ])
-            .arg(&manifest)
+            .args(["metadata", "--no-deps", "--format-version", "1"])
             .output()
             .context("cargo could not be started")?;
         if !output.status.success() {
