@@ -59,6 +59,8 @@ fn answer(dist: &Path, request: Request) {
         match locate(dist, request.url()).and_then(|file| Some((File::open(&file).ok()?, file))) {
             Some((content, file)) => {
                 let response = Response::from_file(content)
+                    // The length lets the page show progress by bytes.
+                    .with_chunked_threshold(usize::MAX)
                     .with_header(header("Content-Type", mime_type(&file)))
                     // Names carry hashes, but a developer rebuilds all the time: always ask again.
                     .with_header(header("Cache-Control", "no-cache"))
