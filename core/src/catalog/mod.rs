@@ -1,5 +1,36 @@
 //! What is known: models, accelerators, trained coefficients, presets, and where each number comes from.
+//!
+//! A [`Catalog`] is plain data, read once and never changed; ids are compared without case.
+//! It answers "what is there under this name" and nothing else: which of it a scenario uses is decided by
+//! [`crate::scenario`].
 
+mod check;
+mod lookup;
+mod plausibility;
 mod spec;
+mod table;
 
-pub use spec::{AcceleratorSpec, Dtype, ModelSpec, Provenance, RopeScaling};
+pub use lookup::{Lookup, nearest};
+pub use spec::{AcceleratorSpec, Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
+pub use table::{CoefficientRow, LengthSpec, ModelDefault, TrainedPhysicsSpec, WorkloadPreset};
+
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Everything the product knows by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    /// Architectures, sorted by id.
+    pub models: Vec<ModelSpec>,
+    /// Data sheets; those with measured efficiencies first.
+    pub accelerators: Vec<AcceleratorSpec>,
+    /// Trained black-box coefficients in the order of their source: of rows with an equal key the first is used.
+    pub coefficients: Vec<CoefficientRow>,
+    /// The deployment each model is measured on by default.
+    pub model_defaults: Vec<ModelDefault>,
+    /// Workloads by name.
+    pub presets: Vec<WorkloadPreset>,
+    /// Coefficients of the trained-physics model.
+    pub trained_physics: TrainedPhysicsSpec,
+}

@@ -178,3 +178,50 @@ pub struct AcceleratorSpec {
     #[serde(default)]
     pub provenance: Provenance,
 }
+
+/// Bytes per weight that a model's name states: `w4a16` → 0.5, `fp8` → 1; none if it states nothing.
+///
+/// The word must stand alone, bounded by the ends or one of `. - _ /`.
+///
+/// # Source
+/// Latency specification 2, the row of `Pw`.
+#[must_use]
+pub fn weight_bytes_from_name(name: &str) -> Option<f64> {
+    let mut is_fp8 = false;
+    for word in name.split(['.', '-', '_', '/']) {
+        let word = word.to_ascii_lowercase();
+        if let Some((weights, activations)) = word.strip_prefix('w').and_then(|rest| rest.split_once('a'))
+            && !activations.is_empty()
+            && activations.bytes().all(|byte| byte.is_ascii_digit())
+            && weights.bytes().all(|byte| byte.is_ascii_digit())
+            && let Ok(bits) = weights.parse::<u16>()
+            && bits > 0
+        {
+            return Some(f64::from(bits) / 8.0);
+        }
+        is_fp8 |= word == "fp8";
+    }
+    is_fp8.then_some(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_state_the_weight_width_only_as_whole_words() {
+        for (name, bytes) in [
+            ("redhatai/phi-4-quantized.w4a16", Some(0.5)),
+            ("redhatai/phi-4-quantized.W8A8", Some(1.0)),
+            ("redhatai/phi-4-fp8-dynamic", Some(1.0)),
+            ("qwen3-32b-fp8", Some(1.0)),
+            ("fp8/w4a16", Some(0.5)),
+            ("wide-awake-7b", None),
+            ("model-fp8x", None),
+            ("xw4a16", None),
+            ("w4a16b", None),
+        ] {
+            assert_eq!(weight_bytes_from_name(name), bytes, "{name}");
+        }
+    }
+}

@@ -4,11 +4,17 @@
 //! `resolve` checks it against the catalog, fills what is left out, and gives a [`ResolvedScenario`] or every
 //! problem at once. Engine, report and curve take only the resolved form and cannot fail.
 
+mod choices;
+mod deployment;
+mod limits;
+mod memory;
+mod resolve;
 mod resolved;
 
+pub use choices::Choice;
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
-use crate::catalog::{AcceleratorSpec, ModelSpec};
+use crate::catalog::{AcceleratorSpec, LengthSpec, ModelSpec, WorkloadPreset};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -293,6 +299,32 @@ pub struct CurveSettings {
     pub num_seeds: u32,
     /// Lowest and highest rate of the axis, requests per second; none = chosen from the deployment.
     pub range_per_s: Option<[f64; 2]>,
+}
+
+impl Scenario {
+    /// The frozen scenario that links of this revision are differences from; none for a revision yet to come.
+    ///
+    /// A base never changes, whatever becomes of the defaults: old links are differences from it.
+    #[must_use]
+    pub fn base(revision: u32) -> Option<Self> {
+        (revision == 1).then(Self::default)
+    }
+}
+
+impl WorkloadSettings {
+    /// Takes the token lengths of a preset; arrivals, rate and count stay.
+    pub fn apply_preset(&mut self, preset: &WorkloadPreset) {
+        self.input_tokens = preset.input_tokens.into();
+        self.output_tokens = preset.output_tokens.into();
+        self.prefix = PrefixSettings { tokens: preset.prefix_tokens, ..PrefixSettings::default() };
+        self.trace = None;
+    }
+}
+
+impl From<LengthSpec> for LengthSettings {
+    fn from(LengthSpec { mean, std_dev, min, max }: LengthSpec) -> Self {
+        Self::Normal { mean, std_dev, min, max }
+    }
 }
 
 impl Default for Scenario {

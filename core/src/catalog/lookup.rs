@@ -1,0 +1,149 @@
+//! Finding entries by name, and the nearest name where there is none.
+
+use super::{AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// What is looked for in the coefficient table; `None` matches any value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lookup<'a> {
+    /// Model id, any case.
+    pub model: &'a str,
+    /// Accelerator id, any case.
+    pub accelerator: Option<&'a str>,
+    /// Accelerators per replica.
+    pub tensor_parallel_size: Option<u32>,
+    /// Server version.
+    pub engine_version: Option<&'a str>,
+}
+
+impl Catalog {
+    /// The architecture with this id, or the only one whose last path component is `id`.
+    #[must_use]
+    pub fn model(&self, id: &str) -> Option<&ModelSpec> {
+        let id = id.trim();
+        if let Some(model) = self.models.iter().find(|model| model.id.eq_ignore_ascii_case(id)) {
+            return Some(model);
+        }
+        let mut same_name = self.models.iter().filter(|model| last_component(&model.id).eq_ignore_ascii_case(id));
+        same_name.next().filter(|_| same_name.next().is_none())
+    }
+
+    /// The data sheet with this id.
+    #[must_use]
+    pub fn accelerator(&self, id: &str) -> Option<&AcceleratorSpec> {
+        self.accelerators.iter().find(|accelerator| accelerator.id.eq_ignore_ascii_case(id.trim()))
+    }
+
+    /// The workload preset with this id.
+    #[must_use]
+    pub fn preset(&self, id: &str) -> Option<&WorkloadPreset> {
+        self.presets.iter().find(|preset| preset.id.eq_ignore_ascii_case(id.trim()))
+    }
+
+    /// The default deployment of a model.
+    #[must_use]
+    pub fn model_default(&self, model: &str) -> Option<&ModelDefault> {
+        self.model_defaults.iter().find(|default| default.model.eq_ignore_ascii_case(model.trim()))
+    }
+
+    /// The first coefficient row that matches, in the order of the source.
+    ///
+    /// # Source
+    /// Latency specification 5.2: the first match wins.
+    #[must_use]
+    pub fn coefficient_row(&self, lookup: Lookup<'_>) -> Option<&CoefficientRow> {
+        self.coefficient_rows(lookup).next()
+    }
+
+    /// All reachable coefficient rows that match, in the order of the source.
+    pub fn coefficient_rows<'a, 'l>(&'a self, lookup: Lookup<'l>) -> impl Iterator<Item = &'a CoefficientRow> + use<'a, 'l> {
+        self.coefficients.iter().enumerate().filter_map(move |(index, row)| {
+            let matches = row.model.eq_ignore_ascii_case(lookup.model.trim())
+                && lookup.accelerator.is_none_or(|id| row.accelerator.eq_ignore_ascii_case(id.trim()))
+                && lookup.tensor_parallel_size.is_none_or(|size| row.tensor_parallel_size == size)
+                && lookup.engine_version.is_none_or(|version| row.engine_version.eq_ignore_ascii_case(version.trim()));
+            (matches && !self.is_shadowed(index)).then_some(row)
+        })
+    }
+
+    /// Rows that can be used: the first of each key.
+    #[must_use]
+    pub fn reachable_rows(&self) -> Vec<&CoefficientRow> {
+        self.rows_where(|index| !self.is_shadowed(index))
+    }
+
+    /// Rows that an earlier row with the same key hides.
+    #[must_use]
+    pub fn shadowed_rows(&self) -> Vec<&CoefficientRow> {
+        self.rows_where(|index| self.is_shadowed(index))
+    }
+
+    fn rows_where(&self, is_wanted: impl Fn(usize) -> bool) -> Vec<&CoefficientRow> {
+        self.coefficients.iter().enumerate().filter(|(index, _)| is_wanted(*index)).map(|(_, row)| row).collect()
+    }
+
+    fn is_shadowed(&self, index: usize) -> bool {
+        let (earlier, rest) = self.coefficients.split_at(index.min(self.coefficients.len()));
+        rest.first().is_some_and(|row| earlier.iter().any(|other| other.has_key_of(row)))
+    }
+}
+
+/// The part of an id behind the last slash.
+fn last_component(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+/// Up to three of the names closest to `wanted`, closest first; none that share little with it.
+///
+/// Names are compared without case, and also by their last path component, so that a forgotten organization does
+/// not hide the model. A name that contains `wanted` counts as close.
+pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let wanted = wanted.trim().to_lowercase();
+    let limit = (wanted.chars().count() / 3).clamp(2, 8);
+    let mut close: Vec<(usize, &str)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let lower = name.to_lowercase();
+            let mut distance =
+                edit_distance(&wanted, &lower).min(edit_distance(last_component(&wanted), last_component(&lower)) + 1);
+            if wanted.len() >= 3 && lower.contains(&wanted) {
+                distance = distance.min(limit);
+            }
+            (distance <= limit).then_some((distance, name))
+        })
+        .collect();
+    close.sort();
+    close.truncate(3);
+    close.into_iter().map(|(_, name)| name.to_string()).collect()
+}
+
+/// Levenshtein distance in characters; one row of the table at a time.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = core::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_names_come_first_and_strangers_never() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        let names = ["H100", "H200-SXM", "L40S", "A100-80"];
+        assert_eq!(nearest("h10", names), ["H100"]);
+        assert_eq!(nearest("l40", names), ["L40S"]);
+        assert!(nearest("gaudi-2-accelerator", names).is_empty());
+        assert_eq!(nearest("llama-8b", ["meta/llama-8b", "meta/llama-70b"])[0], "meta/llama-8b");
+    }
+}

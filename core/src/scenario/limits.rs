@@ -1,0 +1,219 @@
+//! The bounds of everything that needs no catalogue: engine limits, workload, SLO, curve.
+
+use super::{
+    ArrivalSettings, CpuTierConfig, CurveSettings, EngineSettings, LengthSettings, Scenario, SCENARIO_VERSION, Slo,
+    WorkloadSettings,
+};
+use crate::diagnostic::Diagnostic;
+use crate::time::SimTime;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Display;
+use core::ops::RangeInclusive;
+
+/// Longest accepted prompt part or output, tokens; longer than the longest context of any model.
+const MAX_TOKENS: u32 = 16_777_216;
+/// Most requests of one run; their records would no longer fit into a browser tab.
+const MAX_REQUESTS: u32 = 100_000_000;
+/// Above this coefficient of variation gamma gaps are too ragged to sample (workload specification 3).
+const MAX_CV: f64 = 10.0;
+
+/// Collects what is out of bounds.
+pub(super) struct Bounds<'a> {
+    pub diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Bounds<'_> {
+    fn reject(&mut self, path: &str, value: impl Display, hint: impl Into<String>) {
+        let field = path.rsplit('.').next().unwrap_or(path);
+        let diagnostic = Diagnostic::error("invalid-value", path, format!("{field} is {value}")).with_hint(hint);
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn integer(&mut self, path: &str, value: u32, range: RangeInclusive<u32>) {
+        if !range.contains(&value) {
+            self.reject(path, value, format!("give a whole number from {} to {}", range.start(), range.end()));
+        }
+    }
+
+    /// A finite number above zero, at most `max`.
+    fn positive(&mut self, path: &str, value: f64, max: f64) {
+        if !(value > 0.0 && value <= max) {
+            self.reject(path, value, format!("give a number above 0 and at most {max}"));
+        }
+    }
+
+    fn within(&mut self, path: &str, value: f64, range: RangeInclusive<f64>) {
+        if !range.contains(&value) {
+            self.reject(path, value, format!("give a number from {} to {}", range.start(), range.end()));
+        }
+    }
+
+    pub fn version(&mut self, scenario: &Scenario) {
+        if scenario.version != SCENARIO_VERSION {
+            self.diagnostics.push(
+                Diagnostic::error("scenario-version", "version", format!("scenario version {} is not known", scenario.version))
+                    .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
+            );
+        }
+    }
+
+    /// Checks limits and names what is accepted but not modelled; gives the last tick and the host-memory tier.
+    pub fn engine(&mut self, scenario: &Scenario) -> (SimTime, Option<CpuTierConfig>) {
+        let engine = &scenario.engine;
+        self.integer("engine.max_num_seqs", engine.max_num_seqs, 1..=1_000_000);
+        self.integer("engine.max_num_batched_tokens", engine.max_num_batched_tokens, 1..=MAX_TOKENS);
+        self.integer("engine.long_prefill_token_threshold", engine.long_prefill_token_threshold, 0..=MAX_TOKENS);
+        self.integer("engine.max_model_len", engine.max_model_len.unwrap_or(0), 0..=2 * MAX_TOKENS);
+        self.integer("engine.block_size", engine.block_size, 1..=65_536);
+        if let Some(blocks) = engine.num_gpu_blocks {
+            self.integer("engine.num_gpu_blocks", blocks, 1..=1_000_000_000);
+        }
+        if let Some(utilization) = engine.gpu_memory_utilization {
+            self.positive("engine.gpu_memory_utilization", utilization, 1.0);
+        }
+        self.integer("engine.kv_cpu_blocks", engine.kv_cpu_blocks, 0..=1_000_000_000);
+        if engine.kv_cpu_blocks > 0 {
+            self.positive("engine.kv_transfer_bandwidth", engine.kv_transfer_bandwidth, 1e12);
+        }
+        self.integer("engine.pipeline_parallel_size", engine.pipeline_parallel_size, 1..=1024);
+        self.not_modelled(engine);
+
+        let horizon = match scenario.horizon_us {
+            None => SimTime::MAX,
+            Some(0) => {
+                self.reject("horizon_us", 0, "give the last microsecond of the run, or leave it out to run to the end");
+                SimTime::MAX
+            }
+            Some(micros) => SimTime(i64::try_from(micros).unwrap_or(i64::MAX)),
+        };
+        let tier = (engine.kv_cpu_blocks > 0).then_some(CpuTierConfig {
+            num_blocks: engine.kv_cpu_blocks,
+            tokens_per_us: engine.kv_transfer_bandwidth,
+            base_latency: SimTime(i64::from(engine.kv_transfer_base_latency_us)),
+        });
+        (horizon, tier)
+    }
+
+    fn not_modelled(&mut self, engine: &EngineSettings) {
+        for (is_set, path, message, hint) in [
+            (
+                engine.pipeline_parallel_size > 1,
+                "engine.pipeline_parallel_size",
+                format!("pipeline_parallel_size {} is not modelled", engine.pipeline_parallel_size),
+                "the figures are those of pipeline_parallel_size 1",
+            ),
+            (
+                engine.enable_expert_parallel,
+                "engine.enable_expert_parallel",
+                "expert parallelism is not modelled".into(),
+                "the figures are those of experts split by tensor parallelism",
+            ),
+            (
+                !engine.enable_chunked_prefill,
+                "engine.enable_chunked_prefill",
+                "prefill without chunking is not modelled".into(),
+                "the figures are those of prompts chunked by max_num_batched_tokens",
+            ),
+        ] {
+            if is_set {
+                self.diagnostics.push(Diagnostic::warning("not-modelled", path, message).with_hint(hint));
+            }
+        }
+    }
+
+    /// Checks the workload and gives it in the form that generators take.
+    pub fn workload(&mut self, workload: &WorkloadSettings) -> WorkloadSettings {
+        let mut checked = workload.clone();
+        self.positive("workload.request_rate", workload.request_rate, 1e6);
+        self.integer("workload.num_requests", workload.num_requests, 1..=MAX_REQUESTS);
+        if let ArrivalSettings::Gamma { cv } = workload.arrival {
+            if !(cv > 0.0 && cv.is_finite()) {
+                self.reject("workload.arrival.cv", cv, "give a number above 0; 1 is poisson, larger is burstier");
+            } else if cv > MAX_CV {
+                checked.arrival = ArrivalSettings::Poisson;
+                let message = format!("gamma arrivals with cv {cv} cannot be sampled; poisson arrivals are used");
+                self.diagnostics.push(
+                    Diagnostic::warning("gamma-as-poisson", "workload.arrival.cv", message)
+                        .with_hint(format!("give a cv of at most {MAX_CV}")),
+                );
+            }
+        }
+        checked.input_tokens = self.lengths("workload.input_tokens", workload.input_tokens);
+        checked.output_tokens = self.lengths("workload.output_tokens", workload.output_tokens);
+        self.integer("workload.prefix.tokens", workload.prefix.tokens, 0..=MAX_TOKENS);
+        self.integer("workload.prefix.groups", workload.prefix.groups, 1..=1_000_000);
+        self.within("workload.prefix.share_ratio", workload.prefix.share_ratio, 0.0..=1.0);
+        if let Some(seconds) = workload.timeout_s {
+            self.positive("workload.timeout_s", seconds, 1e9);
+        }
+        if let Some(trace) = &workload.trace {
+            let is_hash = trace.hash.len() == 16 && trace.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_hash {
+                self.reject("workload.trace.hash", format!("\"{}\"", trace.hash), "sixteen hexadecimal digits name a trace");
+            }
+        }
+        checked
+    }
+
+    /// Checks a length distribution; a lower bound of 0 is raised to 1, the least a draw gives.
+    fn lengths(&mut self, path: &str, lengths: LengthSettings) -> LengthSettings {
+        match lengths {
+            LengthSettings::Constant { value } => {
+                self.integer(&format!("{path}.value"), value, 1..=MAX_TOKENS);
+                lengths
+            }
+            LengthSettings::Normal { mean, std_dev, min, max } => {
+                self.spread(path, mean, std_dev, min, max);
+                LengthSettings::Normal { mean, std_dev, min: min.max(1), max }
+            }
+            LengthSettings::Lognormal { mean, std_dev, min, max } => {
+                self.spread(path, mean, std_dev, min, max);
+                LengthSettings::Lognormal { mean, std_dev, min: min.max(1), max }
+            }
+        }
+    }
+
+    fn spread(&mut self, path: &str, mean: f64, std_dev: f64, min: u32, max: u32) {
+        self.integer(&format!("{path}.max"), max, 1..=MAX_TOKENS);
+        if min > max {
+            self.reject(&format!("{path}.min"), min, format!("give a number of at most max, {max}"));
+        } else if !(f64::from(min)..=f64::from(max)).contains(&mean) || mean == 0.0 {
+            self.reject(&format!("{path}.mean"), mean, format!("give a number from min {} to max {max}", min.max(1)));
+        }
+        self.within(&format!("{path}.std_dev"), std_dev, 0.0..=f64::from(MAX_TOKENS));
+    }
+
+    pub fn slo(&mut self, slo: &Slo) {
+        if !(slo.percentile > 0.0 && slo.percentile < 100.0) {
+            self.reject("slo.percentile", slo.percentile, "give a number between 0 and 100, e.g. 95");
+        }
+        for (path, limit) in [
+            ("slo.ttft_ms", slo.ttft_ms),
+            ("slo.tpot_ms", slo.tpot_ms),
+            ("slo.itl_ms", slo.itl_ms),
+            ("slo.e2e_ms", slo.e2e_ms),
+        ] {
+            if let Some(limit) = limit {
+                self.positive(path, limit, 1e12);
+            }
+        }
+        self.within("slo.attainment", slo.attainment, 0.0..=1.0);
+    }
+
+    pub fn curve(&mut self, curve: &CurveSettings) {
+        self.integer("curve.num_rates", curve.num_rates, 2..=1000);
+        self.integer("curve.num_requests", curve.num_requests, 1..=MAX_REQUESTS);
+        self.integer("curve.num_seeds", curve.num_seeds, 1..=1000);
+        if let Some([low, high]) = curve.range_per_s
+            && !(low > 0.0 && high > low && high <= 1e6)
+        {
+            self.reject(
+                "curve.range_per_s",
+                format!("{low} to {high}"),
+                "give a lowest rate above 0 and a highest rate above it, at most 1000000",
+            );
+        }
+    }
+}
