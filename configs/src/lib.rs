@@ -1,1 +1,57 @@
-//! 
+//! The catalogue the product ships with, and ready scenarios.
+//!
+//! Every entry is a YAML file beside this crate, checked when the crate is built and embedded as compact JSON.
+//! Nothing is computed here: what an entry means is decided by `plimsoll_core`.
+
+use plimsoll_core::catalog::Catalog;
+use plimsoll_core::scenario::Scenario;
+use serde_json::Value;
+use std::sync::OnceLock;
+
+/// A scenario ready to open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadyScenario {
+    /// Id: the file's name.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// The scenario.
+    pub scenario: Scenario,
+}
+
+/// The embedded catalogue; decoded on the first call.
+#[must_use]
+pub fn catalog() -> &'static Catalog {
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/catalog.json")))
+            .expect("a test decodes the embedded catalogue")
+    })
+}
+
+/// The ready scenarios, the default one first.
+#[must_use]
+pub fn scenarios() -> &'static [ReadyScenario] {
+    static SCENARIOS: OnceLock<Vec<ReadyScenario>> = OnceLock::new();
+    SCENARIOS.get_or_init(|| {
+        let entries: Vec<Value> = serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/scenarios.json")))
+            .expect("a test decodes the embedded scenarios");
+        entries.into_iter().map(ready).collect()
+    })
+}
+
+/// The ready scenario with this id.
+#[must_use]
+pub fn scenario(id: &str) -> Option<Scenario> {
+    scenarios().iter().find(|entry| entry.id == id).map(|entry| entry.scenario.clone())
+}
+
+fn ready(mut entry: Value) -> ReadyScenario {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let (id, title) = (text("id"), text("title"));
+    let scenario = serde_json::from_value(entry["scenario"].take()).expect("a test decodes the embedded scenarios");
+    ReadyScenario { id, title, scenario }
+}
+
+#[cfg(test)]
+mod tests;
