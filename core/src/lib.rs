@@ -15,6 +15,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// Version of the model: grows with every change that moves a simulated number.
+pub const MODEL_VERSION: u32 = 1;
+
 // Foundation.
 pub mod time;
 pub mod diagnostic;

@@ -1,0 +1,73 @@
+//! Messages as JSON text. What cannot be decoded is an error with a reason, never a panic.
+
+use crate::Failure;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A decoded message or the reason why it is none.
+pub type Decoded<T> = Result<T, Failure>;
+
+/// Writes a message as text.
+///
+/// # Errors
+/// `undecodable` if the message cannot be written, which no message of this crate is.
+pub fn encode<T: Serialize>(message: &T) -> Decoded<String> {
+    serde_json::to_string(message).map_err(|error| Failure::new("undecodable", error.to_string()))
+}
+
+/// Reads a message from text.
+///
+/// # Errors
+/// `undecodable` with the reason and place.
+pub fn decode<T: DeserializeOwned>(text: &str) -> Decoded<T> {
+    serde_json::from_str(text).map_err(|error| Failure::new("undecodable", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{JobId, Outcome, Request, Response, Spec};
+    use plimsoll_core::curve::{CurveTrial, Stage};
+    use plimsoll_core::scenario::Scenario;
+
+    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(message: &T) {
+        let text = encode(message).expect("writable");
+        assert_eq!(&decode::<T>(&text).expect(&text), message);
+    }
+
+    #[test]
+    fn every_request_survives_the_crossing() {
+        let trial =
+            CurveTrial { id: 3, stage: Stage::Grid, request_rate: 0.1, replicate: 2, num_requests: 1000, relaxed: None };
+        round_trip(&Request::Hello { protocol: 1, build: "b".into() });
+        let spec = Spec::Trials { scenario: Box::new(Scenario::default()), trials: vec![trial] };
+        round_trip(&Request::Start { job: JobId((1 << 53) - 1), spec });
+        round_trip(&Request::Start { job: JobId(1), spec: Spec::ReadFile { name: "trace.csv".into() } });
+        round_trip(&Request::Cancel { job: JobId(1) });
+    }
+
+    #[test]
+    fn every_final_response_says_so_and_names_its_job() {
+        let finals = [
+            Response::Finished { job: JobId(7), outcome: Outcome::Samples { samples: Vec::new() } },
+            Response::Failed { job: JobId(7), failure: Failure::new("crashed", "why") },
+            Response::Cancelled { job: JobId(7) },
+        ];
+        for response in finals {
+            round_trip(&response);
+            assert!(response.is_final() && response.job() == Some(JobId(7)));
+        }
+        let progress = Response::Progress { job: JobId(7), done: 1, total: None };
+        round_trip(&progress);
+        assert!(!progress.is_final());
+    }
+
+    #[test]
+    fn garbage_is_a_failure_with_a_place() {
+        for text in ["", "null", "{\"explode\":{}}", "{\"cancel\":{\"job\":1,\"x\":2}}"] {
+            let failure = decode::<Request>(text).expect_err(text);
+            assert_eq!(failure.code, "undecodable");
+            assert!(failure.message.contains("line"), "{}", failure.message);
+        }
+    }
+}

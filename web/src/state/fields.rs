@@ -1,0 +1,491 @@
+//! Every number of the editor as data: where it lies in the scenario, its unit, range and help.
+//!
+//! The range is what the slider offers and what the field explains; `resolve` has the last word.
+
+use crate::view_model::format::Unit;
+use plimsoll_core::scenario::{ArrivalSettings, LengthSettings, Scenario};
+
+/// How a slider's way is divided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale {
+    /// Equal steps of this size.
+    Linear(f64),
+    /// Equal factors; values are rounded to two digits.
+    Logarithmic,
+}
+
+/// One number of the scenario.
+#[derive(Clone, Copy)]
+pub struct Field {
+    /// Field path, as diagnostics name it.
+    pub path: &'static str,
+    /// Name of the control.
+    pub label: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Least and greatest value the slider offers.
+    pub range: [f64; 2],
+    /// How the slider moves.
+    pub scale: Scale,
+    /// Whether only whole numbers make sense.
+    pub is_whole: bool,
+    /// What an empty field means; none if a number is needed.
+    pub when_empty: Option<&'static str>,
+    /// Reads it.
+    pub get: fn(&Scenario) -> Option<f64>,
+    /// Writes it; the value is finite and not negative.
+    pub set: fn(&mut Scenario, Option<f64>),
+}
+
+impl Field {
+    /// Position of a value on the slider, 0–1000.
+    #[must_use]
+    pub fn to_slider(&self, value: f64) -> f64 {
+        let [low, high] = self.range;
+        let value = value.clamp(low, high);
+        let share = match self.scale {
+            Scale::Linear(_) => (value - low) / (high - low),
+            Scale::Logarithmic => (value.max(low) / low).ln() / (high / low).ln(),
+        };
+        (share * 1000.0).round()
+    }
+
+    /// The value at a position of the slider, 0–1000.
+    #[must_use]
+    pub fn from_slider(&self, position: f64) -> f64 {
+        let [low, high] = self.range;
+        if position >= 1000.0 {
+            return high;
+        }
+        let share = (position / 1000.0).max(0.0);
+        let value = match self.scale {
+            Scale::Linear(step) => ((low + share * (high - low)) / step).round() * step,
+            Scale::Logarithmic => {
+                let value = low * (high / low).powf(share);
+                // Two digits below a hundred, three above: fine enough to move by every pixel.
+                let digits = if value < 100.0 { 1 } else { 2 };
+                format!("{value:.digits$e}").parse().unwrap_or(value)
+            }
+        };
+        let value = if self.is_whole { value.round() } else { (value * 1e9).round() / 1e9 };
+        value.clamp(low, high)
+    }
+
+    /// The value one arrow key away: a slider step, ten with Shift.
+    #[must_use]
+    pub fn stepped(&self, value: f64, steps: f64) -> f64 {
+        let stepped = match self.scale {
+            Scale::Linear(step) => value + steps * step,
+            Scale::Logarithmic if self.is_whole => {
+                // About two hundred steps from end to end, and at least one.
+                let step = (value.abs() * 0.02).max(1.0);
+                let step: f64 = format!("{step:.0e}").parse().unwrap_or(1.0);
+                value + steps * step
+            }
+            Scale::Logarithmic => value * 1.02_f64.powf(steps),
+        };
+        let stepped = if self.is_whole { stepped.round() } else { (stepped * 1e6).round() / 1e6 };
+        stepped.max(0.0)
+    }
+
+    /// What is unusual about a value, in words; it is kept all the same.
+    #[must_use]
+    pub fn remark(&self, value: f64) -> Option<String> {
+        let [low, high] = self.range;
+        if self.is_whole && value.fract() != 0.0 {
+            return Some("only whole numbers can be used".into());
+        }
+        if value < 0.0 {
+            return Some("cannot be negative".into());
+        }
+        (value < low || value > high).then(|| {
+            let text = |value| crate::view_model::format::field_text(value, self.unit);
+            format!("outside the usual range of {} to {} {}", text(low), text(high), self.unit.symbol()).trim_end().to_owned()
+        })
+    }
+}
+
+/// A count from a field's number: rounded, and no larger than the type holds.
+fn whole(value: f64) -> u32 {
+    // `as` saturates, which is what a field that takes any text needs; `resolve` then says what is wrong with it.
+    value.round() as u32
+}
+
+fn required(set: impl FnOnce(f64), value: Option<f64>) {
+    if let Some(value) = value {
+        set(value);
+    }
+}
+
+fn mean(lengths: &LengthSettings) -> f64 {
+    match *lengths {
+        LengthSettings::Normal { mean, .. } | LengthSettings::Lognormal { mean, .. } => mean,
+        LengthSettings::Constant { value } => f64::from(value),
+    }
+}
+
+fn std_dev(lengths: &LengthSettings) -> f64 {
+    match *lengths {
+        LengthSettings::Normal { std_dev, .. } | LengthSettings::Lognormal { std_dev, .. } => std_dev,
+        LengthSettings::Constant { .. } => 0.0,
+    }
+}
+
+fn set_mean(lengths: &mut LengthSettings, new: f64) {
+    match lengths {
+        LengthSettings::Normal { mean, max, .. } | LengthSettings::Lognormal { mean, max, .. } => {
+            *mean = new;
+            // The longest length follows a mean that passes it; otherwise every request would be that long.
+            *max = (*max).max(whole(new * 4.0));
+        }
+        LengthSettings::Constant { value } => *value = whole(new),
+    }
+}
+
+fn set_std_dev(lengths: &mut LengthSettings, new: f64) {
+    match lengths {
+        LengthSettings::Normal { std_dev, .. } | LengthSettings::Lognormal { std_dev, .. } => *std_dev = new,
+        LengthSettings::Constant { value } => {
+            let mean = f64::from(*value);
+            *lengths = LengthSettings::Normal { mean, std_dev: new, min: 2, max: whole(mean * 4.0).max(7000) };
+        }
+    }
+}
+
+/// Coefficient of variation of the gaps between arrivals.
+#[must_use]
+pub fn burstiness(arrival: ArrivalSettings) -> f64 {
+    match arrival {
+        ArrivalSettings::Constant => 0.0,
+        ArrivalSettings::Poisson => 1.0,
+        ArrivalSettings::Gamma { cv } => cv,
+    }
+}
+
+/// The arrival process of a coefficient of variation: 0 constant, 1 poisson, else gamma.
+#[must_use]
+pub fn arrival(cv: f64) -> ArrivalSettings {
+    if cv <= 0.0 {
+        ArrivalSettings::Constant
+    } else if (cv - 1.0).abs() < 1e-9 {
+        ArrivalSettings::Poisson
+    } else {
+        ArrivalSettings::Gamma { cv }
+    }
+}
+
+const BASE: Field = Field {
+    path: "",
+    label: "",
+    help: "",
+    unit: Unit::Count,
+    range: [1.0, 100.0],
+    scale: Scale::Logarithmic,
+    is_whole: true,
+    when_empty: None,
+    get: |_| None,
+    set: |_, _| {},
+};
+
+/// Settings of the serving engine.
+pub const ENGINE: [Field; 7] = [
+    Field {
+        path: "engine.max_num_seqs",
+        label: "max_num_seqs",
+        help: "Most requests in one batch.",
+        range: [1.0, 1024.0],
+        get: |s| Some(f64::from(s.engine.max_num_seqs)),
+        set: |s, v| required(|v| s.engine.max_num_seqs = whole(v), v),
+        ..BASE
+    },
+    Field {
+        path: "engine.max_num_batched_tokens",
+        label: "max_num_batched_tokens",
+        help: "Token budget of one step; prompts are chunked to fit.",
+        unit: Unit::Tokens,
+        range: [128.0, 32_768.0],
+        get: |s| Some(f64::from(s.engine.max_num_batched_tokens)),
+        set: |s, v| required(|v| s.engine.max_num_batched_tokens = whole(v), v),
+        ..BASE
+    },
+    Field {
+        path: "engine.gpu_memory_utilization",
+        label: "gpu_memory_utilization",
+        help: "Share of accelerator memory the server may use. Empty: the catalogue's number of KV blocks.",
+        unit: Unit::Percent,
+        range: [0.3, 0.98],
+        scale: Scale::Linear(0.01),
+        is_whole: false,
+        when_empty: Some("from the catalogue"),
+        get: |s| s.engine.gpu_memory_utilization,
+        set: |s, v| s.engine.gpu_memory_utilization = v,
+        ..BASE
+    },
+    Field {
+        path: "engine.num_gpu_blocks",
+        label: "num_gpu_blocks",
+        help: "KV blocks per replica. Empty: from the memory formula or the catalogue.",
+        range: [64.0, 200_000.0],
+        when_empty: Some("computed"),
+        get: |s| s.engine.num_gpu_blocks.map(f64::from),
+        set: |s, v| s.engine.num_gpu_blocks = v.map(whole),
+        ..BASE
+    },
+    Field {
+        path: "engine.max_model_len",
+        label: "max_model_len",
+        help: "Longest prompt plus output. Empty: from the model and the KV cache; 0: no limit.",
+        unit: Unit::Tokens,
+        range: [256.0, 262_144.0],
+        when_empty: Some("derived"),
+        get: |s| s.engine.max_model_len.map(f64::from),
+        set: |s, v| s.engine.max_model_len = v.map(whole),
+        ..BASE
+    },
+    Field {
+        path: "engine.long_prefill_token_threshold",
+        label: "long_prefill_token_threshold",
+        help: "Longest chunk of one prompt in one step; 0 leaves it to the token budget.",
+        unit: Unit::Tokens,
+        range: [0.0, 8192.0],
+        scale: Scale::Linear(64.0),
+        get: |s| Some(f64::from(s.engine.long_prefill_token_threshold)),
+        set: |s, v| required(|v| s.engine.long_prefill_token_threshold = whole(v), v),
+        ..BASE
+    },
+    Field {
+        path: "engine.block_size",
+        label: "block_size",
+        help: "Tokens per KV block.",
+        unit: Unit::Tokens,
+        range: [8.0, 128.0],
+        get: |s| Some(f64::from(s.engine.block_size)),
+        set: |s, v| required(|v| s.engine.block_size = whole(v), v),
+        ..BASE
+    },
+];
+
+/// What arrives.
+pub const WORKLOAD: [Field; 5] = [
+    Field {
+        path: "workload.input_tokens",
+        label: "Input tokens, mean",
+        help: "Prompt tokens of one's own, without the shared prefix.",
+        unit: Unit::Tokens,
+        range: [8.0, 32_768.0],
+        get: |s| Some(mean(&s.workload.input_tokens)),
+        set: |s, v| required(|v| set_mean(&mut s.workload.input_tokens, v), v),
+        ..BASE
+    },
+    Field {
+        path: "workload.input_tokens.std_dev",
+        label: "Input tokens, spread",
+        help: "Standard deviation before clamping to the shortest and longest length.",
+        unit: Unit::Tokens,
+        range: [0.0, 4096.0],
+        scale: Scale::Linear(8.0),
+        is_whole: false,
+        get: |s| Some(std_dev(&s.workload.input_tokens)),
+        set: |s, v| required(|v| set_std_dev(&mut s.workload.input_tokens, v), v),
+        ..BASE
+    },
+    Field {
+        path: "workload.output_tokens",
+        label: "Output tokens, mean",
+        help: "Tokens generated per request.",
+        unit: Unit::Tokens,
+        range: [1.0, 8192.0],
+        get: |s| Some(mean(&s.workload.output_tokens)),
+        set: |s, v| required(|v| set_mean(&mut s.workload.output_tokens, v), v),
+        ..BASE
+    },
+    Field {
+        path: "workload.output_tokens.std_dev",
+        label: "Output tokens, spread",
+        help: "Standard deviation before clamping to the shortest and longest length.",
+        unit: Unit::Tokens,
+        range: [0.0, 4096.0],
+        scale: Scale::Linear(8.0),
+        is_whole: false,
+        get: |s| Some(std_dev(&s.workload.output_tokens)),
+        set: |s, v| required(|v| set_std_dev(&mut s.workload.output_tokens, v), v),
+        ..BASE
+    },
+    Field {
+        path: "workload.arrival",
+        label: "Burstiness (cv)",
+        help: "Variation of the gaps between arrivals: 0 constant, 1 poisson, above 1 bursts (gamma).",
+        unit: Unit::None,
+        range: [0.0, 4.0],
+        scale: Scale::Linear(0.1),
+        is_whole: false,
+        get: |s| Some(burstiness(s.workload.arrival)),
+        set: |s, v| required(|v| s.workload.arrival = arrival(v), v),
+        ..BASE
+    },
+];
+
+/// What requests share.
+pub const PREFIX: [Field; 3] = [
+    Field {
+        path: "workload.prefix.tokens",
+        label: "Shared prefix",
+        help: "Prompt tokens shared with other requests, in front of one's own; 0 for none.",
+        unit: Unit::Tokens,
+        range: [0.0, 16_384.0],
+        scale: Scale::Linear(64.0),
+        get: |s| Some(f64::from(s.workload.prefix.tokens)),
+        set: |s, v| required(|v| s.workload.prefix.tokens = whole(v), v),
+        ..BASE
+    },
+    Field {
+        path: "workload.prefix.groups",
+        label: "Prefix groups",
+        help: "How many different shared prefixes there are.",
+        range: [1.0, 1000.0],
+        get: |s| Some(f64::from(s.workload.prefix.groups)),
+        set: |s, v| required(|v| s.workload.prefix.groups = whole(v), v),
+        ..BASE
+    },
+    Field {
+        path: "workload.prefix.share_ratio",
+        label: "Requests with a prefix",
+        help: "Share of the requests that carry a shared prefix.",
+        unit: Unit::Percent,
+        range: [0.0, 1.0],
+        scale: Scale::Linear(0.01),
+        is_whole: false,
+        get: |s| Some(s.workload.prefix.share_ratio),
+        set: |s, v| required(|v| s.workload.prefix.share_ratio = v, v),
+        ..BASE
+    },
+];
+
+/// What must hold.
+pub const SLO: [Field; 5] = [
+    Field {
+        path: "slo.ttft_ms",
+        label: "TTFT at most",
+        help: "Time to first token, at the percentile above. Empty: no limit.",
+        unit: Unit::Milliseconds,
+        range: [20.0, 20_000.0],
+        is_whole: false,
+        when_empty: Some("no limit"),
+        get: |s| s.slo.ttft_ms,
+        set: |s, v| s.slo.ttft_ms = v,
+        ..BASE
+    },
+    Field {
+        path: "slo.tpot_ms",
+        label: "TPOT at most",
+        help: "Time per output token after the first, per request. Empty: no limit.",
+        unit: Unit::Milliseconds,
+        range: [2.0, 500.0],
+        is_whole: false,
+        when_empty: Some("no limit"),
+        get: |s| s.slo.tpot_ms,
+        set: |s, v| s.slo.tpot_ms = v,
+        ..BASE
+    },
+    Field {
+        path: "slo.itl_ms",
+        label: "ITL at most",
+        help: "Single gaps between output tokens, all requests pooled. Empty: no limit.",
+        unit: Unit::Milliseconds,
+        range: [2.0, 1000.0],
+        is_whole: false,
+        when_empty: Some("no limit"),
+        get: |s| s.slo.itl_ms,
+        set: |s, v| s.slo.itl_ms = v,
+        ..BASE
+    },
+    Field {
+        path: "slo.e2e_ms",
+        label: "E2E at most",
+        help: "Arrival to last output token. Empty: no limit.",
+        unit: Unit::Milliseconds,
+        range: [100.0, 300_000.0],
+        is_whole: false,
+        when_empty: Some("no limit"),
+        get: |s| s.slo.e2e_ms,
+        set: |s, v| s.slo.e2e_ms = v,
+        ..BASE
+    },
+    Field {
+        path: "slo.attainment",
+        label: "Requests that attain it",
+        help: "Least share of requests that must keep every limit above.",
+        unit: Unit::Percent,
+        range: [0.5, 1.0],
+        scale: Scale::Linear(0.005),
+        is_whole: false,
+        get: |s| Some(s.slo.attainment),
+        set: |s, v| required(|v| s.slo.attainment = v, v),
+        ..BASE
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = Field> {
+        ENGINE.into_iter().chain(WORKLOAD).chain(PREFIX).chain(SLO)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_nothing_else_moves() {
+        for field in all() {
+            let mut scenario = Scenario::default();
+            let value = field.from_slider(370.0);
+            (field.set)(&mut scenario, Some(value));
+            assert_eq!((field.get)(&scenario), Some(value), "{}", field.path);
+            if let Some(old) = (field.get)(&Scenario::default()) {
+                (field.set)(&mut scenario, Some(old));
+                assert_eq!((field.get)(&scenario), Some(old), "{}", field.path);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_field_means_none_where_that_means_something() {
+        for field in all() {
+            let mut scenario = Scenario::default();
+            (field.set)(&mut scenario, None);
+            let expected = if field.when_empty.is_some() { None } else { (field.get)(&Scenario::default()) };
+            assert_eq!((field.get)(&scenario), expected, "{}", field.path);
+        }
+    }
+
+    #[test]
+    fn sliders_reach_both_ends_and_find_the_way_back() {
+        for field in all() {
+            let [low, high] = field.range;
+            assert_eq!((field.from_slider(0.0), field.from_slider(1000.0)), (low, high), "{}", field.path);
+            for position in [0.0, 250.0, 600.0, 1000.0] {
+                let back = field.to_slider(field.from_slider(position));
+                assert!((back - position).abs() <= 25.0, "{} at {position}: {back}", field.path);
+            }
+        }
+    }
+
+    #[test]
+    fn remarks_explain_and_do_not_clamp() {
+        let [max_num_seqs, ..] = ENGINE;
+        assert_eq!(max_num_seqs.remark(256.0), None);
+        assert_eq!(max_num_seqs.remark(5000.0).as_deref(), Some("outside the usual range of 1 to 1024"));
+        assert_eq!(max_num_seqs.remark(2.5).as_deref(), Some("only whole numbers can be used"));
+        assert_eq!(max_num_seqs.stepped(256.0, 1.0), 261.0);
+        assert_eq!(max_num_seqs.stepped(3.0, -10.0), 0.0);
+    }
+
+    #[test]
+    fn a_mean_beyond_the_longest_length_lifts_it() {
+        let mut scenario = Scenario::default();
+        (WORKLOAD[0].set)(&mut scenario, Some(9000.0));
+        let LengthSettings::Normal { max, .. } = scenario.workload.input_tokens else { panic!("normal") };
+        assert_eq!(max, 36_000);
+    }
+}

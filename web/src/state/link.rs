@@ -1,0 +1,337 @@
+//! The scenario and the view as the fragment of the page's address.
+//!
+//! `#v1;1;model-version=1;view.tab=memory;slo.ttft_ms=300`: format version, frozen base, then `name=value` parts.
+//! A part with a scenario path holds the JSON of a value that differs from the base; text needs no quotes.
+//! When the parts grow long they are one part `z`: the JSON object of paths and values, deflated, base64url.
+//! Bases are never edited, so an old link keeps its meaning when a default changes.
+//! What a link says wrongly or this version does not know is a warning; the rest of the link still counts.
+
+use super::view::{Percentile, Tab, View};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::scenario::Scenario;
+use serde_json::{Map, Value};
+
+/// The frozen base 1.
+const BASE_1: &str = include_str!("base-1.json");
+
+/// Longest list of parts that stays readable text, characters.
+const MAX_PLAIN: usize = 400;
+
+/// Largest inflated size of a link, bytes; a scenario with a model of one's own takes about 2,000.
+const MAX_INFLATED: usize = 256 * 1024;
+
+/// What a link holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The view.
+    pub view: View,
+    /// Model version it was made with, if it says so.
+    pub model_version: Option<u32>,
+    /// What was not understood.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Writes the fragment, without the leading `#`; empty for the base itself in the default view.
+#[must_use]
+pub fn write(scenario: &Scenario, view: View) -> String {
+    let base = base_value();
+    let present = serde_json::to_value(scenario).unwrap_or_default();
+    let mut changes = Map::new();
+    collect_changes(&base, &present, "", &mut changes);
+    let mut parts = Vec::new();
+    if view.tab != Tab::default() {
+        parts.push(format!("view.tab={}", view.tab.id()));
+    }
+    if view.percentile != Percentile::default() {
+        parts.push(format!("view.percentile={}", view.percentile.id()));
+    }
+    if changes.is_empty() && parts.is_empty() {
+        return String::new();
+    }
+    parts.insert(0, format!("model-version={}", plimsoll_core::MODEL_VERSION));
+    let plain: Vec<String> = changes.iter().map(|(path, value)| format!("{path}={}", value_text(value))).collect();
+    if plain.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_PLAIN {
+        let json = Value::Object(changes).to_string();
+        parts.push(format!("z={}", URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9))));
+    } else {
+        parts.extend(plain);
+    }
+    format!("v1;1;{}", parts.join(";"))
+}
+
+/// Reads a fragment, with or without the leading `#`.
+///
+/// # Errors
+/// Only when nothing of it can be used: no link of ours, or of a later format.
+pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
+    let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
+    let mut sections = fragment.split(';');
+    let version = sections.next().unwrap_or_default();
+    if version != "v1" {
+        return Err(Diagnostic::error("link-unknown-version", "", format!("the link's format `{}` is not known", clip(version)))
+            .with_hint("reload the page to get its newest version, or check that the link is complete"));
+    }
+    let base = sections.next().unwrap_or_default();
+    if base != "1" {
+        return Err(Diagnostic::error("link-unknown-base", "", format!("the link's base `{}` is not known", clip(base)))
+            .with_hint("reload the page to get its newest version"));
+    }
+    let mut opened =
+        Opened { scenario: base_scenario(), view: View::default(), model_version: None, warnings: Vec::new() };
+    let mut value = base_value();
+    for part in sections.filter(|part| !part.is_empty()) {
+        let Some((name, text)) = part.split_once('=') else {
+            opened.warnings.push(warning("link-malformed-part", part, "is not of the form name=value".into()));
+            continue;
+        };
+        match name {
+            "model-version" => opened.model_version = text.parse().ok(),
+            "view.tab" => match Tab::from_id(text) {
+                Some(tab) => opened.view.tab = tab,
+                None => opened.warnings.push(warning("link-unknown-view", name, format!("has no tab `{}`", clip(text)))),
+            },
+            "view.percentile" => match Percentile::from_id(text) {
+                Some(percentile) => opened.view.percentile = percentile,
+                None => {
+                    opened.warnings.push(warning("link-unknown-view", name, format!("has no percentile `{}`", clip(text))));
+                }
+            },
+            "z" => match inflate(text) {
+                Ok(changes) => {
+                    for (path, new) in changes {
+                        apply(&mut opened, &mut value, &path, vec![new]);
+                    }
+                }
+                Err(reason) => opened.warnings.push(warning("link-damaged", name, reason)),
+            },
+            path => {
+                let text = percent_decode(text);
+                // Text needs no quotes, so `1` may be a number or a name: the first reading that fits is taken.
+                let mut readings: Vec<Value> = serde_json::from_str(&text).into_iter().collect();
+                readings.push(Value::String(text));
+                apply(&mut opened, &mut value, path, readings);
+            }
+        }
+    }
+    Ok(opened)
+}
+
+/// The frozen base.
+#[must_use]
+pub fn base_scenario() -> Scenario {
+    serde_json::from_str(BASE_1).unwrap_or_default()
+}
+
+fn base_value() -> Value {
+    // Through the type, so that fields newer than the base are there with their defaults.
+    serde_json::to_value(base_scenario()).unwrap_or_default()
+}
+
+/// Collects paths whose values differ; objects with other keys than the base's are one value.
+fn collect_changes(base: &Value, present: &Value, path: &str, changes: &mut Map<String, Value>) {
+    if base == present {
+        return;
+    }
+    if let (Value::Object(old), Value::Object(new)) = (base, present)
+        && old.len() == new.len()
+        && old.keys().all(|key| new.contains_key(key))
+        && !["distribution", "process"].iter().any(|tag| old.get(*tag) != new.get(*tag))
+    {
+        for (key, old_value) in old {
+            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            if let Some(new_value) = new.get(key) {
+                collect_changes(old_value, new_value, &inner, changes);
+            }
+        }
+        return;
+    }
+    changes.insert(path.to_owned(), present.clone());
+}
+
+/// Sets one path to the first of the readings that gives a scenario.
+fn apply(opened: &mut Opened, value: &mut Value, path: &str, readings: Vec<Value>) {
+    if find(value, path).is_none() {
+        opened.warnings.push(warning("link-unknown-field", path, "is not a field this version knows".into()));
+        return;
+    }
+    let mut reason = String::new();
+    for reading in readings {
+        let mut candidate = value.clone();
+        if let Some(place) = find(&mut candidate, path) {
+            *place = reading;
+        }
+        match serde_json::from_value::<Scenario>(candidate.clone()) {
+            Ok(scenario) => {
+                opened.scenario = scenario;
+                *value = candidate;
+                return;
+            }
+            Err(error) if reason.is_empty() => reason = error.to_string(),
+            Err(_) => {}
+        }
+    }
+    opened.warnings.push(warning("link-bad-value", path, format!("cannot be used: {reason}")));
+}
+
+fn find<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    path.split('.').try_fold(value, |place, key| place.as_object_mut()?.get_mut(key))
+}
+
+fn inflate(text: &str) -> Result<Map<String, Value>, String> {
+    let packed = URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
+    let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(&packed, MAX_INFLATED)
+        .map_err(|_| "cannot be unpacked; the link may be cut off".to_owned())?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("holds no list of fields: {error}"))
+}
+
+/// A value in a readable part: JSON, but text without quotes where that reads back the same.
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) if serde_json::from_str::<Value>(text).is_err() => percent_encode(text),
+        Value::Number(number) => {
+            let text = number.to_string();
+            text.strip_suffix(".0").unwrap_or(&text).to_owned()
+        }
+        other => percent_encode(&other.to_string()),
+    }
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:,@".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn warning(code: &str, path: &str, message: String) -> Diagnostic {
+    Diagnostic::warning(code, clip(path), format!("the link's part `{}` {message}", clip(path)))
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core::catalog::{AcceleratorSpec, Provenance};
+    use plimsoll_core::scenario::{AcceleratorChoice, ArrivalSettings, LengthSettings, ModelChoice};
+
+    #[test]
+    fn the_base_is_the_default_scenario_and_an_empty_link() {
+        assert_eq!(base_scenario(), Scenario::default());
+        assert_eq!(write(&Scenario::default(), View::default()), "");
+    }
+
+    fn round_trip(scenario: &Scenario, view: View) -> String {
+        let fragment = write(scenario, view);
+        let opened = read(&fragment).expect(&fragment);
+        assert_eq!(opened.warnings, [], "{fragment}");
+        assert_eq!((&opened.scenario, opened.view), (scenario, view), "{fragment}");
+        fragment
+    }
+
+    #[test]
+    fn a_small_change_is_readable() {
+        let mut scenario = Scenario::default();
+        scenario.slo.ttft_ms = Some(300.0);
+        scenario.deployment.tensor_parallel_size = None;
+        let view = View { tab: Tab::Memory, percentile: Percentile::P99 };
+        let fragment = round_trip(&scenario, view);
+        let version = plimsoll_core::MODEL_VERSION;
+        assert_eq!(
+            fragment,
+            format!(
+                "v1;1;model-version={version};view.tab=memory;view.percentile=p99;deployment.tensor_parallel_size=null;slo.ttft_ms=300"
+            )
+        );
+    }
+
+    #[test]
+    fn every_kind_of_change_returns() {
+        let mut scenario = Scenario::default();
+        scenario.deployment.model = ModelChoice::Id("1".into());
+        scenario.workload.arrival = ArrivalSettings::Gamma { cv: 2.5 };
+        scenario.workload.output_tokens = LengthSettings::Constant { value: 7 };
+        scenario.engine.kv_cache_dtype = Some("fp8; or = not %41".into());
+        scenario.latency.beta = Some(vec![1.5, 1e-9, 0.1 + 0.2]);
+        round_trip(&scenario, View::default());
+    }
+
+    #[test]
+    fn a_long_one_is_packed() {
+        let mut scenario = Scenario::default();
+        scenario.deployment.accelerator = Some(AcceleratorChoice::Custom(Box::new(AcceleratorSpec {
+            id: "mine".into(),
+            name: "A card of one's own with a rather long name, to make the link long".into(),
+            peak_tflops: 500.0,
+            peak_tflops_fp8: 0.0,
+            memory_bandwidth_tb_per_s: 2.0,
+            mfu_prefill: 0.5,
+            mfu_decode: 0.3,
+            memory_gib: 64.0,
+            power_w: 0.0,
+            price_usd_per_hour: None,
+            is_extrapolated: true,
+            provenance: Provenance::default(),
+        })));
+        scenario.slo.e2e_ms = Some(9.5);
+        let fragment = round_trip(&scenario, View::default());
+        assert!(fragment.contains(";z="), "{fragment}");
+        assert!(fragment.len() < 420, "{} characters: {fragment}", fragment.len());
+        let cut = &fragment[..fragment.len() - 20];
+        let opened = read(cut).expect("the head is whole");
+        assert_eq!(opened.warnings[0].code, "link-damaged");
+    }
+
+    #[test]
+    fn what_is_not_known_warns_and_the_rest_counts() {
+        let opened = read("#v1;1;slo.colour=red;seed=x;nonsense;view.tab=moon;seed=7;slo.ttft_ms=250").expect("a link");
+        let codes: Vec<&str> = opened.warnings.iter().map(|warning| warning.code.as_str()).collect();
+        assert_eq!(codes, ["link-unknown-field", "link-bad-value", "link-malformed-part", "link-unknown-view"]);
+        assert_eq!((opened.scenario.seed, opened.scenario.slo.ttft_ms), (7, Some(250.0)));
+    }
+
+    #[test]
+    fn a_later_format_is_refused_in_words() {
+        for fragment in ["", "v2;1", "v1;9;seed=1", "#hello"] {
+            let refusal = read(fragment).expect_err(fragment);
+            assert!(refusal.message.contains("not known") && !refusal.hint.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_not_inflated() {
+        let packed = miniz_oxide::deflate::compress_to_vec(&vec![b' '; 4 * MAX_INFLATED], 9);
+        let opened = read(&format!("v1;1;z={}", URL_SAFE_NO_PAD.encode(packed))).expect("a link");
+        assert_eq!(opened.warnings[0].code, "link-damaged");
+    }
+}

@@ -1,0 +1,9 @@
+//! What the page holds: one scenario, the view on it, and how both are kept in links and storage.
+
+pub mod fields;
+pub mod history;
+pub mod link;
+pub mod view;
+
+#[cfg(target_arch = "wasm32")]
+pub mod storage;

@@ -1,0 +1,105 @@
+//! How the result is looked at; travels in a link apart from the scenario.
+
+/// A part of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tab {
+    /// Charts over request rate.
+    #[default]
+    Curves,
+    /// What binds: time shares and limiter counts.
+    Bottleneck,
+    /// Where the memory goes.
+    Memory,
+}
+
+impl Tab {
+    /// All tabs in the order shown.
+    pub const ALL: [Tab; 3] = [Tab::Curves, Tab::Bottleneck, Tab::Memory];
+
+    /// Name in links.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Tab::Curves => "curves",
+            Tab::Bottleneck => "bottleneck",
+            Tab::Memory => "memory",
+        }
+    }
+
+    /// Name for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Tab::Curves => "Curves",
+            Tab::Bottleneck => "What binds",
+            Tab::Memory => "Memory",
+        }
+    }
+
+    /// The tab of this id.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tab| tab.id() == id)
+    }
+}
+
+/// The statistic that every chart and number shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Percentile {
+    /// Arithmetic mean.
+    Mean,
+    /// Median.
+    P50,
+    /// 90th percentile.
+    P90,
+    /// 95th percentile.
+    P95,
+    /// 99th percentile.
+    P99,
+    /// The percentile the SLO is stated for.
+    #[default]
+    Slo,
+}
+
+impl Percentile {
+    /// All choices in the order shown.
+    pub const ALL: [Percentile; 6] =
+        [Percentile::Slo, Percentile::Mean, Percentile::P50, Percentile::P90, Percentile::P95, Percentile::P99];
+
+    /// Name in links.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Percentile::Mean => "mean",
+            Percentile::P50 => "p50",
+            Percentile::P90 => "p90",
+            Percentile::P95 => "p95",
+            Percentile::P99 => "p99",
+            Percentile::Slo => "slo",
+        }
+    }
+
+    /// Name for people, given the percentile of the SLO.
+    #[must_use]
+    pub fn label(self, slo_percentile: f64) -> String {
+        match self {
+            Percentile::Slo => format!("p{slo_percentile}"),
+            other => other.id().to_owned(),
+        }
+    }
+
+    /// The choice of this id.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|percentile| percentile.id() == id)
+    }
+}
+
+/// How the result is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct View {
+    /// The open tab.
+    pub tab: Tab,
+    /// The statistic shown.
+    pub percentile: Percentile,
+}
