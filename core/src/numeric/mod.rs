@@ -1,1 +1,9 @@
-//! Numbers.
+//! Small exact statistics: percentiles by selection, samples that turn into a sketch when they grow large.
+
+mod percentile;
+mod samples;
+mod sketch;
+
+pub use percentile::{Percentile, percentiles_of_counts, select_percentiles};
+pub use samples::{EXACT_LIMIT, Samples, SampleSummary};
+pub use sketch::{RELATIVE_ERROR, Sketch};

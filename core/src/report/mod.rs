@@ -1,5 +1,23 @@
 //! What a run means: collected observations, metrics, attainment, verdict, bottleneck.
+//!
+//! A [`Collector`] listens to a simulation; [`Report::new`] computes every metric from what it heard and from the
+//! replica's totals. Formulas and their order of operations are those of metrics specification 1–4; what we define
+//! ourselves is in `docs/metrics.md`. Nothing here looks inside an engine.
 
+mod anomaly;
+mod collector;
+mod json;
+mod shares;
+mod slo;
+mod summary;
 mod types;
+mod verdict;
 
+pub use anomaly::AnomalyCounters;
+pub use collector::{Collector, ReportSettings};
+pub use json::{RequestJson, SummaryJson};
+pub use shares::{limiter_shares, time_shares};
+pub use slo::{RequestLimits, SloReport};
+pub use summary::{ClassReport, KvReport, LatencyStats, RawDistribution, Report, TenantReport};
 pub use types::{LimiterShares, TimeShare, Verdict};
+pub use verdict::{Assessment, MIN_MEASURED_REQUESTS, MIN_TIME_SCALES, assess};
