@@ -59,7 +59,7 @@ fn prepare(repository: &Repository) -> Result<[(&'static str, String); 1]> {
     let chromium = setup::chromium(repository)?;
     ensure!(
         repository.dist().join("index.html").is_file(),
-        "the site has not been built; run `cargo xtask build --release` first"
+        "the site has not been built; run `cargo xtask build` first"
     );
     Ok([("CHROMIUM", chromium.browser.to_string_lossy().into_owned())])
 }

@@ -26,7 +26,7 @@ pub fn check(repository: &Repository) -> Result<()> {
     let mut files: Vec<_> = fs::read_dir(&dist)
         .with_context(|| {
             format!(
-                "could not read {}; run `cargo xtask build --release` first",
+                "could not read {}; run `cargo xtask build` first",
                 dist.display()
             )
         })?

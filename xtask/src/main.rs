@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::repository::Repository;
 use crate::site::Profile;
@@ -44,15 +44,13 @@ enum Task {
         /// Port to listen on; the next free one is taken where it is in use.
         #[arg(long, default_value_t = 8080)]
         port: u16,
-        /// Build what a host would publish: smaller, slower to compile.
-        #[arg(long)]
-        release: bool,
+        #[command(flatten)]
+        profile: ProfileFlags,
     },
     /// Build the site into `dist/`.
     Build {
-        /// Build what a host would publish: smaller, slower to compile.
-        #[arg(long)]
-        release: bool,
+        #[command(flatten)]
+        profile: ProfileFlags,
     },
     /// Set everything up and run every test.
     Test {
@@ -84,6 +82,27 @@ enum Task {
     },
 }
 
+/// How the page is compiled; both take as long from nothing, so the published form is the default.
+#[derive(Args)]
+struct ProfileFlags {
+    /// Compile the page for quick rebuilds: seconds after an edit instead of half a minute, but larger and slower.
+    #[arg(long, conflicts_with = "release")]
+    dev: bool,
+    /// Compile the page as a host would publish it (default).
+    #[arg(long)]
+    release: bool,
+}
+
+impl ProfileFlags {
+    fn profile(&self) -> Profile {
+        if self.dev {
+            Profile::Development
+        } else {
+            Profile::Release
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,8 +120,8 @@ fn run(task: Task) -> Result<()> {
     }
     let repository = Repository::find()?;
     match task {
-        Task::Serve { port, release } => serve::run(&repository, Profile::of(release), port),
-        Task::Build { release } => site::build(&repository, Profile::of(release)).map(drop),
+        Task::Serve { port, profile } => serve::run(&repository, profile.profile(), port),
+        Task::Build { profile } => site::build(&repository, profile.profile()).map(drop),
         Task::Test { quick, stages } => stages::run(&repository, quick, &stages),
         Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
         Task::Bench(options) => bench::run(&repository, &options),

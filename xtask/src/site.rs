@@ -22,15 +22,6 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The profile a command's flag asks for.
-    pub fn of(release: bool) -> Self {
-        if release {
-            Self::Release
-        } else {
-            Self::Development
-        }
-    }
-
     /// Cargo's profile for the page and the folder it compiles into.
     fn cargo(self) -> (&'static str, &'static str) {
         match self {

@@ -205,10 +205,15 @@ fn documentation(repository: &Repository) -> Result<()> {
 
 fn tool_tests(repository: &Repository) -> Result<()> {
     // The profile the tool itself was built with, so that its dependencies are there already.
-    run_cargo(
-        repository,
-        &["test", "-p", "xtask", "--profile", "xtask", "--locked"],
-    )
+    let tool = ["-p", "xtask", "--profile", "xtask", "--locked"];
+    let lints: Vec<&str> = ["clippy", "--all-targets"]
+        .into_iter()
+        .chain(tool)
+        .chain(["--", "-D", "warnings"])
+        .collect();
+    run_cargo(repository, &lints)?;
+    let tests: Vec<&str> = ["test"].into_iter().chain(tool).collect();
+    run_cargo(repository, &tests)
 }
 
 fn browser_lints(repository: &Repository) -> Result<()> {
