@@ -1,1 +1,15 @@
-//! 
+//! Readers and writers of the files a user opens: scenarios, model configs, data sheets, traces.
+//!
+//! Every reader takes text and gives a checked value or every problem found, each with its place in the file.
+//! Nothing is half-loaded, and no input makes a reader panic.
+
+mod accelerator;
+mod model_config;
+mod place;
+mod probe;
+mod scenario;
+
+pub use accelerator::accelerator_from_text;
+pub use model_config::model_from_hf_config;
+pub use place::{excerpt, excerpt_of};
+pub use scenario::{scenario_from_json, scenario_from_yaml, scenario_to_yaml};

@@ -1,0 +1,114 @@
+//! Reading a mapping field by field, so that every bad field is reported and not only the first.
+//!
+//! Serde stops at the first problem. A field is therefore read alone, together with fields known to be good, and
+//! what fails then is the field's own fault.
+
+use plimsoll_core::catalog::nearest;
+use plimsoll_core::diagnostic::Diagnostic;
+use serde::de::DeserializeOwned;
+use serde_yaml::{Mapping, Value};
+
+/// One bad field: its path below the value, and serde's message.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct BadField {
+    pub path: Vec<String>,
+    pub message: String,
+}
+
+/// The bad fields of `fields` as a `T`; `good` holds a good value for every required field.
+pub(crate) fn bad_fields<T: DeserializeOwned>(fields: &Mapping, good: &Mapping) -> Vec<BadField> {
+    let mut found = Vec::new();
+    let mut whole = fields.clone();
+    for (key, value) in fields {
+        let mut alone = good.clone();
+        alone.insert(key.clone(), value.clone());
+        if let Err(error) = serde_yaml::from_value::<T>(Value::Mapping(alone)) {
+            let name = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
+            found.push(BadField { path: vec![name], message: error.to_string() });
+            match good.get(key) {
+                Some(good) => whole.insert(key.clone(), good.clone()),
+                None => whole.remove(key),
+            };
+        }
+    }
+    // What is left can only lack something; each lacking field is put in to see the next one.
+    while let Err(error) = serde_yaml::from_value::<T>(Value::Mapping(whole.clone())) {
+        let message = error.to_string();
+        let missing = quoted(&message).first().and_then(|name| Some((*name, good.get(*name)?)));
+        let Some((name, value)) = missing.filter(|(name, _)| !whole.contains_key(*name)) else {
+            found.push(BadField { path: Vec::new(), message });
+            break;
+        };
+        whole.insert(Value::String(name.to_owned()), value.clone());
+        found.push(BadField { path: Vec::new(), message });
+    }
+    found
+}
+
+/// Turns serde's message about a field into a diagnostic: what is wrong, what is allowed, what was meant.
+pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&Value>) -> Diagnostic {
+    let names = quoted(message);
+    let shown = value.map(shown).unwrap_or_default();
+    let whole = if path.is_empty() { "the file" } else { path };
+    if let (true, Some((name, valid))) = (message.contains("unknown field"), names.split_first()) {
+        let at = if path.rsplit('.').next() == Some(name) { path.to_owned() } else { joined(path, name) };
+        return Diagnostic::error("unknown-field", place, format!("there is no field {at}")).with_hint(meant(name, valid));
+    }
+    if let (true, Some((name, valid))) = (message.contains("unknown variant"), names.split_first()) {
+        return Diagnostic::error("invalid-value", place, format!("{whole} is {name}")).with_hint(meant(name, valid));
+    }
+    if let (true, Some(name)) = (message.contains("missing field"), names.first()) {
+        return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name))).with_hint(format!("give {name}"));
+    }
+    if let Some((_, expected)) = message.rsplit_once("expected ") {
+        let expected = expected.split(" at line").next().unwrap_or(expected);
+        return Diagnostic::error("invalid-value", place, format!("{whole} is {shown}"))
+            .with_hint(format!("give {}", in_words(expected)));
+    }
+    Diagnostic::error("invalid-value", place, format!("{whole}: {message}")).with_hint("see the documentation of this file")
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn meant(name: &str, valid: &[&str]) -> String {
+    let list = valid.join(", ");
+    match nearest(name, valid.iter().copied()).first() {
+        Some(close) => format!("did you mean {close}? valid are {list}"),
+        None => format!("valid are {list}"),
+    }
+}
+
+/// What serde calls a type, in the words of a user.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more".into(),
+        "i32" | "i64" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        "a boolean" => "true or false".into(),
+        "a string" => "a text".into(),
+        "a sequence" => "a list".into(),
+        other if other.starts_with("struct ") || other.contains("enum ") || other == "map" => "a mapping of fields".into(),
+        other => other.into(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "empty".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(text) if text.chars().count() > 40 => {
+            format!("\"{}…\"", text.chars().take(40).collect::<String>())
+        }
+        Value::String(text) => format!("\"{text}\""),
+        Value::Sequence(_) => "a list".into(),
+        Value::Mapping(_) | Value::Tagged(_) => "a mapping".into(),
+    }
+}
+
+/// The parts of a message between backticks.
+fn quoted(message: &str) -> Vec<&str> {
+    message.split('`').skip(1).step_by(2).collect()
+}

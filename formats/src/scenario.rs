@@ -1,0 +1,351 @@
+//! Scenarios as files: YAML and JSON of the same type that the page holds.
+
+use crate::place::{Place, find_key};
+use crate::probe::{BadField, bad_fields, explain};
+use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
+use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::scenario::{SCENARIO_VERSION, Scenario};
+use serde_yaml::{Mapping, Value};
+
+/// No scenario is larger; a larger file is something else, opened by mistake.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Reads a scenario from YAML.
+///
+/// What the text leaves out has its default. `file` names the text in the places of diagnostics.
+///
+/// # Errors
+/// Every problem found: syntax, unknown or repeated fields, values of a wrong type. Whether the values make sense
+/// together is checked by `Scenario::resolve`.
+pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    check_size(text, file)?;
+    match serde_yaml::from_str::<Value>(text) {
+        Ok(value) => scenario_from_value(value, text, file),
+        Err(error) => {
+            let place = error.location().map_or(Place::START, |at| Place { line: at.line(), column: at.column() });
+            Err(vec![syntax_problem(text, place, file, &error.to_string(), "YAML")])
+        }
+    }
+}
+
+/// Reads a scenario from JSON; like [`scenario_from_yaml`] in all else.
+///
+/// # Errors
+/// Every problem found.
+pub fn scenario_from_json(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    check_size(text, file)?;
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) => scenario_from_value(value, text, file),
+        Err(error) => {
+            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            Err(vec![syntax_problem(text, place, file, &error.to_string(), "JSON")])
+        }
+    }
+}
+
+/// Writes a scenario as YAML, every field spelled out.
+#[must_use]
+pub fn scenario_to_yaml(scenario: &Scenario) -> String {
+    serde_yaml::to_string(scenario).expect("a scenario has no part that YAML cannot hold")
+}
+
+pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> {
+    if text.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    let message = format!("the file has {} bytes", text.len());
+    Err(vec![
+        Diagnostic::error("file-too-large", file, message).with_hint(format!("at most {MAX_BYTES} bytes are read here")),
+    ])
+}
+
+/// The parser's message without its own statement of the place; a repeated key is looked up, because the parser
+/// does not say where it stands.
+pub(crate) fn syntax_problem(text: &str, place: Place, file: &str, message: &str, format: &str) -> Diagnostic {
+    let bare = message.split(" at line ").next().unwrap_or(message);
+    if let Some((_, rest)) = bare.split_once("duplicate entry with key ") {
+        let key = rest.trim_matches(['"', '\'']);
+        let place = repeated_key(text, key).unwrap_or(place);
+        return Diagnostic::error("repeated-field", place.in_file(file), format!("{key} is given twice"))
+            .with_hint("keep one of them");
+    }
+    Diagnostic::error("syntax", place.in_file(file), format!("not valid {format}: {bare}"))
+        .with_hint("indentation, quotes and brackets must match")
+}
+
+/// The second place of a key, roughly: of the lines that begin with it, the first whose indentation repeats.
+fn repeated_key(text: &str, key: &str) -> Option<Place> {
+    let mut indents = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let bare = line.trim_start();
+        let indent = line.chars().count() - bare.chars().count();
+        let is_key = bare.trim_start_matches(['"', '\'']).strip_prefix(key).is_some_and(|rest| {
+            rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':')
+        });
+        if is_key && indents.contains(&indent) {
+            return Some(Place { line: index + 1, column: indent + 1 });
+        }
+        if is_key {
+            indents.push(indent);
+        } else if !bare.is_empty() {
+            // A shallower line ends the mappings below it.
+            indents.retain(|&seen| seen <= indent);
+        }
+    }
+    None
+}
+
+fn scenario_from_value(value: Value, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    let fields = match &value {
+        Value::Null => Mapping::new(),
+        Value::Mapping(fields) => fields.clone(),
+        _ => {
+            return Err(vec![
+                Diagnostic::error("invalid-value", Place::START.in_file(file), "the file is not a mapping of fields")
+                    .with_hint("a scenario begins like `version: 1`"),
+            ]);
+        }
+    };
+    if let Some(version) = fields.get("version")
+        && version.as_u64() != Some(u64::from(SCENARIO_VERSION))
+    {
+        let place = find_key(text, &["version"]).unwrap_or(Place::START);
+        let shown = serde_yaml::to_string(version).unwrap_or_default();
+        return Err(vec![
+            Diagnostic::error("scenario-version", place.in_file(file), format!("scenario version {} is not known", shown.trim()))
+                .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
+        ]);
+    }
+    let problems = problems_of(&fields);
+    if problems.is_empty() {
+        return serde_yaml::from_value(Value::Mapping(fields)).map_err(|error| {
+            vec![Diagnostic::error("invalid-value", Place::START.in_file(file), error.to_string())]
+        });
+    }
+    Err(problems
+        .into_iter()
+        .map(|problem| {
+            let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
+            let place = find_key(text, &path).unwrap_or(Place::START);
+            let value = path.iter().try_fold(&value, |value, key| value.get(*key));
+            explain(place.in_file(file), &path.join("."), &problem.message, value)
+        })
+        .collect())
+}
+
+/// Every bad field, section by section.
+fn problems_of(fields: &Mapping) -> Vec<BadField> {
+    let none = Mapping::new();
+    let mut problems = Vec::new();
+    for problem in bad_fields::<Scenario>(fields, &none) {
+        let section = problem.path.first().cloned().unwrap_or_default();
+        match fields.get(section.as_str()) {
+            Some(Value::Mapping(inner)) => problems.extend(problems_of_section(&section, inner, problem)),
+            _ => problems.push(problem),
+        }
+    }
+    problems
+}
+
+/// The bad fields inside a bad section, or the section's own problem if it is no known section.
+fn problems_of_section(section: &str, fields: &Mapping, problem: BadField) -> Vec<BadField> {
+    let mut found = Vec::new();
+    for (key, value) in fields {
+        let name = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
+        let Err(message) = section_with(section, key.clone(), value.clone()) else { continue };
+        let below = match (section, name.as_str(), value) {
+            ("deployment", "model", Value::Mapping(model)) => bad_fields::<ModelSpec>(model, &good(&good_model())),
+            ("deployment", "accelerator", Value::Mapping(sheet)) => {
+                bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
+            }
+            ("workload", "prefix" | "trace", Value::Mapping(inner)) => inner
+                .iter()
+                .filter_map(|(key, value)| {
+                    let alone = Mapping::from_iter([(key.clone(), value.clone())]);
+                    let message = section_with(section, Value::String(name.clone()), Value::Mapping(alone)).err()?;
+                    // A trace needs both of its fields; alone each would be called incomplete.
+                    (!message.contains("missing field"))
+                        .then(|| BadField { path: vec![key.as_str().unwrap_or_default().to_owned()], message })
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let root = [section.to_owned(), name];
+        if below.is_empty() {
+            found.push(BadField { path: root.to_vec(), message });
+        }
+        found.extend(below.into_iter().map(|field| BadField { path: [&root, &*field.path].concat(), ..field }));
+    }
+    if found.is_empty() { vec![problem] } else { found }
+}
+
+/// Reads a scenario that has nothing but one field of one section.
+fn section_with(section: &str, key: Value, value: Value) -> Result<Scenario, String> {
+    let inner = Mapping::from_iter([(key, value)]);
+    let whole = Mapping::from_iter([(Value::String(section.to_owned()), Value::Mapping(inner))]);
+    serde_yaml::from_value(Value::Mapping(whole)).map_err(|error| error.to_string())
+}
+
+pub(crate) fn good(value: &impl serde::Serialize) -> Mapping {
+    match serde_yaml::to_value(value) {
+        Ok(Value::Mapping(fields)) => fields,
+        _ => Mapping::new(),
+    }
+}
+
+/// An architecture in which every field is good, to probe others with.
+fn good_model() -> ModelSpec {
+    ModelSpec {
+        id: "model".into(),
+        architecture: String::new(),
+        model_type: String::new(),
+        num_hidden_layers: 1,
+        hidden_size: 1,
+        num_attention_heads: 1,
+        num_key_value_heads: 1,
+        head_dim: 0,
+        intermediate_size: 1,
+        vocab_size: 1,
+        torch_dtype: Dtype::Bfloat16,
+        weight_bytes_per_param: None,
+        max_position_embeddings: 0,
+        rope_scaling: None,
+        tie_word_embeddings: false,
+        num_experts: 0,
+        num_experts_per_tok: 0,
+        moe_intermediate_size: 0,
+        shared_expert_intermediate_size: 0,
+        intermediate_size_mlp: 0,
+        interleave_moe_layer_step: 0,
+        first_k_dense_replace: 0,
+        kv_lora_rank: 0,
+        qk_rope_head_dim: 0,
+        sliding_window: 0,
+        hidden_act: String::new(),
+        provenance: Provenance::default(),
+    }
+}
+
+/// A data sheet in which every field is good, to probe others with.
+pub(crate) fn good_accelerator() -> AcceleratorSpec {
+    AcceleratorSpec {
+        id: "accelerator".into(),
+        name: String::new(),
+        peak_tflops: 1.0,
+        peak_tflops_fp8: 0.0,
+        memory_bandwidth_tb_per_s: 1.0,
+        mfu_prefill: 1.0,
+        mfu_decode: 1.0,
+        memory_gib: 1.0,
+        power_w: 0.0,
+        price_usd_per_hour: None,
+        is_extrapolated: false,
+        provenance: Provenance::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::excerpt_of;
+    use plimsoll_core::scenario::ModelChoice;
+
+    /// The diagnostics as `place: message (hint)`, one a line.
+    fn problems(yaml: &str) -> String {
+        let found = scenario_from_yaml(yaml, "s.yaml").expect_err("the text is malformed");
+        let line = |found: &Diagnostic| format!("{} {}: {} ({})", found.path, found.code, found.message, found.hint);
+        found.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_field_survives_a_round_trip() {
+        let mut scenario = Scenario::default();
+        scenario.deployment.model = ModelChoice::Custom(Box::new(good_model()));
+        scenario.deployment.tensor_parallel_size = None;
+        scenario.latency.alpha = Some(vec![0.1 + 0.2, 1e-300, 3.0]);
+        scenario.seed = u64::MAX;
+        let yaml = scenario_to_yaml(&scenario);
+        assert_eq!(scenario_from_yaml(&yaml, "s.yaml"), Ok(scenario.clone()), "{yaml}");
+        let json = serde_json::to_string(&scenario).expect("serializes");
+        assert_eq!(scenario_from_json(&json, "s.json"), Ok(scenario));
+        assert_eq!(scenario_from_yaml("", "s.yaml"), Ok(Scenario::default()));
+    }
+
+    #[test]
+    fn an_unknown_field_names_the_field_that_was_meant() {
+        let found = problems("version: 1\nengine:\n  max_num_seq: 8\n");
+        assert!(found.starts_with("s.yaml:3:3 unknown-field: there is no field engine.max_num_seq (did you mean max_num_seqs? valid are "), "{found}");
+        assert!(problems("engin: {}\n").contains("did you mean engine?"));
+        let nested = problems("workload:\n  prefix:\n    token: 4\n");
+        assert!(nested.starts_with("s.yaml:3:5 unknown-field: there is no field workload.prefix.token (did you mean tokens?"), "{nested}");
+        let variant = problems("workload:\n  arrival: { process: gamma, cf: 2 }\n");
+        assert!(variant.contains("workload.arrival"), "{variant}");
+    }
+
+    #[test]
+    fn a_wrong_type_says_what_is_there_and_what_is_wanted() {
+        let found = problems("engine:\n  max_num_seqs: many\n");
+        assert_eq!(found, "s.yaml:2:3 invalid-value: engine.max_num_seqs is \"many\" (give a whole number of 0 or more)");
+        let found = problems("engine: { block_size: -1 }\n");
+        assert_eq!(found, "s.yaml:1:11 invalid-value: engine.block_size is -1 (give a whole number of 0 or more)");
+        let found = problems("engine:\n  scheduler: fifo\n");
+        assert_eq!(
+            found,
+            "s.yaml:2:3 invalid-value: engine.scheduler is fifo (did you mean fcfs? valid are fcfs, priority-fcfs, sjf, reverse-priority)"
+        );
+        let found = problems("slo: 5\n");
+        assert_eq!(found, "s.yaml:1:1 invalid-value: slo is 5 (give a mapping of fields)");
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let found = problems("engine:\n  max_num_seqs: x\n  block_sise: 1\nslo: { ttft_ms: fast }\nsed: 1\n");
+        assert_eq!(found.lines().count(), 4, "{found}");
+    }
+
+    #[test]
+    fn syntax_errors_and_repeated_fields_have_their_place() {
+        let found = problems("engine:\n  max_num_seqs: [1\nseed: 2\n");
+        assert!(found.contains("syntax: not valid YAML") && found.starts_with("s.yaml:"), "{found}");
+        let found = problems("engine:\n  block_size: 16\n  max_num_seqs: 1\n  block_size: 32\n");
+        assert_eq!(found, "s.yaml:4:3 repeated-field: block_size is given twice (keep one of them)");
+        let found = problems("- 1\n- 2\n");
+        assert!(found.contains("not a mapping"), "{found}");
+        let json = scenario_from_json("{\"seed\": 1,}", "s.json").expect_err("malformed");
+        assert!(json[0].path.starts_with("s.json:1:12") && json[0].code == "syntax", "{json:?}");
+    }
+
+    #[test]
+    fn a_custom_model_is_read_field_by_field() {
+        let found = problems(
+            "deployment:\n  model:\n    id: mine\n    num_hidden_layers: 32\n    hidden_size: big\n    num_heads: 32\n    num_key_value_heads: 8\n    intermediate_size: 1\n    vocab_size: 1\n    torch_dtype: bfloat16\n",
+        );
+        assert!(found.contains("s.yaml:5:5 invalid-value: deployment.model.hidden_size is \"big\""), "{found}");
+        assert!(found.contains("s.yaml:6:5 unknown-field: there is no field deployment.model.num_heads"), "{found}");
+        assert!(found.contains("deployment.model.num_attention_heads is missing"), "{found}");
+        assert_eq!(found.lines().count(), 3, "{found}");
+    }
+
+    #[test]
+    fn another_schema_version_is_refused_before_its_fields() {
+        let found = problems("version: 2\nnew_section: {}\n");
+        assert!(found.starts_with("s.yaml:1:1 scenario-version: scenario version 2 is not known"), "{found}");
+        assert_eq!(found.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_excerpt_points_at_the_field() {
+        let yaml = "engine:\n  max_num_seq: 8\n";
+        let found = scenario_from_yaml(yaml, "s.yaml").expect_err("malformed");
+        assert_eq!(excerpt_of(yaml, &found[0]).as_deref(), Some("2 |   max_num_seq: 8\n  |   ^"));
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic() {
+        for text in ["\u{feff}", "\0", "a: &a [*a]", "? {}\n: 1", "? [1]\n: 2\n", "1: 2", "version: .nan", "!x {y: 1}", "{", "seed: 99999999999999999999999", "deployment: { model: { ? {} : 1 } }", "slo: { percentile: !t 3 }", "ä: ö"] {
+            let _ = scenario_from_yaml(text, "s.yaml");
+            let _ = scenario_from_json(text, "s.json");
+        }
+        assert!(problems(&format!("# {}", "x".repeat(MAX_BYTES))).contains("file-too-large"));
+    }
+}
