@@ -144,3 +144,238 @@ fn the_tiny_tp4_decode_step_of_llama_8b_is_called_implausible() {
     let diagnostics = sound.resolve(catalog()).expect("resolves").diagnostics;
     assert!(diagnostics.iter().all(|found| found.code != "coefficients-implausible"));
 }
+
+/// Blocks and bytes per token of the memory formula.
+fn formula(model: &str, accelerator: &str, tp: u32) -> (u32, f64, f64) {
+    let mut scenario = deployment(model, Some(accelerator), Some(tp), LatencyModelChoice::TrainedPhysics);
+    scenario.engine.gpu_memory_utilization = Some(0.9);
+    let found = resolved(&scenario);
+    let ledger = found.ledger.expect("the formula has a result");
+    assert_eq!(ledger.source, BlocksSource::MemoryFormula);
+    assert_eq!(ledger.formula_blocks, Some(u64::from(found.engine.num_blocks)));
+    (found.engine.num_blocks, ledger.kv_bytes_per_token, ledger.weight_bytes)
+}
+
+#[test]
+fn the_memory_formula_gives_what_it_gives_by_hand() {
+    // Llama 3.1 8B on one H100. Keys and values: 32 layers · 2 · 128 · 8 heads · 2 bytes = 131072 per token, 2 MiB per block.
+    // Weights: a layer has 4096·(4096 + 2·8·128) + 4096² + 3·4096·14336 + 2·4096 = 218112000; 32 of them and twice
+    // 128256·4096 and 4096 more are 8030261248, of 2 bytes.
+    // Blocks: (72 − 14.9575 − 5.5 − 0.15) GiB / 2 MiB = 26312.9.
+    assert_eq!(formula("meta-llama/llama-3.1-8b-instruct", "H100", 1), (26_312, 131_072.0, 16_060_522_496.0));
+
+    // Mixtral 8x7B on two: 32·2·128·8·2 / 2 = 65536 per token and accelerator.
+    // A layer has 25165824 + 16777216 + 3·4096·14336·8 + 8·4096 + 2·4096 = 1451270144.
+    // 32 of them, twice 32000·4096 and 4096 are 46702792704 weights.
+    // (144 − 86.99 − 8 − 2·0.6) GiB / 1 MiB = 48956.7.
+    assert_eq!(formula("mixtral-8x7b-v0.1", "H100", 2), (48_956, 65_536.0, 93_405_585_408.0));
+
+    // DeepSeek-V2-Lite caches a latent vector: 27·(512 + 64)·2 = 31104 per token, whatever the parallelism.
+    // One dense layer (3·2048·10944) and 26 of 64 experts (3·2048·1408·64 + 3·2048·2816 + 64·2048), attention
+    // 2048·(2048 + 2·16·128) + 2048² + 2·2048 in all 27; twice 102400·2048 and 2048: 15787866112 weights.
+    // (72 − 29.407 − 8 − 0.15) GiB / (16·31104) bytes = 74312.5.
+    assert_eq!(formula("deepseek-ai/deepseek-v2-lite", "H100", 1), (74_312, 31_104.0, 31_575_732_224.0));
+
+    // Qwen3 30B-A3B has heads of 128, not 2048/32 = 64: 48·2·128·4·2 = 98304 per token.
+    assert_eq!(formula("Qwen/Qwen3-30B-A3B", "H100", 1).1, 98_304.0);
+}
+
+fn errors(scenario: &Scenario) -> Vec<(String, String)> {
+    let problems = scenario.resolve(catalog()).expect_err("must not resolve");
+    let errors = problems.into_iter().filter(|problem| problem.severity == Severity::Error);
+    errors.map(|problem| (problem.code, problem.path)).collect()
+}
+
+fn warnings(scenario: &Scenario) -> Vec<String> {
+    let warned = scenario.resolve(catalog()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    warned.diagnostics.into_iter().map(|found| found.code).collect()
+}
+
+#[test]
+fn a_model_that_does_not_fit_says_how_much_is_missing_and_what_helps() {
+    let mut scenario = Scenario::default();
+    scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.3-70b-instruct".into());
+    let problems = scenario.resolve(catalog()).expect_err("141 GB do not fit into 80");
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].code, "model-does-not-fit");
+    assert_eq!(
+        problems[0].message,
+        "meta-llama/Llama-3.3-70B-Instruct needs 147 GB (141 GB of it weights) but each replica has 77 GB"
+    );
+    assert!(problems[0].hint.starts_with("raise tensor_parallel_size to 2,"), "{}", problems[0].hint);
+    // With the blocks given the user knows better.
+    scenario.engine.num_gpu_blocks = Some(5000);
+    assert_eq!(warnings(&scenario).first().map(String::as_str), Some("model-does-not-fit"));
+}
+
+#[test]
+fn every_problem_is_found_at_once_with_its_path() {
+    let mut scenario = Scenario::default();
+    scenario.version = 7;
+    scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.1-9b-instruct".into());
+    scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H10".into()));
+    scenario.deployment.tensor_parallel_size = Some(0);
+    scenario.engine.max_num_seqs = 0;
+    scenario.engine.block_size = 0;
+    scenario.engine.gpu_memory_utilization = Some(1.5);
+    scenario.workload.request_rate = f64::NAN;
+    scenario.workload.prefix.share_ratio = 2.0;
+    scenario.slo.ttft_ms = Some(-1.0);
+    scenario.curve.range_per_s = Some([3.0, 1.0]);
+    scenario.horizon_us = Some(0);
+    let problems = scenario.resolve(catalog()).expect_err("nothing of it is valid");
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "version",
+            "engine.max_num_seqs",
+            "engine.block_size",
+            "engine.gpu_memory_utilization",
+            "horizon_us",
+            "workload.request_rate",
+            "workload.prefix.share_ratio",
+            "slo.ttft_ms",
+            "curve.range_per_s",
+            "deployment.model",
+            "deployment.accelerator",
+            "deployment.tensor_parallel_size",
+        ]
+    );
+    assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
+    assert!(problems[9].hint.contains("did you mean meta-llama/Llama-3.1-8B-Instruct"), "{}", problems[9].hint);
+    assert!(problems[10].hint.contains("did you mean H100"), "{}", problems[10].hint);
+}
+
+#[test]
+fn kv_blocks_come_from_the_first_source_that_applies() {
+    let mut scenario =
+        deployment("meta-llama/llama-3.1-8b-instruct", Some("H100"), Some(1), LatencyModelChoice::Auto);
+    let source = |scenario: &Scenario| {
+        let ledger = resolved(scenario).ledger.expect("model and memory are known");
+        (ledger.source, ledger.blocks, ledger.row_blocks, ledger.formula_blocks)
+    };
+    assert_eq!(source(&scenario), (BlocksSource::CoefficientRow, 29_205, Some(29_205), Some(26_312)));
+    scenario.engine.gpu_memory_utilization = Some(0.9);
+    assert_eq!(source(&scenario), (BlocksSource::MemoryFormula, 26_312, Some(29_205), Some(26_312)));
+    scenario.engine.num_gpu_blocks = Some(77);
+    assert_eq!(source(&scenario), (BlocksSource::Given, 77, Some(29_205), Some(26_312)));
+    scenario.engine.num_gpu_blocks = None;
+    scenario.engine.gpu_memory_utilization = None;
+    scenario.engine.kv_cache_dtype = Some("fp8".into());
+    // Twice as many as with 2 bytes, half a block more or less.
+    assert_eq!(source(&scenario), (BlocksSource::MemoryFormula, 52_625, Some(29_205), Some(52_625)));
+    scenario.engine.kv_cache_dtype = Some("auto".into());
+    assert_eq!(source(&scenario).0, BlocksSource::CoefficientRow);
+    scenario.engine.kv_cache_dtype = Some("fp7".into());
+    assert_eq!(errors(&scenario), [("invalid-value".into(), "engine.kv_cache_dtype".into())]);
+}
+
+#[test]
+fn own_coefficients_need_no_catalogue_entry_but_each_other() {
+    let mut scenario = deployment("my/server", None, None, LatencyModelChoice::Auto);
+    assert_eq!(errors(&scenario), [("unknown-model".into(), "deployment.model".into())]);
+    scenario.latency.beta = Some(vec![7000.0, 17.0, 6.0]);
+    scenario.latency.alpha = Some(vec![200.0, 1.0, 30.0]);
+    let found = resolved(&scenario);
+    assert_eq!((found.basis, found.engine.num_blocks, found.tensor_parallel_size), (Basis::Calibrated, 1_000_000, 1));
+    assert_eq!(warnings(&scenario), ["memory-formula-unavailable"]);
+    scenario.deployment.model = ModelChoice::Id("qwen/qwen3-8b".into());
+    scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H100".into()));
+    scenario.deployment.tensor_parallel_size = Some(1);
+    scenario.latency.alpha = None;
+    assert_eq!(errors(&scenario), [("coefficients-incomplete".into(), "latency.alpha".into())]);
+    scenario.latency.model = LatencyModelChoice::Roofline;
+    assert_eq!(errors(&scenario), [("coefficients-not-used".into(), "latency.beta".into())]);
+    scenario.latency.model = LatencyModelChoice::TrainedPhysics;
+    assert_eq!(errors(&scenario), [("coefficients-missing".into(), "latency.beta".into())]);
+    scenario.latency.model = LatencyModelChoice::Blackbox;
+    scenario.latency.alpha = Some(vec![0.0; 3]);
+    scenario.latency.beta = Some(vec![0.0; 3]);
+    assert_eq!(errors(&scenario)[0].1, "latency.beta");
+    scenario.latency.alpha = None;
+    scenario.latency.beta = None;
+    assert_eq!(errors(&scenario), [("no-coefficients".into(), "latency.model".into())]);
+}
+
+#[test]
+fn auto_falls_back_to_trained_physics_and_then_to_the_roofline() {
+    let names = |tp| {
+        let scenario = deployment("qwen/qwen3-8b", Some("H100"), Some(tp), LatencyModelChoice::Auto);
+        let warned = scenario.resolve(catalog()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        warned.diagnostics[0].message.clone()
+    };
+    assert!(names(1).ends_with("trained-physics predicts"), "{}", names(1));
+    // 32 heads and 8 KV heads: 16 accelerators split the heads but not the KV heads.
+    assert!(names(16).ends_with("roofline predicts"), "{}", names(16));
+    let explicit = deployment("qwen/qwen3-8b", Some("H100"), Some(16), LatencyModelChoice::TrainedPhysics);
+    assert_eq!(errors(&explicit)[0].1, "deployment.tensor_parallel_size");
+}
+
+#[test]
+fn the_longest_request_is_the_flag_then_the_context_then_the_cache() {
+    let mut scenario = Scenario::default();
+    assert_eq!(resolved(&scenario).engine.max_model_len, 131_072);
+    scenario.engine.num_gpu_blocks = Some(100);
+    assert_eq!(resolved(&scenario).engine.max_model_len, 1600);
+    scenario.engine.max_model_len = Some(0);
+    assert_eq!(resolved(&scenario).engine.max_model_len, 0);
+    scenario.engine.max_model_len = Some(1600);
+    assert_eq!(resolved(&scenario).engine.max_model_len, 1600);
+    scenario.engine.max_model_len = Some(1601);
+    assert_eq!(errors(&scenario), [("kv-cache-too-small".into(), "engine.max_model_len".into())]);
+}
+
+#[test]
+fn what_is_not_modelled_or_suspicious_is_said() {
+    assert_eq!(warnings(&Scenario::default()), [String::new(); 0]);
+    let mut scenario = Scenario::default();
+    scenario.engine.pipeline_parallel_size = 2;
+    scenario.engine.enable_expert_parallel = true;
+    scenario.engine.enable_chunked_prefill = false;
+    scenario.workload.arrival = plimsoll_core::scenario::ArrivalSettings::Gamma { cv: 11.0 };
+    scenario.engine.num_gpu_blocks = Some(300);
+    assert_eq!(
+        warnings(&scenario),
+        [
+            "not-modelled",
+            "not-modelled",
+            "not-modelled",
+            "gamma-as-poisson",
+            "kv-cache-limits-batch",
+        ]
+    );
+    let on = |model: &str, accelerator: &str| {
+        warnings(&deployment(model, Some(accelerator), Some(1), LatencyModelChoice::TrainedPhysics))
+    };
+    assert!(on("openai/gpt-oss-20b", "H100").contains(&"sliding-window-as-full".into()));
+    assert!(on("deepseek-ai/deepseek-v2-lite", "H100").contains(&"latent-attention-as-full".into()));
+    assert!(on("qwen/qwen3-8b", "B200-SXM").contains(&"extrapolated".into()));
+    assert!(on("qwen/qwen3-30b-a3b", "H100").contains(&"head-size-derived".into()));
+}
+
+#[test]
+fn pickers_offer_exactly_what_resolves() {
+    let scenario = Scenario::default();
+    let tp = scenario.tensor_parallel_choices(catalog());
+    let offered: Vec<(&str, bool)> = tp.iter().map(|choice| (choice.id.as_str(), choice.is_available)).collect();
+    assert_eq!(offered, [("1", true), ("2", true), ("4", true), ("8", true), ("16", false)]);
+    assert!(!tp[4].reason.is_empty());
+    let models = scenario.model_choices(catalog());
+    assert_eq!(models.len(), catalog().models.len());
+    let find = |id: &str| models.iter().find(|choice| choice.id == id).expect("listed");
+    assert!(find("meta-llama/Llama-3.1-8B-Instruct").is_available);
+    assert_eq!(find("meta-llama/Llama-3.3-70B-Instruct").reason, "with tensor_parallel_size 2");
+    assert!(!find("moonshotai/Kimi-K2.5").is_available, "two terabytes do not fit into sixteen accelerators");
+    let accelerators = scenario.accelerator_choices(catalog());
+    assert!(accelerators.iter().all(|choice| choice.is_available), "{accelerators:?}");
+    assert_eq!(accelerators[0].id, "A100-80");
+}
+
+#[test]
+fn base_1_is_frozen() {
+    let base = serde_json::to_value(Scenario::base(1)).expect("serializes");
+    let frozen: Value = serde_json::from_str(include_str!("base_1.json")).expect("is JSON");
+    assert_eq!(base, frozen, "links are differences from base 1: it must never change");
+    assert_eq!(Scenario::base(2), None);
+}

@@ -582,3 +582,62 @@ fn usual_maximum(lengths: LengthSettings) -> f64 {
         LengthSettings::Constant { value } => f64::from(value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Dtype, Provenance, RopeScaling};
+
+    fn model(max_position_embeddings: u32, rope: Option<(&str, f64, Option<u32>)>, model_type: &str) -> ModelSpec {
+        ModelSpec {
+            id: "m".into(),
+            architecture: String::new(),
+            model_type: model_type.into(),
+            num_hidden_layers: 1,
+            hidden_size: 1,
+            num_attention_heads: 1,
+            num_key_value_heads: 1,
+            head_dim: 0,
+            intermediate_size: 1,
+            vocab_size: 1,
+            torch_dtype: Dtype::Bfloat16,
+            weight_bytes_per_param: None,
+            max_position_embeddings,
+            rope_scaling: rope.map(|(rope_type, factor, original_max_position_embeddings)| RopeScaling {
+                rope_type: rope_type.into(),
+                factor,
+                original_max_position_embeddings,
+            }),
+            tie_word_embeddings: false,
+            num_experts: 0,
+            num_experts_per_tok: 0,
+            moe_intermediate_size: 0,
+            shared_expert_intermediate_size: 0,
+            intermediate_size_mlp: 0,
+            interleave_moe_layer_step: 0,
+            first_k_dense_replace: 0,
+            kv_lora_rank: 0,
+            qk_rope_head_dim: 0,
+            sliding_window: 0,
+            hidden_act: String::new(),
+            provenance: Provenance::default(),
+        }
+    }
+
+    #[test]
+    fn rope_scaling_stretches_the_context_except_where_it_is_built_in() {
+        for (stated, rope, model_type, expected) in [
+            (4096, None, "", 4096),
+            (4096, Some(("linear", 2.5, None)), "", 10_240),
+            (4096, Some(("linear", 0.5, None)), "", 4096),
+            (131_072, Some(("llama3", 8.0, Some(8192))), "", 131_072),
+            (4096, Some(("longrope", 32.0, None)), "", 4096),
+            (4096, Some(("su", 32.0, None)), "", 4096),
+            (163_840, Some(("yarn", 40.0, Some(4096))), "", 163_840),
+            (32_768, Some(("YARN", 4.0, None)), "", 131_072),
+            (131_072, Some(("linear", 8.0, None)), "gemma3_text", 131_072),
+        ] {
+            assert_eq!(longest_context(&model(stated, rope, model_type)), expected, "{rope:?}");
+        }
+    }
+}
