@@ -5,7 +5,7 @@
 
 use crate::time::SimTime;
 use crate::workload::Request;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// How a request's life ended.
@@ -217,8 +217,8 @@ pub struct ReplicaTotals {
     pub input_tokens: u64,
     /// Output tokens of completed requests.
     pub output_tokens: u64,
-    /// Gaps of completed requests: value in microseconds → how many.
-    pub gaps: BTreeMap<i64, u64>,
+    /// Gaps of completed requests: value in microseconds and how many, by ascending value.
+    pub gaps: Vec<(i64, u64)>,
     /// Steps executed.
     pub steps: u64,
     /// Sum over steps of the queue length.

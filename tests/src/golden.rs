@@ -103,7 +103,7 @@ pub fn run_case(dir: &Path, mode: Mode) -> Result<(), String> {
     chk("total_output_tokens", totals.output_tokens)?;
     let end = m["vllm_estimated_duration_s"].as_f64().unwrap();
     if totals.end.0 as f64 / 1e6 != end { return Err(format!("end {end} got {:?}", totals.end)); }
-    let sum: i64 = totals.gaps.iter().map(|(v, c)| v * *c as i64).sum(); let n: u64 = totals.gaps.values().sum();
+    let sum: i64 = totals.gaps.iter().map(|(v, c)| v * *c as i64).sum(); let n: u64 = totals.gaps.iter().map(|(_, c)| c).sum();
     let mean = if n == 0 { 0.0 } else { (sum as f64 / n as f64) / 1000.0 };
     let want = m["itl_mean_ms"].as_f64().unwrap();
     if (mean - want).abs() > 1e-9 * want { return Err(format!("itl mean {want} got {mean}")); }

@@ -210,8 +210,35 @@ impl LatencyModel {
             work.add_prefill(item);
         }
         match self {
-            Self::Roofline(model) => model.count_bound(work, num_decodes, pos_sum, prefill, duration),
-            Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, prefill),
+            Self::Roofline(model) => model.count_bounds(work, num_decodes, pos_sum, prefill, 1, duration),
+            Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, prefill, 1),
+            Self::Blackbox(_) => {}
+        }
+    }
+
+    /// Whether all steps of a decode-only batch between these position sums count alike, so that
+    /// [`LatencyModel::count_window`] may count them at once.
+    #[inline]
+    #[must_use]
+    pub fn is_window_uniform(&self, num_decodes: u32, first_pos_sum: u64, last_pos_sum: u64) -> bool {
+        match self {
+            Self::Roofline(model) => {
+                model.is_compute_bound(num_decodes, first_pos_sum) == model.is_compute_bound(num_decodes, last_pos_sum)
+            }
+            Self::Blackbox(_) | Self::TrainedPhysics(_) => true,
+        }
+    }
+
+    /// Counts `steps` decode-only steps at once that took `duration` together; the first one's positions sum to
+    /// `first_pos_sum`, and each further step adds one per request.
+    pub fn count_window(&self, work: &mut WorkSums, num_decodes: u32, first_pos_sum: u64, steps: u64, duration: i64) {
+        let growth = u128::from(num_decodes) * u128::from(steps) * u128::from(steps.saturating_sub(1)) / 2;
+        work.steps += steps;
+        work.decode_tokens += u64::from(num_decodes) * steps;
+        work.decode_pos_sum += u128::from(first_pos_sum) * u128::from(steps) + growth;
+        match self {
+            Self::Roofline(model) => model.count_bounds(work, num_decodes, first_pos_sum, &[], steps, duration),
+            Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, &[], steps),
             Self::Blackbox(_) => {}
         }
     }

@@ -235,13 +235,20 @@ impl Roofline {
         8.0 * ROUNDING * weights / self.tp / self.bandwidth
     }
 
-    /// Counts which side bound a step, and what part of a memory-bound one went to weights.
-    pub(super) fn count_bound(
+    /// Which side binds a decode-only step.
+    pub(super) fn is_compute_bound(&self, num_decodes: u32, pos_sum: u64) -> bool {
+        self.aggregate(num_decodes, pos_sum, &[]).is_some_and(|(compute, memory, _)| compute > memory)
+    }
+
+    /// Counts which side bound `steps` steps that took `duration` together, and what part of memory-bound ones went
+    /// to weights.
+    pub(super) fn count_bounds(
         &self,
         work: &mut WorkSums,
         num_decodes: u32,
         pos_sum: u64,
         prefill: &[StepItem],
+        steps: u64,
         duration: i64,
     ) {
         let Some((compute, memory, _)) = self.aggregate(num_decodes, pos_sum, prefill) else { return };
@@ -250,8 +257,9 @@ impl Roofline {
             work.compute_bound_us += duration;
         } else {
             let tokens = u64::from(num_decodes) + prefill.iter().map(|item| u64::from(item.tokens)).sum::<u64>();
+            let weights_ns = truncate(self.weights(tokens) / self.tp / self.bandwidth * 1e9).unsigned_abs();
             work.memory_bound_us += duration;
-            work.weights_ns += truncate(self.weights(tokens) / self.tp / self.bandwidth * 1e9).unsigned_abs();
+            work.weights_ns += weights_ns * steps;
         }
     }
 }

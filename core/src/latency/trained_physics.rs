@@ -282,12 +282,12 @@ impl TrainedPhysics {
         ]
     }
 
-    /// Counts the experts touched by a step.
+    /// Counts the experts touched by `steps` equal steps.
     #[inline]
-    pub(super) fn count_experts(&self, work: &mut WorkSums, num_decodes: u32, prefill: &[StepItem]) {
+    pub(super) fn count_experts(&self, work: &mut WorkSums, num_decodes: u32, prefill: &[StepItem], steps: u64) {
         if self.shape.moe_layers > 0.0 {
             let tokens = u64::from(num_decodes) + prefill.iter().map(|item| u64::from(item.tokens)).sum::<u64>();
-            work.experts_touched += self.num_experts_touched(tokens as f64) as u64;
+            work.experts_touched += self.num_experts_touched(tokens as f64) as u64 * steps;
         }
     }
 

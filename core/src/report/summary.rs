@@ -229,14 +229,14 @@ impl Report {
 }
 
 /// The percentiles to compute, in ascending order, and where the SLO's own is among them.
-struct Asked {
-    percentiles: Vec<f64>,
+pub(crate) struct Asked {
+    pub(crate) percentiles: Vec<f64>,
     /// Positions of p50, p90, p95, p99 and the SLO's.
     at: [usize; 5],
 }
 
 impl Asked {
-    fn new(slo: &Slo) -> Self {
+    pub(crate) fn new(slo: &Slo) -> Self {
         let wanted = [50.0, 90.0, 95.0, 99.0, slo.percentile];
         let mut percentiles = wanted.to_vec();
         percentiles.sort_unstable_by(f64::total_cmp);
@@ -249,7 +249,7 @@ impl Asked {
     }
 
     /// In milliseconds; the sample counts `per_micro` units per microsecond.
-    fn stats(&self, summary: &SampleSummary, per_micro: f64) -> LatencyStats {
+    pub(crate) fn stats(&self, summary: &SampleSummary, per_micro: f64) -> LatencyStats {
         let mean = if summary.count == 0 { 0.0 } else { (summary.sum / summary.count as f64) / 1000.0 };
         let millis = |which: usize| self.of(summary, which).millis() / per_micro;
         LatencyStats {
@@ -282,16 +282,16 @@ impl Asked {
 /// All gaps of completed requests together; exact, as they are counted by value.
 pub(crate) fn gap_summary(totals: &ReplicaTotals, percentiles: &[f64]) -> SampleSummary {
     let (mut count, mut sum) = (0u64, 0i128);
-    for (&value, &times) in &totals.gaps {
+    for &(value, times) in &totals.gaps {
         count += times;
         sum += i128::from(value) * i128::from(times);
     }
-    let counts = totals.gaps.iter().map(|(&value, &times)| (value as f64, times));
+    let counts = totals.gaps.iter().map(|&(value, times)| (value as f64, times));
     SampleSummary {
         count,
         sum: sum as f64,
-        min: totals.gaps.keys().next().map_or(0.0, |&value| value as f64),
-        max: totals.gaps.keys().next_back().map_or(0.0, |&value| value as f64),
+        min: totals.gaps.first().map_or(0.0, |&(value, _)| value as f64),
+        max: totals.gaps.last().map_or(0.0, |&(value, _)| value as f64),
         percentiles: percentiles_of_counts(counts, count, percentiles),
         is_exact: true,
     }

@@ -12,7 +12,7 @@ use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, Requ
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
 use crate::workload::{PrefixTree, Request, RequestSource};
-use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -71,6 +71,7 @@ pub(super) struct Plain {
     step_pending: bool,
     store: BlockStore,
     totals: ReplicaTotals,
+    gaps: BTreeMap<i64, u64>,
     work: WorkSums,
     produced: u64,
     upcoming: Option<Request>,
@@ -92,6 +93,7 @@ impl Plain {
             running: Vec::new(),
             step_pending: false,
             totals: ReplicaTotals::default(),
+            gaps: BTreeMap::new(),
             work: WorkSums::default(),
             produced: 0,
             upcoming: None,
@@ -159,6 +161,7 @@ impl Plain {
             observer.settled(&live.record(fate, self.clock));
         }
         let mut totals = self.totals;
+        totals.gaps = self.gaps.into_iter().collect();
         totals.still_queued = self.waiting.len() as u64;
         totals.still_running = self.running.len() as u64;
         totals.cache_hits = self.store.hits;
@@ -499,7 +502,7 @@ impl Plain {
         let final_overhead = if entry.request.output_tokens > 0 { self.latency.final_overhead() } else { 0 };
         let record = entry.completed_record(fate, now, final_overhead);
         for gap in &entry.gaps {
-            *self.totals.gaps.entry(*gap).or_default() += 1;
+            *self.gaps.entry(*gap).or_default() += 1;
         }
         self.totals.completed += 1;
         self.totals.output_tokens += u64::from(record.produced_tokens);

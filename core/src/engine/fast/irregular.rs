@@ -1,0 +1,128 @@
+//! Steps in which the budget or the blocks run short: the running list is walked as the specification words it.
+
+use super::slots::NONE;
+use super::Fast;
+use crate::engine::fast::slots::Phase;
+use crate::latency::StepItem;
+use crate::observation::{Event, Observer};
+use crate::time::SimTime;
+use crate::workload::PrefixTree;
+use core::cmp::Reverse;
+
+impl Fast {
+    /// Executes one step in list order (engine specification 5.1).
+    pub(super) fn irregular_step<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        let mut budget = self.config.max_num_batched_tokens;
+        let (mut decoding, mut pos_sum) = (0, 0u64);
+        let mut preempted = false;
+        self.items.clear();
+        let mut at = self.slots.first;
+        while at != NONE && budget > 0 {
+            let entry = self.slots.get(at);
+            let (need, blocks) = if entry.phase == Phase::Prefill {
+                let need = self.chunk(entry.request.input_tokens - entry.pos, budget);
+                let size = self.config.block_size;
+                (need, (entry.pos + need).div_ceil(size) - entry.pos.div_ceil(size))
+            } else {
+                (1, u32::from(self.growth_residue(at) == self.growth_at))
+            };
+            if !self.secure(at, blocks, now, &mut preempted, prefixes, observer) {
+                break;
+            }
+            budget -= need;
+            let tick = self.tick;
+            let entry = self.slots.get_mut(at);
+            if entry.phase == Phase::Prefill {
+                let prompt = entry.prompt();
+                let range = [entry.pos, entry.pos + need];
+                self.pool.store(prompt, &mut entry.holding, prefixes, range, false);
+                self.items.push(StepItem { tokens: need, pos: entry.pos, input_tokens: prompt.tokens });
+                entry.pos += need;
+            } else {
+                pos_sum += u64::from(entry.decode_pos(tick));
+                decoding += 1;
+                self.pool.take_many(blocks);
+            }
+            at = self.slots.get(at).next;
+        }
+        self.finish_step(now, budget, preempted, decoding, pos_sum, prefixes, observer);
+    }
+
+    /// Preempts from the back of the list until `blocks` blocks are free; false if that took the request itself.
+    fn secure<O: Observer>(
+        &mut self,
+        slot: u32,
+        blocks: u32,
+        now: i64,
+        preempted: &mut bool,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> bool {
+        while blocks > self.pool.free() {
+            *preempted = true;
+            let victim = self.slots.last;
+            self.preempt(victim, now, prefixes, observer);
+            if victim == slot {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn preempt<O: Observer>(&mut self, victim: u32, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        self.leave_batch(victim);
+        let entry = self.slots.get_mut(victim);
+        let stored = match entry.phase {
+            Phase::Prefill => entry.pos,
+            // A fully cached prompt was admitted without holding its blocks.
+            _ if entry.base > 0 => 0,
+            _ => entry.request.input_tokens,
+        };
+        let prompt = entry.prompt();
+        self.pool.release_for_later(prompt, &mut entry.holding, prefixes, stored);
+        entry.phase = Phase::Waiting;
+        entry.pos = 0;
+        self.totals.preemptions += 1;
+        if observer.wants_events() {
+            observer.event(&Event::Preempt { time: SimTime(now), id: entry.request.id });
+        }
+        self.queue.push(victim, true, &self.slots);
+    }
+
+    /// The budget served only the first `decoding` of the decoding requests; the others miss this step.
+    pub(super) fn advance_partly(&mut self, duration: i64, decoding: u32) {
+        let index = self.gaps.next_index();
+        self.gaps.add(duration + self.output_overhead, 1, u64::from(decoding));
+        self.pos_sum += u64::from(decoding);
+        let (mut seen, mut at) = (0, self.slots.first);
+        while at != NONE {
+            let entry = self.slots.get(at);
+            let next = entry.next;
+            if entry.phase == Phase::Decode {
+                seen += 1;
+                if seen > decoding {
+                    let before = self.growth_residue(at);
+                    self.growth[before] -= 1;
+                    let entry = self.slots.get_mut(at);
+                    entry.start += 1;
+                    entry.finish += 1;
+                    entry.missed_time += duration;
+                    entry.missed.push(index);
+                    let (finish, admission) = (entry.finish, entry.admission);
+                    let after = self.growth_residue(at);
+                    self.growth[after] += 1;
+                    self.due.push(Reverse((finish, admission, at)));
+                }
+            }
+            at = next;
+        }
+        self.advance_tick(1);
+    }
+
+    /// The decode items of this step when not all decoding requests were served: the first ones, in list order.
+    pub(super) fn served_items(&self) -> impl Iterator<Item = StepItem> + '_ {
+        let prompts: u32 = self.items.iter().map(|item| item.tokens).sum();
+        let served = self.config.max_num_batched_tokens.saturating_sub(prompts) as usize;
+        self.decode_items(self.tick).take(served)
+    }
+}

@@ -1,0 +1,575 @@
+//! The engine that skips: the same bytes as the plain one, in time that does not grow with the batch.
+//!
+//! - A decoding request is not touched while it decodes: its position is the distance to a counter of decode steps,
+//!   its completion stands in a heap keyed by that counter, its next block in a count per residue of the counter.
+//! - A *regular* step serves everybody it should; it costs as much as the prompts it works on ([`regular`]).
+//! - A run of steps in which nothing but the counter changes is a *window*, executed at once ([`window`],
+//!   engine specification 9).
+//! - A step in which the budget or the blocks run short is walked in list order, as the specification words it
+//!   ([`irregular`]).
+
+mod gaps;
+mod irregular;
+mod pool;
+mod queue;
+mod regular;
+mod slots;
+mod window;
+
+use super::limits;
+use crate::latency::{LatencyModel, StepItem};
+use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord, WorkSums};
+use crate::scenario::EngineConfig;
+use crate::time::SimTime;
+use crate::workload::{PrefixTree, Request, RequestSource};
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use gaps::Gaps;
+use pool::Pool;
+use queue::Queue;
+use slots::{NONE, Phase, Slots};
+
+/// A request on its way into the queue, by the time it gets there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Enqueueing {
+    time: i64,
+    sequence: u64,
+    request: Request,
+}
+
+impl Ord for Enqueueing {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (self.time, self.sequence).cmp(&(other.time, other.sequence))
+    }
+}
+
+impl PartialOrd for Enqueueing {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// One replica that skips what repeats.
+pub(super) struct Fast {
+    config: EngineConfig,
+    latency: LatencyModel,
+    output_overhead: i64,
+    final_overhead: i64,
+    clock: i64,
+    /// When the pending step starts.
+    next_step: Option<i64>,
+    enqueueing: BinaryHeap<Reverse<Enqueueing>>,
+    sequence: u64,
+    /// Deadline, slot and serial of requests with a deadline; entries of settled ones are stale.
+    deadlines: BinaryHeap<Reverse<(i64, u64, u32, u32)>>,
+    slots: Slots,
+    queue: Queue,
+    /// Requests working on their prompt, in order of admission.
+    prefilling: Vec<u32>,
+    num_decoding: u32,
+    /// Decode steps so far.
+    tick: u64,
+    /// Sum of the positions of all decoding requests.
+    pos_sum: u64,
+    /// How many decoding requests take a block at ticks of each residue modulo the block size.
+    growth: Vec<u32>,
+    growth_at: usize,
+    /// Finish tick, admission and slot of decoding requests; entries of requests that left are stale.
+    due: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    pool: Pool,
+    gaps: Gaps,
+    totals: ReplicaTotals,
+    work: WorkSums,
+    produced: u64,
+    upcoming: Option<Request>,
+    is_exhausted: bool,
+    last_arrival: i64,
+    /// Scratch: prefill items of the step.
+    items: Vec<StepItem>,
+    /// Scratch: requests that finish in the step.
+    finished: Vec<(u64, u32)>,
+
+
+}
+
+/// What stopped the admission of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Somebody did not fit, or was preempted.
+    KvBlocks,
+    /// The batch, the budget or the queue came to an end.
+    Other,
+}
+
+impl Fast {
+    pub(super) fn new(config: EngineConfig, latency: LatencyModel) -> Self {
+        Self {
+            output_overhead: latency.output_overhead(),
+            final_overhead: latency.final_overhead(),
+            latency,
+            clock: 0,
+            next_step: None,
+            enqueueing: BinaryHeap::new(),
+            sequence: 0,
+            deadlines: BinaryHeap::new(),
+            slots: Slots::new(),
+            queue: Queue::new(config.scheduler, config.priority),
+            prefilling: Vec::new(),
+            num_decoding: 0,
+            tick: 0,
+            pos_sum: 0,
+            growth: alloc::vec![0; config.block_size as usize],
+            growth_at: 0,
+            due: BinaryHeap::new(),
+            pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
+            gaps: Gaps::new(),
+            totals: ReplicaTotals::default(),
+            work: WorkSums::default(),
+            produced: 0,
+            upcoming: None,
+            is_exhausted: false,
+            last_arrival: 0,
+            items: Vec::new(),
+            finished: Vec::new(),
+
+            config,
+        }
+    }
+
+    /// Processes events until about `max_steps` steps were made; whether nothing is left to do.
+    pub(super) fn run_for<S: RequestSource, O: Observer>(
+        &mut self,
+        source: &mut S,
+        max_steps: u64,
+        observer: &mut O,
+    ) -> bool {
+        let stop_at = self.totals.steps.saturating_add(max_steps);
+        let horizon = self.config.horizon.0;
+        while self.totals.steps < stop_at {
+            self.receive(source, observer);
+            let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
+            let timeout = self.next_deadline();
+            let step = self.next_step.unwrap_or(i64::MAX);
+            // Kinds rank enqueue, step, timeout at equal times.
+            if enqueue <= step && enqueue <= timeout {
+                let Some(Reverse(next)) = self.enqueueing.peek().copied() else { return true };
+                if next.time > horizon {
+                    return true;
+                }
+                self.enqueueing.pop();
+                self.clock = self.clock.max(next.time);
+                self.enqueue(next.request, next.time, observer);
+            } else if step <= timeout {
+                if step > horizon {
+                    return true;
+                }
+                self.clock = self.clock.max(step);
+                let until = (enqueue.saturating_sub(1)).min(timeout).min(horizon);
+                self.step(step, until, stop_at, source.prefixes(), observer);
+            } else {
+                if timeout > horizon {
+                    return true;
+                }
+                self.clock = self.clock.max(timeout);
+                self.time_out(timeout, source.prefixes(), observer);
+            }
+        }
+        false
+    }
+
+    pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {
+        let mut left: Vec<RequestRecord> = Vec::new();
+        for at in 0..self.slots.all().len() {
+            let slot = self.slots.get(at as u32);
+            let fate = match slot.phase {
+                Phase::Waiting => Fate::StillQueued,
+                Phase::Prefill | Phase::Decode => Fate::StillRunning,
+                Phase::Gone => continue,
+            };
+            left.push(slot.record(fate, self.clock));
+            if slot.phase == Phase::Decode {
+                let (since, missed) = (slot.log_start, slot.missed.clone());
+                self.gaps.take_back(since, &missed);
+            }
+        }
+        self.totals.still_queued = self.queue.len() as u64;
+        self.totals.still_running = u64::from(self.num_decoding) + self.prefilling.len() as u64;
+        for Reverse(Enqueueing { request, .. }) in self.enqueueing.drain() {
+            left.push(slots::in_pipeline(request, self.clock));
+        }
+        left.sort_by_key(|record| record.request.id);
+        // Arrivals are events too: the last one counts for the end of a run that the horizon cuts.
+        let end = self.clock.max(self.last_arrival);
+        for record in &mut left {
+            record.settled_at = SimTime(end);
+            observer.settled(record);
+        }
+        let mut totals = self.totals;
+        totals.gaps = self.gaps.into_counts();
+        totals.cache_hits = self.pool.hits;
+        totals.cache_misses = self.pool.misses;
+        totals.end = SimTime(end).min(self.config.horizon);
+        totals.time_shares = self.latency.time_shares(&self.work, totals.busy);
+        totals
+    }
+
+    pub(super) fn audit(&mut self) -> Result<(), &'static str> {
+        let (tick, size) = (self.tick, self.config.block_size);
+        for at in 0..self.slots.all().len() as u32 {
+            if self.slots.get(at).phase == Phase::Decode {
+                let slot = self.slots.get_mut(at);
+                let blocks = (slot.decode_pos(tick) - slot.base).div_ceil(size);
+                slot.holding.set_blocks(blocks);
+            }
+        }
+        self.pool.audit(self.slots.all().iter().map(|slot| &slot.holding))
+    }
+
+    pub(super) fn clock(&self) -> SimTime {
+        SimTime(self.clock)
+    }
+
+    /// Takes arrivals from the source until the next enqueueing is known: none can come before the arrival of a
+    /// request that is not taken yet.
+    #[inline]
+    fn receive<S: RequestSource, O: Observer>(&mut self, source: &mut S, observer: &mut O) {
+        loop {
+            if self.upcoming.is_none() {
+                if self.is_exhausted {
+                    return;
+                }
+                self.upcoming = source.next_request().filter(|request| request.arrive <= self.config.horizon);
+                self.is_exhausted = self.upcoming.is_none();
+            }
+            let Some(request) = self.upcoming else { return };
+            if self.enqueueing.peek().is_some_and(|Reverse(next)| next.time < request.arrive.0) {
+                return;
+            }
+            self.upcoming = None;
+            self.last_arrival = self.last_arrival.max(request.arrive.0);
+            if observer.wants_events() {
+                observer.event(&Event::Arrive { time: request.arrive, id: request.id });
+            }
+            let time = request.arrive.0.saturating_add(self.latency.queueing(request.input_tokens));
+            self.enqueueing.push(Reverse(Enqueueing { time, sequence: self.sequence, request }));
+            self.sequence += 1;
+        }
+    }
+
+    /// The earliest deadline of a live request.
+    #[inline]
+    fn next_deadline(&mut self) -> i64 {
+        while let Some(Reverse((time, _, slot, serial))) = self.deadlines.peek().copied() {
+            if self.slots.get(slot).serial == serial {
+                return time;
+            }
+            self.deadlines.pop();
+        }
+        i64::MAX
+    }
+
+    /// Engine specification 4.
+    fn enqueue<O: Observer>(&mut self, request: Request, now: i64, observer: &mut O) {
+        let mut answer_limit = request.answer_limit;
+        let deadline = request.deadline.0;
+        let fate = if limits::is_dropped(&request, &self.config, &mut answer_limit) {
+            self.totals.dropped += 1;
+            Some(Fate::Dropped)
+        } else {
+            self.totals.input_tokens += u64::from(request.input_tokens);
+            let is_late = deadline > 0 && deadline <= now;
+            self.totals.timed_out += u64::from(is_late);
+            is_late.then_some(Fate::TimedOut)
+        };
+        if let Some(fate) = fate {
+            if observer.wants_events() && fate == Fate::Dropped {
+                observer.event(&Event::Drop { time: SimTime(now), id: request.id });
+            }
+            observer.settled(&RequestRecord { fate, ..slots::in_pipeline(request, now) });
+        } else {
+            let slot = self.slots.insert(request);
+            self.queue.push(slot, false, &self.slots);
+            if deadline > 0 && deadline <= self.config.horizon.0 {
+                self.deadlines.push(Reverse((deadline, self.sequence, slot, self.slots.get(slot).serial)));
+                self.sequence += 1;
+            }
+            if observer.wants_events() {
+                observer.event(&Event::Enqueue { time: SimTime(now), id: request.id });
+            }
+            self.next_step = Some(self.next_step.unwrap_or(now));
+        }
+        observer.enqueued(&QueueSample {
+            time: SimTime(now),
+            waiting: self.queue.len() as u32,
+            running: self.num_running(),
+            used_blocks: self.pool.used(),
+            output_tokens: self.produced,
+        });
+    }
+
+    #[inline]
+    fn num_running(&self) -> u32 {
+        self.num_decoding + self.prefilling.len() as u32
+    }
+
+    /// One step, or as many equal ones as start no later than `until`.
+    fn step<O: Observer>(&mut self, now: i64, until: i64, stop_at: u64, prefixes: &PrefixTree, observer: &mut O) {
+        if self.num_running() == 0 && self.queue.is_empty() {
+            self.next_step = None;
+            return;
+        }
+        if self.prefilling.is_empty() && self.num_decoding > 0 && self.can_skip(prefixes) {
+            let max_steps = stop_at - self.totals.steps;
+            if self.window(now, until, max_steps, prefixes, observer) {
+                return;
+            }
+        }
+        if !self.regular_step(now, prefixes, observer) {
+            self.irregular_step(now, prefixes, observer);
+        }
+    }
+
+    /// Counts a step whose batch is formed.
+    fn count_step(&mut self, steps: u64, stop: Stop) {
+        self.totals.steps += steps;
+        self.totals.waiting_sum += steps * self.queue.len() as u64;
+        self.totals.running_sum += steps * u64::from(self.num_running());
+        let limiters = &mut self.totals.limiters;
+        limiters.steps += steps;
+        if self.queue.is_empty() {
+            limiters.none += steps;
+        } else if stop == Stop::KvBlocks {
+            limiters.kv_blocks += steps;
+        } else if self.num_decoding + self.prefilling.len() as u32 >= self.config.max_num_seqs {
+            limiters.max_num_seqs += steps;
+        } else {
+            limiters.max_num_batched_tokens += steps;
+        }
+    }
+
+    /// Engine specification 5.7 for one step.
+    #[inline]
+    fn count_usage(&mut self, duration: i64) {
+        let used = self.pool.used();
+        self.totals.kv_peak = self.totals.kv_peak.max(u64::from(used));
+        self.totals.kv_integral += u128::from(used) * u128::from(duration.unsigned_abs());
+        self.totals.busy += duration.unsigned_abs();
+    }
+
+    /// A request has finished its prompt in the step that ends at `end`.
+    fn first_token<O: Observer>(&mut self, slot: u32, end: i64, observer: &mut O) {
+        let entry = self.slots.get_mut(slot);
+        entry.first_token_end = end;
+        entry.ttft = Some(end + self.output_overhead - entry.request.arrive.0);
+        let Request { id, input_tokens, output_tokens, .. } = entry.request;
+        if observer.wants_events() {
+            observer.event(&Event::FirstToken { time: SimTime(end), id });
+        }
+        self.produced += u64::from(output_tokens > 0);
+        let cap = self.config.max_model_len;
+        let until_done = output_tokens.max(1) - 1;
+        let until_capped = if cap > 0 { (cap - 1).saturating_sub(input_tokens) } else { u32::MAX };
+        let steps = until_done.min(until_capped);
+        let entry = self.slots.get_mut(slot);
+        entry.phase = Phase::Decode;
+        entry.start = self.tick;
+        entry.finish = self.tick + u64::from(steps);
+        entry.missed_time = 0;
+        entry.log_start = self.gaps.next_index();
+        entry.missed.clear();
+        self.num_decoding += 1;
+        self.pos_sum += u64::from(input_tokens);
+        let admission = entry.admission;
+        if steps == 0 {
+            self.finished.push((admission, slot));
+        } else {
+            let residue = self.growth_residue(slot);
+            self.growth[residue] += 1;
+            self.due.push(Reverse((self.tick + u64::from(steps), admission, slot)));
+        }
+    }
+
+    /// Residue, modulo the block size, of the ticks at which a decoding request takes a block.
+    #[inline]
+    fn growth_residue(&self, slot: u32) -> usize {
+        let slot = self.slots.get(slot);
+        let size = u64::from(self.config.block_size);
+        let held = u64::from(slot.request.input_tokens - slot.base) % size;
+        ((slot.start % size + size - held) % size) as usize
+    }
+
+    /// Moves the decode tick on by `steps`.
+    #[inline]
+    fn advance_tick(&mut self, steps: u64) {
+        self.tick += steps;
+        let size = self.growth.len();
+        self.growth_at = if steps == 1 {
+            let next = self.growth_at + 1;
+            if next == size { 0 } else { next }
+        } else {
+            (self.tick % size as u64) as usize
+        };
+    }
+
+    /// Moves requests that have produced everything from the heap to the list of finished ones.
+    fn collect_due(&mut self) {
+        while let Some(Reverse((finish, admission, slot))) = self.due.peek().copied() {
+            if finish > self.tick && self.is_due_entry(finish, admission, slot) {
+                break;
+            }
+            self.due.pop();
+            if finish <= self.tick && self.is_due_entry(finish, admission, slot) {
+                let residue = self.growth_residue(slot);
+                self.growth[residue] -= 1;
+                self.finished.push((admission, slot));
+            }
+        }
+    }
+
+    #[inline]
+    fn is_due_entry(&self, finish: u64, admission: u64, slot: u32) -> bool {
+        let slot = self.slots.get(slot);
+        slot.phase == Phase::Decode && slot.admission == admission && slot.finish == finish
+    }
+
+    /// Engine specification 5.4 for the finished requests of the step `[now, now + duration)`, and 5.5.
+    fn complete<O: Observer>(&mut self, now: i64, duration: i64, prefixes: &PrefixTree, observer: &mut O) {
+        if !self.finished.is_empty() {
+            let mut finished = core::mem::take(&mut self.finished);
+            if finished.len() > 1 {
+                finished.sort_unstable();
+            }
+            for (_, slot) in finished.drain(..) {
+                self.complete_one(slot, now, duration, prefixes, observer);
+            }
+            self.finished = finished;
+        }
+        self.next_step = (self.num_running() > 0 || !self.queue.is_empty()).then_some(now + duration);
+        if self.gaps.wants_trim() {
+            let starts = self.slots.running().filter(|(_, slot)| slot.phase == Phase::Decode);
+            let oldest = starts.map(|(_, slot)| slot.log_start).min().unwrap_or(self.gaps.next_index());
+            self.gaps.trim(oldest);
+        }
+    }
+
+    fn complete_one<O: Observer>(
+        &mut self,
+        slot: u32,
+        now: i64,
+        duration: i64,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) {
+        let (tick, size) = (self.tick, self.config.block_size);
+        let entry = self.slots.get_mut(slot);
+        let Request { input_tokens, output_tokens, .. } = entry.request;
+        let pos = entry.decode_pos(tick);
+        let steps = pos - input_tokens;
+        let is_done = pos >= input_tokens + output_tokens.max(1) - 1;
+        let held = pos - entry.base;
+        let mut blocks = held.div_ceil(size);
+        if is_done && output_tokens > 0 && held.is_multiple_of(size) {
+            // Room for the last token, which nobody will read (engine specification 5.4, remark).
+            if self.pool.free() > 0 {
+                self.pool.take_many(1);
+                blocks += 1;
+            } else {
+                self.totals.kv_allocation_failures += 1;
+            }
+        }
+        entry.holding.set_blocks(blocks);
+        let prompt = entry.prompt();
+        self.pool.release_for_good(prompt, &mut entry.holding, prefixes);
+
+        let end = now + duration;
+        let gap_sum = end - entry.first_token_end - entry.missed_time + i64::from(steps) * self.output_overhead;
+        let gap_sum = if steps == 0 { 0 } else { gap_sum };
+        let final_overhead = if output_tokens > 0 { self.final_overhead } else { 0 };
+        let fate = if is_done { Fate::Completed } else { Fate::LengthCapped };
+        let record = RequestRecord {
+            e2e: entry.ttft.map(|ttft| SimTime(ttft + gap_sum + final_overhead)),
+            gap_sum: SimTime(gap_sum),
+            num_gaps: steps,
+            produced_tokens: steps + u32::from(steps < output_tokens),
+            ..entry.record(fate, now)
+        };
+        self.totals.completed += 1;
+        self.totals.length_capped += u64::from(!is_done);
+        self.totals.output_tokens += u64::from(record.produced_tokens);
+        if end <= self.config.horizon.0 {
+            self.clock = self.clock.max(end);
+        }
+        self.num_decoding -= 1;
+        self.pos_sum -= u64::from(pos);
+        self.slots.dismiss(slot);
+        self.slots.remove(slot);
+        if observer.wants_events() {
+            observer.event(&Event::Complete { time: SimTime(now), id: record.request.id });
+        }
+        observer.settled(&record);
+    }
+
+    /// A request leaves the batch without having finished; its blocks are still held.
+    fn leave_batch(&mut self, slot: u32) {
+        let (tick, size) = (self.tick, self.config.block_size);
+        let entry = self.slots.get(slot);
+        if entry.phase == Phase::Prefill {
+            self.prefilling.retain(|other| *other != slot);
+            self.slots.dismiss(slot);
+            return;
+        }
+        let pos = entry.decode_pos(tick);
+        self.produced -= u64::from(pos - entry.request.input_tokens) + u64::from(entry.request.output_tokens > 0);
+        let residue = self.growth_residue(slot);
+        self.growth[residue] -= 1;
+        let entry = self.slots.get_mut(slot);
+        entry.holding.set_blocks((pos - entry.base).div_ceil(size));
+        self.num_decoding -= 1;
+        self.pos_sum -= u64::from(pos);
+        let missed = core::mem::take(&mut entry.missed);
+        self.gaps.take_back(entry.log_start, &missed);
+        self.slots.dismiss(slot);
+    }
+
+    /// Engine specification 6.
+    fn time_out<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        let Some(Reverse((_, _, slot, _))) = self.deadlines.pop() else { return };
+        self.totals.timed_out += 1;
+        let phase = self.slots.get(slot).phase;
+        if phase == Phase::Waiting {
+            self.queue.bury();
+        } else {
+            let produced = self.produced;
+            self.leave_batch(slot);
+            // Unlike a preempted one, its tokens were delivered.
+            self.produced = produced;
+        }
+        let entry = self.slots.get_mut(slot);
+        let prompt = entry.prompt();
+        self.pool.release_for_good(prompt, &mut entry.holding, prefixes);
+        let record = entry.record(Fate::TimedOut, now);
+        if phase == Phase::Waiting {
+            entry.phase = Phase::Gone;
+            entry.serial = u32::MAX;
+        } else {
+            self.slots.remove(slot);
+        }
+        if observer.wants_events() {
+            observer.event(&Event::Timeout { time: SimTime(now), id: record.request.id });
+        }
+        observer.settled(&record);
+        if self.num_running() == 0 && self.next_step.is_none() && !self.queue.is_empty() {
+            self.next_step = Some(now);
+        }
+    }
+
+    /// The items of the present decode batch at `tick`, in list order.
+    fn decode_items(&self, tick: u64) -> impl Iterator<Item = StepItem> + '_ {
+        self.slots.running().filter(|(_, slot)| slot.phase == Phase::Decode).map(move |(_, slot)| StepItem {
+            tokens: 1,
+            pos: slot.decode_pos(tick),
+            input_tokens: slot.request.input_tokens,
+        })
+    }
+}

@@ -1,0 +1,527 @@
+//! The KV blocks of a replica, without naming most of them.
+//!
+//! Only blocks whose content somebody could ask for again have an identity: prompt blocks inside a shared prefix,
+//! and the prompt blocks of a request that was preempted and will come back.
+//! All others are interchangeable, so they are counted, and the free list is a list of runs: a free run of
+//! anonymous blocks is one node however long it is (engine specification 9.3).
+//!
+//! Order is that of the KV specification throughout: blocks are taken from the front, which deletes the index entry
+//! of the key they carry even where it points to a newer block; they return to the back, last block first.
+
+use crate::workload::{PrefixId, PrefixTree};
+use alloc::vec::Vec;
+
+/// No node, no key, no range.
+const NONE: u32 = u32::MAX;
+
+/// A run of anonymous blocks on the free list, or one identified block, free or held.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    previous: u32,
+    next: u32,
+    /// Requests that hold it; identified blocks only.
+    refs: u32,
+    /// Blocks of the run; 1 for an identified block.
+    count: u32,
+    /// Place of its entry in the index; [`NONE`] while it is anonymous or not yet full.
+    key: u32,
+    /// The range of private keys it belongs to; [`NONE`] for keys of shared prefixes.
+    range: u32,
+}
+
+/// Keys of one preempted request.
+#[derive(Debug, Clone, Copy)]
+struct PrivateRange {
+    first_key: u32,
+    /// How many keys it has room for.
+    count: u32,
+    /// Blocks that still carry one of its keys.
+    nodes: u32,
+    /// Whether its request is gone, so that the keys may be used again once no block carries one.
+    is_retired: bool,
+}
+
+/// A request's place in the pool.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holding {
+    /// Its leading identified blocks, in order.
+    nodes: Vec<u32>,
+    /// Blocks held in all.
+    blocks: u32,
+    /// Its private keys, once it has been preempted.
+    range: Option<u32>,
+}
+
+impl Holding {
+    /// Whether it holds no block.
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks == 0
+    }
+
+    /// Sets the number of blocks; those taken in decode steps are counted by the batch until somebody asks.
+    pub(super) fn set_blocks(&mut self, blocks: u32) {
+        self.blocks = blocks;
+    }
+}
+
+/// Which prompt blocks of a request are identified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prompt {
+    /// Its deepest shared prefix.
+    pub prefix: PrefixId,
+    /// Its length, tokens.
+    pub tokens: u32,
+}
+
+/// All KV blocks of a replica.
+#[derive(Debug)]
+pub(super) struct Pool {
+    block_size: u32,
+    num_blocks: u32,
+    is_caching: bool,
+    free: u32,
+    nodes: Vec<Node>,
+    spare_nodes: Vec<u32>,
+    head: u32,
+    tail: u32,
+    /// Key → identified block.
+    index: Vec<u32>,
+    /// First key of each node of the prefix tree, and how many keys it has.
+    prefix_keys: Vec<(u32, u32)>,
+    ranges: Vec<PrivateRange>,
+    spare_ranges: Vec<u32>,
+    /// Scratch: the keys of a prompt's identified blocks, in order.
+    keys: Vec<u32>,
+    /// Scratch: the blocks a lookup found.
+    pub(super) found: Vec<u32>,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    /// Index entries deleted by taking blocks.
+    pub(super) evictions: u64,
+}
+
+impl Pool {
+    pub(super) fn new(num_blocks: u32, block_size: u32, is_caching: bool) -> Self {
+        let mut pool = Self {
+            block_size,
+            num_blocks,
+            is_caching,
+            free: 0,
+            nodes: Vec::new(),
+            spare_nodes: Vec::new(),
+            head: NONE,
+            tail: NONE,
+            index: Vec::new(),
+            prefix_keys: Vec::new(),
+            ranges: Vec::new(),
+            spare_ranges: Vec::new(),
+            keys: Vec::new(),
+            found: Vec::new(),
+            hits: 0,
+            misses: 0,
+            evictions: 0,
+        };
+        pool.give_back(num_blocks);
+        pool
+    }
+
+    #[inline]
+    pub(super) fn free(&self) -> u32 {
+        self.free
+    }
+
+    #[inline]
+    pub(super) fn used(&self) -> u32 {
+        self.num_blocks - self.free
+    }
+
+    /// Finds the cached leading blocks of a prompt; they stand in `found`. How many of them are free.
+    pub(super) fn lookup(&mut self, prompt: Prompt, holding: &Holding, tree: &PrefixTree) -> u32 {
+        self.found.clear();
+        if !self.is_caching || (prompt.prefix == PrefixId::NONE && holding.range.is_none()) {
+            return 0;
+        }
+        self.collect_keys(prompt, holding, tree);
+        let mut free = 0;
+        for key in &self.keys {
+            let node = self.index[*key as usize];
+            if node == NONE {
+                break;
+            }
+            free += u32::from(self.nodes[node as usize].refs == 0);
+            self.found.push(node);
+        }
+        free
+    }
+
+    /// Whether blocks for prompt positions `[from, to)` can be had, `free_hits` of the found ones being free.
+    #[inline]
+    pub(super) fn fits(&self, from: u32, to: u32, free_hits: u32) -> bool {
+        to.div_ceil(self.block_size) - from.div_ceil(self.block_size) + free_hits <= self.free
+    }
+
+    /// Stores prompt positions `[from, to)`; with `claims`, the blocks of the last lookup come first.
+    ///
+    /// The caller has checked that they fit. Nothing is done, not even claimed, for an empty range.
+    pub(super) fn store(
+        &mut self,
+        prompt: Prompt,
+        holding: &mut Holding,
+        tree: &PrefixTree,
+        [from, to]: [u32; 2],
+        claims: bool,
+    ) {
+        if from == to {
+            return;
+        }
+        if claims {
+            self.claim_found(holding);
+        }
+        let last = to.div_ceil(self.block_size);
+        if !self.is_caching || (prompt.prefix == PrefixId::NONE && holding.range.is_none()) {
+            self.take_many(last - holding.blocks);
+            holding.blocks = last;
+            return;
+        }
+        self.collect_keys(prompt, holding, tree);
+        let identified = self.keys.len() as u32;
+        let full = to / self.block_size;
+        // The block that an earlier chunk left partial comes first: it is entered before any other is taken.
+        if let Some(index) = holding.blocks.checked_sub(1)
+            && index < identified
+            && index < full
+            && self.nodes[holding.nodes[index as usize] as usize].key == NONE
+        {
+            self.register(holding.nodes[index as usize], index, holding.range, prompt, tree);
+        }
+        while holding.blocks < last && holding.blocks < identified {
+            let index = holding.blocks;
+            self.take_many(1);
+            let node = self.new_node(1);
+            self.nodes[node as usize].refs = 1;
+            holding.nodes.push(node);
+            holding.blocks += 1;
+            if index < full {
+                self.register(node, index, holding.range, prompt, tree);
+            }
+        }
+        self.take_many(last - holding.blocks);
+        holding.blocks = last;
+    }
+
+    /// Takes `count` blocks from the front of the free list for somebody who needs no identity.
+    ///
+    /// The caller has checked that so many are free.
+    pub(super) fn take_many(&mut self, count: u32) {
+        self.misses += u64::from(count);
+        self.free -= count;
+        let mut left = count;
+        while left > 0 {
+            let head = self.head;
+            let node = &mut self.nodes[head as usize];
+            if node.count > left {
+                node.count -= left;
+                return;
+            }
+            left -= node.count;
+            let (key, range) = (node.key, node.range);
+            if key != NONE {
+                self.index[key as usize] = NONE;
+                self.evictions += 1;
+                self.forget_key(range);
+            }
+            self.unlink(head);
+            self.spare_nodes.push(head);
+        }
+    }
+
+    /// Returns everything a request holds that will never come back.
+    pub(super) fn release_for_good(&mut self, prompt: Prompt, holding: &mut Holding, tree: &PrefixTree) {
+        self.give_back(holding.blocks - holding.nodes.len() as u32);
+        if holding.range.is_none() {
+            while let Some(node) = holding.nodes.pop() {
+                self.drop_reference(node);
+            }
+        } else {
+            // Nobody will ask for its own blocks again: they become anonymous.
+            let shared = self.shared_blocks(prompt, tree) as usize;
+            while let Some(node) = holding.nodes.pop() {
+                if holding.nodes.len() >= shared {
+                    self.forget_node(node);
+                } else {
+                    self.drop_reference(node);
+                }
+            }
+        }
+        if let Some(range) = holding.range.take() {
+            self.ranges[range as usize].is_retired = true;
+            self.reuse_if_unused(range);
+        }
+        holding.blocks = 0;
+    }
+
+    /// Returns everything a preempted request holds; its full prompt blocks stay findable.
+    ///
+    /// `stored`: prompt tokens it holds, from the first one on.
+    pub(super) fn release_for_later(&mut self, prompt: Prompt, holding: &mut Holding, tree: &PrefixTree, stored: u32) {
+        if !self.is_caching {
+            self.give_back(holding.blocks);
+            holding.blocks = 0;
+            return;
+        }
+        let shared = self.shared_blocks(prompt, tree);
+        let full = stored / self.block_size;
+        if holding.range.is_none() && full > shared {
+            let range = self.new_range(prompt.tokens / self.block_size - shared);
+            holding.range = Some(range);
+            // The keys were entered when the blocks filled up; only now does it matter.
+            while (holding.nodes.len() as u32) < full {
+                let index = holding.nodes.len() as u32;
+                let node = self.new_node(1);
+                self.nodes[node as usize].refs = 1;
+                self.register(node, index, Some(range), prompt, tree);
+                holding.nodes.push(node);
+            }
+        }
+        self.give_back(holding.blocks - holding.nodes.len() as u32);
+        while let Some(node) = holding.nodes.pop() {
+            if self.nodes[node as usize].key == NONE {
+                self.forget_node(node);
+            } else {
+                self.drop_reference(node);
+            }
+        }
+        holding.blocks = 0;
+    }
+
+    /// Puts `count` anonymous blocks at the back of the free list.
+    pub(super) fn give_back(&mut self, count: u32) {
+        if count == 0 {
+            return;
+        }
+        self.free += count;
+        if self.tail != NONE && self.nodes[self.tail as usize].key == NONE {
+            self.nodes[self.tail as usize].count += count;
+            return;
+        }
+        let node = self.new_node(count);
+        self.link_last(node);
+    }
+
+    /// The invariants of KV specification 5 as far as they apply, recomputed from the tables.
+    pub(super) fn audit<'a>(&self, holdings: impl Iterator<Item = &'a Holding>) -> Result<(), &'static str> {
+        let mut refs = alloc::vec![0u32; self.nodes.len()];
+        let mut anonymous = 0;
+        for holding in holdings {
+            for node in &holding.nodes {
+                refs[*node as usize] += 1;
+            }
+            anonymous += holding.blocks - holding.nodes.len() as u32;
+        }
+        let mut free = 0;
+        let mut is_listed = alloc::vec![false; self.nodes.len()];
+        let (mut at, mut previous) = (self.head, NONE);
+        while at != NONE {
+            let node = &self.nodes[at as usize];
+            if node.previous != previous || core::mem::replace(&mut is_listed[at as usize], true) {
+                return Err("the free list is not a list");
+            }
+            free += node.count;
+            (previous, at) = (at, node.next);
+        }
+        if free != self.free {
+            return Err("the free list has another length than counted");
+        }
+        let mut held = 0;
+        let mut is_spare = alloc::vec![false; self.nodes.len()];
+        for node in &self.spare_nodes {
+            is_spare[*node as usize] = true;
+        }
+        for (at, node) in self.nodes.iter().enumerate() {
+            if is_spare[at] {
+                continue;
+            }
+            if node.refs != refs[at] {
+                return Err("references differ from the block tables");
+            }
+            if is_listed[at] != (node.refs == 0) {
+                return Err("the free list is not the set of unreferenced blocks");
+            }
+            held += u32::from(node.refs > 0);
+        }
+        if held + anonymous + free != self.num_blocks {
+            return Err("used and free blocks do not sum to all");
+        }
+        let is_sound = |(key, node): (usize, &u32)| {
+            *node == NONE || (!is_spare[*node as usize] && self.nodes[*node as usize].key as usize == key)
+        };
+        if self.index.iter().enumerate().all(is_sound) { Ok(()) } else { Err("an index entry points elsewhere") }
+    }
+
+    /// Full blocks of a prompt that lie inside its shared prefix.
+    #[inline]
+    fn shared_blocks(&self, prompt: Prompt, tree: &PrefixTree) -> u32 {
+        if !self.is_caching || prompt.prefix == PrefixId::NONE {
+            return 0;
+        }
+        tree.tokens(prompt.prefix).min(prompt.tokens) / self.block_size
+    }
+
+    /// The keys of a prompt's identified blocks, in order, into `keys`.
+    fn collect_keys(&mut self, prompt: Prompt, holding: &Holding, tree: &PrefixTree) {
+        self.keys.clear();
+        let shared = self.shared_blocks(prompt, tree);
+        if shared > 0 {
+            self.enter_prefixes(tree);
+            // From the deepest segment to the root, each fills the places of the blocks that end in it.
+            self.keys.resize(shared as usize, NONE);
+            let mut node = prompt.prefix;
+            let mut end = shared;
+            while end > 0 {
+                let parent = tree.parent(node);
+                let start = tree.tokens(parent) / self.block_size;
+                let (first_key, _) = self.prefix_keys[node.0 as usize];
+                for index in start..end {
+                    self.keys[index as usize] = first_key + (index - start);
+                }
+                end = end.min(start);
+                node = parent;
+            }
+        }
+        if let Some(range) = holding.range {
+            let own = prompt.tokens / self.block_size - shared;
+            let first_key = self.ranges[range as usize].first_key;
+            self.keys.extend(first_key..first_key + own);
+        }
+    }
+
+    /// Gives keys to prefixes that have come up since the last time.
+    fn enter_prefixes(&mut self, tree: &PrefixTree) {
+        while self.prefix_keys.len() < tree.len() {
+            let node = PrefixId(self.prefix_keys.len() as u32);
+            let start = tree.tokens(tree.parent(node)) / self.block_size;
+            let count = tree.tokens(node) / self.block_size - start;
+            let first_key = self.index.len() as u32;
+            self.index.resize(self.index.len() + count as usize, NONE);
+            self.prefix_keys.push((first_key, count));
+        }
+    }
+
+    /// Enters a block that has become full.
+    fn register(&mut self, node: u32, index: u32, range: Option<u32>, prompt: Prompt, tree: &PrefixTree) {
+        let shared = self.shared_blocks(prompt, tree);
+        let (key, range) = match range {
+            Some(range) if index >= shared => (self.ranges[range as usize].first_key + (index - shared), range),
+            _ => (self.keys[index as usize], NONE),
+        };
+        self.nodes[node as usize].key = key;
+        self.nodes[node as usize].range = range;
+        self.index[key as usize] = node;
+        if range != NONE {
+            self.ranges[range as usize].nodes += 1;
+        }
+    }
+
+    fn claim_found(&mut self, holding: &mut Holding) {
+        self.hits += self.found.len() as u64;
+        for at in 0..self.found.len() {
+            let node = self.found[at];
+            if self.nodes[node as usize].refs == 0 {
+                self.unlink(node);
+                self.free -= 1;
+            }
+            self.nodes[node as usize].refs += 1;
+            holding.nodes.push(node);
+        }
+        holding.blocks += self.found.len() as u32;
+    }
+
+    fn drop_reference(&mut self, node: u32) {
+        self.nodes[node as usize].refs -= 1;
+        if self.nodes[node as usize].refs == 0 {
+            self.free += 1;
+            self.link_last(node);
+        }
+    }
+
+    /// A held block nobody will ask for again returns as an anonymous one.
+    fn forget_node(&mut self, node: u32) {
+        let Node { key, range, .. } = self.nodes[node as usize];
+        if key != NONE {
+            if self.index[key as usize] == node {
+                self.index[key as usize] = NONE;
+            }
+            self.forget_key(range);
+        }
+        self.nodes[node as usize].refs = 0;
+        self.spare_nodes.push(node);
+        self.give_back(1);
+    }
+
+    /// One block fewer carries a key of this range.
+    fn forget_key(&mut self, range: u32) {
+        if range != NONE {
+            self.ranges[range as usize].nodes -= 1;
+            self.reuse_if_unused(range);
+        }
+    }
+
+    fn reuse_if_unused(&mut self, range: u32) {
+        let PrivateRange { nodes, is_retired, .. } = self.ranges[range as usize];
+        if is_retired && nodes == 0 {
+            self.spare_ranges.push(range);
+        }
+    }
+
+    fn new_range(&mut self, count: u32) -> u32 {
+        // A few looks, not a search: a range that does not fit now will fit another request.
+        let recent = self.spare_ranges.len().saturating_sub(8);
+        let fits = |range: &u32| self.ranges[*range as usize].count >= count;
+        if let Some(at) = self.spare_ranges[recent..].iter().position(fits) {
+            let range = self.spare_ranges.swap_remove(recent + at);
+            let PrivateRange { first_key, count: room, .. } = self.ranges[range as usize];
+            self.index[first_key as usize..(first_key + room) as usize].fill(NONE);
+            self.ranges[range as usize].is_retired = false;
+            return range;
+        }
+        let first_key = self.index.len() as u32;
+        self.index.resize(self.index.len() + count as usize, NONE);
+        self.ranges.push(PrivateRange { first_key, count, nodes: 0, is_retired: false });
+        self.ranges.len() as u32 - 1
+    }
+
+    fn new_node(&mut self, count: u32) -> u32 {
+        let fresh = Node { previous: NONE, next: NONE, refs: 0, count, key: NONE, range: NONE };
+        if let Some(node) = self.spare_nodes.pop() {
+            self.nodes[node as usize] = fresh;
+            return node;
+        }
+        self.nodes.push(fresh);
+        self.nodes.len() as u32 - 1
+    }
+
+    fn link_last(&mut self, node: u32) {
+        self.nodes[node as usize].previous = self.tail;
+        self.nodes[node as usize].next = NONE;
+        if self.tail == NONE {
+            self.head = node;
+        } else {
+            self.nodes[self.tail as usize].next = node;
+        }
+        self.tail = node;
+    }
+
+    fn unlink(&mut self, node: u32) {
+        let Node { previous, next, .. } = self.nodes[node as usize];
+        if previous == NONE {
+            self.head = next;
+        } else {
+            self.nodes[previous as usize].next = next;
+        }
+        if next == NONE {
+            self.tail = previous;
+        } else {
+            self.nodes[next as usize].previous = previous;
+        }
+    }
+}

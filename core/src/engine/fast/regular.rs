@@ -1,0 +1,197 @@
+//! Steps in which everybody gets what they should.
+
+use super::{Fast, Stop};
+use crate::engine::fast::slots::Phase;
+use crate::latency::StepItem;
+use crate::observation::{Event, Observer};
+use crate::scenario::EngineConfig;
+use crate::time::SimTime;
+use crate::workload::PrefixTree;
+use alloc::vec::Vec;
+
+impl Fast {
+    /// Executes a step that serves every decoding request, and prompts behind them in order; false, and nothing
+    /// done, if the budget or the blocks run short or the order of the list matters.
+    pub(super) fn regular_step<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) -> bool {
+        let EngineConfig { max_num_batched_tokens, .. } = self.config;
+        let grown = if self.num_decoding > 0 { self.growth[self.growth_at] } else { 0 };
+        if self.num_decoding > max_num_batched_tokens || grown > self.pool.free() || !self.prompts_come_last() {
+            return false;
+        }
+        let mut budget = max_num_batched_tokens - self.num_decoding;
+        if !self.prompts_fit(budget, self.pool.free() - grown) {
+            return false;
+        }
+
+        // The running pass: decodes first, then prompts in order.
+        self.pool.take_many(grown);
+        self.items.clear();
+        for at in 0..self.prefilling.len() {
+            let slot = self.prefilling[at];
+            let entry = self.slots.get(slot);
+            let need = self.chunk(entry.request.input_tokens - entry.pos, budget);
+            if need == 0 {
+                break;
+            }
+            budget -= need;
+            let entry = self.slots.get_mut(slot);
+            let prompt = entry.prompt();
+            let range = [entry.pos, entry.pos + need];
+            self.pool.store(prompt, &mut entry.holding, prefixes, range, false);
+            self.items.push(StepItem { tokens: need, pos: entry.pos, input_tokens: prompt.tokens });
+            entry.pos += need;
+        }
+        let decoding = self.num_decoding;
+        self.finish_step(now, budget, false, decoding, self.pos_sum, prefixes, observer);
+        true
+    }
+
+    /// Admission, duration, progress and completion of a step whose running pass is done: `decoding` requests decode,
+    /// at positions that sum to `pos_sum`.
+    #[allow(clippy::too_many_arguments, reason = "the state of one step between two of its phases")]
+    pub(super) fn finish_step<O: Observer>(
+        &mut self,
+        now: i64,
+        budget: u32,
+        preempted: bool,
+        decoding: u32,
+        pos_sum: u64,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) {
+        let stop = if preempted { Stop::KvBlocks } else { self.admission_pass(now, budget, prefixes, observer) };
+        self.count_step(1, stop);
+        let duration = if decoding == 0 && self.items.is_empty() {
+            self.latency.step_time(&[])
+        } else {
+            self.latency
+                .mixed_step_time(decoding, pos_sum, &self.items)
+                .unwrap_or_else(|| self.strict_mixed_step(decoding == self.num_decoding))
+        };
+        self.latency.count_work(&mut self.work, decoding, pos_sum, &self.items, duration);
+        let end = now + duration;
+
+        // Progress: those who decoded, then those who finished their prompt.
+        self.count_usage(duration);
+        self.produced += u64::from(decoding);
+        if self.num_decoding > 0 {
+            if decoding == self.num_decoding {
+                self.gaps.add(duration + self.output_overhead, 1, u64::from(decoding));
+                self.advance_tick(1);
+                self.pos_sum += u64::from(decoding);
+            } else {
+                self.advance_partly(duration, decoding);
+            }
+            self.collect_due();
+        }
+        self.finish_prompts(end, observer);
+        if observer.wants_events() {
+            observer.event(&Event::Step {
+                time: SimTime(now),
+                steps: 1,
+                duration: SimTime(duration),
+                running: self.num_running(),
+                waiting: self.queue.len() as u32,
+            });
+        }
+        self.complete(now, duration, prefixes, observer);
+    }
+
+    /// Engine specification 5.2.
+    fn admission_pass<O: Observer>(
+        &mut self,
+        now: i64,
+        mut budget: u32,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> Stop {
+        while self.num_running() < self.config.max_num_seqs && budget > 0 {
+            let Some(slot) = self.queue.front(&mut self.slots) else { break };
+            let entry = self.slots.get(slot);
+            let prompt = entry.prompt();
+            let free_hits = self.pool.lookup(prompt, &entry.holding, prefixes);
+            let cached = self.pool.found.len() as u32 * self.config.block_size;
+            let need = self.chunk(prompt.tokens - cached, budget);
+            let range = [cached, cached + need];
+            // An empty range needs no new block, but its hits count as if they were claimed (KV specification 4).
+            if !self.pool.fits(range[0], range[1], free_hits) {
+                return Stop::KvBlocks;
+            }
+            self.queue.pop_front();
+            budget -= need;
+            let entry = self.slots.get_mut(slot);
+            self.pool.store(prompt, &mut entry.holding, prefixes, range, true);
+            entry.phase = Phase::Prefill;
+            entry.base = if entry.holding.is_empty() { prompt.tokens } else { 0 };
+            entry.pos = range[1];
+            entry.scheduling_delay = Some(now - entry.request.arrive.0);
+            if need > 0 {
+                // In its first step its position still is 0, cached tokens or not.
+                self.items.push(StepItem { tokens: need, pos: 0, input_tokens: prompt.tokens });
+            }
+            if observer.wants_events() {
+                let id = entry.request.id;
+                observer.event(&Event::Admit { time: SimTime(now), id, cached_tokens: cached });
+            }
+            self.slots.admit(slot);
+            self.prefilling.push(slot);
+        }
+        Stop::Other
+    }
+
+    /// Prompts that are finished become decodes; the step ends at `end`.
+    fn finish_prompts<O: Observer>(&mut self, end: i64, observer: &mut O) {
+        let mut kept = 0;
+        for at in 0..self.prefilling.len() {
+            let slot = self.prefilling[at];
+            let entry = self.slots.get(slot);
+            if entry.pos == entry.request.input_tokens {
+                self.first_token(slot, end, observer);
+            } else {
+                self.prefilling[kept] = slot;
+                kept += 1;
+            }
+        }
+        self.prefilling.truncate(kept);
+    }
+
+    /// Whether all prompts in progress stand behind all decoding requests in the running list.
+    fn prompts_come_last(&self) -> bool {
+        let mut at = self.slots.last;
+        for slot in self.prefilling.iter().rev() {
+            if *slot != at {
+                return false;
+            }
+            at = self.slots.get(at).previous;
+        }
+        true
+    }
+
+    /// Whether the prompts in progress get the blocks for their chunks.
+    fn prompts_fit(&self, mut budget: u32, mut free: u32) -> bool {
+        let size = self.config.block_size;
+        for slot in &self.prefilling {
+            let entry = self.slots.get(*slot);
+            let need = self.chunk(entry.request.input_tokens - entry.pos, budget);
+            budget -= need;
+            let blocks = (entry.pos + need).div_ceil(size) - entry.pos.div_ceil(size);
+            if blocks > free {
+                return false;
+            }
+            free -= blocks;
+        }
+        true
+    }
+
+    /// The plain step time, where the aggregate leaves doubt.
+    #[cold]
+    fn strict_mixed_step(&self, all_decode: bool) -> i64 {
+        let mut items: Vec<StepItem> = self.items.clone();
+        if all_decode {
+            items.extend(self.decode_items(self.tick));
+        } else {
+            items.extend(self.served_items());
+        }
+        self.latency.step_time(&items)
+    }
+}

@@ -1,0 +1,219 @@
+//! The requests alive in a replica and the order of the running list.
+//!
+//! Slots are reused; the running list is a linked list through them.
+//! It is always in order of admission, because requests join at its end and leave from anywhere.
+
+use super::pool::{Holding, Prompt};
+use crate::observation::{Fate, RequestRecord};
+use crate::time::SimTime;
+use crate::workload::Request;
+use alloc::vec::Vec;
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Where a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In the queue.
+    Waiting,
+    /// In the batch, its prompt unfinished.
+    Prefill,
+    /// In the batch, producing output.
+    Decode,
+    /// Timed out while waiting; its place in the queue is a gravestone.
+    Gone,
+}
+
+/// One request from its enqueueing until its fate is settled.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    pub request: Request,
+    pub phase: Phase,
+    /// Tells this request from others that used the slot.
+    pub serial: u32,
+    /// Order of admission, the order of the running list.
+    pub admission: u64,
+    pub previous: u32,
+    pub next: u32,
+    /// Prompt tokens computed; meaningful while in [`Phase::Prefill`].
+    pub pos: u32,
+    /// Position of the first token it holds blocks for: 0, or the prompt's length if a fully cached prompt was
+    /// admitted without holding it (KV specification O1).
+    pub base: u32,
+    /// Decode tick at which its first decode step begins, moved on by each step it misses.
+    pub start: u64,
+    /// Decode tick at which it has produced everything.
+    pub finish: u64,
+    /// End of the step that finished its prompt.
+    pub first_token_end: i64,
+    /// Time of the decode steps it missed.
+    pub missed_time: i64,
+    /// Where in the log of gaps its decode steps begin.
+    pub log_start: u64,
+    /// Log entries of the decode steps it missed.
+    pub missed: Vec<u64>,
+    pub ttft: Option<i64>,
+    pub scheduling_delay: Option<i64>,
+    pub holding: Holding,
+}
+
+impl Slot {
+    fn new(request: Request, serial: u32) -> Self {
+        Self {
+            request,
+            phase: Phase::Waiting,
+            serial,
+            admission: 0,
+            previous: NONE,
+            next: NONE,
+            pos: 0,
+            base: 0,
+            start: 0,
+            finish: 0,
+            first_token_end: 0,
+            missed_time: 0,
+            log_start: 0,
+            missed: Vec::new(),
+            ttft: None,
+            scheduling_delay: None,
+            holding: Holding::default(),
+        }
+    }
+
+    pub(super) fn prompt(&self) -> Prompt {
+        Prompt { prefix: self.request.prefix, tokens: self.request.input_tokens }
+    }
+
+    /// Position of a decoding request at decode tick `tick`.
+    #[inline]
+    pub(super) fn decode_pos(&self, tick: u64) -> u32 {
+        self.request.input_tokens + (tick - self.start) as u32
+    }
+
+    /// What is known of it when its fate is settled at `now`.
+    pub(super) fn record(&self, fate: Fate, now: i64) -> RequestRecord {
+        RequestRecord {
+            fate,
+            ttft: self.ttft.map(SimTime),
+            scheduling_delay: self.scheduling_delay.map(SimTime),
+            ..in_pipeline(self.request, now)
+        }
+    }
+}
+
+/// What is known of a request that never got into the queue.
+pub(super) fn in_pipeline(request: Request, now: i64) -> RequestRecord {
+    RequestRecord {
+        request,
+        fate: Fate::InPipeline,
+        ttft: None,
+        scheduling_delay: None,
+        e2e: None,
+        gap_sum: SimTime::ZERO,
+        num_gaps: 0,
+        produced_tokens: 0,
+        settled_at: SimTime(now),
+    }
+}
+
+/// All slots and the running list.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    spare: Vec<u32>,
+    next_serial: u32,
+    next_admission: u64,
+    pub first: u32,
+    pub last: u32,
+}
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self { slots: Vec::new(), spare: Vec::new(), next_serial: 0, next_admission: 0, first: NONE, last: NONE }
+    }
+
+    pub(super) fn insert(&mut self, request: Request) -> u32 {
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        if let Some(slot) = self.spare.pop() {
+            // The lists inside keep their memory.
+            let old = &mut self.slots[slot as usize];
+            let mut missed = core::mem::take(&mut old.missed);
+            missed.clear();
+            let holding = core::mem::take(&mut old.holding);
+            *old = Slot { missed, holding, ..Slot::new(request, serial) };
+            return slot;
+        }
+        self.slots.push(Slot::new(request, serial));
+        self.slots.len() as u32 - 1
+    }
+
+    /// The slot may be used again.
+    pub(super) fn remove(&mut self, slot: u32) {
+        self.slots[slot as usize].phase = Phase::Gone;
+        self.slots[slot as usize].serial = u32::MAX;
+        self.spare.push(slot);
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots[slot as usize]
+    }
+
+    /// All slots, used or not.
+    pub(super) fn all(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Appends to the running list.
+    pub(super) fn admit(&mut self, slot: u32) {
+        let last = self.last;
+        let admission = self.next_admission;
+        self.next_admission += 1;
+        let entry = self.get_mut(slot);
+        entry.admission = admission;
+        entry.previous = last;
+        entry.next = NONE;
+        if last == NONE {
+            self.first = slot;
+        } else {
+            self.get_mut(last).next = slot;
+        }
+        self.last = slot;
+    }
+
+    /// Removes from the running list.
+    pub(super) fn dismiss(&mut self, slot: u32) {
+        let Slot { previous, next, .. } = *self.get(slot);
+        if previous == NONE {
+            self.first = next;
+        } else {
+            self.get_mut(previous).next = next;
+        }
+        if next == NONE {
+            self.last = previous;
+        } else {
+            self.get_mut(next).previous = previous;
+        }
+    }
+
+    /// The running list, front to back.
+    pub(super) fn running(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        let mut at = self.first;
+        core::iter::from_fn(move || {
+            if at == NONE {
+                return None;
+            }
+            let slot = self.get(at);
+            let found = (at, slot);
+            at = slot.next;
+            Some(found)
+        })
+    }
+}

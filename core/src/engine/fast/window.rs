@@ -1,0 +1,178 @@
+//! Runs of equal steps at once (engine specification 9).
+
+use super::{Fast, NONE, Stop};
+use crate::latency::{DecodeStepper, StepItem};
+use crate::observation::{Event, Observer};
+use crate::time::SimTime;
+use crate::workload::PrefixTree;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+impl Fast {
+    /// Whether only decode steps without admission lie ahead: conditions 1, 2 and 5 of 9.1.
+    ///
+    /// The caller has checked that nobody works on a prompt.
+    pub(super) fn can_skip(&mut self, prefixes: &PrefixTree) -> bool {
+        let config = &self.config;
+        if self.num_decoding > config.max_num_batched_tokens {
+            return false;
+        }
+        if self.num_decoding >= config.max_num_seqs || self.num_decoding == config.max_num_batched_tokens {
+            return true;
+        }
+        let Some(front) = self.queue.front(&mut self.slots) else { return true };
+        let entry = self.slots.get(front);
+        let prompt = entry.prompt();
+        let free_hits = self.pool.lookup(prompt, &entry.holding, prefixes);
+        let start = self.pool.found.len() as u32 * config.block_size;
+        let whole = prompt.tokens - start;
+        let need = self.chunk(whole, config.max_num_batched_tokens - self.num_decoding);
+        if self.pool.fits(start, start + need, free_hits) {
+            return false;
+        }
+        // "Does not fit" is final if it holds without the free hits, or if nothing cuts the chunk: otherwise the
+        // eviction of a hit could make the rest fit, so the question is asked again at the next step.
+        need == whole || !self.pool.fits(start, start + need, 0)
+    }
+
+    /// How many of `need` prompt tokens fit into a step.
+    #[inline]
+    pub(super) fn chunk(&self, need: u32, budget: u32) -> u32 {
+        let threshold = self.config.long_prefill_token_threshold;
+        let need = if threshold > 0 && threshold < need { threshold } else { need };
+        need.min(budget)
+    }
+
+    /// Executes the steps that start no later than `until`, at most `max_steps`, up to and including the one in which
+    /// somebody finishes; false, and nothing done, if blocks run short in the first.
+    pub(super) fn window<O: Observer>(
+        &mut self,
+        now: i64,
+        until: i64,
+        max_steps: u64,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> bool {
+        let decoding = u64::from(self.num_decoding);
+        let max_steps = max_steps.min(self.steps_until_due());
+        let stepper = self.latency.decode_stepper(self.num_decoding);
+        let free = self.pool.free();
+        let mut taken = 0u32;
+        let mut at = self.growth_at;
+        let mut used = u64::from(self.pool.used());
+        let mut integral = 0u128;
+        let (mut steps, mut start, mut duration) = (0u64, now, 0i64);
+        let first_pos_sum = self.pos_sum;
+        let counts_each = !self.latency.is_window_uniform(
+            self.num_decoding,
+            first_pos_sum,
+            first_pos_sum + decoding * (max_steps - 1),
+        );
+        if let DecodeStepper::Constant(constant) = stepper {
+            duration = constant;
+            let fitting = (until.saturating_sub(now) / constant).unsigned_abs() + 1;
+            let limit = max_steps.min(fitting);
+            while steps < limit {
+                let grown = self.growth[at];
+                if grown > free - taken {
+                    break;
+                }
+                taken += grown;
+                used += u64::from(grown);
+                integral += u128::from(used);
+                at += 1;
+                if at == self.growth.len() {
+                    at = 0;
+                }
+                steps += 1;
+            }
+            if steps == 0 {
+                return false;
+            }
+            integral *= u128::from(constant.unsigned_abs());
+            start = now + (steps as i64 - 1) * constant;
+            self.gaps.add(constant + self.output_overhead, steps, decoding);
+        } else {
+            let mut next = now;
+            while steps < max_steps && next <= until {
+                let grown = self.growth[at];
+                if grown > free - taken {
+                    break;
+                }
+                taken += grown;
+                used += u64::from(grown);
+                let pos_sum = first_pos_sum + steps * decoding;
+                duration = match stepper.step_time(pos_sum) {
+                    Some(duration) => duration,
+                    None => self.strict_decode_step(steps),
+                };
+                if counts_each {
+                    self.latency.count_work(&mut self.work, self.num_decoding, pos_sum, &[], duration);
+                }
+                integral += u128::from(used) * u128::from(duration.unsigned_abs());
+                self.gaps.add(duration + self.output_overhead, 1, decoding);
+                start = next;
+                next += duration;
+                at += 1;
+                if at == self.growth.len() {
+                    at = 0;
+                }
+                steps += 1;
+            }
+            if steps == 0 {
+                return false;
+            }
+        }
+        let end = start + duration;
+        if !counts_each {
+            self.latency.count_window(&mut self.work, self.num_decoding, first_pos_sum, steps, end - now);
+        }
+        let evictions = self.pool.evictions;
+        self.pool.take_many(taken);
+        self.advance_tick(steps);
+        self.pos_sum += steps * decoding;
+        self.produced += steps * decoding;
+        self.clock = self.clock.max(start);
+        self.totals.kv_integral += integral;
+        self.totals.kv_peak = self.totals.kv_peak.max(used);
+        self.totals.busy += (end - now).unsigned_abs();
+        let is_full = self.num_decoding >= self.config.max_num_seqs
+            || self.num_decoding == self.config.max_num_batched_tokens;
+        self.count_step(steps, if is_full { Stop::Other } else { Stop::KvBlocks });
+        let jumps = &mut self.totals.jumps;
+        jumps.windows += u64::from(steps >= 2);
+        jumps.long_windows += u64::from(steps >= 8);
+        jumps.evicting_windows += u64::from(steps >= 2 && self.pool.evictions > evictions);
+        if observer.wants_events() {
+            observer.event(&Event::Step {
+                time: SimTime(now),
+                steps,
+                duration: SimTime(end - now),
+                running: self.num_decoding,
+                waiting: self.queue.len() as u32,
+            });
+        }
+        self.collect_due();
+        self.complete(start, duration, prefixes, observer);
+        true
+    }
+
+    /// Steps up to and including the one in which the first decoding request finishes.
+    fn steps_until_due(&mut self) -> u64 {
+        while let Some(Reverse((finish, admission, slot))) = self.due.peek().copied() {
+            if slot != NONE && self.is_due_entry(finish, admission, slot) {
+                return finish - self.tick;
+            }
+            self.due.pop();
+        }
+        // Every decoding request stands in the heap, so this is only reached without one.
+        1
+    }
+
+    /// The plain step time `ahead` steps from now, where the aggregate leaves doubt.
+    #[cold]
+    fn strict_decode_step(&self, ahead: u64) -> i64 {
+        let items: Vec<StepItem> = self.decode_items(self.tick + ahead).collect();
+        self.latency.step_time(&items)
+    }
+}
