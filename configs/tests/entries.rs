@@ -1,0 +1,75 @@
+//! A bad entry is refused with file, line and field.
+
+#[path = "../build/read.rs"]
+mod read;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A copy of the catalogue in which `file` has `from` replaced by `to`; its problems.
+fn problems_after(name: &str, file: &str, from: &str, to: &str) -> Vec<String> {
+    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&root);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["models", "accelerators", "coefficients", "workloads", "scenarios"] {
+        copy(&source.join(folder), &root.join(folder));
+    }
+    fs::copy(source.join("trained_physics.yaml"), root.join("trained_physics.yaml")).expect("copied");
+    let path = root.join(file);
+    let text = fs::read_to_string(&path).expect("the entry exists");
+    assert!(text.contains(from), "{file} has no {from}");
+    fs::write(&path, text.replacen(from, to, 1)).expect("written");
+    match read::read_all(&root) {
+        Ok(embedded) => {
+            assert!(!embedded.catalog.is_empty() && !embedded.scenarios.is_empty());
+            Vec::new()
+        }
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("created");
+    for entry in fs::read_dir(from).expect("listed").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_mistake_is_refused_with_its_place() {
+    let model = "models/microsoft/phi-4.yaml";
+    let variant = "models/RedHatAI/phi-4-FP8-dynamic.yaml";
+    let gpu = "accelerators/L40S.yaml";
+    let rows = "coefficients/microsoft/phi-4.yaml";
+    let cases = [
+        (model, "hidden_size: 5120", "hidden_size: 0", "models/microsoft/phi-4.yaml:4: hidden_size: hidden_size is 0"),
+        (model, "hidden_size: 5120", "hidden_sise: 5120", "models/microsoft/phi-4.yaml:4: unknown field `hidden_sise`"),
+        (model, "hidden_size: 5120", "hidden_size: wide", "models/microsoft/phi-4.yaml:4: hidden_size: invalid type"),
+        (model, "id: microsoft/phi-4", "id: microsoft/phi-5", "models/microsoft/phi-4.yaml:1: id: microsoft/phi-5 is not the file's name"),
+        (model, "retrieved: \"2026-11-21\"", "retrieved: \"soon\"", "provenance: retrieved is \"soon\""),
+        (variant, "base: microsoft/phi-4", "base: microsoft/phi-3", "models/RedHatAI/phi-4-FP8-dynamic.yaml:2: base: there is no model"),
+        (variant, "weight_bytes_per_param: 1.0", "weight_bytes_per_param: 2.0", "FP8-dynamic.yaml:3: weight_bytes_per_param: the name states"),
+        (gpu, "mfu_prefill: 0.32", "mfu_prefill: 32", "accelerators/L40S.yaml:6: mfu_prefill: mfu_prefill is 32"),
+        (rows, "- line: 16", "- line: 17", "line: 17 is used twice"),
+        (rows, "total_kv_blocks: 14645", "total_kv_blocks: 0", "coefficients/microsoft/phi-4.yaml:11: total_kv_blocks: is 0"),
+        (rows, "accelerator: H100\n  tensor", "accelerator: L4\n  tensor", "coefficients/microsoft/phi-4.yaml:2: default: no row is trained"),
+        ("trained_physics.yaml", "0.152128", "-0.152128", "trained_physics.yaml:2: beta: a coefficient is negative"),
+        ("workloads/chatbot.yaml", "mean: 256", "mean: 1", "workloads/chatbot.yaml:3: input_tokens: mean is outside"),
+        ("scenarios/chat-qwen3-moe.yaml", "tensor_parallel_size: 1", "tensor_parallel_size: 0", "scenarios/chat-qwen3-moe.yaml:6: deployment.tensor_parallel_size: "),
+        ("scenarios/default.yaml", "version: 1", "version: 1\nseed: 43", "scenarios/default.yaml:1: the default scenario differs"),
+    ];
+    for (index, (file, from, to, expected)) in cases.into_iter().enumerate() {
+        let found = problems_after(&format!("case_{index}"), file, from, to);
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{expected}\nfound {found:#?}");
+    }
+}
+
+#[test]
+fn the_catalogue_as_it_stands_has_no_problem() {
+    assert_eq!(problems_after("untouched", "scenarios/default.yaml", "version: 1", "version: 1"), Vec::<String>::new());
+}
