@@ -1,8 +1,17 @@
 //! How latency and throughput change with request rate, and where a deployment saturates.
 //!
 //! A [`CurveStudy`] asks for runs at given rates and seeds and is told their [`PointSample`]s; its snapshot is a
-//! [`Curve`]. Nothing here runs a simulation.
+//! [`Curve`]. A [`TrialRun`] does one such run, in slices. The study and the runs meet only in plain data, so they can
+//! live in different places. The rules are in `docs/curve.md`.
 
+mod aggregate;
+mod plan;
+mod search;
+mod study;
+mod trial;
 mod types;
 
-pub use types::{Band, Capacity, Curve, CurvePoint, CurveTrial, LatencyBands, PointSample, Limiter, SamplePercentiles, Stage};
+pub use plan::CurvePlan;
+pub use study::CurveStudy;
+pub use trial::{TrialRun, run_trial};
+pub use types::{Band, Capacity, Curve, CurvePoint, CurveTrial, LatencyBands, Limiter, PointSample, SamplePercentiles, Stage};

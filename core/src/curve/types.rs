@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// A burst that shows roughly how much the deployment can serve, to choose the axis.
+    Probe,
     /// A rate of the grid.
     Grid,
     /// A step of the search for the saturation point or the capacity.
@@ -73,7 +75,7 @@ pub struct PointSample {
     pub ttft: SamplePercentiles,
     /// Time per output token.
     pub tpot: SamplePercentiles,
-    /// Pooled inter-token gaps of the measured requests.
+    /// Pooled inter-token gaps of the whole run, warm-up and drain included: the engine counts gaps by value only.
     pub itl: SamplePercentiles,
     /// End-to-end latency.
     pub e2e: SamplePercentiles,
@@ -87,11 +89,11 @@ pub struct PointSample {
     pub goodput: f64,
     /// Attaining share of the measured requests, 0–1.
     pub attainment: f64,
-    /// Mean requests in the batch.
+    /// Mean requests in the batch, as arrivals of the window find it.
     pub mean_running: f64,
-    /// Mean requests waiting.
+    /// Mean requests waiting, as arrivals of the window find them.
     pub mean_waiting: f64,
-    /// Mean KV cache usage over busy time, 0–1.
+    /// Mean KV cache usage, as arrivals of the window find it, 0–1.
     pub kv_usage: f64,
     /// Preemptions per completed request.
     pub preemptions_per_request: f64,
@@ -185,7 +187,7 @@ pub struct Capacity {
     pub next_failing_rate: Option<f64>,
     /// Lowest and highest over seeds taken alone.
     pub band: [f64; 2],
-    /// Whether the two bounds are within 2.5 %.
+    /// Whether the search is over: the two bounds are within 2.5 %, or nothing of the axis holds.
     pub is_final: bool,
 }
 
@@ -202,7 +204,8 @@ pub struct Curve {
     pub capacity: Option<Capacity>,
     /// What binds at capacity: the limiter whose relaxation raises capacity most.
     pub binding: Option<Limiter>,
-    /// Capacity with each limiter relaxed, as a factor of the capacity, largest first.
+    /// Capacity with each limiter relaxed (a setting doubled, steps a fifth shorter), at least this factor of the
+    /// capacity, largest first; a factor of 1.5 is the largest that is looked for.
     pub levers: Vec<(Limiter, f64)>,
     /// Whether every trial has been told.
     pub is_complete: bool,

@@ -18,6 +18,7 @@ pub use collector::{Collector, ReportSettings};
 pub use json::{RequestJson, SummaryJson};
 pub use shares::{limiter_shares, time_shares};
 pub use slo::{RequestLimits, SloReport};
+pub(crate) use summary::{Asked, gap_summary};
 pub use summary::{ClassReport, KvReport, LatencyStats, RawDistribution, Report, TenantReport};
 pub use types::{LimiterShares, TimeShare, Verdict};
 pub use verdict::{Assessment, MIN_MEASURED_REQUESTS, MIN_TIME_SCALES, assess};

@@ -17,6 +17,8 @@ pub struct Trace {
     classes: Vec<String>,
     /// Names of the tenants; [`Request::tenant`] is an index; entry 0 is the unnamed tenant.
     tenants: Vec<String>,
+    /// Whether some request's output may come back as part of another's prompt.
+    shares_output: bool,
 }
 
 impl Trace {
@@ -24,7 +26,8 @@ impl Trace {
     #[must_use]
     pub fn new(mut requests: Vec<Request>, prefixes: PrefixTree, classes: Vec<String>, tenants: Vec<String>) -> Self {
         requests.sort_by_key(|request| request.arrive);
-        Self { requests, prefixes, classes, tenants }
+        let shares_output = requests.iter().any(|request| request.output_prefix != super::PrefixId::NONE);
+        Self { requests, prefixes, classes, tenants, shares_output }
     }
 
     /// Requests by arrival.
@@ -157,6 +160,10 @@ impl RequestSource for TraceSource {
 
     fn prefixes(&self) -> &PrefixTree {
         &self.trace.prefixes
+    }
+
+    fn shares_output(&self) -> bool {
+        self.trace.shares_output
     }
 }
 

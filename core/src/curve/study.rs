@@ -1,0 +1,349 @@
+//! The study of a curve: which runs are needed, and what they show together.
+
+use super::aggregate::{meets_slo, point};
+use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
+use super::search::Bracket;
+use super::types::{Capacity, Curve, CurveTrial, Limiter, PointSample, Stage};
+use crate::report::Verdict;
+use crate::scenario::{ResolvedScenario, Slo};
+use crate::study::{Ask, Study};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+/// Rate of a probe: everything arrives at once.
+const BURST_RATE: f64 = 1e9;
+
+/// How much more than the capacity a relaxed limiter may give, as far as it is looked for; ascending.
+const RUNGS: [f64; 3] = [1.125, 1.25, 1.5];
+
+/// What a relaxed step time gives in any case: every time shrinks by the same factor.
+const STEP_TIME_FLOOR: usize = 2;
+
+/// Most steps of one search; a bracket as wide as the axis needs seven.
+const MAX_SEARCH_STEPS: u32 = 12;
+
+/// A study over request rates.
+///
+/// First a burst shows which rates are worth looking at (unless the scenario names them), then the grid is filled from
+/// coarse to fine, then saturation point and capacity are narrowed down at the same time, then the limiters are relaxed
+/// one by one.
+///
+/// # Determinism
+/// Every decision waits for all outcomes it rests on and looks at no others, so the trials and the curve are the same
+/// in whatever order, and however many at a time, outcomes are told.
+#[derive(Debug, Clone)]
+pub struct CurveStudy {
+    plan: CurvePlan,
+    slo: Slo,
+    range: Option<[f64; 2]>,
+    probe_requests: u32,
+    recorded_rate: Option<f64>,
+    outcomes: BTreeMap<Key, PointSample>,
+    outstanding: BTreeSet<Key>,
+}
+
+/// What decides a run's outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    /// Which kind of run, 0 for an ordinary one.
+    kind: u8,
+    /// Bits of the rate, which order like positive rates.
+    rate: u64,
+    replicate: u32,
+}
+
+/// What a search looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Saturation,
+    Capacity,
+}
+
+/// A decision, or the trials that are still needed for it.
+enum Step<T> {
+    Known(T),
+    Needs(Vec<CurveTrial>),
+}
+
+impl CurveStudy {
+    /// A study of this scenario.
+    ///
+    /// `recorded_rate` is that of a replayed trace ([`crate::workload::Trace::request_rate`] of the plan's number of
+    /// requests): the axis then includes it, and as a replay has no randomness there is one seed.
+    #[must_use]
+    pub fn new(scenario: &ResolvedScenario, plan: CurvePlan, recorded_rate: Option<f64>) -> Self {
+        let num_seeds = if scenario.workload.trace.is_some() { 1 } else { plan.num_seeds };
+        Self {
+            plan: CurvePlan { num_seeds, ..plan },
+            slo: scenario.slo.clone(),
+            range: scenario.curve.range_per_s,
+            // Enough for the batch to be full through the middle of the burst.
+            probe_requests: scenario.engine.max_num_seqs.saturating_mul(4).clamp(200, 1000),
+            recorded_rate,
+            outcomes: BTreeMap::new(),
+            outstanding: BTreeSet::new(),
+        }
+    }
+
+    fn trial(&self, stage: Stage, request_rate: f64, replicate: u32) -> CurveTrial {
+        CurveTrial { id: 0, stage, request_rate, replicate, num_requests: self.plan.num_requests, relaxed: None }
+    }
+
+    fn probe(&self) -> CurveTrial {
+        CurveTrial { num_requests: self.probe_requests, ..self.trial(Stage::Probe, BURST_RATE, 0) }
+    }
+
+    /// Lowest and highest rate of the axis, once known.
+    fn axis(&self) -> Option<[f64; 2]> {
+        if let Some(range) = self.range {
+            return Some(range);
+        }
+        let sustained = self.outcomes.get(&key(&self.probe()))?.request_throughput;
+        let top = axis_top(sustained.max(self.recorded_rate.unwrap_or(0.0)));
+        Some([top / f64::from(self.plan.num_rates), top])
+    }
+
+    /// Rates of the grid, ascending; empty until the axis is known.
+    fn grid(&self) -> Vec<f64> {
+        self.axis().map_or_else(Vec::new, |range| grid(range, self.plan.num_rates))
+    }
+
+    /// The trials that are needed next and can be named now, in the order they should be made.
+    ///
+    /// Some of them may be outstanding. Empty when the study is complete.
+    fn wanted(&self) -> Vec<CurveTrial> {
+        let Some(_) = self.axis() else { return alloc::vec![self.probe()] };
+        let rates = self.grid();
+        let order = coarse_to_fine(rates.len());
+        let replicates = 0..self.plan.num_seeds;
+        let all = replicates.flat_map(|replicate| order.iter().map(move |&at| (at, replicate)));
+        let grid: Vec<CurveTrial> = all
+            .map(|(at, replicate)| self.trial(Stage::Grid, rates[at], replicate))
+            .filter(|trial| !self.outcomes.contains_key(&key(trial)))
+            .collect();
+        if !grid.is_empty() || !self.plan.bisects {
+            return grid;
+        }
+        let mut needed = Vec::new();
+        let mut capacity = None;
+        for goal in [Goal::Capacity, Goal::Saturation] {
+            match self.search(goal, &rates) {
+                Step::Known(bracket) => capacity = capacity.or((goal == Goal::Capacity).then_some(bracket)),
+                Step::Needs(trials) => needed.extend(trials),
+            }
+        }
+        if let (true, Some(bracket)) = (self.plan.ablates, capacity) {
+            if let Step::Needs(trials) = self.levers(&bracket) {
+                needed.extend(trials);
+            }
+        }
+        needed
+    }
+
+    /// Narrows a goal's bracket down as far as outcomes allow.
+    fn search(&self, goal: Goal, rates: &[f64]) -> Step<Bracket> {
+        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_on_grid(goal, rate))));
+        for _ in 0..MAX_SEARCH_STEPS {
+            let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
+            match self.decide(goal, rate) {
+                Step::Known(holds) => bracket = bracket.narrowed(rate, holds),
+                Step::Needs(trials) => return Step::Needs(trials),
+            }
+        }
+        Step::Known(bracket)
+    }
+
+    /// Whether a goal holds at a rate of the grid with every seed; unknown seeds do not.
+    fn holds_on_grid(&self, goal: Goal, rate: f64) -> bool {
+        (0..self.plan.num_seeds).all(|replicate| {
+            let outcome = self.outcomes.get(&key(&self.trial(Stage::Grid, rate, replicate)));
+            outcome.is_some_and(|sample| self.holds(goal, sample))
+        })
+    }
+
+    /// Whether a goal holds at a rate with every seed. The first seed goes ahead: if it fails, the others need not run.
+    fn decide(&self, goal: Goal, rate: f64) -> Step<bool> {
+        let trial = |replicate: u32| self.trial(Stage::Bisection, rate, replicate);
+        let Some(first) = self.outcomes.get(&key(&trial(0))) else { return Step::Needs(alloc::vec![trial(0)]) };
+        if !self.holds(goal, first) {
+            return Step::Known(false);
+        }
+        let others = (1..self.plan.num_seeds).map(trial);
+        let missing: Vec<CurveTrial> = others.clone().filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
+        if !missing.is_empty() {
+            return Step::Needs(missing);
+        }
+        Step::Known(others.filter_map(|trial| self.outcomes.get(&key(&trial))).all(|sample| self.holds(goal, sample)))
+    }
+
+    fn holds(&self, goal: Goal, sample: &PointSample) -> bool {
+        match goal {
+            Goal::Saturation => sample.verdict == Verdict::Stable,
+            Goal::Capacity => meets_slo(sample, &self.slo),
+        }
+    }
+
+    /// What each limiter's relaxation gives, as a factor of the capacity, largest first.
+    fn levers(&self, capacity: &Bracket) -> Step<Vec<(Limiter, f64)>> {
+        let (low, Some(high)) = (capacity.low, capacity.high) else { return Step::Known(Vec::new()) };
+        if low <= 0.0 {
+            return Step::Known(Vec::new());
+        }
+        let mut levers = Vec::new();
+        let mut needed = Vec::new();
+        for limiter in [Limiter::MaxNumSeqs, Limiter::MaxNumBatchedTokens, Limiter::KvBlocks, Limiter::StepTime] {
+            match self.rungs(limiter, low, high) {
+                Step::Known(0) => levers.push((limiter, 1.0)),
+                Step::Known(rungs) => levers.push((limiter, RUNGS[rungs - 1])),
+                Step::Needs(trials) => needed.extend(trials),
+            }
+        }
+        if !needed.is_empty() {
+            return Step::Needs(needed);
+        }
+        // Stable: of equal ones a setting comes before the step time.
+        levers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Step::Known(levers)
+    }
+
+    /// How many of the rungs above the capacity hold with this limiter relaxed.
+    fn rungs(&self, limiter: Limiter, capacity: f64, failing: f64) -> Step<usize> {
+        let (mut low, mut high) = (0, RUNGS.len());
+        if limiter == Limiter::StepTime {
+            low = STEP_TIME_FLOOR;
+        } else if !self.ever_stopped(limiter, failing) {
+            return Step::Known(0);
+        }
+        while low < high {
+            let middle = (low + high) / 2;
+            let rate = round_to_digits(capacity * RUNGS[middle], 6);
+            let trial = CurveTrial { relaxed: Some(limiter), ..self.trial(Stage::Ablation, rate, 0) };
+            match self.outcomes.get(&key(&trial)) {
+                None => return Step::Needs(alloc::vec![trial]),
+                Some(sample) if meets_slo(sample, &self.slo) => low = middle + 1,
+                Some(_) => high = middle,
+            }
+        }
+        Step::Known(low)
+    }
+
+    /// Whether a limiter stopped admission at all in the run that fails first; if not, relaxing it changes nothing.
+    fn ever_stopped(&self, limiter: Limiter, failing: f64) -> bool {
+        let Some(sample) = self.outcomes.get(&key(&self.trial(Stage::Bisection, failing, 0))) else { return true };
+        match limiter {
+            Limiter::MaxNumSeqs => sample.limiters.max_num_seqs > 0.0,
+            Limiter::MaxNumBatchedTokens => sample.limiters.max_num_batched_tokens > 0.0,
+            Limiter::KvBlocks => sample.limiters.kv_blocks > 0.0 || sample.preemptions_per_request > 0.0,
+            Limiter::StepTime => true,
+        }
+    }
+
+    /// The goal's capacity as far as it is known, with the band over seeds taken alone.
+    fn capacity(&self, goal: Goal, rates: &[f64], trials: &BTreeMap<u64, Vec<(u32, &PointSample)>>) -> Capacity {
+        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_on_grid(goal, rate))));
+        for _ in 0..MAX_SEARCH_STEPS {
+            let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
+            let Step::Known(holds) = self.decide(goal, rate) else { break };
+            bracket = bracket.narrowed(rate, holds);
+        }
+        let mut band = [f64::INFINITY, 0.0];
+        for replicate in 0..self.plan.num_seeds {
+            let of_seed = trials.iter().filter_map(|(&rate, samples)| {
+                let (_, sample) = samples.iter().find(|(of, _)| *of == replicate)?;
+                Some((f64::from_bits(rate), self.holds(goal, sample)))
+            });
+            let alone = Bracket::of(of_seed).low;
+            band = [f64::min(band[0], alone), f64::max(band[1], alone)];
+        }
+        bracket.capacity(band)
+    }
+
+    /// A number of its own for every trial of the study, whatever the order they are asked in.
+    fn id(&self, trial: &CurveTrial) -> u32 {
+        let key = key(trial);
+        // FNV-1a over what decides the outcome: a name, not a position, as positions would depend on the order.
+        let words = [u64::from(key.kind), key.rate, u64::from(key.replicate)];
+        let hash = words.iter().flat_map(|word| word.to_le_bytes()).fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        hash ^ (key.rate >> 29) as u32
+    }
+}
+
+/// What decides the outcome of `trial` within a study.
+fn key(trial: &CurveTrial) -> Key {
+    let kind = match (trial.stage, trial.relaxed) {
+        (Stage::Probe, _) => 1,
+        (_, None) => 0,
+        (_, Some(Limiter::MaxNumSeqs)) => 2,
+        (_, Some(Limiter::MaxNumBatchedTokens)) => 3,
+        (_, Some(Limiter::KvBlocks)) => 4,
+        (_, Some(Limiter::StepTime)) => 5,
+    };
+    Key { kind, rate: trial.request_rate.to_bits(), replicate: trial.replicate }
+}
+
+impl Study for CurveStudy {
+    type Trial = CurveTrial;
+    type Outcome = PointSample;
+    type Snapshot = Curve;
+
+    fn ask(&mut self) -> Ask<CurveTrial> {
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            return Ask::Done;
+        }
+        let next = wanted.into_iter().find(|trial| !self.outstanding.contains(&key(trial)));
+        let Some(trial) = next else { return Ask::Wait };
+        self.outstanding.insert(key(&trial));
+        Ask::Trial(CurveTrial { id: self.id(&trial), ..trial })
+    }
+
+    fn tell(&mut self, trial: &CurveTrial, outcome: PointSample) {
+        if self.outstanding.remove(&key(trial)) {
+            self.outcomes.insert(key(trial), outcome);
+        }
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        let told = self.outcomes.len() as u64;
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            return (told, told);
+        }
+        let grid = u64::from(self.plan.num_rates) * u64::from(self.plan.num_seeds);
+        let probe = u64::from(self.range.is_none());
+        // About a quarter of the grid is searched and relaxed on top.
+        let extra = if self.plan.bisects { grid / 4 } else { 0 };
+        (told, (probe + grid + extra).max(told + wanted.len() as u64))
+    }
+
+    fn snapshot(&self) -> Curve {
+        let mut by_rate: BTreeMap<u64, Vec<(u32, &PointSample)>> = BTreeMap::new();
+        for (key, sample) in self.outcomes.iter().filter(|(key, _)| key.kind == 0) {
+            by_rate.entry(key.rate).or_default().push((key.replicate, sample));
+        }
+        let mut curve = Curve { range_per_s: self.axis().unwrap_or_default(), ..Curve::default() };
+        for (&rate, samples) in &by_rate {
+            let samples: Vec<&PointSample> = samples.iter().map(|&(_, sample)| sample).collect();
+            curve.points.push(point(f64::from_bits(rate), &samples, &self.slo));
+        }
+        let rates = self.grid();
+        let has = |rate: f64, replicate: u32| self.outcomes.contains_key(&key(&self.trial(Stage::Grid, rate, replicate)));
+        if rates.is_empty() || !rates.iter().all(|&rate| (0..self.plan.num_seeds).all(|replicate| has(rate, replicate))) {
+            return curve;
+        }
+        curve.saturation = Some(self.capacity(Goal::Saturation, &rates, &by_rate));
+        curve.capacity = Some(self.capacity(Goal::Capacity, &rates, &by_rate));
+        if self.plan.ablates {
+            if let Step::Known(bracket) = self.search(Goal::Capacity, &rates) {
+                if let Step::Known(levers) = self.levers(&bracket) {
+                    curve.binding = levers.first().filter(|&&(_, factor)| factor > 1.0).map(|&(limiter, _)| limiter);
+                    curve.levers = levers;
+                }
+            }
+        }
+        curve.is_complete = self.wanted().is_empty();
+        curve
+    }
+}

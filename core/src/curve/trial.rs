@@ -1,0 +1,301 @@
+//! One run of a curve: from a trial to its sample.
+
+use super::types::{CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
+use crate::engine::{Mode, Simulation};
+use crate::numeric::{SampleSummary, select_percentiles};
+use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
+use crate::report::{Assessment, Asked, LatencyStats, RequestLimits, Verdict, assess, gap_summary, limiter_shares, time_shares};
+use crate::scenario::{ResolvedScenario, Slo};
+use crate::time::SimTime;
+use crate::workload::{Generator, PrefixTree, Request, RequestSource, Trace, TraceSource};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// How much shorter steps are taken to be when [`Limiter::StepTime`] is relaxed: a fifth, i.e. 1.25 times the speed.
+pub(super) const STEP_SPEED_UP: f64 = 1.25;
+
+/// One run of a curve, resumable.
+pub struct TrialRun {
+    simulation: Option<Simulation<TrialSource>>,
+    log: RunLog,
+    context: Context,
+}
+
+/// What is needed to make a sample of a finished run.
+struct Context {
+    slo: Slo,
+    num_blocks: u32,
+    time_share_names: &'static [&'static str],
+    request_rate: f64,
+    /// Factor on all times of the sample: below 1 where a faster deployment is told by a slower one.
+    time_scale: f64,
+    is_probe: bool,
+}
+
+impl TrialRun {
+    /// A run at its start.
+    ///
+    /// It ends when everything that arrived has been served; a horizon of the scenario does not cut it. With a trace
+    /// its first `num_requests` requests are replayed at the trial's rate.
+    #[must_use]
+    pub fn new(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial: &CurveTrial) -> Self {
+        let mut engine = scenario.engine;
+        engine.horizon = SimTime::MAX;
+        let mut time_scale = 1.0;
+        match trial.relaxed {
+            None => {}
+            Some(Limiter::MaxNumSeqs) => engine.max_num_seqs = engine.max_num_seqs.saturating_mul(2),
+            Some(Limiter::MaxNumBatchedTokens) => engine.max_num_batched_tokens = engine.max_num_batched_tokens.saturating_mul(2),
+            Some(Limiter::KvBlocks) => engine.num_blocks = engine.num_blocks.saturating_mul(2),
+            // A deployment whose every time is a fifth shorter, at this rate, is this one at the slower rate with all
+            // times multiplied: nothing but the unit of time differs.
+            Some(Limiter::StepTime) => time_scale = 1.0 / STEP_SPEED_UP,
+        }
+        let rate = trial.request_rate * time_scale;
+        let requests = match trace {
+            Some(trace) => Requests::Replayed(TraceSource::at_rate(Arc::clone(trace), rate, trial.num_requests)),
+            None => {
+                Requests::Drawn(Generator::new(&scenario.workload, rate, trial.num_requests, scenario.seed, trial.replicate))
+            }
+        };
+        // Nobody gives up in a probe: it asks how fast the deployment is, not how patient its clients are.
+        let is_probe = trial.stage == Stage::Probe;
+        let source = TrialSource { requests, is_patient: is_probe };
+        Self {
+            simulation: Some(Simulation::new(engine, scenario.latency.clone(), source, Mode::Fast)),
+            log: RunLog::with_capacity(trial.num_requests),
+            context: Context {
+                slo: scenario.slo.clone(),
+                num_blocks: engine.num_blocks,
+                time_share_names: scenario.latency.time_share_names(),
+                request_rate: rate,
+                time_scale,
+                is_probe,
+            },
+        }
+    }
+
+    /// Runs on for about `max_steps` engine steps; the sample when the run is over, and none after it was given.
+    pub fn run_for(&mut self, max_steps: u64) -> Option<PointSample> {
+        let simulation = self.simulation.as_mut()?;
+        if !simulation.run_for(max_steps, &mut self.log) {
+            return None;
+        }
+        let totals = self.simulation.take()?.finish(&mut self.log);
+        Some(self.context.sample(&mut self.log, &totals))
+    }
+}
+
+/// Does one run of a curve at once.
+#[must_use]
+pub fn run_trial(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial: &CurveTrial) -> PointSample {
+    let mut run = TrialRun::new(scenario, trace, trial);
+    loop {
+        if let Some(sample) = run.run_for(u64::MAX) {
+            return sample;
+        }
+    }
+}
+
+/// Requests drawn or replayed.
+enum Requests {
+    Drawn(Generator),
+    Replayed(TraceSource),
+}
+
+struct TrialSource {
+    requests: Requests,
+    is_patient: bool,
+}
+
+impl RequestSource for TrialSource {
+    #[inline]
+    fn next_request(&mut self) -> Option<Request> {
+        let mut request = match &mut self.requests {
+            Requests::Drawn(generator) => generator.next_request(),
+            Requests::Replayed(source) => source.next_request(),
+        }?;
+        if self.is_patient {
+            request.deadline = SimTime::ZERO;
+        }
+        Some(request)
+    }
+
+    fn prefixes(&self) -> &PrefixTree {
+        match &self.requests {
+            Requests::Drawn(generator) => generator.prefixes(),
+            Requests::Replayed(source) => source.prefixes(),
+        }
+    }
+
+    fn shares_output(&self) -> bool {
+        match &self.requests {
+            Requests::Drawn(generator) => generator.shares_output(),
+            Requests::Replayed(source) => source.shares_output(),
+        }
+    }
+}
+
+/// What a sample needs of each request.
+#[derive(Clone, Copy)]
+struct Settled {
+    arrive: SimTime,
+    settled_at: SimTime,
+    /// TTFT and end-to-end latency of a finished request.
+    latency: Option<(SimTime, SimTime)>,
+    output_tokens: u32,
+}
+
+/// A run's requests and queue.
+struct RunLog {
+    settled: Vec<Settled>,
+    queue: Vec<QueueSample>,
+    last_arrival: SimTime,
+}
+
+impl RunLog {
+    fn with_capacity(num_requests: u32) -> Self {
+        // A trace may be shorter than asked for, so the capacity is a hint only.
+        let capacity = num_requests.min(1 << 16) as usize;
+        Self { settled: Vec::with_capacity(capacity), queue: Vec::with_capacity(capacity), last_arrival: SimTime(i64::MIN) }
+    }
+}
+
+impl Observer for RunLog {
+    #[inline]
+    fn settled(&mut self, record: &RequestRecord) {
+        let latency = match record.fate {
+            Fate::Completed | Fate::LengthCapped => record.ttft.zip(record.e2e),
+            _ => None,
+        };
+        self.last_arrival = self.last_arrival.max(record.request.arrive);
+        let (arrive, settled_at) = (record.request.arrive, record.settled_at);
+        self.settled.push(Settled { arrive, settled_at, latency, output_tokens: record.produced_tokens });
+    }
+
+    #[inline]
+    fn enqueued(&mut self, sample: &QueueSample) {
+        self.queue.push(*sample);
+    }
+}
+
+impl Context {
+    fn sample(&self, log: &mut RunLog, totals: &ReplicaTotals) -> PointSample {
+        let window = assess(&log.queue, 1, self.request_rate);
+        let window = Assessment { end: window.end.max(log.last_arrival), ..window };
+        let measured = self.measure(log, &window);
+        let asked = Asked::new(&self.slo);
+        let stats = |values: &mut Vec<u64>, per_micro: f64| {
+            let sum = values.iter().map(|&v| u128::from(v)).sum::<u128>() as f64;
+            let percentiles = select_percentiles(values, &asked.percentiles, |v| v as f64);
+            let summary = SampleSummary { count: values.len() as u64, sum, percentiles, is_exact: true, ..SampleSummary::default() };
+            self.scaled(&asked.stats(&summary, per_micro))
+        };
+        let Measured { mut ttft, mut tpot, mut e2e, requests, attaining, completions } = measured;
+        let seconds = SimTime(window.end.0.saturating_sub(window.start.0)).as_seconds() * self.time_scale;
+        let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
+        let inside = log.queue.partition_point(|sample| sample.time < window.start);
+        let inside = &log.queue[inside..];
+        let mean = |of: fn(&QueueSample) -> f64| {
+            if inside.is_empty() { 0.0 } else { inside.iter().map(of).sum::<f64>() / inside.len() as f64 }
+        };
+        let tokens = match (inside.first(), inside.last()) {
+            (Some(first), Some(last)) => last.output_tokens.saturating_sub(first.output_tokens) as f64,
+            _ => 0.0,
+        };
+        let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        PointSample {
+            verdict: if self.is_probe { Verdict::Undecided } else { window.verdict },
+            ttft: stats(&mut ttft, 1.0),
+            tpot: stats(&mut tpot, 1000.0),
+            itl: self.scaled(&asked.stats(&gap_summary(totals, &asked.percentiles), 1.0)),
+            e2e: stats(&mut e2e, 1.0),
+            measured_requests: requests,
+            request_throughput: if self.is_probe { burst_rate(log) } else { per_second(f64::from(completions)) },
+            output_token_throughput: per_second(tokens),
+            goodput: per_second(f64::from(attaining)),
+            attainment: ratio(f64::from(attaining), f64::from(requests)),
+            mean_running: mean(|sample| f64::from(sample.running)),
+            // The arrival that looks is counted as waiting itself.
+            mean_waiting: mean(|sample| f64::from(sample.waiting.saturating_sub(1))),
+            kv_usage: ratio(mean(|sample| f64::from(sample.used_blocks)), f64::from(self.num_blocks)),
+            preemptions_per_request: ratio(totals.preemptions as f64, totals.completed as f64),
+            prefix_hit_ratio: ratio(
+                totals.cache_hits as f64,
+                (totals.cache_hits + totals.cache_misses + totals.tier_misses) as f64,
+            ),
+            limiters: limiter_shares(&totals.limiters),
+            time_shares: time_shares(totals, self.time_share_names),
+            steps: totals.steps,
+        }
+    }
+
+    /// Latencies, attainment and completions of the measured window.
+    fn measure(&self, log: &RunLog, window: &Assessment) -> Measured {
+        let limits = RequestLimits::new(&self.slo, 1.0 / self.time_scale);
+        let mut measured = Measured::with_capacity(log.settled.len());
+        for request in &log.settled {
+            let is_inside = |time: SimTime| time >= window.start && time <= window.end;
+            if request.latency.is_some() && is_inside(request.settled_at) {
+                measured.completions += 1;
+            }
+            if !is_inside(request.arrive) {
+                continue;
+            }
+            measured.requests += 1;
+            let Some((ttft, e2e)) = request.latency else { continue };
+            measured.attaining += u32::from(limits.hold(ttft, e2e, request.output_tokens));
+            measured.ttft.push(ttft.0.max(0) as u64);
+            measured.e2e.push(e2e.0.max(0) as u64);
+            let gaps = i64::from(request.output_tokens) - 1;
+            if gaps > 0 {
+                // Nanoseconds: a quotient of microseconds is not whole.
+                measured.tpot.push(((e2e.0 - ttft.0).saturating_mul(1000) / gaps).max(0) as u64);
+            }
+        }
+        measured
+    }
+
+    fn scaled(&self, stats: &LatencyStats) -> SamplePercentiles {
+        let scale = self.time_scale;
+        SamplePercentiles {
+            mean: stats.mean * scale,
+            p50: stats.p50 * scale,
+            p90: stats.p90 * scale,
+            p95: stats.p95 * scale,
+            p99: stats.p99 * scale,
+            slo: stats.slo * scale,
+        }
+    }
+}
+
+/// What the measured window gave; latencies in microseconds, time per output token in nanoseconds.
+struct Measured {
+    ttft: Vec<u64>,
+    tpot: Vec<u64>,
+    e2e: Vec<u64>,
+    requests: u32,
+    attaining: u32,
+    completions: u32,
+}
+
+impl Measured {
+    fn with_capacity(capacity: usize) -> Self {
+        let vec = || Vec::with_capacity(capacity);
+        Self { ttft: vec(), tpot: vec(), e2e: vec(), requests: 0, attaining: 0, completions: 0 }
+    }
+}
+
+/// Requests per second that a burst was served at: over its middle half, where the batch is full.
+fn burst_rate(log: &RunLog) -> f64 {
+    let mut ends: Vec<i64> = log.settled.iter().map(|request| request.settled_at.0).collect();
+    ends.sort_unstable();
+    let (Some(&first), Some(&last)) = (log.queue.first().map(|sample| &sample.time.0), ends.last()) else { return 0.0 };
+    let quarter = ends.len() / 4;
+    let (low, high) = (ends[quarter], ends[ends.len() - 1 - quarter]);
+    let rate = |count: usize, span: i64| if span > 0 { count as f64 * 1e6 / span as f64 } else { f64::INFINITY };
+    let overall = rate(ends.len(), last - first);
+    // Equal lengths end together, which says nothing about the rate: never more than twice the whole burst's.
+    let middle = rate(ends.len() - 1 - 2 * quarter, high - low).min(2.0 * overall);
+    if middle.is_finite() { middle } else { 0.0 }
+}
