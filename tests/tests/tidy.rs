@@ -17,20 +17,12 @@ fn a_module_of_the_core_uses_only_those_above_it() {
     let mut wrong = Vec::new();
     for (index, module) in order.iter().enumerate() {
         let is_part = |file: &File| {
-            file.name == format!("core/src/{module}.rs")
-                || file.name.starts_with(&format!("core/src/{module}/"))
+            file.name == format!("core/src/{module}.rs") || file.name.starts_with(&format!("core/src/{module}/"))
         };
         for file in files(&["rs"]).into_iter().filter(is_part) {
             for used in used_modules(code(&file.text)) {
-                if order
-                    .iter()
-                    .position(|other| *other == used)
-                    .is_some_and(|position| position > index)
-                {
-                    wrong.push(format!(
-                        "{} uses {used}, which stands below {module} in core/src/lib.rs",
-                        file.name
-                    ));
+                if order.iter().position(|other| *other == used).is_some_and(|position| position > index) {
+                    wrong.push(format!("{} uses {used}, which stands below {module} in core/src/lib.rs", file.name));
                 }
             }
         }
@@ -43,77 +35,32 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-core", &[]),
     ("plimsoll-configs", &["plimsoll-core"]),
     ("plimsoll-formats", &["plimsoll-core", "plimsoll-configs"]),
-    (
-        "plimsoll-protocol",
-        &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"],
-    ),
-    (
-        "plimsoll-engine",
-        &[
-            "plimsoll-core",
-            "plimsoll-configs",
-            "plimsoll-formats",
-            "plimsoll-protocol",
-        ],
-    ),
-    (
-        "plimsoll-web",
-        &[
-            "plimsoll-core",
-            "plimsoll-configs",
-            "plimsoll-formats",
-            "plimsoll-protocol",
-        ],
-    ),
-    (
-        "plimsoll",
-        &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"],
-    ),
-    (
-        "plimsoll-tests",
-        &[
-            "plimsoll-core",
-            "plimsoll-configs",
-            "plimsoll-formats",
-            "plimsoll-protocol",
-        ],
-    ),
+    ("plimsoll-protocol", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"]),
+    ("plimsoll-engine", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
+    ("plimsoll-web", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
+    ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"]),
+    ("plimsoll-tests", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
     ("xtask", &[]),
 ];
 
 #[test]
 fn crates_depend_on_each_other_in_one_direction() {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()
         .expect("cargo runs this test");
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
     let packages = metadata["packages"].as_array().expect("there are packages");
-    let ours: BTreeSet<&str> = packages
-        .iter()
-        .filter_map(|package| package["name"].as_str())
-        .collect();
+    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let known: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     assert_eq!(ours, known, "a crate is missing in the table of this test");
     let mut wrong = Vec::new();
     for package in packages {
         let name = package["name"].as_str().expect("a package has a name");
-        let (_, allowed) = ARROWS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .expect("compared above");
+        let (_, allowed) = ARROWS.iter().find(|(known, _)| *known == name).expect("compared above");
         for dependency in package["dependencies"].as_array().expect("a list") {
-            let used = dependency["name"]
-                .as_str()
-                .expect("a dependency has a name");
+            let used = dependency["name"].as_str().expect("a dependency has a name");
             let is_for_tests = dependency["kind"].as_str() == Some("dev");
             if ours.contains(used) && !is_for_tests && !allowed.contains(&used) {
                 wrong.push(format!("{name} depends on {used}"));
@@ -141,20 +88,13 @@ const GENERATED: &[&str] = &["dist", "target", "node_modules", "tests/browser/ou
 fn paths_named_in_the_documents_exist() {
     let mut wrong = Vec::new();
     for document in documents() {
-        let folder = Path::new(&document.name)
-            .parent()
-            .expect("a file lies in a folder");
+        let folder = Path::new(&document.name).parent().expect("a file lies in a folder");
         for (number, line) in document.text.lines().enumerate() {
             for path in named_paths(line) {
                 let is_generated = GENERATED.iter().any(|start| path.starts_with(start));
-                let is_there =
-                    root().join(&path).exists() || root().join(folder).join(&path).exists();
+                let is_there = root().join(&path).exists() || root().join(folder).join(&path).exists();
                 if !is_generated && !is_there {
-                    wrong.push(format!(
-                        "{}:{}: there is no {path}",
-                        document.name,
-                        number + 1
-                    ));
+                    wrong.push(format!("{}:{}: there is no {path}", document.name, number + 1));
                 }
             }
         }
@@ -164,17 +104,12 @@ fn paths_named_in_the_documents_exist() {
 
 #[test]
 fn colors_are_written_in_the_tokens_alone() {
-    let is_checked =
-        |file: &File| file.name.starts_with("web/") && file.name != "web/style/tokens.css";
+    let is_checked = |file: &File| file.name.starts_with("web/") && file.name != "web/style/tokens.css";
     let mut wrong = Vec::new();
     for file in files(&["css", "rs", "mjs"]).into_iter().filter(is_checked) {
         for (number, line) in file.text.lines().enumerate() {
             if let Some(literal) = color_literal(line) {
-                wrong.push(format!(
-                    "{}:{}: {literal} belongs into web/style/tokens.css",
-                    file.name,
-                    number + 1
-                ));
+                wrong.push(format!("{}:{}: {literal} belongs into web/style/tokens.css", file.name, number + 1));
             }
         }
     }
@@ -186,16 +121,9 @@ fn every_catalog_entry_says_where_its_figures_come_from() {
     let is_entry = |file: &File| file.name.starts_with("configs/");
     let entries: Vec<File> = files(&["yaml"]).into_iter().filter(is_entry).collect();
     assert!(entries.len() > 50, "the catalog was not found");
-    let without: Vec<String> = entries
-        .into_iter()
-        .filter(|file| source(&file.text).is_none())
-        .map(|file| file.name)
-        .collect();
-    assert!(
-        without.is_empty(),
-        "no `provenance.source` in {}",
-        without.join(", ")
-    );
+    let without: Vec<String> =
+        entries.into_iter().filter(|file| source(&file.text).is_none()).map(|file| file.name).collect();
+    assert!(without.is_empty(), "no `provenance.source` in {}", without.join(", "));
 }
 
 #[test]
@@ -210,9 +138,7 @@ fn no_file_names_a_machine_or_a_registry() {
         concat!("../sha", "red"),
     ];
     let allowed = concat!("../sha", "red/golden");
-    let kinds = [
-        "rs", "mjs", "css", "md", "toml", "json", "yaml", "html", "npmrc", "run",
-    ];
+    let kinds = ["rs", "mjs", "css", "md", "toml", "json", "yaml", "html", "npmrc", "run"];
     let mut wrong = Vec::new();
     for file in files(&kinds) {
         for (number, line) in file.text.lines().enumerate() {
@@ -229,36 +155,22 @@ fn no_file_names_a_machine_or_a_registry() {
 fn the_binding_generator_has_one_version() {
     let manifest = read("Cargo.toml");
     let pinned = |name: &str| {
-        let line = manifest
-            .lines()
-            .find(|line| line.starts_with(&format!("{name} =")))
-            .expect("a dependency");
+        let line = manifest.lines().find(|line| line.starts_with(&format!("{name} ="))).expect("a dependency");
         let (_, after) = line.split_once("\"=").expect("pinned exactly");
         after.split('"').next().expect("a closing quote").to_owned()
     };
     assert_eq!(pinned("wasm-bindgen"), pinned("wasm-bindgen-cli"));
     let trunk = format!("wasm_bindgen = \"{}\"", pinned("wasm-bindgen"));
-    assert!(
-        read("Trunk.toml").contains(&trunk),
-        "Trunk.toml does not say {trunk}"
-    );
+    assert!(read("Trunk.toml").contains(&trunk), "Trunk.toml does not say {trunk}");
 }
 
 /// The modules of the core in the order in which its root lists them.
 fn modules() -> Vec<String> {
     let order: Vec<String> = read("core/src/lib.rs")
         .lines()
-        .filter_map(|line| {
-            line.trim()
-                .strip_prefix("pub mod ")?
-                .strip_suffix(';')
-                .map(str::to_owned)
-        })
+        .filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
         .collect();
-    assert!(
-        order.len() > 5,
-        "the module list of core/src/lib.rs was not understood"
-    );
+    assert!(order.len() > 5, "the module list of core/src/lib.rs was not understood");
     order
 }
 
@@ -299,60 +211,37 @@ fn used_modules<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 }
 
 fn name(text: &str) -> String {
-    text.chars()
-        .take_while(|character| character.is_alphanumeric() || *character == '_')
-        .collect()
+    text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
 }
 
 fn documents() -> impl Iterator<Item = File> {
-    files(&["md"]).into_iter().filter(|file| {
-        file.name.starts_with("docs/") || !file.name.contains('/') && file.name != "CHANGELOG.md"
-    })
+    files(&["md"])
+        .into_iter()
+        .filter(|file| file.name.starts_with("docs/") || !file.name.contains('/') && file.name != "CHANGELOG.md")
 }
 
 /// The paths in a line of Markdown: targets of relative links, and code spans that start at a top-level folder or end like a file.
 fn named_paths(line: &str) -> Vec<String> {
-    let links = line
-        .split("](")
-        .skip(1)
-        .filter_map(|after| after.split(')').next());
-    let links = links.filter(|link| {
-        !link.contains("://") && !link.starts_with('#') && !link.starts_with("mailto:")
-    });
+    let links = line.split("](").skip(1).filter_map(|after| after.split(')').next());
+    let links = links.filter(|link| !link.contains("://") && !link.starts_with('#') && !link.starts_with("mailto:"));
     let is_path = |span: &&str| {
-        let plain =
-            |character: char| character.is_ascii_alphanumeric() || "_./-".contains(character);
+        let plain = |character: char| character.is_ascii_alphanumeric() || "_./-".contains(character);
         let first = span.split('/').next().unwrap_or_default();
         let is_file = ["rs", "md", "mjs", "css", "html", "toml", "yaml"]
             .iter()
             .any(|extension| span.ends_with(&format!(".{extension}")));
         let is_at_top = !first.is_empty() && !first.starts_with('.') && root().join(first).is_dir();
-        span.contains('/')
-            && !span.starts_with("..")
-            && span.chars().all(plain)
-            && (is_file || is_at_top)
+        span.contains('/') && !span.starts_with("..") && span.chars().all(plain) && (is_file || is_at_top)
     };
     let spans = line.split('`').skip(1).step_by(2).filter(is_path);
-    links
-        .chain(spans)
-        .map(|path| {
-            path.split('#')
-                .next()
-                .unwrap_or_default()
-                .trim_end_matches('/')
-                .to_owned()
-        })
-        .collect()
+    links.chain(spans).map(|path| path.split('#').next().unwrap_or_default().trim_end_matches('/').to_owned()).collect()
 }
 
 /// The text of `provenance.source` of an entry.
 fn source(entry: &str) -> Option<&str> {
     let (_, provenance) = entry.split_once("\nprovenance:\n")?;
     let indented = provenance.lines().take_while(|line| line.starts_with(' '));
-    let source = indented
-        .filter_map(|line| line.trim_start().strip_prefix("source:"))
-        .next()?
-        .trim();
+    let source = indented.filter_map(|line| line.trim_start().strip_prefix("source:")).next()?.trim();
     (source.len() > 2).then_some(source)
 }
 
@@ -366,8 +255,7 @@ fn color_literal(line: &str) -> Option<&str> {
     line.match_indices('#').find_map(|(at, _)| {
         let after = &line[at + 1..];
         let length = after.chars().take_while(char::is_ascii_hexdigit).count();
-        let is_whole = !after[length..]
-            .starts_with(|next: char| next.is_alphanumeric() || "_-".contains(next));
+        let is_whole = !after[length..].starts_with(|next: char| next.is_alphanumeric() || "_-".contains(next));
         let is_color = matches!(length, 3 | 4 | 6 | 8) && is_whole;
         is_color.then(|| &line[at..=at + length])
     })
@@ -375,33 +263,12 @@ fn color_literal(line: &str) -> Option<&str> {
 
 #[test]
 fn the_rules_recognize_what_they_forbid() {
-    let used = used_modules(
-        [
-            "use crate::{engine::{Engine, kv}, time};",
-            "let x = crate::report::of();",
-        ]
-        .into_iter(),
-    );
-    assert_eq!(
-        used.into_iter().collect::<Vec<_>>(),
-        ["engine", "report", "time"]
-    );
+    let used = used_modules(["use crate::{engine::{Engine, kv}, time};", "let x = crate::report::of();"].into_iter());
+    assert_eq!(used.into_iter().collect::<Vec<_>>(), ["engine", "report", "time"]);
     assert_eq!(color_literal("color: #1a2b3c;"), Some("#1a2b3c"));
     assert_eq!(color_literal("background: rgb(1 2 3)"), Some("rgb("));
-    assert_eq!(
-        color_literal("#[derive(Clone)] \"#app\" r#\"x\"# #section-abc"),
-        None
-    );
-    assert_eq!(
-        source("id: x\nprovenance:\n  source: \"data sheet\"\n"),
-        Some("\"data sheet\"")
-    );
-    assert_eq!(
-        source("id: x\nprovenance:\n  retrieved: \"2026\"\nrows:\n  source: \"elsewhere\"\n"),
-        None
-    );
-    assert_eq!(
-        named_paths("see [x](docs/a.md#b) and `core/src/x.rs`, not `req/s`"),
-        ["docs/a.md", "core/src/x.rs"]
-    );
+    assert_eq!(color_literal("#[derive(Clone)] \"#app\" r#\"x\"# #section-abc"), None);
+    assert_eq!(source("id: x\nprovenance:\n  source: \"data sheet\"\n"), Some("\"data sheet\""));
+    assert_eq!(source("id: x\nprovenance:\n  retrieved: \"2026\"\nrows:\n  source: \"elsewhere\"\n"), None);
+    assert_eq!(named_paths("see [x](docs/a.md#b) and `core/src/x.rs`, not `req/s`"), ["docs/a.md", "core/src/x.rs"]);
 }

@@ -81,29 +81,20 @@ struct Memory {
 /// When a program does not build or run, or no workload has such a name.
 pub fn run(repository: &Repository, options: &Options) -> Result<()> {
     let figures = if options.page {
-        Figures {
-            page: Some(page::measure(repository)?),
-            ..Figures::default()
-        }
+        Figures { page: Some(page::measure(repository)?), ..Figures::default() }
     } else {
         simulator(repository, options)?
     };
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&figures)?;
-        fs::write(file, text + "\n")
-            .with_context(|| format!("could not write {}", file.display()))?;
+        fs::write(file, text + "\n").with_context(|| format!("could not write {}", file.display()))?;
     }
     Ok(())
 }
 
 fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
-    let is_chosen = |name: &str| {
-        options.workloads.is_empty()
-            || options
-                .workloads
-                .iter()
-                .any(|word| name.contains(word.as_str()))
-    };
+    let is_chosen =
+        |name: &str| options.workloads.is_empty() || options.workloads.iter().any(|word| name.contains(word.as_str()));
     let native = Runner::native(repository)?;
     let wasm = Runner::wasm(repository)?;
     let workloads = native.workloads()?;
@@ -120,10 +111,7 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
             samples[1].push(wasm.measure(name, options.requests)?);
         }
         ensure!(
-            samples
-                .iter()
-                .flatten()
-                .all(|sample| sample.has_counts_of(&samples[0][0])),
+            samples.iter().flatten().all(|sample| sample.has_counts_of(&samples[0][0])),
             "{name}: runs of the same workload differ in what they counted"
         );
         let native = entry(name, "native", &samples[0]);
@@ -143,20 +131,11 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
     }
     if is_chosen("memory") {
         let memory = memory(&native, &workloads, options.requests)?;
-        println!(
-            "memory: {} requests need {:.1} MB at most",
-            memory.requests,
-            memory.peak_bytes as f64 / 1e6
-        );
+        println!("memory: {} requests need {:.1} MB at most", memory.requests, memory.peak_bytes as f64 / 1e6);
         figures.memory = Some(memory);
     }
-    let has_measured =
-        !figures.entries.is_empty() || figures.scaling.is_some() || figures.memory.is_some();
-    ensure!(
-        has_measured,
-        "no workload has a name that contains {:?}; there are {workloads:?}",
-        options.workloads
-    );
+    let has_measured = !figures.entries.is_empty() || figures.scaling.is_some() || figures.memory.is_some();
+    ensure!(has_measured, "no workload has a name that contains {:?}; there are {workloads:?}", options.workloads);
     Ok(figures)
 }
 
@@ -175,11 +154,7 @@ fn entry(name: &str, target: &'static str, samples: &[Sample]) -> Entry {
 fn print(entry: &Entry, share: String) {
     println!(
         "{:<16} {:<7} {:>12.0} {:>12.0} {NUM_RUNS:>8}  {:>12.3}  {share}",
-        entry.name,
-        entry.target,
-        entry.requests_per_s,
-        entry.steps_per_s,
-        entry.preemptions_per_request
+        entry.name, entry.target, entry.requests_per_s, entry.steps_per_s, entry.preemptions_per_request
     );
 }
 
@@ -197,25 +172,17 @@ fn scaling(native: &Runner, requests: u64) -> Result<Scaling> {
         };
         ratios.push(large.seconds / small.seconds);
     }
-    Ok(Scaling {
-        requests: [few, requests],
-        median_time_ratio: median(ratios),
-    })
+    Ok(Scaling { requests: [few, requests], median_time_ratio: median(ratios) })
 }
 
 fn memory(native: &Runner, workloads: &[String], requests: u64) -> Result<Memory> {
     let mut peak_bytes = 0;
     for name in workloads {
         let sample = native.measure(name, requests)?;
-        let peak = sample
-            .peak_bytes
-            .context("this system does not tell a process its peak memory")?;
+        let peak = sample.peak_bytes.context("this system does not tell a process its peak memory")?;
         peak_bytes = peak_bytes.max(peak);
     }
-    Ok(Memory {
-        requests,
-        peak_bytes,
-    })
+    Ok(Memory { requests, peak_bytes })
 }
 
 /// The middle value of an odd number of measurements.
@@ -235,21 +202,8 @@ mod tests {
 
     #[test]
     fn an_entry_divides_counts_by_the_median_time() {
-        let sample = |seconds| Sample {
-            seconds,
-            requests: 100,
-            steps: 1000,
-            preemptions: 25,
-            peak_bytes: None,
-        };
+        let sample = |seconds| Sample { seconds, requests: 100, steps: 1000, preemptions: 25, peak_bytes: None };
         let entry = entry("x", "native", &[sample(1.0), sample(2.0), sample(9.0)]);
-        assert_eq!(
-            (
-                entry.requests_per_s,
-                entry.steps_per_s,
-                entry.preemptions_per_request
-            ),
-            (50.0, 500.0, 0.25)
-        );
+        assert_eq!((entry.requests_per_s, entry.steps_per_s, entry.preemptions_per_request), (50.0, 500.0, 0.25));
     }
 }

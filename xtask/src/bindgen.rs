@@ -36,14 +36,10 @@ pub fn bind(compiled: &Path, folder: &Path, name: &str, glue: Glue) -> Result<Bo
         Glue::Web => "web",
         Glue::Node => "nodejs",
     };
-    let bytes =
-        fs::read(compiled).with_context(|| format!("could not read {}", compiled.display()))?;
+    let bytes = fs::read(compiled).with_context(|| format!("could not read {}", compiled.display()))?;
     let fingerprint = fingerprint::of(&[&bytes, name.as_bytes(), target.as_bytes()]);
     fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
-    let bound = Bound {
-        glue: folder.join(format!("{name}.js")),
-        wasm: folder.join(format!("{name}_bg.wasm")),
-    };
+    let bound = Bound { glue: folder.join(format!("{name}.js")), wasm: folder.join(format!("{name}_bg.wasm")) };
     let note = folder.join(format!("{name}.fingerprint"));
     fingerprint::unless_done(&note, &fingerprint, &[&bound.glue, &bound.wasm], || {
         println!("  bindings of {name} ({target})");
@@ -70,7 +66,5 @@ pub fn bind(compiled: &Path, folder: &Path, name: &str, glue: Glue) -> Result<Bo
 /// When a test fails or the browser cannot be driven.
 pub fn run_tests(arguments: Vec<String>) -> Result<()> {
     let name = "wasm-bindgen-test-runner".to_owned();
-    wasm_bindgen_cli::wasm_bindgen_test_runner::run_cli_with_args(
-        std::iter::once(name).chain(arguments),
-    )
+    wasm_bindgen_cli::wasm_bindgen_test_runner::run_cli_with_args(std::iter::once(name).chain(arguments))
 }

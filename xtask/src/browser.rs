@@ -15,9 +15,7 @@ pub fn journeys(repository: &Repository) -> Result<()> {
     let environment = prepare(repository)?;
     let mut arguments = vec!["--test".to_owned(), "--test-reporter=spec".to_owned()];
     let folder = repository.browser_tests().join("journeys");
-    for entry in
-        fs::read_dir(&folder).with_context(|| format!("could not read {}", folder.display()))?
-    {
+    for entry in fs::read_dir(&folder).with_context(|| format!("could not read {}", folder.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "mjs") {
             arguments.push(path.to_string_lossy().into_owned());
@@ -25,10 +23,7 @@ pub fn journeys(repository: &Repository) -> Result<()> {
     }
     arguments[2..].sort();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let environment: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     command::run_with(&repository.root, "node", &arguments, &environment)
 }
 
@@ -46,11 +41,7 @@ pub fn measure(repository: &Repository) -> Result<serde_json::Value> {
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("could not start node")?;
-    ensure!(
-        output.status.success(),
-        "the page could not be measured ({})",
-        output.status
-    );
+    ensure!(output.status.success(), "the page could not be measured ({})", output.status);
     serde_json::from_slice(&output.stdout).context("the page's measurement is not JSON")
 }
 

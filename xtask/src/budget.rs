@@ -24,12 +24,7 @@ pub fn check(repository: &Repository) -> Result<()> {
     let dist = repository.dist();
     let (mut app, mut engine) = (0, 0);
     let mut files: Vec<_> = fs::read_dir(&dist)
-        .with_context(|| {
-            format!(
-                "could not read {}; run `cargo xtask build` first",
-                dist.display()
-            )
-        })?
+        .with_context(|| format!("could not read {}; run `cargo xtask build` first", dist.display()))?
         .collect::<Result<_, _>>()?;
     files.sort_by_key(fs::DirEntry::file_name);
     for file in files {

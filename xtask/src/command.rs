@@ -64,20 +64,11 @@ pub fn find(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     names.iter().find_map(|name| {
         let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        folders
-            .iter()
-            .map(|folder| folder.join(&file))
-            .find(|candidate| candidate.is_file())
+        folders.iter().map(|folder| folder.join(&file)).find(|candidate| candidate.is_file())
     })
 }
 
 fn describe(program: &OsStr, arguments: &[&str]) -> String {
-    let name = Path::new(program)
-        .file_stem()
-        .unwrap_or(program)
-        .to_string_lossy();
-    std::iter::once(name.as_ref())
-        .chain(arguments.iter().copied())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let name = Path::new(program).file_stem().unwrap_or(program).to_string_lossy();
+    std::iter::once(name.as_ref()).chain(arguments.iter().copied()).collect::<Vec<_>>().join(" ")
 }

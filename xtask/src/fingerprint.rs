@@ -24,12 +24,7 @@ pub fn of(parts: &[&[u8]]) -> String {
 ///
 /// # Errors
 /// Those of the step, or when the note cannot be written.
-pub fn unless_done(
-    note: &Path,
-    fingerprint: &str,
-    results: &[&Path],
-    step: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+pub fn unless_done(note: &Path, fingerprint: &str, results: &[&Path], step: impl FnOnce() -> Result<()>) -> Result<()> {
     let is_same = fs::read_to_string(note).is_ok_and(|written| written == fingerprint);
     if is_same && results.iter().all(|result| result.exists()) {
         return Ok(());
@@ -50,8 +45,7 @@ mod tests {
 
     #[test]
     fn a_step_runs_once_per_input_and_again_when_its_result_is_gone() {
-        let folder =
-            std::env::temp_dir().join(format!("plimsoll-fingerprint-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("plimsoll-fingerprint-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the temporary folder is writable");
         let (note, result) = (folder.join("note"), folder.join("result"));
         let runs = std::cell::Cell::new(0);

@@ -27,11 +27,7 @@ use crate::repository::Repository;
 use crate::site::Profile;
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Builds, serves, tests and measures Plimsoll",
-    version
-)]
+#[command(name = "cargo xtask", about = "Builds, serves, tests and measures Plimsoll", version)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -95,11 +91,7 @@ struct ProfileFlags {
 
 impl ProfileFlags {
     fn profile(&self) -> Profile {
-        if self.dev {
-            Profile::Development
-        } else {
-            Profile::Release
-        }
+        if self.dev { Profile::Development } else { Profile::Release }
     }
 }
 

@@ -25,18 +25,10 @@ impl Repository {
             .output()
             .context("cargo could not be started")?;
         if !output.status.success() {
-            bail!(
-                "cargo metadata failed: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
-        let metadata: Metadata =
-            serde_json::from_slice(&output.stdout).context("cargo metadata is not as expected")?;
-        Ok(Self {
-            root: metadata.workspace_root,
-            target: metadata.target_directory,
-            packages: metadata.packages,
-        })
+        let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not as expected")?;
+        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, packages: metadata.packages })
     }
 
     /// The built site.
@@ -55,19 +47,11 @@ impl Repository {
     }
 
     /// The package and the name of every integration test whose name starts so, in order.
-    pub fn integration_tests<'a>(
-        &'a self,
-        start: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub fn integration_tests<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.packages.iter().flat_map(move |package| {
-            let is_test = move |target: &&Target| {
-                target.kind.iter().any(|kind| kind == "test") && target.name.starts_with(start)
-            };
-            package
-                .targets
-                .iter()
-                .filter(is_test)
-                .map(|target| (package.name.as_str(), target.name.as_str()))
+            let is_test =
+                move |target: &&Target| target.kind.iter().any(|kind| kind == "test") && target.name.starts_with(start);
+            package.targets.iter().filter(is_test).map(|target| (package.name.as_str(), target.name.as_str()))
         })
     }
 

@@ -55,35 +55,28 @@ fn listen(first: u16) -> Result<(Server, u16)> {
 }
 
 fn answer(dist: &Path, request: Request) {
-    let sent =
-        match locate(dist, request.url()).and_then(|file| Some((File::open(&file).ok()?, file))) {
-            Some((content, file)) => {
-                let response = Response::from_file(content)
-                    // The length lets the page show progress by bytes.
-                    .with_chunked_threshold(usize::MAX)
-                    .with_header(header("Content-Type", mime_type(&file)))
-                    // Names carry hashes, but a developer rebuilds all the time: always ask again.
-                    .with_header(header("Cache-Control", "no-cache"))
-                    .with_header(header("X-Content-Type-Options", "nosniff"));
-                request.respond(response)
-            }
-            None => request.respond(Response::from_string("not found\n").with_status_code(404)),
-        };
+    let sent = match locate(dist, request.url()).and_then(|file| Some((File::open(&file).ok()?, file))) {
+        Some((content, file)) => {
+            let response = Response::from_file(content)
+                // The length lets the page show progress by bytes.
+                .with_chunked_threshold(usize::MAX)
+                .with_header(header("Content-Type", mime_type(&file)))
+                // Names carry hashes, but a developer rebuilds all the time: always ask again.
+                .with_header(header("Cache-Control", "no-cache"))
+                .with_header(header("X-Content-Type-Options", "nosniff"));
+            request.respond(response)
+        }
+        None => request.respond(Response::from_string("not found\n").with_status_code(404)),
+    };
     // The browser may have closed the connection: nothing to do about it.
     drop(sent);
 }
 
 /// The file an address names, if it lies in the folder.
 fn locate(dist: &Path, address: &str) -> Option<PathBuf> {
-    let path = address
-        .split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches('/');
+    let path = address.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
     let relative = Path::new(if path.is_empty() { "index.html" } else { path });
-    let is_inside = relative
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let is_inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
     let file = dist.join(relative);
     (is_inside && file.is_file()).then_some(file)
 }
@@ -111,10 +104,7 @@ mod tests {
     #[test]
     fn only_files_inside_the_folder_are_served() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(
-            locate(here, "/Cargo.toml?v=1"),
-            Some(here.join("Cargo.toml"))
-        );
+        assert_eq!(locate(here, "/Cargo.toml?v=1"), Some(here.join("Cargo.toml")));
         assert_eq!(locate(here, "/src/main.rs"), Some(here.join("src/main.rs")));
         assert_eq!(locate(here, "/../Cargo.toml"), None);
         assert_eq!(locate(here, "//etc/hostname/../../Cargo.toml"), None);

@@ -26,11 +26,7 @@ pub struct Chromium {
 pub fn wasm_target(repository: &Repository) -> Result<()> {
     let root = &repository.root;
     let sysroot = command::read(root, "rustc", &["--print", "sysroot"])?;
-    if Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(WASM)
-        .is_dir()
-    {
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM).is_dir() {
         return Ok(());
     }
     if command::find(&["rustup"]).is_some() {
@@ -55,10 +51,7 @@ pub fn npm_packages(repository: &Repository) -> Result<()> {
     }
     let lock = fs::read(repository.root.join("package-lock.json"))?;
     let installed = repository.npm_package(".package-lock.json");
-    let note = repository
-        .root
-        .join("node_modules")
-        .join(".plimsoll-fingerprint");
+    let note = repository.root.join("node_modules").join(".plimsoll-fingerprint");
     fingerprint::unless_done(&note, &fingerprint::of(&[&lock]), &[&installed], || {
         let npm = command::find(&["npm", "npm.cmd"]).unwrap_or_else(|| "npm".into());
         command::run(&repository.root, npm, &["ci", "--no-audit", "--no-fund"])
@@ -79,20 +72,8 @@ pub fn chromium(repository: &Repository) -> Result<Chromium> {
     if is_debian && is_root(repository) {
         println!("  Chromium and its driver are missing: installing Debian's");
         command::run(&repository.root, "apt-get", &["update", "-q"])?;
-        let install = [
-            "install",
-            "-y",
-            "-q",
-            "--no-install-recommends",
-            "chromium",
-            "chromium-driver",
-        ];
-        command::run_with(
-            &repository.root,
-            "apt-get",
-            &install,
-            &[("DEBIAN_FRONTEND", "noninteractive")],
-        )?;
+        let install = ["install", "-y", "-q", "--no-install-recommends", "chromium", "chromium-driver"];
+        command::run_with(&repository.root, "apt-get", &install, &[("DEBIAN_FRONTEND", "noninteractive")])?;
     }
     match find_chromium() {
         Some(found) => Ok(found),
@@ -104,19 +85,9 @@ pub fn chromium(repository: &Repository) -> Result<Chromium> {
 }
 
 fn find_chromium() -> Option<Chromium> {
-    let named = |variable: &str| {
-        std::env::var_os(variable)
-            .map(PathBuf::from)
-            .filter(|file| file.is_file())
-    };
-    let browser = named("CHROMIUM").or_else(|| {
-        command::find(&[
-            "chromium",
-            "chromium-browser",
-            "google-chrome",
-            "google-chrome-stable",
-        ])
-    })?;
+    let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|file| file.is_file());
+    let browser = named("CHROMIUM")
+        .or_else(|| command::find(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]))?;
     let driver = named("CHROMEDRIVER").or_else(|| command::find(&["chromedriver"]))?;
     Some(Chromium { browser, driver })
 }

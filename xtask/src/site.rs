@@ -43,11 +43,7 @@ pub fn build(repository: &Repository, profile: Profile) -> Result<PathBuf> {
     let app = app(repository, profile)?;
     let dist = repository.dist();
     let num_files = page::assemble(repository, &app, &engine, &plotly(repository), &dist)?;
-    println!(
-        "  site of {num_files} files in {} ({:.1} s)",
-        dist.display(),
-        start.elapsed().as_secs_f64()
-    );
+    println!("  site of {num_files} files in {} ({:.1} s)", dist.display(), start.elapsed().as_secs_f64());
     Ok(dist)
 }
 
@@ -62,11 +58,9 @@ pub fn build_assets(repository: &Repository) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let engine = engine(repository, Profile::Development)?;
     let plotly = plotly(repository);
-    for (file, name) in [
-        (&engine.glue, "engine.js"),
-        (&engine.wasm, "engine_bg.wasm"),
-        (&plotly, "plotly-basic.min.js"),
-    ] {
+    for (file, name) in
+        [(&engine.glue, "engine.js"), (&engine.wasm, "engine_bg.wasm"), (&plotly, "plotly-basic.min.js")]
+    {
         let bytes = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
         write_if_changed(&folder.join(name), &bytes)?;
     }
@@ -85,77 +79,38 @@ pub fn compile(
     (profile, folder): (&str, &str),
     file: &str,
 ) -> Result<PathBuf> {
-    let fixed = [
-        "build",
-        "--locked",
-        "--target",
-        setup::WASM,
-        "--profile",
-        profile,
-    ];
+    let fixed = ["build", "--locked", "--target", setup::WASM, "--profile", profile];
     let arguments: Vec<&str> = fixed.iter().chain(selection).copied().collect();
     command::run(&repository.root, cargo(), &arguments)?;
     Ok(repository.target.join(setup::WASM).join(folder).join(file))
 }
 
 fn engine(repository: &Repository, profile: Profile) -> Result<Bound> {
-    let compiled = compile(
-        repository,
-        &["-p", "plimsoll-engine", "--lib"],
-        ("release", "release"),
-        "plimsoll_engine.wasm",
-    )?;
-    let bound = bindgen::bind(
-        &compiled,
-        &repository.site().join("engine"),
-        "engine",
-        Glue::NoModules,
-    )?;
+    let compiled =
+        compile(repository, &["-p", "plimsoll-engine", "--lib"], ("release", "release"), "plimsoll_engine.wasm")?;
+    let bound = bindgen::bind(&compiled, &repository.site().join("engine"), "engine", Glue::NoModules)?;
     shrink_for(repository, profile, bound, "-O3")
 }
 
 fn app(repository: &Repository, profile: Profile) -> Result<Bound> {
     let (name, folder) = profile.cargo();
-    let compiled = compile(
-        repository,
-        &["-p", "plimsoll-web", "--bin", "app"],
-        (name, folder),
-        "app.wasm",
-    )?;
-    let bound = bindgen::bind(
-        &compiled,
-        &repository.site().join(format!("app-{folder}")),
-        "app",
-        Glue::Web,
-    )?;
+    let compiled = compile(repository, &["-p", "plimsoll-web", "--bin", "app"], (name, folder), "app.wasm")?;
+    let bound = bindgen::bind(&compiled, &repository.site().join(format!("app-{folder}")), "app", Glue::Web)?;
     let has_snippets = bound.glue.with_file_name("snippets").exists();
-    ensure!(
-        !has_snippets,
-        "the page's glue imports inline JavaScript, which the site does not serve"
-    );
+    ensure!(!has_snippets, "the page's glue imports inline JavaScript, which the site does not serve");
     shrink_for(repository, profile, bound, "-Oz")
 }
 
 fn plotly(repository: &Repository) -> PathBuf {
-    repository
-        .npm_package("plotly.js-basic-dist-min")
-        .join("plotly-basic.min.js")
+    repository.npm_package("plotly.js-basic-dist-min").join("plotly-basic.min.js")
 }
 
 /// Passes a release module through `wasm-opt`, which saves a third of its size; another profile is left alone.
-fn shrink_for(
-    repository: &Repository,
-    profile: Profile,
-    bound: Bound,
-    level: &str,
-) -> Result<Bound> {
+fn shrink_for(repository: &Repository, profile: Profile, bound: Bound, level: &str) -> Result<Bound> {
     if profile == Profile::Development {
         return Ok(bound);
     }
-    let tool = repository
-        .npm_package("binaryen")
-        .join("bin")
-        .join("wasm-opt");
+    let tool = repository.npm_package("binaryen").join("bin").join("wasm-opt");
     let small = bound.wasm.with_extension("small.wasm");
     let note = bound.wasm.with_extension("small.fingerprint");
     let fingerprint = fingerprint::of(&[&fs::read(&bound.wasm)?, level.as_bytes()]);
@@ -163,15 +118,11 @@ fn shrink_for(
         let (tool, from, to) = (text(&tool)?, text(&bound.wasm)?, text(&small)?);
         command::run(&repository.root, "node", &[tool, level, from, "-o", to])
     })?;
-    Ok(Bound {
-        glue: bound.glue,
-        wasm: small,
-    })
+    Ok(Bound { glue: bound.glue, wasm: small })
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("the path {} is not Unicode", path.display()))
+    path.to_str().with_context(|| format!("the path {} is not Unicode", path.display()))
 }
 
 /// Writes a file only where its content differs, so that servers and watchers see real changes alone.

@@ -18,61 +18,17 @@ struct Stage {
 
 /// In the order in which a mistake is cheapest to find.
 const STAGES: &[Stage] = &[
-    Stage {
-        name: "formatting",
-        is_quick: true,
-        run: formatting,
-    },
-    Stage {
-        name: "lints",
-        is_quick: true,
-        run: lints,
-    },
-    Stage {
-        name: "native tests",
-        is_quick: true,
-        run: native_tests,
-    },
-    Stage {
-        name: "golden cases",
-        is_quick: true,
-        run: golden_cases,
-    },
-    Stage {
-        name: "documentation",
-        is_quick: true,
-        run: documentation,
-    },
-    Stage {
-        name: "tool tests",
-        is_quick: true,
-        run: tool_tests,
-    },
-    Stage {
-        name: "lints for the browser",
-        is_quick: false,
-        run: browser_lints,
-    },
-    Stage {
-        name: "tests in the browser",
-        is_quick: false,
-        run: browser_tests,
-    },
-    Stage {
-        name: "site",
-        is_quick: false,
-        run: site,
-    },
-    Stage {
-        name: "size budget",
-        is_quick: false,
-        run: budget::check,
-    },
-    Stage {
-        name: "journeys",
-        is_quick: false,
-        run: browser::journeys,
-    },
+    Stage { name: "formatting", is_quick: true, run: formatting },
+    Stage { name: "lints", is_quick: true, run: lints },
+    Stage { name: "native tests", is_quick: true, run: native_tests },
+    Stage { name: "golden cases", is_quick: true, run: golden_cases },
+    Stage { name: "documentation", is_quick: true, run: documentation },
+    Stage { name: "tool tests", is_quick: true, run: tool_tests },
+    Stage { name: "lints for the browser", is_quick: false, run: browser_lints },
+    Stage { name: "tests in the browser", is_quick: false, run: browser_tests },
+    Stage { name: "site", is_quick: false, run: site },
+    Stage { name: "size budget", is_quick: false, run: budget::check },
+    Stage { name: "journeys", is_quick: false, run: browser::journeys },
 ];
 
 /// The packages that run in the browser.
@@ -86,8 +42,7 @@ const BROWSER_PACKAGES: [&str; 4] = ["-p", "plimsoll-web", "-p", "plimsoll-engin
 /// When a stage failed or none has such a name.
 pub fn run(repository: &Repository, quick: bool, words: &[String]) -> Result<()> {
     let is_chosen = |stage: &&Stage| {
-        (stage.is_quick || !quick)
-            && (words.is_empty() || words.iter().any(|word| stage.name.contains(word.as_str())))
+        (stage.is_quick || !quick) && (words.is_empty() || words.iter().any(|word| stage.name.contains(word.as_str())))
     };
     let mut outcomes = Vec::new();
     for stage in STAGES.iter().filter(is_chosen) {
@@ -99,29 +54,17 @@ pub fn run(repository: &Repository, quick: bool, words: &[String]) -> Result<()>
         }
         outcomes.push((stage.name, result, start.elapsed()));
     }
-    ensure!(
-        !outcomes.is_empty(),
-        "no stage has a name that contains {words:?}"
-    );
+    ensure!(!outcomes.is_empty(), "no stage has a name that contains {words:?}");
     println!("\n{:<24} {:<7} {:>8}", "stage", "result", "seconds");
     for (name, result, elapsed) in &outcomes {
         let word = if result.is_ok() { "passed" } else { "FAILED" };
         println!("{name:<24} {word:<7} {:>8.1}", elapsed.as_secs_f64());
     }
-    for (name, failure) in outcomes
-        .iter()
-        .filter_map(|(name, result, _)| Some((name, result.as_ref().err()?)))
-    {
+    for (name, failure) in outcomes.iter().filter_map(|(name, result, _)| Some((name, result.as_ref().err()?))) {
         println!("{name}: {failure:#}");
     }
-    let num_failed = outcomes
-        .iter()
-        .filter(|(_, result, _)| result.is_err())
-        .count();
-    println!(
-        "{} passed, {num_failed} failed",
-        outcomes.len() - num_failed
-    );
+    let num_failed = outcomes.iter().filter(|(_, result, _)| result.is_err()).count();
+    println!("{} passed, {num_failed} failed", outcomes.len() - num_failed);
     if num_failed > 0 {
         bail!("{num_failed} of {} stages failed", outcomes.len());
     }
@@ -133,23 +76,9 @@ pub fn run(repository: &Repository, quick: bool, words: &[String]) -> Result<()>
 /// # Errors
 /// When the folder is missing or a case differs.
 pub fn golden(repository: &Repository, folder: &Path, single: bool) -> Result<()> {
-    let folder = folder
-        .canonicalize()
-        .with_context(|| format!("there is no folder {}", folder.display()))?;
-    let folder = folder
-        .to_str()
-        .context("the folder's path is not Unicode")?;
-    let mut arguments = vec![
-        "run",
-        "--quiet",
-        "--locked",
-        "-p",
-        "plimsoll-tests",
-        "--bin",
-        "golden",
-        "--",
-        folder,
-    ];
+    let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+    let folder = folder.to_str().context("the folder's path is not Unicode")?;
+    let mut arguments = vec!["run", "--quiet", "--locked", "-p", "plimsoll-tests", "--bin", "golden", "--", folder];
     if single {
         arguments.push("--single");
     }
@@ -161,25 +90,12 @@ fn formatting(repository: &Repository) -> Result<()> {
 }
 
 fn lints(repository: &Repository) -> Result<()> {
-    let start = [
-        "clippy",
-        "--workspace",
-        "--exclude",
-        "xtask",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let start = ["clippy", "--workspace", "--exclude", "xtask", "--all-targets", "--locked", "--", "-D", "warnings"];
     run_cargo(repository, &start)
 }
 
 fn native_tests(repository: &Repository) -> Result<()> {
-    run_cargo(
-        repository,
-        &["test", "--workspace", "--exclude", "xtask", "--locked"],
-    )
+    run_cargo(repository, &["test", "--workspace", "--exclude", "xtask", "--locked"])
 }
 
 fn golden_cases(repository: &Repository) -> Result<()> {
@@ -187,30 +103,15 @@ fn golden_cases(repository: &Repository) -> Result<()> {
 }
 
 fn documentation(repository: &Repository) -> Result<()> {
-    let arguments = [
-        "doc",
-        "--workspace",
-        "--exclude",
-        "xtask",
-        "--no-deps",
-        "--locked",
-    ];
-    command::run_with(
-        &repository.root,
-        cargo(),
-        &arguments,
-        &[("RUSTDOCFLAGS", "-D warnings")],
-    )
+    let arguments = ["doc", "--workspace", "--exclude", "xtask", "--no-deps", "--locked"];
+    command::run_with(&repository.root, cargo(), &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
 fn tool_tests(repository: &Repository) -> Result<()> {
     // The profile the tool itself was built with, so that its dependencies are there already.
     let tool = ["-p", "xtask", "--profile", "xtask", "--locked"];
-    let lints: Vec<&str> = ["clippy", "--all-targets"]
-        .into_iter()
-        .chain(tool)
-        .chain(["--", "-D", "warnings"])
-        .collect();
+    let lints: Vec<&str> =
+        ["clippy", "--all-targets"].into_iter().chain(tool).chain(["--", "-D", "warnings"]).collect();
     run_cargo(repository, &lints)?;
     let tests: Vec<&str> = ["test"].into_iter().chain(tool).collect();
     run_cargo(repository, &tests)
@@ -218,18 +119,8 @@ fn tool_tests(repository: &Repository) -> Result<()> {
 
 fn browser_lints(repository: &Repository) -> Result<()> {
     setup::wasm_target(repository)?;
-    let start = [
-        "clippy",
-        "--target",
-        setup::WASM,
-        "--all-targets",
-        "--locked",
-    ];
-    let arguments: Vec<&str> = start
-        .into_iter()
-        .chain(BROWSER_PACKAGES)
-        .chain(["--", "-D", "warnings"])
-        .collect();
+    let start = ["clippy", "--target", setup::WASM, "--all-targets", "--locked"];
+    let arguments: Vec<&str> = start.into_iter().chain(BROWSER_PACKAGES).chain(["--", "-D", "warnings"]).collect();
     run_cargo(repository, &arguments)
 }
 
@@ -238,41 +129,19 @@ fn browser_tests(repository: &Repository) -> Result<()> {
     setup::wasm_target(repository)?;
     let chromium = setup::chromium(repository)?;
     let tests: Vec<_> = repository.integration_tests("wasm").collect();
-    ensure!(
-        !tests.is_empty(),
-        "no integration test has a name that starts with `wasm`"
-    );
+    ensure!(!tests.is_empty(), "no integration test has a name that starts with `wasm`");
     let tool = std::env::current_exe().context("the path of this program is unknown")?;
     let runner = serde_json::to_string(&[tool.to_string_lossy().as_ref(), "wasm-test-runner"])?;
     let runner = format!("target.{}.runner={runner}", setup::WASM);
     let flags = repository.browser_tests().join("webdriver.json");
     let environment = [
-        (
-            "CHROMEDRIVER",
-            chromium.driver.to_string_lossy().into_owned(),
-        ),
-        (
-            "WASM_BINDGEN_TEST_WEBDRIVER_JSON",
-            flags.to_string_lossy().into_owned(),
-        ),
+        ("CHROMEDRIVER", chromium.driver.to_string_lossy().into_owned()),
+        ("WASM_BINDGEN_TEST_WEBDRIVER_JSON", flags.to_string_lossy().into_owned()),
     ];
-    let environment: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     for (package, test) in tests {
-        let arguments = [
-            "test",
-            "--config",
-            &runner,
-            "--target",
-            setup::WASM,
-            "--locked",
-            "-p",
-            package,
-            "--test",
-            test,
-        ];
+        let arguments =
+            ["test", "--config", &runner, "--target", setup::WASM, "--locked", "-p", package, "--test", test];
         command::run_with(&repository.root, cargo(), &arguments, &environment)?;
     }
     Ok(())

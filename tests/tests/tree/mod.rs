@@ -16,10 +16,7 @@ const SKIPPED: &[&str] = &[".git", "dist", "node_modules", "output", "target"];
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this crate lies in the repository")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository").to_owned()
 }
 
 /// Reads one file.
@@ -44,17 +41,11 @@ fn walk(folder: &Path, endings: &[&str], found: &mut Vec<File>) {
         let is_skipped = SKIPPED.contains(&name.as_str()) || name.starts_with("target-");
         if is_folder && !is_skipped {
             walk(&entry.path(), endings, found);
-        } else if !is_folder
-            && endings.contains(&name.rsplit(['.', '/']).next().unwrap_or_default())
-        {
+        } else if !is_folder && endings.contains(&name.rsplit(['.', '/']).next().unwrap_or_default()) {
             let path = entry.path();
             let relative = path.strip_prefix(root()).expect("walked from the root");
-            let text = fs::read_to_string(&path)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            found.push(File {
-                name: relative.to_string_lossy().replace('\\', "/"),
-                text,
-            });
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            found.push(File { name: relative.to_string_lossy().replace('\\', "/"), text });
         }
     }
 }

@@ -13,11 +13,8 @@ use crate::repository::Repository;
 pub fn measure(repository: &Repository) -> Result<Value> {
     let figures = browser::measure(repository)?;
     for name in ["curve_follow_ms", "curve_full_ms"] {
-        let figure = |key: &str| {
-            figures[name][key]
-                .as_f64()
-                .with_context(|| format!("the measurement has no {name}.{key}"))
-        };
+        let figure =
+            |key: &str| figures[name][key].as_f64().with_context(|| format!("the measurement has no {name}.{key}"));
         println!(
             "{name:<16} median {:>7.1}  p95 {:>7.1}  over {} moves",
             figure("median")?,

@@ -27,8 +27,7 @@ pub struct Sample {
 impl Sample {
     /// Whether both simulated the same thing.
     pub fn has_counts_of(&self, other: &Self) -> bool {
-        (self.requests, self.steps, self.preemptions)
-            == (other.requests, other.steps, other.preemptions)
+        (self.requests, self.steps, self.preemptions) == (other.requests, other.steps, other.preemptions)
     }
 }
 
@@ -45,25 +44,10 @@ impl Runner {
     /// # Errors
     /// When it does not build.
     pub fn native(repository: &Repository) -> Result<Self> {
-        let build = [
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "plimsoll-tests",
-            "--bin",
-            "bench",
-        ];
+        let build = ["build", "--release", "--locked", "-p", "plimsoll-tests", "--bin", "bench"];
         command::run(&repository.root, cargo(), &build)?;
-        let program = repository
-            .target
-            .join("release")
-            .join(format!("bench{}", std::env::consts::EXE_SUFFIX));
-        Ok(Self {
-            folder: repository.root.clone(),
-            program,
-            first: Vec::new(),
-        })
+        let program = repository.target.join("release").join(format!("bench{}", std::env::consts::EXE_SUFFIX));
+        Ok(Self { folder: repository.root.clone(), program, first: Vec::new() })
     }
 
     /// The same program compiled as the engine's module is, run by Node.
@@ -74,22 +58,10 @@ impl Runner {
         setup::wasm_target(repository)?;
         let selection = ["-p", "plimsoll-tests", "--bin", "bench"];
         let compiled = site::compile(repository, &selection, ("release", "release"), "bench.wasm")?;
-        let bound = bindgen::bind(
-            &compiled,
-            &repository.site().join("bench"),
-            "bench",
-            Glue::Node,
-        )?;
+        let bound = bindgen::bind(&compiled, &repository.site().join("bench"), "bench", Glue::Node)?;
         let script = repository.root.join("tests/browser/bench-workload.mjs");
-        let first = [&script, &bound.glue]
-            .map(|file: &PathBuf| text(file))
-            .into_iter()
-            .collect();
-        Ok(Self {
-            folder: repository.root.clone(),
-            program: PathBuf::from("node"),
-            first,
-        })
+        let first = [&script, &bound.glue].map(|file: &PathBuf| text(file)).into_iter().collect();
+        Ok(Self { folder: repository.root.clone(), program: PathBuf::from("node"), first })
     }
 
     /// The names of the workloads.
@@ -110,12 +82,7 @@ impl Runner {
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let arguments: Vec<&str> = self
-            .first
-            .iter()
-            .map(String::as_str)
-            .chain(arguments.iter().copied())
-            .collect();
+        let arguments: Vec<&str> = self.first.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
         command::read(&self.folder, &self.program, &arguments)
     }
 }

@@ -33,16 +33,9 @@ struct Addresses {
 ///
 /// # Errors
 /// When a file is missing, a style sheet is not linked, or `index.html` lacks a line this step relies on.
-pub fn assemble(
-    repository: &Repository,
-    app: &Bound,
-    engine: &Bound,
-    plotly: &Path,
-    dist: &Path,
-) -> Result<usize> {
+pub fn assemble(repository: &Repository, app: &Bound, engine: &Bound, plotly: &Path, dist: &Path) -> Result<usize> {
     let root = &repository.root;
-    let template =
-        fs::read_to_string(root.join("index.html")).context("could not read index.html")?;
+    let template = fs::read_to_string(root.join("index.html")).context("could not read index.html")?;
     fs::create_dir_all(dist)?;
     let mut written = BTreeSet::from(["index.html".to_owned()]);
     let mut put = |stem: &str, extension: &str, bytes: &[u8]| -> Result<String> {
@@ -61,16 +54,10 @@ pub fn assemble(
         style: put("style", "css", &style(root, &template)?)?,
         icon: put("icon", "svg", &read(&root.join("web/icon.svg"))?)?,
     };
-    write_if_changed(
-        &dist.join("index.html"),
-        render(&template, &addresses)?.as_bytes(),
-    )?;
+    write_if_changed(&dist.join("index.html"), render(&template, &addresses)?.as_bytes())?;
     for entry in fs::read_dir(dist)? {
         let entry = entry?;
-        let is_ours = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| written.contains(name));
+        let is_ours = entry.file_name().to_str().is_some_and(|name| written.contains(name));
         if !is_ours && entry.file_type()?.is_file() {
             fs::remove_file(entry.path())?;
         } else if !is_ours {
@@ -82,10 +69,8 @@ pub fn assemble(
 
 /// Joins the style sheets in the order in which the page links them.
 fn style(root: &Path, template: &str) -> Result<Vec<u8>> {
-    let linked: Vec<&str> = assets(template)
-        .filter(|(kind, _)| *kind == "css")
-        .map(|(_, line)| attribute(line, "href"))
-        .collect();
+    let linked: Vec<&str> =
+        assets(template).filter(|(kind, _)| *kind == "css").map(|(_, line)| attribute(line, "href")).collect();
     let mut joined = Vec::new();
     for sheet in &linked {
         joined.extend(read(&root.join(sheet))?);
@@ -93,10 +78,7 @@ fn style(root: &Path, template: &str) -> Result<Vec<u8>> {
     }
     for entry in fs::read_dir(root.join("web/style")).context("could not read web/style")? {
         let path = entry?.path();
-        let name = path
-            .strip_prefix(root)?
-            .to_string_lossy()
-            .replace('\\', "/");
+        let name = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
         let is_sheet = path.extension().is_some_and(|extension| extension == "css");
         ensure!(
             !is_sheet || linked.contains(&name.as_str()),
@@ -110,44 +92,27 @@ fn style(root: &Path, template: &str) -> Result<Vec<u8>> {
 fn render(template: &str, addresses: &Addresses) -> Result<String> {
     let mut page = String::new();
     let mut has_style = false;
-    let mut missing = BTreeSet::from([
-        "charset",
-        "rust",
-        "css",
-        "plimsoll-engine-js",
-        "plimsoll-engine-wasm",
-        "plimsoll-plotly",
-    ]);
+    let mut missing =
+        BTreeSet::from(["charset", "rust", "css", "plimsoll-engine-js", "plimsoll-engine-wasm", "plimsoll-plotly"]);
     for line in template.lines() {
         let rendered = if line.contains("<meta charset") {
             missing.remove("charset");
-            vec![
-                line.trim().to_owned(),
-                meta("http-equiv", "Content-Security-Policy", POLICY),
-            ]
+            vec![line.trim().to_owned(), meta("http-equiv", "Content-Security-Policy", POLICY)]
         } else if let Some((name, address)) = loaded_by_the_page(line, addresses) {
             missing.remove(name);
             vec![meta("name", name, address)]
         } else if let Some((kind, _)) = assets(line).next() {
             missing.remove(kind);
             match kind {
-                "icon" => vec![format!(
-                    r#"<link rel="icon" type="image/svg+xml" href="{}">"#,
-                    addresses.icon
-                )],
+                "icon" => vec![format!(r#"<link rel="icon" type="image/svg+xml" href="{}">"#, addresses.icon)],
                 "css" if has_style => vec![],
                 "css" => {
                     has_style = true;
-                    vec![format!(
-                        r#"<link rel="stylesheet" href="{}">"#,
-                        addresses.style
-                    )]
+                    vec![format!(r#"<link rel="stylesheet" href="{}">"#, addresses.style)]
                 }
                 "rust" => start(addresses),
                 "copy-dir" => vec![],
-                other => bail!(
-                    "index.html has a `data-trunk` element of kind {other}, which this build does not know"
-                ),
+                other => bail!("index.html has a `data-trunk` element of kind {other}, which this build does not know"),
             }
         } else {
             page.push_str(line);
@@ -166,23 +131,15 @@ fn render(template: &str, addresses: &Addresses) -> Result<String> {
 
 /// What starts the page: the modules are announced early so that they load side by side.
 fn start(addresses: &Addresses) -> Vec<String> {
-    let ahead = |address: &str| {
-        format!(r#"<link rel="preload" as="fetch" crossorigin="anonymous" href="{address}">"#)
-    };
+    let ahead = |address: &str| format!(r#"<link rel="preload" as="fetch" crossorigin="anonymous" href="{address}">"#);
     vec![
         meta("name", "plimsoll-app-js", &addresses.app_glue),
         meta("name", "plimsoll-app-wasm", &addresses.app_wasm),
-        format!(
-            r#"<link rel="modulepreload" href="{}">"#,
-            addresses.app_glue
-        ),
+        format!(r#"<link rel="modulepreload" href="{}">"#, addresses.app_glue),
         ahead(&addresses.app_wasm),
         ahead(&addresses.engine_glue),
         ahead(&addresses.engine_wasm),
-        format!(
-            r#"<script type="module" src="{}"></script>"#,
-            addresses.boot
-        ),
+        format!(r#"<script type="module" src="{}"></script>"#, addresses.boot),
     ]
 }
 
@@ -208,9 +165,7 @@ fn assets(template: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The text of an attribute, empty where it is missing.
 fn attribute<'a>(line: &'a str, name: &str) -> &'a str {
-    line.split_once(&format!(" {name}=\""))
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map_or("", |(value, _)| value)
+    line.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split_once('"')).map_or("", |(value, _)| value)
 }
 
 fn meta(key: &str, name: &str, content: &str) -> String {
@@ -244,20 +199,8 @@ mod tests {
     #[test]
     fn the_page_names_every_file_and_keeps_no_build_instruction() {
         let page = render(TEMPLATE, &addresses()).expect("the template is complete");
-        for file in [
-            "app",
-            "app-wasm",
-            "engine",
-            "engine-wasm",
-            "plotly",
-            "boot",
-            "style",
-            "icon",
-        ] {
-            assert!(
-                page.contains(&format!("\"./{file}-0\"")),
-                "{file} is not named in\n{page}"
-            );
+        for file in ["app", "app-wasm", "engine", "engine-wasm", "plotly", "boot", "style", "icon"] {
+            assert!(page.contains(&format!("\"./{file}-0\"")), "{file} is not named in\n{page}");
         }
         assert!(!page.contains("<link data-trunk"), "{page}");
         assert_eq!(page.matches("rel=\"stylesheet\"").count(), 1);
@@ -273,14 +216,9 @@ mod tests {
 
     #[test]
     fn a_template_without_the_engine_is_refused() {
-        let without: String = TEMPLATE
-            .lines()
-            .filter(|line| !line.contains("plimsoll-engine-wasm"))
-            .collect::<Vec<_>>()
-            .join("\n");
-        let refusal = render(&without, &addresses())
-            .expect_err("a line is missing")
-            .to_string();
+        let without: String =
+            TEMPLATE.lines().filter(|line| !line.contains("plimsoll-engine-wasm")).collect::<Vec<_>>().join("\n");
+        let refusal = render(&without, &addresses()).expect_err("a line is missing").to_string();
         assert!(refusal.contains("plimsoll-engine-wasm"), "{refusal}");
     }
 }
