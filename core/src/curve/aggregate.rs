@@ -7,9 +7,13 @@ use alloc::vec::Vec;
 
 /// Whether a run keeps the SLO: stable, every percentile limit met, and the attainment reached.
 pub(super) fn meets_slo(sample: &PointSample, slo: &Slo) -> bool {
+    sample.verdict == Verdict::Stable && keeps_limits(sample, slo)
+}
+
+/// Whether every percentile limit is met and the attainment reached, whatever the verdict.
+pub(super) fn keeps_limits(sample: &PointSample, slo: &Slo) -> bool {
     let within = |limit: Option<f64>, metric: &SamplePercentiles| limit.is_none_or(|limit| metric.slo <= limit);
-    sample.verdict == Verdict::Stable
-        && within(slo.ttft_ms, &sample.ttft)
+    within(slo.ttft_ms, &sample.ttft)
         && within(slo.tpot_ms, &sample.tpot)
         && within(slo.itl_ms, &sample.itl)
         && within(slo.e2e_ms, &sample.e2e)

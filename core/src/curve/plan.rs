@@ -7,7 +7,7 @@ use crate::scenario::CurveSettings;
 pub struct CurvePlan {
     /// Rates of the grid, at least 2.
     pub num_rates: u32,
-    /// Requests of one run.
+    /// Requests of one run; a study that bisects makes runs longer where a large batch needs it.
     pub num_requests: u32,
     /// Seeds per rate, at least 1.
     pub num_seeds: u32,
@@ -18,11 +18,15 @@ pub struct CurvePlan {
 }
 
 impl CurvePlan {
-    /// A coherent picture at once, while a control moves: 12 rates × 1,000 requests × 1 seed, saturation point and
+    /// A coherent picture at once, while a control moves: 12 rates × 2,000 requests × 1 seed, saturation point and
     /// capacity as close as the grid has them.
+    ///
+    /// The runs are those of the full study at its default size, which can go on from them
+    /// ([`crate::curve::CurveStudy::refined`]) and then shows the same verdicts; 1,000 requests would leave everything
+    /// near the saturation point of a large batch undecided.
     #[must_use]
     pub fn follow() -> Self {
-        Self { num_rates: 12, num_requests: 1000, num_seeds: 1, bisects: false, ablates: false }
+        Self { num_rates: 12, num_requests: 2000, num_seeds: 1, bisects: false, ablates: false }
     }
 
     /// Everything, at the scenario's resolution.

@@ -1,6 +1,6 @@
 //! The study of a curve: which runs are needed, and what they show together.
 
-use super::aggregate::{meets_slo, point};
+use super::aggregate::{keeps_limits, meets_slo, point};
 use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
 use super::search::Bracket;
 use super::types::{Capacity, Curve, CurveTrial, Limiter, PointSample, Stage};
@@ -18,6 +18,12 @@ const RUNGS: [f64; 3] = [1.125, 1.25, 1.5];
 
 /// What a relaxed step time gives in any case: every time shrinks by the same factor.
 const STEP_TIME_FLOOR: usize = 2;
+
+/// Requests of a run per request in the batch at saturation: five residence times to measure, two and a half to settle.
+const REQUESTS_PER_SLOT: f64 = 7.5;
+
+/// Longest run that is chosen without being asked for.
+const MAX_CHOSEN_REQUESTS: u32 = 16_000;
 
 /// Most steps of one search; a bracket as wide as the axis needs seven.
 const MAX_SEARCH_STEPS: u32 = 12;
@@ -40,6 +46,7 @@ pub struct CurveStudy {
     recorded_rate: Option<f64>,
     outcomes: BTreeMap<Key, PointSample>,
     outstanding: BTreeSet<Key>,
+    is_replay: bool,
 }
 
 /// What decides a run's outcome.
@@ -72,7 +79,8 @@ impl CurveStudy {
     /// requests): the axis then includes it, and as a replay has no randomness there is one seed.
     #[must_use]
     pub fn new(scenario: &ResolvedScenario, plan: CurvePlan, recorded_rate: Option<f64>) -> Self {
-        let num_seeds = if scenario.workload.trace.is_some() { 1 } else { plan.num_seeds };
+        let is_replay = scenario.workload.trace.is_some();
+        let num_seeds = if is_replay { 1 } else { plan.num_seeds };
         Self {
             plan: CurvePlan { num_seeds, ..plan },
             slo: scenario.slo.clone(),
@@ -82,23 +90,54 @@ impl CurveStudy {
             recorded_rate,
             outcomes: BTreeMap::new(),
             outstanding: BTreeSet::new(),
+            is_replay,
         }
     }
 
+    /// The same study at another size, keeping the runs that both have in common.
+    ///
+    /// Trials of the old study that are outstanding are forgotten; the curve is the same as without the old one.
+    #[must_use]
+    pub fn refined(mut self, plan: CurvePlan) -> Self {
+        let (before, probe) = (self.num_requests(), key(&self.probe()));
+        self.plan = CurvePlan { num_seeds: if self.is_replay { 1 } else { plan.num_seeds }, ..plan };
+        self.outstanding.clear();
+        let mut rates: BTreeSet<u64> = BTreeSet::new();
+        if self.num_requests() == before {
+            rates = self.grid().into_iter().map(f64::to_bits).collect();
+        }
+        let num_seeds = self.plan.num_seeds;
+        self.outcomes.retain(|key, _| *key == probe || (key.kind == 0 && key.replicate < num_seeds && rates.contains(&key.rate)));
+        self
+    }
+
     fn trial(&self, stage: Stage, request_rate: f64, replicate: u32) -> CurveTrial {
-        CurveTrial { id: 0, stage, request_rate, replicate, num_requests: self.plan.num_requests, relaxed: None }
+        CurveTrial { id: 0, stage, request_rate, replicate, num_requests: self.num_requests(), relaxed: None }
     }
 
     fn probe(&self) -> CurveTrial {
-        CurveTrial { num_requests: self.probe_requests, ..self.trial(Stage::Probe, BURST_RATE, 0) }
+        let num_requests = self.probe_requests;
+        CurveTrial { id: 0, stage: Stage::Probe, request_rate: BURST_RATE, replicate: 0, num_requests, relaxed: None }
+    }
+
+    /// Requests of one run: more than planned where the batch at saturation is so large that a run would be over
+    /// before the number in system has settled.
+    fn num_requests(&self) -> u32 {
+        let planned = self.plan.num_requests;
+        if !self.plan.bisects {
+            return planned;
+        }
+        let running = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.mean_running);
+        let needed = libm::ceil(running * REQUESTS_PER_SLOT / 500.0) * 500.0;
+        planned.max((needed as u32).min(MAX_CHOSEN_REQUESTS))
     }
 
     /// Lowest and highest rate of the axis, once known.
     fn axis(&self) -> Option<[f64; 2]> {
+        let sustained = self.outcomes.get(&key(&self.probe()))?.request_throughput;
         if let Some(range) = self.range {
             return Some(range);
         }
-        let sustained = self.outcomes.get(&key(&self.probe()))?.request_throughput;
         let top = axis_top(sustained.max(self.recorded_rate.unwrap_or(0.0)));
         Some([top / f64::from(self.plan.num_rates), top])
     }
@@ -207,6 +246,9 @@ impl CurveStudy {
     }
 
     /// How many of the rungs above the capacity hold with this limiter relaxed.
+    ///
+    /// A larger batch takes longer to settle than the run was made for, so a rung that is undecided counts: this is an
+    /// estimate of a lever, not of a capacity.
     fn rungs(&self, limiter: Limiter, capacity: f64, failing: f64) -> Step<usize> {
         let (mut low, mut high) = (0, RUNGS.len());
         if limiter == Limiter::StepTime {
@@ -220,7 +262,7 @@ impl CurveStudy {
             let trial = CurveTrial { relaxed: Some(limiter), ..self.trial(Stage::Ablation, rate, 0) };
             match self.outcomes.get(&key(&trial)) {
                 None => return Step::Needs(alloc::vec![trial]),
-                Some(sample) if meets_slo(sample, &self.slo) => low = middle + 1,
+                Some(sample) if keeps_limits(sample, &self.slo) && sample.verdict <= Verdict::Undecided => low = middle + 1,
                 Some(_) => high = middle,
             }
         }
@@ -312,10 +354,9 @@ impl Study for CurveStudy {
             return (told, told);
         }
         let grid = u64::from(self.plan.num_rates) * u64::from(self.plan.num_seeds);
-        let probe = u64::from(self.range.is_none());
         // About a quarter of the grid is searched and relaxed on top.
         let extra = if self.plan.bisects { grid / 4 } else { 0 };
-        (told, (probe + grid + extra).max(told + wanted.len() as u64))
+        (told, (1 + grid + extra).max(told + wanted.len() as u64))
     }
 
     fn snapshot(&self) -> Curve {
@@ -347,3 +388,6 @@ impl Study for CurveStudy {
         curve
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use crate::numeric::{SampleSummary, select_percentiles};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{Assessment, Asked, LatencyStats, RequestLimits, Verdict, assess, gap_summary, limiter_shares, time_shares};
 use crate::scenario::{ResolvedScenario, Slo};
-use crate::time::SimTime;
+use crate::time::{SimTime, truncate};
 use crate::workload::{Generator, PrefixTree, Request, RequestSource, Trace, TraceSource};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -60,7 +60,8 @@ impl TrialRun {
         };
         // Nobody gives up in a probe: it asks how fast the deployment is, not how patient its clients are.
         let is_probe = trial.stage == Stage::Probe;
-        let source = TrialSource { requests, is_patient: is_probe };
+        let patience = if is_probe { f64::INFINITY } else { 1.0 / time_scale };
+        let source = TrialSource { requests, patience };
         Self {
             simulation: Some(Simulation::new(engine, scenario.latency.clone(), source, Mode::Fast)),
             log: RunLog::with_capacity(trial.num_requests),
@@ -82,7 +83,7 @@ impl TrialRun {
             return None;
         }
         let totals = self.simulation.take()?.finish(&mut self.log);
-        Some(self.context.sample(&mut self.log, &totals))
+        Some(self.context.sample(&self.log, &totals))
     }
 }
 
@@ -105,7 +106,8 @@ enum Requests {
 
 struct TrialSource {
     requests: Requests,
-    is_patient: bool,
+    /// Factor on the time from arrival to deadline; infinite = nobody ever gives up.
+    patience: f64,
 }
 
 impl RequestSource for TrialSource {
@@ -115,8 +117,10 @@ impl RequestSource for TrialSource {
             Requests::Drawn(generator) => generator.next_request(),
             Requests::Replayed(source) => source.next_request(),
         }?;
-        if self.is_patient {
-            request.deadline = SimTime::ZERO;
+        if self.patience != 1.0 && request.deadline > SimTime::ZERO {
+            let stretched = (request.deadline.0 - request.arrive.0) as f64 * self.patience;
+            let deadline = request.arrive.0.saturating_add(truncate(stretched)).max(1);
+            request.deadline = if self.patience.is_finite() { SimTime(deadline) } else { SimTime::ZERO };
         }
         Some(request)
     }
@@ -143,6 +147,8 @@ struct Settled {
     settled_at: SimTime,
     /// TTFT and end-to-end latency of a finished request.
     latency: Option<(SimTime, SimTime)>,
+    /// Arrival to last admission.
+    delay: SimTime,
     output_tokens: u32,
 }
 
@@ -170,7 +176,8 @@ impl Observer for RunLog {
         };
         self.last_arrival = self.last_arrival.max(record.request.arrive);
         let (arrive, settled_at) = (record.request.arrive, record.settled_at);
-        self.settled.push(Settled { arrive, settled_at, latency, output_tokens: record.produced_tokens });
+        let delay = record.scheduling_delay.unwrap_or(SimTime::ZERO);
+        self.settled.push(Settled { arrive, settled_at, latency, delay, output_tokens: record.produced_tokens });
     }
 
     #[inline]
@@ -180,7 +187,17 @@ impl Observer for RunLog {
 }
 
 impl Context {
-    fn sample(&self, log: &mut RunLog, totals: &ReplicaTotals) -> PointSample {
+    fn sample(&self, log: &RunLog, totals: &ReplicaTotals) -> PointSample {
+        let sample = self.measured_sample(log, totals);
+        if !self.is_probe {
+            return sample;
+        }
+        let request_throughput = burst_rate(log);
+        let mean_running = request_throughput * residence_seconds(log);
+        PointSample { verdict: Verdict::Undecided, request_throughput, mean_running, ..sample }
+    }
+
+    fn measured_sample(&self, log: &RunLog, totals: &ReplicaTotals) -> PointSample {
         let window = assess(&log.queue, 1, self.request_rate);
         let window = Assessment { end: window.end.max(log.last_arrival), ..window };
         let measured = self.measure(log, &window);
@@ -205,13 +222,13 @@ impl Context {
         };
         let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         PointSample {
-            verdict: if self.is_probe { Verdict::Undecided } else { window.verdict },
+            verdict: window.verdict,
             ttft: stats(&mut ttft, 1.0),
             tpot: stats(&mut tpot, 1000.0),
             itl: self.scaled(&asked.stats(&gap_summary(totals, &asked.percentiles), 1.0)),
             e2e: stats(&mut e2e, 1.0),
             measured_requests: requests,
-            request_throughput: if self.is_probe { burst_rate(log) } else { per_second(f64::from(completions)) },
+            request_throughput: per_second(f64::from(completions)),
             output_token_throughput: per_second(tokens),
             goodput: per_second(f64::from(attaining)),
             attainment: ratio(f64::from(attaining), f64::from(requests)),
@@ -298,4 +315,11 @@ fn burst_rate(log: &RunLog) -> f64 {
     // Equal lengths end together, which says nothing about the rate: never more than twice the whole burst's.
     let middle = rate(ends.len() - 1 - 2 * quarter, high - low).min(2.0 * overall);
     if middle.is_finite() { middle } else { 0.0 }
+}
+
+/// Mean time from admission to the end; with the rate it gives the mean batch (Little's law).
+fn residence_seconds(log: &RunLog) -> f64 {
+    let inside = |request: &Settled| (request.settled_at.0 - request.arrive.0 - request.delay.0).max(0) as f64;
+    let count = log.settled.len().max(1) as f64;
+    log.settled.iter().map(inside).sum::<f64>() / count / 1e6
 }

@@ -92,7 +92,9 @@ fn mean(samples: &[QueueSample], of: impl Fn(&QueueSample) -> f64) -> f64 {
 fn warm_up(samples: &[QueueSample]) -> usize {
     let half = samples.len() / 2;
     let level = mean(&samples[half..], in_system);
-    samples[..half].iter().position(|sample| in_system(sample) >= level).unwrap_or(half)
+    let variance = mean(&samples[half..], |sample| (in_system(sample) - level) * (in_system(sample) - level));
+    let settled = level - libm::sqrt(variance);
+    samples[..half].iter().position(|sample| in_system(sample) >= settled).unwrap_or(half)
 }
 
 /// Mean over the last tenth minus mean over the first tenth.

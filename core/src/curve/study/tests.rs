@@ -1,0 +1,184 @@
+use super::*;
+use crate::curve::types::SamplePercentiles;
+use crate::latency::LatencyModel;
+use crate::report::LimiterShares;
+use crate::scenario::{Basis, CurveSettings, EngineConfig, PriorityPolicy, SchedulerPolicy, WorkloadSettings};
+use crate::time::SimTime;
+use std::string::String;
+
+fn scenario() -> ResolvedScenario {
+    ResolvedScenario {
+        engine: EngineConfig {
+            num_blocks: 1000,
+            block_size: 16,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 2048,
+            long_prefill_token_threshold: 0,
+            max_model_len: 0,
+            enable_prefix_caching: true,
+            scheduler: SchedulerPolicy::Fcfs,
+            priority: PriorityPolicy::Constant,
+            cpu_tier: None,
+            horizon: SimTime::MAX,
+        },
+        latency: LatencyModel::blackbox(&[1.0, 1.0, 1.0], &[1.0, 1.0, 1.0]).expect("plain coefficients"),
+        workload: WorkloadSettings::default(),
+        slo: Slo::default(),
+        curve: CurveSettings::default(),
+        seed: 1,
+        basis: Basis::Trained,
+        ledger: None,
+        model: String::new(),
+        accelerator: String::new(),
+        tensor_parallel_size: 1,
+        filled_in: Vec::new(),
+    }
+}
+
+/// A deployment told by formulas: saturates at 20 requests/s (a little more or less by seed), keeps its limits to 15.4,
+/// and to 19.5 with twice the sequences.
+fn outcome(trial: &CurveTrial) -> PointSample {
+    let rate = trial.request_rate;
+    let relief = if trial.relaxed == Some(Limiter::MaxNumSeqs) { 19.5 / 15.4 } else { 1.0 };
+    let saturation = (20.0 + 0.3 * f64::from(trial.replicate)) * relief;
+    let metric = |slo: f64| SamplePercentiles { slo, ..SamplePercentiles::default() };
+    PointSample {
+        verdict: if rate <= saturation { Verdict::Stable } else { Verdict::Overloaded },
+        ttft: metric(100.0),
+        tpot: metric(30.0 * rate / (15.4 * relief)),
+        itl: metric(10.0),
+        e2e: metric(5000.0),
+        measured_requests: 1500,
+        request_throughput: if trial.stage == Stage::Probe { 20.0 } else { rate },
+        output_token_throughput: rate * 512.0,
+        goodput: rate,
+        attainment: 1.0,
+        mean_running: 100.0,
+        mean_waiting: 1.0,
+        kv_usage: 0.5,
+        preemptions_per_request: 0.0,
+        prefix_hit_ratio: 0.0,
+        limiters: LimiterShares { none: 0.9, max_num_seqs: 0.1, ..LimiterShares::default() },
+        time_shares: Vec::new(),
+        steps: 1,
+    }
+}
+
+/// Runs a study with up to `workers` trials outstanding, told in an order drawn from `seed`; trials made by the way.
+fn run(mut study: CurveStudy, workers: usize, seed: u32) -> (Curve, Vec<CurveTrial>) {
+    let mut state = seed;
+    let (mut open, mut made): (Vec<CurveTrial>, Vec<CurveTrial>) = (Vec::new(), Vec::new());
+    loop {
+        match if open.len() < workers { study.ask() } else { Ask::Wait } {
+            Ask::Trial(trial) => {
+                open.push(trial);
+                made.push(trial);
+            }
+            Ask::Done if open.is_empty() => break,
+            _ => {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let trial = open.swap_remove((state >> 8) as usize % open.len());
+                study.tell(&trial, outcome(&trial));
+                let (told, expected) = study.progress();
+                assert!(told <= expected);
+            }
+        }
+    }
+    (study.snapshot(), made)
+}
+
+fn full() -> CurveStudy {
+    let scenario = scenario();
+    CurveStudy::new(&scenario, CurvePlan::full(&scenario.curve), None)
+}
+
+#[test]
+fn the_order_and_number_of_workers_change_nothing() {
+    let (reference, mut trials) = run(full(), 1, 0);
+    trials.sort_by_key(|trial| trial.id);
+    assert!(trials.windows(2).all(|pair| pair[0].id != pair[1].id), "ids must differ");
+    for (workers, seed) in [(2, 1), (8, 2), (8, 3), (100, 4), (3, 5)] {
+        let (curve, mut made) = run(full(), workers, seed);
+        made.sort_by_key(|trial| trial.id);
+        let without_stage = |trials: &[CurveTrial]| {
+            trials.iter().map(|t| (t.id, t.request_rate.to_bits(), t.replicate, t.num_requests, t.relaxed)).collect::<Vec<_>>()
+        };
+        assert_eq!(without_stage(&made), without_stage(&trials), "{workers} workers");
+        assert_eq!(std::format!("{curve:?}"), std::format!("{reference:?}"), "{workers} workers");
+    }
+}
+
+#[test]
+fn saturation_and_capacity_are_found_within_tolerance_and_budget() {
+    let (curve, made) = run(full(), 2, 9);
+    assert!(curve.is_complete);
+    let within = |capacity: Option<Capacity>, truth: f64| {
+        let capacity = capacity.expect("searched");
+        let high = capacity.next_failing_rate.expect("bounded");
+        assert!(capacity.is_final && capacity.request_rate <= truth && high > truth && high <= capacity.request_rate * 1.025);
+    };
+    within(curve.saturation, 20.0);
+    within(curve.capacity, 15.4);
+    assert_eq!(curve.range_per_s, [1.25, 30.0]);
+    // The second and third seed saturate later, as far as the grid shows it.
+    assert!(curve.saturation.is_some_and(|s| s.band[0] == s.request_rate && s.band[1] >= s.request_rate));
+    let extra = made.iter().filter(|trial| trial.stage != Stage::Grid).count();
+    assert!(extra * 4 <= 72, "{extra} trials beyond the grid");
+    // 15.4 × 1.25 = 19.25 ≤ 19.5 < 15.4 × 1.5.
+    assert_eq!(curve.binding, Some(Limiter::MaxNumSeqs));
+    assert_eq!(curve.levers[0], (Limiter::MaxNumSeqs, 1.25));
+    assert!(!made.iter().any(|trial| trial.relaxed == Some(Limiter::KvBlocks)), "it never stopped admission");
+}
+
+#[test]
+fn a_coarse_study_goes_on_into_the_full_one() {
+    let scenario = scenario();
+    let mut follow = CurveStudy::new(&scenario, CurvePlan::follow(), None);
+    while let Ask::Trial(trial) = follow.ask() {
+        follow.tell(&trial, outcome(&trial));
+    }
+    let coarse = follow.snapshot();
+    assert!(coarse.is_complete && coarse.points.len() == 12 && coarse.levers.is_empty());
+    assert_eq!(coarse.capacity.map(|c| (c.request_rate, c.next_failing_rate)), Some((15.0, Some(17.5))));
+    let (refined, made) = run(follow.refined(CurvePlan::full(&scenario.curve)), 2, 1);
+    let (fresh, all) = run(full(), 2, 1);
+    assert_eq!(refined, fresh);
+    assert_eq!(made.len() + 13, all.len());
+}
+
+#[test]
+fn a_large_batch_makes_longer_runs() {
+    let mut study = full();
+    let Ask::Trial(probe) = study.ask() else { panic!("a probe comes first") };
+    study.tell(&probe, PointSample { mean_running: 512.0, ..outcome(&probe) });
+    let Ask::Trial(trial) = study.ask() else { panic!("then the grid") };
+    assert_eq!(trial.num_requests, 4000);
+}
+
+#[test]
+fn outcomes_nobody_asked_for_are_ignored() {
+    let mut study = full();
+    let Ask::Trial(probe) = study.ask() else { panic!("a probe comes first") };
+    let stranger = CurveTrial { stage: Stage::Grid, request_rate: 5.0, ..probe };
+    study.tell(&stranger, outcome(&stranger));
+    assert!(study.snapshot().points.is_empty());
+    study.tell(&probe, outcome(&probe));
+    study.tell(&probe, PointSample { request_throughput: 900.0, ..outcome(&probe) });
+    assert_eq!(study.snapshot().range_per_s, [1.25, 30.0]);
+}
+
+#[test]
+fn nothing_holding_and_everything_holding_are_told_apart() {
+    let mut strict = scenario();
+    strict.slo.ttft_ms = Some(1.0);
+    let study = CurveStudy::new(&strict, CurvePlan::full(&strict.curve), None);
+    let (curve, _) = run(study, 2, 1);
+    let capacity = curve.capacity.expect("searched");
+    assert!(capacity.is_final && capacity.request_rate == 0.0 && capacity.next_failing_rate == Some(1.25));
+    assert_eq!((curve.binding, curve.levers.len()), (None, 0));
+    let mut narrow = scenario();
+    narrow.curve.range_per_s = Some([1.0, 10.0]);
+    let (curve, _) = run(CurveStudy::new(&narrow, CurvePlan::full(&narrow.curve), None), 2, 1);
+    let capacity = curve.capacity.expect("searched");
+    assert!(!capacity.is_final && capacity.request_rate == 10.0 && capacity.next_failing_rate.is_none());
+}
