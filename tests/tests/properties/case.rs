@@ -1,0 +1,271 @@
+//! Random scenarios, small enough to run thousands and nasty enough to meet every rule of the engine.
+
+use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec};
+use plimsoll_core::engine::{Mode, Simulation};
+use plimsoll_core::latency::LatencyModel;
+use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
+use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::time::SimTime;
+use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+
+/// A scenario below the level of catalogues: engine, step times, requests.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub engine: EngineConfig,
+    pub timing: Timing,
+    pub requests: Vec<Request>,
+    pub prefixes: PrefixTree,
+}
+
+/// Which latency model, by its inputs, so that a failing case prints them.
+#[derive(Debug, Clone)]
+pub enum Timing {
+    Blackbox { alpha: [f64; 3], beta: [f64; 3] },
+    Roofline { model: usize, accelerator: usize, tp: u32 },
+    TrainedPhysics { model: usize, accelerator: usize, tp: u32, num_betas: usize },
+}
+
+/// Models with dense, expert, interleaved and quantised layers.
+const MODELS: [&str; 6] = [
+    "meta-llama/llama-3.1-8b-instruct",
+    "qwen/qwen2.5-7b-instruct",
+    "mistralai/mixtral-8x7b-instruct-v0.1",
+    "qwen/qwen3-30b-a3b",
+    "redhatai/llama-4-scout-17b-16e-instruct-fp8-dynamic",
+    "ibm-granite/granite-3.1-8b-instruct",
+];
+const ACCELERATORS: [&str; 3] = ["H100", "A100-80", "L40S"];
+
+pub fn model(index: usize) -> &'static ModelSpec {
+    let id = MODELS[index % MODELS.len()];
+    plimsoll_configs::catalog().model(id).unwrap_or_else(|| panic!("{id} is in the catalogue"))
+}
+
+pub fn accelerator(index: usize) -> &'static AcceleratorSpec {
+    let id = ACCELERATORS[index % ACCELERATORS.len()];
+    plimsoll_configs::catalog().accelerator(id).unwrap_or_else(|| panic!("{id} is in the catalogue"))
+}
+
+impl Timing {
+    /// The model, on an accelerator `speed` times as fast.
+    pub fn build(&self, speed: f64) -> LatencyModel {
+        let physics = &plimsoll_configs::catalog().trained_physics;
+        let faster = |index: usize| {
+            let mut spec = accelerator(index).clone();
+            spec.peak_tflops *= speed;
+            spec.peak_tflops_fp8 *= speed;
+            spec.memory_bandwidth_tb_per_s *= speed;
+            spec
+        };
+        let built = match *self {
+            Timing::Blackbox { alpha, beta } => LatencyModel::blackbox(&alpha, &beta.map(|value| value / speed)),
+            Timing::Roofline { model: at, accelerator, tp } => {
+                LatencyModel::roofline(model(at), &faster(accelerator), tp, &[])
+            }
+            Timing::TrainedPhysics { model: at, accelerator, tp, num_betas } => {
+                // Two coefficients are 0 as trained; other values exercise every term.
+                let mut beta = physics.beta;
+                if num_betas < 10 {
+                    beta[1] = 0.4;
+                    beta[8] = 0.2;
+                }
+                let accelerator = faster(accelerator);
+                LatencyModel::trained_physics(model(at), &accelerator, tp, &physics.alpha, &beta[..num_betas])
+            }
+        };
+        built.expect("the listed models fit the listed accelerators")
+    }
+}
+
+pub fn timing() -> impl Strategy<Value = Timing> {
+    let overhead = || prop_oneof![Just(0.0), 0.0..3_000.0f64];
+    let tp = || prop_oneof![Just(1u32), Just(2), Just(4)];
+    prop_oneof![
+        2 => (overhead(), 0.0..3.0f64, overhead(), 1.0..20_000.0f64, 0.0..60.0f64, 0.0..60.0f64).prop_map(
+            |(a0, a1, a2, b0, b1, b2)| Timing::Blackbox { alpha: [a0, a1, a2], beta: [b0, b1, b2] }
+        ),
+        1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp())
+            .prop_map(|(model, accelerator, tp)| Timing::Roofline { model, accelerator, tp }),
+        1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp(), 7..=10usize).prop_map(
+            |(model, accelerator, tp, num_betas)| Timing::TrainedPhysics { model, accelerator, tp, num_betas }
+        ),
+    ]
+}
+
+/// A request before its prefix is known.
+#[derive(Debug, Clone)]
+struct RawRequest {
+    gap: i64,
+    own_tokens: u32,
+    output_tokens: u32,
+    prefix: usize,
+    patience: Option<i64>,
+    has_limit: bool,
+}
+
+fn raw_request() -> impl Strategy<Value = RawRequest> {
+    let gap = prop_oneof![3 => Just(0i64), 3 => 0..3_000i64, 3 => 0..200_000i64, 1 => 0..3_000_000i64];
+    let own = prop_oneof![1 => Just(0u32), 6 => 1..120u32, 2 => 1..600u32];
+    let output = prop_oneof![1 => 0..3u32, 4 => 1..60u32, 5 => 20..400u32];
+    let patience = prop_oneof![30 => Just(None), 1 => (0..8_000_000i64).prop_map(Some)];
+    (gap, own, output, 0..12usize, patience, prop::bool::weighted(0.8)).prop_map(
+        |(gap, own_tokens, output_tokens, prefix, patience, has_limit)| RawRequest {
+            gap,
+            own_tokens,
+            output_tokens,
+            prefix,
+            patience,
+            has_limit,
+        },
+    )
+}
+
+/// A forest of up to a dozen prefixes; most requests share few of them.
+fn prefixes() -> impl Strategy<Value = (PrefixTree, Vec<PrefixId>)> {
+    let node = (0..4usize, prop_oneof![1..40u32, Just(16u32), Just(64), 1..200u32]);
+    prop_oneof![1 => Just(Vec::new()), 2 => prop::collection::vec(node, 1..6)].prop_map(|nodes| {
+        let mut tree = PrefixTree::new();
+        let mut ids = vec![PrefixId::NONE];
+        for (parent, tokens) in nodes {
+            let parent = ids[parent % ids.len()];
+            ids.push(tree.extend(parent, tokens));
+        }
+        (tree, ids)
+    })
+}
+
+pub fn case() -> impl Strategy<Value = Case> {
+    let limits = (
+        prop_oneof![Just(1u32), Just(2), Just(4), Just(8), Just(16), Just(32)],
+        prop_oneof![2 => 1..6u32, 2 => 4..40u32, 1 => Just(256u32)],
+        prop_oneof![1 => 4..40u32, 2 => 30..600u32, 2 => Just(2048u32)],
+        prop_oneof![3 => Just(0u32), 1 => 8..200u32],
+        prop_oneof![4 => Just(None), 1 => (0.3..1.4f64).prop_map(Some)],
+        prop_oneof![2 => 1.0..1.5f64, 2 => 1.0..4.0f64, 2 => Just(60.0f64)],
+        prop_oneof![5 => Just(i64::MAX), 1 => 1_000..8_000_000i64],
+    );
+    let policies = (
+        prop_oneof![
+            5 => Just(SchedulerPolicy::Fcfs),
+            1 => Just(SchedulerPolicy::PriorityFcfs),
+            1 => Just(SchedulerPolicy::Sjf),
+            1 => Just(SchedulerPolicy::ReversePriority)
+        ],
+        prop_oneof![
+            Just(PriorityPolicy::Constant),
+            Just(PriorityPolicy::SloBased),
+            Just(PriorityPolicy::InvertedSlo)
+        ],
+        prop::bool::weighted(0.9),
+    );
+    let requests = prop::collection::vec(raw_request(), 1..40);
+    (timing(), limits, policies, prefixes(), requests).prop_map(
+        |(timing, limits, (scheduler, priority, enable_prefix_caching), (prefixes, ids), raw)| {
+            let (block_size, max_num_seqs, max_num_batched_tokens, threshold, cap, room, horizon) = limits;
+            let mut arrive = 0;
+            let mut requests = Vec::with_capacity(raw.len());
+            for (id, raw) in (0u32..).zip(&raw) {
+                arrive += raw.gap;
+                let prefix = ids[raw.prefix % ids.len()];
+                let input_tokens = (prefixes.tokens(prefix) + raw.own_tokens).max(1);
+                requests.push(Request {
+                    id,
+                    arrive: SimTime(arrive),
+                    input_tokens,
+                    output_tokens: raw.output_tokens,
+                    answer_limit: if raw.has_limit { raw.output_tokens } else { 0 },
+                    deadline: raw.patience.map_or(SimTime::ZERO, |patience| SimTime(arrive + patience)),
+                    prefix,
+                    output_prefix: PrefixId::NONE,
+                    slo_class: 0,
+                    tenant: 0,
+                });
+            }
+            let longest = requests.iter().map(|request| request.input_tokens + request.output_tokens).max().unwrap_or(1);
+            // From "the longest request barely fits" to "memory never matters".
+            let num_blocks = (f64::from(longest.div_ceil(block_size)) * room).min(4e6) as u32;
+            let max_model_len = cap.map_or(0, |share| ((f64::from(longest) * share) as u32).max(2));
+            let max_model_len = max_model_len.min(num_blocks * block_size);
+            let engine = EngineConfig {
+                num_blocks,
+                block_size,
+                max_num_seqs,
+                max_num_batched_tokens,
+                long_prefill_token_threshold: threshold,
+                max_model_len,
+                enable_prefix_caching,
+                scheduler,
+                priority,
+                cpu_tier: None,
+                horizon: SimTime(horizon),
+            };
+            Case { engine, timing, requests, prefixes }
+        },
+    )
+}
+
+/// A source over a case's requests.
+pub struct Replay {
+    requests: std::vec::IntoIter<Request>,
+    prefixes: PrefixTree,
+}
+
+impl RequestSource for Replay {
+    fn next_request(&mut self) -> Option<Request> {
+        self.requests.next()
+    }
+
+    fn prefixes(&self) -> &PrefixTree {
+        &self.prefixes
+    }
+}
+
+/// Everything a run tells.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    pub records: Vec<RequestRecord>,
+    pub samples: Vec<QueueSample>,
+    pub totals: ReplicaTotals,
+}
+
+impl Observer for Told {
+    fn settled(&mut self, record: &RequestRecord) {
+        self.records.push(*record);
+    }
+
+    fn enqueued(&mut self, sample: &QueueSample) {
+        self.samples.push(*sample);
+    }
+}
+
+impl Case {
+    pub fn source(&self) -> Replay {
+        Replay { requests: self.requests.clone().into_iter(), prefixes: self.prefixes.clone() }
+    }
+
+    pub fn simulation(&self, mode: Mode) -> Simulation<Replay> {
+        Simulation::new(self.engine, self.timing.build(1.0), self.source(), mode)
+    }
+
+    /// Runs to the end in slices of `slice` steps.
+    pub fn run(&self, mode: Mode, slice: u64) -> Told {
+        let mut told = Told::default();
+        let mut simulation = self.simulation(mode);
+        while !simulation.run_for(slice, &mut told) {}
+        told.totals = simulation.finish(&mut told);
+        told
+    }
+}
+
+/// A runner with a fixed seed, so that a red run is red again; `PLIMSOLL_CASES` overrides the number of cases.
+pub fn runner(default_cases: u32) -> TestRunner {
+    let cases = std::env::var("PLIMSOLL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default_cases);
+    TestRunner::new(Config {
+        cases,
+        rng_seed: RngSeed::Fixed(20_260_218),
+        failure_persistence: None,
+        ..Config::default()
+    })
+}

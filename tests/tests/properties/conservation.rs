@@ -1,0 +1,135 @@
+//! Nothing is lost, nothing appears: requests, blocks, tokens, time.
+
+use super::case::{Told, case, runner};
+use plimsoll_core::engine::Mode;
+use plimsoll_core::observation::{Event, Fate, Observer, QueueSample, RequestRecord};
+use plimsoll_core::time::SimTime;
+use proptest::prop_assert;
+use proptest::prop_assert_eq;
+use std::collections::BTreeMap;
+
+/// Listens to everything and counts tokens for itself, from the log.
+#[derive(Default)]
+struct Auditor {
+    told: Told,
+    /// Latest time of an event that starts something.
+    last: i64,
+    went_back: bool,
+}
+
+impl Observer for Auditor {
+    fn settled(&mut self, record: &RequestRecord) {
+        self.told.records.push(*record);
+    }
+
+    fn enqueued(&mut self, sample: &QueueSample) {
+        self.told.samples.push(*sample);
+    }
+
+    fn event(&mut self, event: &Event) {
+        let time = match event {
+            // Arrivals are read ahead, and a first token stands at the end of its step.
+            Event::Arrive { .. } | Event::FirstToken { .. } | Event::Complete { .. } => return,
+            Event::Enqueue { time, .. }
+            | Event::Drop { time, .. }
+            | Event::Admit { time, .. }
+            | Event::Preempt { time, .. }
+            | Event::Step { time, .. }
+            | Event::Timeout { time, .. } => time.0,
+        };
+        self.went_back |= time < self.last;
+        self.last = self.last.max(time);
+    }
+
+    fn wants_events(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn every_request_ends_once_and_times_add_up() {
+    runner(500)
+        .run(&case(), |case| {
+            for mode in [Mode::Step, Mode::Fast] {
+                let Told { records, samples, totals } = case.run(mode, u64::MAX);
+                let horizon = case.engine.horizon;
+                let arrived: Vec<u32> =
+                    case.requests.iter().filter(|request| request.arrive <= horizon).map(|request| request.id).collect();
+                let mut settled: Vec<u32> = records.iter().map(|record| record.request.id).collect();
+                settled.sort_unstable();
+                prop_assert_eq!(settled, arrived);
+
+                let mut fates: BTreeMap<u8, u64> = BTreeMap::new();
+                for record in &records {
+                    *fates.entry(record.fate as u8).or_default() += 1;
+                    let is_finished = matches!(record.fate, Fate::Completed | Fate::LengthCapped);
+                    prop_assert_eq!(record.e2e.is_some(), is_finished);
+                    if let Some(e2e) = record.e2e {
+                        let ttft = record.ttft.expect("a finished request had a first token");
+                        prop_assert!(SimTime::ZERO <= ttft && ttft <= e2e);
+                        prop_assert!(record.scheduling_delay.is_some_and(|delay| delay <= ttft));
+                    }
+                    if record.fate == Fate::Completed {
+                        prop_assert_eq!(record.produced_tokens, record.request.output_tokens);
+                        prop_assert_eq!(record.num_gaps, record.request.output_tokens.saturating_sub(1));
+                    }
+                }
+                let count = |fate: Fate| fates.get(&(fate as u8)).copied().unwrap_or(0);
+                prop_assert_eq!(totals.completed, count(Fate::Completed) + count(Fate::LengthCapped));
+                prop_assert_eq!(totals.length_capped, count(Fate::LengthCapped));
+                prop_assert_eq!(totals.dropped, count(Fate::Dropped));
+                prop_assert_eq!(totals.timed_out, count(Fate::TimedOut));
+                prop_assert_eq!(totals.still_queued, count(Fate::StillQueued));
+                prop_assert_eq!(totals.still_running, count(Fate::StillRunning));
+
+                let produced: u64 = records.iter().map(|record| u64::from(record.produced_tokens)).sum();
+                prop_assert_eq!(totals.output_tokens, produced);
+                let gaps: u64 = records.iter().map(|record| u64::from(record.num_gaps)).sum();
+                let gap_time: i64 = records.iter().map(|record| record.gap_sum.0).sum();
+                prop_assert_eq!(totals.gaps.iter().map(|(_, count)| count).sum::<u64>(), gaps);
+                prop_assert_eq!(totals.gaps.iter().map(|(gap, count)| gap * *count as i64).sum::<i64>(), gap_time);
+                prop_assert!(totals.gaps.is_sorted() && totals.gaps.iter().all(|(gap, count)| *gap > 0 && *count > 0));
+
+                let limiters = totals.limiters;
+                prop_assert_eq!(limiters.steps, totals.steps);
+                let reasons =
+                    limiters.none + limiters.max_num_seqs + limiters.max_num_batched_tokens + limiters.kv_blocks;
+                prop_assert_eq!(reasons, totals.steps);
+                prop_assert!(totals.kv_peak <= u64::from(case.engine.num_blocks));
+                prop_assert!(totals.kv_integral <= u128::from(totals.kv_peak) * u128::from(totals.busy));
+                prop_assert!(totals.end <= horizon);
+                prop_assert!(samples.is_sorted_by_key(|sample| sample.time));
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn time_never_goes_back_and_the_block_tables_stay_sound() {
+    runner(300)
+        .run(&case(), |case| {
+            for mode in [Mode::Step, Mode::Fast] {
+                let mut auditor = Auditor::default();
+                let mut simulation = case.simulation(mode);
+                let mut clock = simulation.clock();
+                loop {
+                    let is_finished = simulation.run_for(1, &mut auditor);
+                    prop_assert_eq!(simulation.audit(), Ok(()));
+                    prop_assert!(simulation.clock() >= clock);
+                    clock = simulation.clock();
+                    if is_finished {
+                        break;
+                    }
+                }
+                prop_assert!(!auditor.went_back);
+                let totals = simulation.finish(&mut auditor);
+                prop_assert_eq!(auditor.told.records.len(), case.run(mode, u64::MAX).records.len());
+                if totals.still_queued + totals.still_running == 0 && totals.completed > 0 {
+                    prop_assert!(totals.steps > 0);
+                }
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
