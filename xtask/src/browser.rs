@@ -13,7 +13,8 @@ use crate::{command, setup};
 /// When a tool is missing, the site has not been built, or a journey fails.
 pub fn journeys(repository: &Repository) -> Result<()> {
     let environment = prepare(repository)?;
-    let mut arguments = vec!["--test".to_owned(), "--test-reporter=spec".to_owned()];
+    let flags = ["--test", "--test-reporter=spec", "--test-timeout=180000"];
+    let mut arguments: Vec<String> = flags.map(str::to_owned).to_vec();
     let folder = repository.browser_tests().join("journeys");
     for entry in fs::read_dir(&folder).with_context(|| format!("could not read {}", folder.display()))? {
         let path = entry?.path();
@@ -21,7 +22,7 @@ pub fn journeys(repository: &Repository) -> Result<()> {
             arguments.push(path.to_string_lossy().into_owned());
         }
     }
-    arguments[2..].sort();
+    arguments[flags.len()..].sort();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     command::run_with(&repository.root, "node", &arguments, &environment)
