@@ -1,8 +1,9 @@
 //! What a deployment's time goes to and what stops admission.
 
 use super::format;
-use super::headline::{limiter_word, point_at_capacity};
+use super::headline::{point_at_capacity, relaxation};
 use plimsoll_core::curve::{Curve, CurvePoint};
+use plimsoll_core::scenario::EngineConfig;
 
 /// A share with its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,13 +25,13 @@ pub struct Bottleneck {
     pub time_shares: Vec<Share>,
     /// Steps by what stopped admission.
     pub limiters: Vec<Share>,
-    /// Capacity without each limit, in words.
+    /// What each lever would give, in words.
     pub levers: Vec<(String, String)>,
 }
 
 /// The bottleneck at capacity, or at the highest rate where there is no capacity.
 #[must_use]
-pub fn bottleneck(curve: &Curve) -> Option<Bottleneck> {
+pub fn bottleneck(curve: &Curve, engine: &EngineConfig) -> Option<Bottleneck> {
     let point = point_at_capacity(curve).or_else(|| curve.points.iter().rev().find(|point| point.num_seeds > 0))?;
     let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
     let levers = curve
@@ -42,7 +43,7 @@ pub fn bottleneck(curve: &Curve) -> Option<Bottleneck> {
             } else {
                 "no change".into()
             };
-            (limiter_word(*limiter).to_owned(), effect)
+            (relaxation(*limiter, engine), effect)
         })
         .collect();
     Some(Bottleneck { request_rate: point.request_rate, time_shares: time_shares(point), limiters: limiters(point), levers })
@@ -72,7 +73,7 @@ fn limiters(point: &CurvePoint) -> Vec<Share> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view_model::chart::tests::curve;
+    use crate::view_model::chart::tests::{curve, engine};
     use plimsoll_core::curve::Limiter;
     use plimsoll_core::report::TimeShare;
 
@@ -82,10 +83,10 @@ mod tests {
         let share = |name: &str, ratio| TimeShare { name: name.into(), ratio };
         curve.points[1].time_shares = vec![share("all-reduce", 0.0), share("weights", 0.3), share("idle", 0.7)];
         curve.levers = vec![(Limiter::KvBlocks, 1.5), (Limiter::MaxNumSeqs, 1.0)];
-        let found = bottleneck(&curve).expect("a point");
+        let found = bottleneck(&curve, &engine()).expect("a point");
         assert_eq!(found.request_rate, 10.0);
         assert_eq!(found.time_shares.iter().map(|share| share.label.as_str()).collect::<Vec<_>>(), ["idle", "weights"]);
-        assert_eq!(found.levers[0], ("KV cache memory".into(), "16.5 req/s (+50 %)".into()));
+        assert_eq!(found.levers[0], ("twice the KV cache (52,224 blocks)".into(), "16.5 req/s (+50 %)".into()));
         assert_eq!(found.levers[1].1, "no change");
     }
 }

@@ -318,6 +318,24 @@ pub(crate) mod tests {
     use super::*;
     use plimsoll_core::curve::Capacity;
     use plimsoll_core::report::LimiterShares;
+    use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+    use plimsoll_core::time::SimTime;
+
+    pub(crate) fn engine() -> EngineConfig {
+        EngineConfig {
+            num_blocks: 26_112,
+            block_size: 16,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 2048,
+            long_prefill_token_threshold: 0,
+            max_model_len: 0,
+            enable_prefix_caching: true,
+            scheduler: SchedulerPolicy::Fcfs,
+            priority: PriorityPolicy::Constant,
+            cpu_tier: None,
+            horizon: SimTime::MAX,
+        }
+    }
 
     pub(crate) fn point(request_rate: f64, verdict: Verdict, ttft_ms: f64) -> CurvePoint {
         let band = |mid: f64| Band { low: mid * 0.9, mid, high: mid * 1.1 };

@@ -4,7 +4,7 @@ use super::chart::{has_steady_latency, pick};
 use super::format;
 use crate::state::view::Percentile;
 use plimsoll_core::curve::{Capacity, Curve, CurvePoint, Limiter};
-use plimsoll_core::scenario::{Basis, Slo};
+use plimsoll_core::scenario::{Basis, EngineConfig, Slo};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,15 @@ pub struct Headline {
     pub rest: String,
     /// What binds and which lever moves it, a sentence of its own; empty if not known.
     pub lever: String,
+}
+
+impl Headline {
+    /// The whole answer as one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let parts = [&self.lead, &self.figure, &self.rest, &self.lever];
+        parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// A number with its name and an explanation.
@@ -52,7 +61,21 @@ pub fn limiter_word(limiter: Limiter) -> &'static str {
         Limiter::MaxNumSeqs => "max_num_seqs",
         Limiter::MaxNumBatchedTokens => "max_num_batched_tokens",
         Limiter::KvBlocks => "KV cache memory",
-        Limiter::StepTime => "step time (compute and memory bandwidth)",
+        Limiter::StepTime => "step time",
+    }
+}
+
+/// What relaxing a limiter means, as the study does it: twice the setting, or steps in a fifth less time.
+#[must_use]
+pub fn relaxation(limiter: Limiter, engine: &EngineConfig) -> String {
+    let doubled = |value: u32| format::grouped(f64::from(value) * 2.0);
+    match limiter {
+        Limiter::MaxNumSeqs => format!("raising max_num_seqs to {}", doubled(engine.max_num_seqs)),
+        Limiter::MaxNumBatchedTokens => {
+            format!("raising max_num_batched_tokens to {}", doubled(engine.max_num_batched_tokens))
+        }
+        Limiter::KvBlocks => format!("twice the KV cache ({} blocks)", doubled(engine.num_blocks)),
+        Limiter::StepTime => "a deployment 1.25 times as fast".into(),
     }
 }
 
@@ -70,7 +93,7 @@ pub fn slo_words(slo: &Slo) -> String {
 
 /// The answer to a curve.
 #[must_use]
-pub fn headline(curve: &Curve, slo: &Slo) -> Headline {
+pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineConfig) -> Headline {
     let slo_words = slo_words(slo);
     let Some(capacity) = curve.capacity else {
         return Headline {
@@ -85,7 +108,7 @@ pub fn headline(curve: &Curve, slo: &Slo) -> Headline {
             lead: "Does not keep the SLO at any rate of the axis".into(),
             figure: String::new(),
             rest: missed(curve, slo, &slo_words),
-            lever: lever(curve),
+            lever: lever(curve, engine),
         };
     }
     let is_open = capacity.next_failing_rate.is_none();
@@ -94,7 +117,7 @@ pub fn headline(curve: &Curve, slo: &Slo) -> Headline {
         lead: if is_open { "Carries at least" } else if is_rough { "Carries about" } else { "Carries" }.into(),
         figure: format!("{} req/s", format::rate(capacity.request_rate)),
         rest: format!("within the SLO ({slo_words})."),
-        lever: lever(curve),
+        lever: lever(curve, engine),
     }
 }
 
@@ -116,18 +139,18 @@ fn missed(curve: &Curve, slo: &Slo, slo_words: &str) -> String {
     format!("({slo_words}): already at {} req/s {reason}.", format::rate(point.request_rate))
 }
 
-fn lever(curve: &Curve) -> String {
+fn lever(curve: &Curve, engine: &EngineConfig) -> String {
     let Some(binding) = curve.binding else { return String::new() };
     let word = limiter_word(binding);
     let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
     let gain = curve.levers.iter().find(|(limiter, _)| *limiter == binding).map(|(_, factor)| *factor);
-    match (binding, gain) {
-        (Limiter::StepTime, _) => format!("What binds is {word}: no engine setting lifts it, only a faster deployment does."),
-        (_, Some(factor)) if factor > 1.0 && capacity > 0.0 => {
-            let lifted = format::rate(capacity * factor);
-            let share = format::percent(factor - 1.0);
-            format!("What binds is {word}: without that limit it would carry about {lifted} req/s (+{share}).")
-        }
+    match gain {
+        Some(factor) if factor > 1.0 && capacity > 0.0 => format!(
+            "What binds is {word}: {} would give about {} req/s (+{}).",
+            relaxation(binding, engine),
+            format::rate(capacity * factor),
+            format::percent(factor - 1.0),
+        ),
         _ => format!("What binds is {word}."),
     }
 }
@@ -215,12 +238,8 @@ fn rate_number(label: &str, found: Option<Capacity>, help: &'static str) -> KeyN
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view_model::chart::tests::{curve, point};
+    use crate::view_model::chart::tests::{curve, engine, point};
     use plimsoll_core::report::Verdict;
-
-    fn whole(headline: &Headline) -> String {
-        [headline.lead.as_str(), &headline.figure, &headline.rest, &headline.lever].join(" ").trim().to_owned()
-    }
 
     #[test]
     fn the_sentence_names_capacity_limits_and_lever() {
@@ -228,9 +247,9 @@ mod tests {
         curve.binding = Some(Limiter::MaxNumSeqs);
         curve.levers = vec![(Limiter::MaxNumSeqs, 1.2), (Limiter::KvBlocks, 1.0)];
         assert_eq!(
-            whole(&headline(&curve, &Slo::default())),
+            headline(&curve, &Slo::default(), &engine()).text(),
             "Carries 11.0 req/s within the SLO (p95 TTFT ≤ 500 ms, p95 TPOT ≤ 30.0 ms, 95 % attaining). \
-             What binds is max_num_seqs: without that limit it would carry about 13.2 req/s (+20 %)."
+             What binds is max_num_seqs: raising max_num_seqs to 512 would give about 13.2 req/s (+20 %)."
         );
     }
 
@@ -240,7 +259,7 @@ mod tests {
         if let Some(capacity) = &mut curve.capacity {
             capacity.next_failing_rate = None;
         }
-        assert!(whole(&headline(&curve, &Slo::default())).starts_with("Carries at least 11.0 req/s"));
+        assert!(headline(&curve, &Slo::default(), &engine()).text().starts_with("Carries at least 11.0 req/s"));
     }
 
     #[test]
@@ -248,7 +267,7 @@ mod tests {
         let mut curve = curve();
         curve.points = vec![point(2.0, Verdict::Stable, 640.0)];
         curve.capacity = curve.capacity.map(|capacity| Capacity { request_rate: 0.0, ..capacity });
-        let sentence = whole(&headline(&curve, &Slo::default()));
+        let sentence = headline(&curve, &Slo::default(), &engine()).text();
         assert!(sentence.ends_with("already at 2.00 req/s p95 TTFT is 640 ms."), "{sentence}");
     }
 
@@ -264,7 +283,7 @@ mod tests {
     #[test]
     fn nothing_is_said_before_there_is_anything() {
         let empty = Curve::default();
-        assert_eq!(headline(&empty, &Slo::default()).figure, "");
+        assert_eq!(headline(&empty, &Slo::default(), &engine()).figure, "");
         assert_eq!(key_numbers(&empty, &Slo::default(), Percentile::Slo, None).len(), 2);
     }
 }

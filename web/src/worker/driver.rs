@@ -42,9 +42,15 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
     ///
     /// # Errors
     /// `unavailable` when no worker can be had.
-    pub fn begin<F: Factory>(pool: &mut Pool<F>, scenario: Scenario, study: S, max_batch: usize) -> Result<Self, Failure> {
+    pub fn begin<F: Factory>(
+        pool: &mut Pool<F>,
+        scenario: Scenario,
+        study: S,
+        max_batch: usize,
+    ) -> Result<Self, Failure> {
         pool.cancel_slot(Slot::Curve);
-        let mut driver = Self { scenario, study, max_batch: max_batch.max(1), batches: BTreeMap::new(), is_done: false };
+        let max_batch = max_batch.max(1);
+        let mut driver = Self { scenario, study, max_batch, batches: BTreeMap::new(), is_done: false };
         driver.supply(pool)?;
         Ok(driver)
     }
@@ -98,6 +104,12 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
         self.study.snapshot()
     }
 
+    /// The study, to be gone on with at another size.
+    #[must_use]
+    pub fn into_study(self) -> S {
+        self.study
+    }
+
     /// Hands out trials while workers have room.
     fn supply<F: Factory>(&mut self, pool: &mut Pool<F>) -> Result<(), Failure> {
         while !self.is_done && pool.has_room() {
@@ -125,3 +137,6 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,355 @@
+//! The worker's side of the protocol: a table of jobs, worked on in slices of time.
+//!
+//! Messages go in, responses come out through a closure, time comes from a closure, so the host is tested natively.
+//! A slice ends after about ten milliseconds; between slices the worker looks at its messages, so a cancel is
+//! honoured within one.
+
+use crate::files;
+use plimsoll_core::curve::{CurveTrial, PointSample, TrialRun};
+use plimsoll_core::scenario::{ResolvedScenario, Scenario};
+use plimsoll_core::workload::Trace;
+use plimsoll_protocol::{Failure, JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Length of a slice, milliseconds.
+const SLICE_MS: f64 = 10.0;
+/// Shortest time between two progress messages of a job, milliseconds.
+const REPORT_EVERY_MS: f64 = 100.0;
+/// Steps between two looks at the clock aim at this, milliseconds.
+const LOOK_EVERY_MS: f64 = 2.0;
+/// Fewest and most steps between two looks.
+const STEPS: [u64; 2] = [256, 1 << 24];
+
+/// A scenario with what it resolves to; kept, because trials of one scenario come in many messages.
+struct Prepared {
+    scenario: Box<Scenario>,
+    resolved: ResolvedScenario,
+    trace: Option<Arc<Trace>>,
+}
+
+/// Trials being run, in order.
+struct Job {
+    id: JobId,
+    prepared: Arc<Prepared>,
+    trials: Vec<CurveTrial>,
+    run: Option<TrialRun>,
+    /// Samples not sent yet, and how many were.
+    samples: Vec<PointSample>,
+    num_sent: usize,
+    last_report: f64,
+}
+
+/// The worker's state.
+pub struct Host {
+    build: String,
+    is_greeted: bool,
+    jobs: VecDeque<Job>,
+    prepared: Option<Arc<Prepared>>,
+    traces: Vec<(String, Arc<Trace>)>,
+    steps_per_look: u64,
+}
+
+impl Host {
+    /// A host of this build, waiting for the handshake.
+    #[must_use]
+    pub fn new(build: &str) -> Self {
+        Self {
+            build: build.to_owned(),
+            is_greeted: false,
+            jobs: VecDeque::new(),
+            prepared: None,
+            traces: Vec::new(),
+            steps_per_look: 20_000,
+        }
+    }
+
+    /// Takes a message in; `now` in milliseconds.
+    pub fn receive(&mut self, text: &str, file: Option<&[u8]>, now: f64, send: &mut impl FnMut(&Response)) {
+        let request = match decode::<Request>(text) {
+            Ok(request) => request,
+            Err(failure) => return send(&Response::Refused { reason: failure.message }),
+        };
+        match request {
+            Request::Hello { protocol, build } => {
+                if protocol != PROTOCOL_VERSION || build != self.build {
+                    let reason = "the page and its simulator are of different versions; reload the page".into();
+                    return send(&Response::Refused { reason });
+                }
+                self.is_greeted = true;
+                send(&Response::Ready { protocol: PROTOCOL_VERSION, build: self.build.clone() });
+            }
+            Request::Start { job, .. } if !self.is_greeted => {
+                let failure = Failure::new("undecodable", "a job came before the handshake");
+                send(&Response::Failed { job, failure });
+            }
+            Request::Start { job, spec: Spec::Trials { scenario, trials } } => match self.prepare(scenario) {
+                Ok(prepared) => self.jobs.push_back(Job {
+                    id: job,
+                    prepared,
+                    trials,
+                    run: None,
+                    samples: Vec::new(),
+                    num_sent: 0,
+                    last_report: now,
+                }),
+                Err(failure) => send(&Response::Failed { job, failure }),
+            },
+            Request::Start { job, spec: Spec::ReadFile { name } } => {
+                send(&match self.read_file(&name, file) {
+                    Ok(outcome) => Response::Finished { job, outcome },
+                    Err(failure) => Response::Failed { job, failure },
+                });
+            }
+            Request::Cancel { job } => {
+                if let Some(index) = self.jobs.iter().position(|other| other.id == job) {
+                    self.jobs.remove(index);
+                    send(&Response::Cancelled { job });
+                }
+            }
+        }
+    }
+
+    /// Works for about one slice; whether there is more to do.
+    pub fn run_slice(&mut self, clock: &impl Fn() -> f64, send: &mut impl FnMut(&Response)) -> bool {
+        let start = clock();
+        let mut before = start;
+        while let Some(job) = self.jobs.front_mut() {
+            let is_over = job.advance(self.steps_per_look);
+            let now = clock();
+            let took = now - before;
+            before = now;
+            if is_over {
+                let samples = core::mem::take(&mut job.samples);
+                send(&Response::Finished { job: job.id, outcome: Outcome::Samples { samples } });
+                self.jobs.pop_front();
+            } else {
+                job.report(now, send);
+                self.steps_per_look = match took {
+                    short if short < LOOK_EVERY_MS / 2.0 => self.steps_per_look.saturating_mul(2),
+                    long if long > LOOK_EVERY_MS * 2.0 => self.steps_per_look / 2,
+                    _ => self.steps_per_look,
+                }
+                .clamp(STEPS[0], STEPS[1]);
+            }
+            if now - start >= SLICE_MS {
+                break;
+            }
+        }
+        !self.jobs.is_empty()
+    }
+
+    fn prepare(&mut self, scenario: Box<Scenario>) -> Result<Arc<Prepared>, Failure> {
+        if let Some(prepared) = self.prepared.as_ref().filter(|prepared| prepared.scenario == scenario) {
+            return Ok(Arc::clone(prepared));
+        }
+        let trace = match &scenario.workload.trace {
+            None => None,
+            Some(choice) => {
+                let found = self.traces.iter().find(|(hash, _)| *hash == choice.hash).map(|(_, trace)| Arc::clone(trace));
+                Some(found.ok_or_else(|| {
+                    let message =
+                        format!("the trace {} is not open in this tab; open the file again to replay it", choice.name);
+                    Failure::new("unknown-trace", message)
+                })?)
+            }
+        };
+        let resolved = scenario.resolve(plimsoll_configs::catalog()).map_err(Failure::invalid_input)?.value;
+        let prepared = Arc::new(Prepared { scenario, resolved, trace });
+        self.prepared = Some(Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    fn read_file(&mut self, name: &str, file: Option<&[u8]>) -> Result<Outcome, Failure> {
+        let bytes = file.ok_or_else(|| Failure::new("undecodable", "the file itself did not come along"))?;
+        let read = files::read(name, bytes).map_err(Failure::invalid_input)?;
+        if let Some((hash, trace)) = read.trace {
+            self.traces.retain(|(other, _)| *other != hash);
+            self.traces.push((hash, trace));
+        }
+        Ok(Outcome::File { content: read.content, diagnostics: read.diagnostics })
+    }
+}
+
+impl Job {
+    /// Runs about `max_steps` steps, or to the end of the present trial; whether the job is over.
+    fn advance(&mut self, max_steps: u64) -> bool {
+        let position = self.num_sent + self.samples.len();
+        let Some(trial) = self.trials.get(position) else { return true };
+        let prepared = &self.prepared;
+        let run = self.run.get_or_insert_with(|| TrialRun::new(&prepared.resolved, prepared.trace.as_ref(), trial));
+        if let Some(sample) = run.run_for(max_steps) {
+            self.samples.push(sample);
+            self.run = None;
+        }
+        position + 1 == self.trials.len() && self.run.is_none()
+    }
+
+    /// Sends what is ready, or a sign of life, not too often.
+    fn report(&mut self, now: f64, send: &mut impl FnMut(&Response)) {
+        if now - self.last_report < REPORT_EVERY_MS {
+            return;
+        }
+        self.last_report = now;
+        if self.samples.is_empty() {
+            let (done, total) = (self.num_sent as u64, Some(self.trials.len() as u64));
+            send(&Response::Progress { job: self.id, done, total });
+        } else {
+            let first = u32::try_from(self.num_sent).unwrap_or(u32::MAX);
+            let samples = core::mem::take(&mut self.samples);
+            self.num_sent += samples.len();
+            send(&Response::Partial { job: self.id, first, samples });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core::curve::Stage;
+    use plimsoll_protocol::encode;
+    use std::cell::Cell;
+
+    const BUILD: &str = "test";
+
+    fn trial(id: u32, num_requests: u32) -> CurveTrial {
+        CurveTrial { id, stage: Stage::Grid, request_rate: 5.0, replicate: 0, num_requests, relaxed: None }
+    }
+
+    fn start(job: u64, scenario: &Scenario, trials: Vec<CurveTrial>) -> Request {
+        Request::Start { job: JobId(job), spec: Spec::Trials { scenario: Box::new(scenario.clone()), trials } }
+    }
+
+    struct Bench {
+        host: Host,
+        heard: Vec<Response>,
+        time: Cell<f64>,
+        /// Milliseconds that pass between two looks at the clock.
+        pace: f64,
+    }
+
+    impl Bench {
+        fn new(pace: f64) -> Self {
+            let mut bench = Self { host: Host::new(BUILD), heard: Vec::new(), time: Cell::new(0.0), pace };
+            bench.say(&Request::Hello { protocol: PROTOCOL_VERSION, build: BUILD.into() });
+            bench
+        }
+
+        fn say(&mut self, request: &Request) {
+            let heard = &mut self.heard;
+            let text = encode(request).expect("writable");
+            self.host.receive(&text, None, self.time.get(), &mut |response| heard.push(response.clone()));
+        }
+
+        fn slice(&mut self) -> bool {
+            let (heard, time, pace) = (&mut self.heard, &self.time, self.pace);
+            let clock = || {
+                time.set(time.get() + pace);
+                time.get()
+            };
+            self.host.run_slice(&clock, &mut |response| heard.push(response.clone()))
+        }
+
+        fn finals(&self, job: u64) -> Vec<&Response> {
+            self.heard.iter().filter(|response| response.job() == Some(JobId(job)) && response.is_final()).collect()
+        }
+    }
+
+    #[test]
+    fn a_job_ends_once_with_a_sample_for_each_trial() {
+        let mut bench = Bench::new(1.0);
+        bench.say(&start(1, &Scenario::default(), vec![trial(0, 50), trial(1, 60)]));
+        while bench.slice() {}
+        let finals = bench.finals(1);
+        let [Response::Finished { outcome: Outcome::Samples { samples }, .. }] = finals[..] else { panic!("{finals:?}") };
+        assert_eq!(samples.len(), 2);
+        assert!(samples.iter().all(|sample| sample.steps > 0));
+    }
+
+    #[test]
+    fn slices_change_nothing_and_parts_add_up() {
+        let whole = {
+            let mut bench = Bench::new(0.001);
+            bench.say(&start(1, &Scenario::default(), vec![trial(0, 400), trial(1, 400)]));
+            while bench.slice() {}
+            let Some(Response::Finished { outcome: Outcome::Samples { samples }, .. }) = bench.heard.pop() else { panic!() };
+            samples
+        };
+        // A slow clock: every look ends the slice and reports.
+        let mut bench = Bench::new(1000.0);
+        bench.host.steps_per_look = 64;
+        bench.say(&start(1, &Scenario::default(), vec![trial(0, 400), trial(1, 400)]));
+        while bench.slice() {}
+        let mut parts = Vec::new();
+        for response in &bench.heard {
+            match response {
+                Response::Partial { first, samples, .. } => {
+                    assert_eq!(*first as usize, parts.len());
+                    parts.extend(samples.clone());
+                }
+                Response::Finished { outcome: Outcome::Samples { samples }, .. } => parts.extend(samples.clone()),
+                _ => {}
+            }
+        }
+        assert_eq!(parts, whole);
+        assert!(bench.heard.iter().any(|response| matches!(response, Response::Progress { .. })));
+    }
+
+    #[test]
+    fn a_cancel_is_heard_between_slices_and_is_the_last_word() {
+        let mut bench = Bench::new(1000.0);
+        bench.say(&start(1, &Scenario::default(), vec![trial(0, 2000)]));
+        assert!(bench.slice());
+        bench.say(&Request::Cancel { job: JobId(1) });
+        bench.say(&Request::Cancel { job: JobId(1) });
+        assert!(!bench.slice());
+        assert_eq!(bench.finals(1), [&Response::Cancelled { job: JobId(1) }]);
+    }
+
+    #[test]
+    fn a_cancel_before_the_first_slice_counts_too() {
+        let mut bench = Bench::new(1.0);
+        bench.say(&start(1, &Scenario::default(), vec![trial(0, 20)]));
+        bench.say(&Request::Cancel { job: JobId(1) });
+        assert!(!bench.slice());
+        assert_eq!(bench.finals(1).len(), 1);
+    }
+
+    #[test]
+    fn versions_are_compared_before_any_work() {
+        let mut bench = Bench::new(1.0);
+        bench.host = Host::new("other");
+        bench.heard.clear();
+        bench.say(&Request::Hello { protocol: PROTOCOL_VERSION, build: BUILD.into() });
+        assert!(matches!(bench.heard[..], [Response::Refused { .. }]));
+        bench.say(&start(1, &Scenario::default(), vec![trial(0, 20)]));
+        assert!(matches!(bench.finals(1)[..], [Response::Failed { .. }]));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_a_failure_with_its_reasons() {
+        let mut bench = Bench::new(1.0);
+        let mut scenario = Scenario::default();
+        scenario.engine.max_num_seqs = 0;
+        bench.say(&start(1, &scenario, vec![trial(0, 20)]));
+        scenario = Scenario::default();
+        scenario.workload.trace = Some(plimsoll_core::scenario::TraceChoice { name: "t.csv".into(), hash: "0".into() });
+        bench.say(&start(2, &scenario, vec![trial(0, 20)]));
+        let codes: Vec<&str> = bench
+            .heard
+            .iter()
+            .filter_map(|response| match response {
+                Response::Failed { failure, .. } => Some(failure.code.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(codes, ["invalid-input", "unknown-trace"]);
+    }
+
+    #[test]
+    fn garbage_is_refused_not_a_panic() {
+        let mut heard = Vec::new();
+        Host::new(BUILD).receive("{", None, 0.0, &mut |response| heard.push(response.clone()));
+        assert!(matches!(heard[..], [Response::Refused { .. }]));
+    }
+}

@@ -1,0 +1,151 @@
+//! Plotly in the page: loaded when first needed, redrawn with small figures, timed.
+
+use super::figure::Theme;
+use crate::worker::browser::{address, words};
+use js_sys::{Function, JSON, Promise, Reflect};
+use std::cell::RefCell;
+use wasm_bindgen::prelude::*;
+use web_sys::{HtmlElement, HtmlScriptElement};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = Plotly, js_name = react, catch)]
+    fn plotly_react(element: &HtmlElement, data: &JsValue, layout: &JsValue, config: &JsValue) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_namespace = performance, js_name = mark, catch)]
+    fn performance_mark(name: &str, options: &JsValue) -> Result<JsValue, JsValue>;
+}
+
+/// Which charts have still to be drawn for a result, so that the last one can be timed.
+#[derive(Debug, Default)]
+pub struct Redraws {
+    job: u64,
+    mark: &'static str,
+    waiting: Vec<&'static str>,
+    visible: Vec<&'static str>,
+}
+
+impl Redraws {
+    /// A chart came into view or left it.
+    pub fn set_visible(&mut self, chart: &'static str, is_visible: bool) {
+        self.visible.retain(|other| *other != chart);
+        if is_visible {
+            self.visible.push(chart);
+        } else {
+            self.drawn(chart);
+        }
+    }
+
+    /// A result is about to be drawn; `mark` is set when the last visible chart stands.
+    pub fn begin(&mut self, job: u64, mark: &'static str) {
+        self.job = job;
+        self.mark = mark;
+        self.waiting.clone_from(&self.visible);
+    }
+
+    /// A chart stands.
+    pub fn drawn(&mut self, chart: &'static str) {
+        let num_before = self.waiting.len();
+        self.waiting.retain(|other| *other != chart);
+        if num_before > 0 && self.waiting.is_empty() {
+            mark(self.mark, Some(self.job));
+        }
+    }
+}
+
+/// Sets a mark on the browser's timeline; what it measures is measured from outside the page.
+pub fn mark(name: &str, job: Option<u64>) {
+    let options = js_sys::Object::new();
+    if let Some(job) = job {
+        let detail = js_sys::Object::new();
+        // Setting a property of a fresh plain object cannot fail.
+        #[expect(clippy::cast_precision_loss, reason = "jobs count from one")]
+        let _ = Reflect::set(&detail, &"job".into(), &JsValue::from_f64(job as f64));
+        let _ = Reflect::set(&options, &"detail".into(), &detail);
+    }
+    // A browser without marks shows the page all the same.
+    let _ = performance_mark(name, &options);
+}
+
+thread_local! {
+    static LOADING: RefCell<Option<Promise>> = const { RefCell::new(None) };
+}
+
+/// Loads the library once; a failed attempt can be repeated.
+///
+/// # Errors
+/// In words, when the file cannot be had.
+pub async fn load() -> Result<(), String> {
+    let pending = LOADING.with_borrow_mut(|loading| match loading {
+        Some(promise) => Ok(promise.clone()),
+        None => inject().inspect(|promise| *loading = Some(promise.clone())),
+    })?;
+    match wasm_bindgen_futures::JsFuture::from(pending).await {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            LOADING.with_borrow_mut(|loading| *loading = None);
+            Err("the chart library could not be loaded".into())
+        }
+    }
+}
+
+fn inject() -> Result<Promise, String> {
+    let source = address("plimsoll-plotly")?;
+    let document = web_sys::window().and_then(|window| window.document()).ok_or("this page has no document")?;
+    let script: HtmlScriptElement =
+        document.create_element("script").map_err(|error| words(&error))?.unchecked_into();
+    script.set_src(&source);
+    let head = document.head().ok_or("this page has no head")?;
+    Ok(Promise::new(&mut |resolve: Function, reject: Function| {
+        script.set_onload(Some(&resolve));
+        script.set_onerror(Some(&reject));
+        if head.append_child(&script).is_err() {
+            let _ = reject.call0(&JsValue::NULL);
+        }
+    }))
+}
+
+/// Draws a figure or changes the one that stands.
+///
+/// # Errors
+/// In words, when Plotly refuses.
+pub fn react(element: &HtmlElement, figure: &serde_json::Value) -> Result<(), String> {
+    let parsed = JSON::parse(&figure.to_string()).map_err(|error| words(&error))?;
+    let part = |name: &str| Reflect::get(&parsed, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    plotly_react(element, &part("data"), &part("layout"), &part("config")).map(|_| ()).map_err(|error| words(&error))
+}
+
+/// Has the closure called after every redraw of a chart that stands.
+///
+/// # Errors
+/// In words, when the element holds no chart.
+pub fn on_redraw(element: &HtmlElement, closure: &Closure<dyn Fn()>) -> Result<(), String> {
+    let on: Function = Reflect::get(element, &"on".into())
+        .ok()
+        .and_then(|on| on.dyn_into().ok())
+        .ok_or("the element holds no chart")?;
+    on.call2(element, &"plotly_afterplot".into(), closure.as_ref()).map(|_| ()).map_err(|error| words(&error))
+}
+
+/// Colours from the page's style tokens.
+#[must_use]
+pub fn theme() -> Theme {
+    let style = web_sys::window().and_then(|window| {
+        let root = window.document()?.document_element()?;
+        window.get_computed_style(&root).ok().flatten()
+    });
+    let token = |name: &str| {
+        style.as_ref().and_then(|style| style.get_property_value(name).ok()).unwrap_or_default().trim().to_owned()
+    };
+    Theme {
+        text: token("--text"),
+        quiet: token("--text-quiet"),
+        grid: token("--chart-grid"),
+        series: [token("--chart-main"), token("--chart-second"), token("--chart-companion")],
+        band: token("--chart-band"),
+        limit: token("--chart-limit"),
+        capacity: token("--chart-capacity"),
+        shades: [token("--chart-backlogged"), token("--chart-overloaded")],
+        surface: token("--surface"),
+    }
+}

@@ -1,0 +1,8 @@
+//! Building blocks of the page that know nothing of simulation.
+
+pub mod combobox;
+pub mod dialog;
+pub mod icon;
+pub mod problems;
+pub mod segmented;
+pub mod shares;

@@ -1,0 +1,44 @@
+//! What is wrong with an input, below it.
+
+use leptos::prelude::*;
+use plimsoll_core::diagnostic::{Diagnostic, Severity};
+
+/// Problems in words, errors before warnings as they come.
+#[component]
+pub fn Problems(
+    /// Id for `aria-describedby`.
+    id: String,
+    /// The problems.
+    #[prop(into)]
+    problems: Signal<Vec<Diagnostic>>,
+) -> impl IntoView {
+    view! {
+        <div id=id class="problems">
+            {move || {
+                problems
+                    .get()
+                    .into_iter()
+                    .map(|problem| {
+                        let is_error = problem.severity == Severity::Error;
+                        view! {
+                            <p class=if is_error { "problem error" } else { "problem warning" }>
+                                <strong>{if is_error { "Error: " } else { "Note: " }}</strong>
+                                {sentence(&problem.message)}
+                                {(!problem.hint.is_empty()).then(|| format!(" {}", sentence(&problem.hint)))}
+                            </p>
+                        }
+                    })
+                    .collect_view()
+            }}
+        </div>
+    }
+}
+
+/// A diagnostic's text as a sentence: capital first, full stop last.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}

@@ -1,0 +1,440 @@
+//! From an edit to a drawn curve: which study runs when, and what is shown of it.
+//!
+//! Each edit starts a *follow* study (few rates, few requests) at once; when it stands and nothing newer has come,
+//! the *full* study runs.
+//! A newer edit ends what runs, except while a slider moves faster than follow studies end: then the running one may
+//! finish, so that the curve keeps moving.
+
+use crate::page::{Page, Toast};
+use crate::worker::browser::{BUILD, BrowserFactory, Engine, Signal};
+use crate::worker::driver::{Driver, Event};
+use crate::worker::pool::{Pool, Slot, WorkerId};
+use leptos::prelude::{GetUntracked, Set, UpdateValue, WithUntracked, set_timeout};
+use plimsoll_core::catalog::AcceleratorSpec;
+use plimsoll_core::curve::{Curve, CurvePlan, CurveStudy};
+use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_core::scenario::{AcceleratorChoice, Basis, EngineConfig, MemoryLedger, ResolvedScenario, Scenario, Slo};
+use plimsoll_protocol::{Failure, FileContent, Outcome, Response};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use web_sys::Blob;
+
+/// Progress is shown for work that takes longer than this, milliseconds.
+const SHOW_PROGRESS_AFTER: f64 = 300.0;
+/// Shortest time between two updates of progress or of a partial curve, milliseconds.
+const UPDATE_EVERY: f64 = 100.0;
+/// A curve older than this, milliseconds, is worth finishing before the next edit's is begun.
+const TOO_OLD: f64 = 80.0;
+/// A follow study older than this, milliseconds, is no longer worth finishing.
+const TOO_LONG: f64 = 400.0;
+/// How long a Stop waits for an answer before workers are replaced.
+const STOP_PATIENCE: Duration = Duration::from_millis(100);
+/// Results kept, so that undo and back answer at once.
+const MAX_KEPT: usize = 8;
+
+/// A result as the page shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// Number of the result; grows.
+    pub job: u64,
+    /// The curve.
+    pub curve: Curve,
+    /// Whether it is of full resolution.
+    pub is_full: bool,
+    /// What it was computed for.
+    pub basics: Rc<Basics>,
+}
+
+/// What is known of a scenario once it is resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Basics {
+    /// What must hold.
+    pub slo: Slo,
+    /// What the prediction rests on.
+    pub basis: Basis,
+    /// Where the memory goes.
+    pub ledger: Option<MemoryLedger>,
+    /// Settings of the engine in force.
+    pub settings: EngineConfig,
+    /// What was filled in, in words.
+    pub filled_in: Vec<String>,
+    /// Price of the accelerators, US dollars per hour, if the catalogue has one.
+    pub price_usd_per_hour: Option<f64>,
+    /// Model, accelerator and parallelism in words.
+    pub deployment: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Follow,
+    Full,
+}
+
+/// A scenario that is ready to be studied.
+#[derive(Clone)]
+struct Task {
+    scenario: Scenario,
+    resolved: Rc<ResolvedScenario>,
+    basics: Rc<Basics>,
+}
+
+struct Inner {
+    pool: Pool<BrowserFactory>,
+    driver: Option<Driver<CurveStudy>>,
+    task: Option<Task>,
+    waiting: Option<Task>,
+    phase: Phase,
+    phase_began: f64,
+    work_began: f64,
+    last_drawn: f64,
+    last_update: f64,
+    next_job: u64,
+    kept: Vec<(Scenario, Rc<Shown>)>,
+    file_name: String,
+    /// The rate a trace was recorded at, by its hash.
+    recorded: Vec<(String, f64)>,
+}
+
+/// The part of the page that computes.
+#[derive(Clone)]
+pub struct Controller(Rc<RefCell<Inner>>);
+
+impl Controller {
+    /// Loads the simulator and starts its workers.
+    ///
+    /// # Errors
+    /// In words, when the browser or the network refuses.
+    pub async fn start(page: Page) -> Result<Self, String> {
+        let engine = Engine::load().await?;
+        let cell: Rc<RefCell<Option<Controller>>> = Rc::default();
+        let listener_cell = Rc::clone(&cell);
+        let listener = Rc::new(move |worker: WorkerId, signal: Signal| {
+            let controller = listener_cell.borrow().clone();
+            if let Some(controller) = controller {
+                controller.hear(page, worker, signal);
+            }
+        });
+        let num_cores = web_sys::window().map_or(2.0, |window| window.navigator().hardware_concurrency());
+        // Two at least, so that one long trial does not stop the rest; one core is left to the page.
+        let num_workers = ((num_cores as usize).saturating_sub(1)).max(2);
+        let pool = Pool::new(BrowserFactory::new(engine, listener), num_workers, BUILD);
+        if let Some(failure) = pool.trouble() {
+            return Err(failure.message);
+        }
+        let controller = Self(Rc::new(RefCell::new(Inner {
+            pool,
+            driver: None,
+            task: None,
+            waiting: None,
+            phase: Phase::Idle,
+            phase_began: 0.0,
+            work_began: 0.0,
+            last_drawn: 0.0,
+            last_update: 0.0,
+            next_job: 1,
+            kept: Vec::new(),
+            file_name: String::new(),
+            recorded: Vec::new(),
+        })));
+        *cell.borrow_mut() = Some(controller.clone());
+        Ok(controller)
+    }
+
+    /// The scenario has changed.
+    pub fn changed(&self, page: Page) {
+        let scenario = page.scenario.get_untracked();
+        let mut inner = self.0.borrow_mut();
+        match scenario.resolve(plimsoll_configs::catalog()) {
+            Ok(warned) => {
+                set_if_other(page, warned.diagnostics);
+                let basics = Rc::new(basics(&scenario, &warned.value));
+                let task = Task { scenario, resolved: Rc::new(warned.value), basics };
+                inner.request(page, task);
+            }
+            Err(diagnostics) => {
+                set_if_other(page, diagnostics);
+                inner.end(page);
+                page.is_stale.set(true);
+            }
+        }
+    }
+
+    /// Ends what runs; what is on the screen stays.
+    pub fn stop(&self, page: Page) {
+        let mut inner = self.0.borrow_mut();
+        if inner.phase == Phase::Idle {
+            return;
+        }
+        inner.end(page);
+        page.say("Stopped. What was computed so far stays on the screen.");
+        drop(inner);
+        let controller = self.clone();
+        set_timeout(
+            move || {
+                controller.0.borrow_mut().pool.replace_stuck();
+            },
+            STOP_PATIENCE,
+        );
+    }
+
+    /// Has the workers read a file the user gave.
+    pub fn read_file(&self, page: Page, name: &str, file: &Blob) {
+        let mut inner = self.0.borrow_mut();
+        name.clone_into(&mut inner.file_name);
+        if let Err(failure) = inner.pool.read_file(name, file) {
+            page.notices.set(vec![Diagnostic::error(&failure.code, name, failure.message)]);
+        }
+    }
+
+    fn hear(&self, page: Page, worker: WorkerId, signal: Signal) {
+        let mut inner = self.0.borrow_mut();
+        let deliveries = match signal {
+            Signal::Message(text) => inner.pool.hear(worker, &text),
+            Signal::Crash(message) => inner.pool.crashed(worker, &message),
+        };
+        let mut files = Vec::new();
+        for delivery in deliveries {
+            match delivery.slot {
+                Slot::Curve => inner.hear_curve(page, delivery.response),
+                Slot::File => files.push(delivery.response),
+            }
+        }
+        let name = inner.file_name.clone();
+        for response in &files {
+            if let Response::Finished { outcome: Outcome::File { content, .. }, .. } = response
+                && let FileContent::Trace { hash, recorded_rate_per_s: Some(rate), .. } = content
+            {
+                inner.recorded.push((hash.clone(), *rate));
+            }
+        }
+        // A file's scenario is an edit, which comes back here.
+        drop(inner);
+        for response in files {
+            take_file(page, &name, response);
+        }
+    }
+}
+
+impl Inner {
+    /// Starts on a scenario, or puts it in line behind a follow study that is worth finishing.
+    fn request(&mut self, page: Page, task: Task) {
+        if let Some((_, shown)) = self.kept.iter().find(|(scenario, _)| *scenario == task.scenario) {
+            let shown = Rc::clone(shown);
+            self.end(page);
+            let job = self.next_job();
+            self.draw(page, Rc::new(Shown { job, ..(*shown).clone() }));
+            return;
+        }
+        let now = now();
+        page.is_stale.set(true);
+        if self.phase == Phase::Idle {
+            self.work_began = now;
+        }
+        let is_worth_finishing =
+            self.phase == Phase::Follow && now - self.last_drawn > TOO_OLD && now - self.phase_began < TOO_LONG;
+        if is_worth_finishing {
+            self.waiting = Some(task);
+        } else {
+            self.work_began = now;
+            self.begin(page, task, Phase::Follow);
+        }
+    }
+
+    fn begin(&mut self, page: Page, task: Task, phase: Phase) {
+        self.waiting = None;
+        let (plan, max_batch) = match phase {
+            Phase::Full => (CurvePlan::full(&task.resolved.curve), 3),
+            Phase::Follow | Phase::Idle => (CurvePlan::follow(), 1),
+        };
+        let study = match self.driver.take() {
+            // The follow study's runs are part of the full one.
+            Some(driver) if phase == Phase::Full => driver.into_study().refined(plan),
+            _ => CurveStudy::new(&task.resolved, plan, self.recorded_rate(&task.scenario)),
+        };
+        match Driver::begin(&mut self.pool, task.scenario.clone(), study, max_batch) {
+            Ok(driver) => {
+                self.driver = Some(driver);
+                self.task = Some(task);
+                self.phase = phase;
+                self.phase_began = now();
+            }
+            Err(failure) => self.fail(page, &failure),
+        }
+    }
+
+    /// Ends what runs.
+    fn end(&mut self, page: Page) {
+        self.pool.cancel_slot(Slot::Curve);
+        self.driver = None;
+        self.waiting = None;
+        self.phase = Phase::Idle;
+        if page.progress.get_untracked().is_some() {
+            page.progress.set(None);
+        }
+    }
+
+    fn fail(&mut self, page: Page, failure: &Failure) {
+        self.end(page);
+        let mut message = failure.message.clone();
+        for diagnostic in &failure.diagnostics {
+            message = format!("{message}; {diagnostic}");
+        }
+        page.trouble.set(Some(message));
+    }
+
+    fn hear_curve(&mut self, page: Page, response: Response) {
+        let Some(driver) = &mut self.driver else { return };
+        match driver.hear(&mut self.pool, response) {
+            Event::Nothing => {}
+            Event::Failed(failure) => self.fail(page, &failure),
+            Event::Advanced => self.show_progress(page),
+            Event::Complete => self.complete(page),
+        }
+    }
+
+    fn complete(&mut self, page: Page) {
+        let (Some(curve), Some(task)) = (self.driver.as_ref().map(Driver::snapshot), self.task.clone()) else { return };
+        let is_full = self.phase == Phase::Full;
+        let shown = Rc::new(Shown {
+            job: self.next_job(),
+            curve,
+            is_full,
+            basics: Rc::clone(&task.basics),
+        });
+        let next = self.waiting.take();
+        // Workers first: they compute while the page draws.
+        match next {
+            Some(newer) => self.begin(page, newer, Phase::Follow),
+            None if !is_full => self.begin(page, task, Phase::Full),
+            None => {
+                self.kept.retain(|(scenario, _)| *scenario != task.scenario);
+                self.kept.truncate(MAX_KEPT - 1);
+                self.kept.insert(0, (task.scenario, Rc::clone(&shown)));
+                self.end(page);
+            }
+        }
+        self.draw(page, shown);
+    }
+
+    fn draw(&mut self, page: Page, shown: Rc<Shown>) {
+        let name = if shown.is_full { "plimsoll:full-drawn" } else { "plimsoll:follow-drawn" };
+        page.redraws.update_value(|redraws| redraws.begin(shown.job, name));
+        self.last_drawn = now();
+        if self.waiting.is_none() && (self.phase == Phase::Full || self.phase == Phase::Idle) {
+            page.is_stale.set(false);
+        }
+        if page.trouble.with_untracked(Option::is_some) {
+            page.trouble.set(None);
+        }
+        page.shown.set(Some(shown));
+    }
+
+    /// Shows how far work is that takes long, and what there is of it.
+    fn show_progress(&mut self, page: Page) {
+        let now = now();
+        if now - self.work_began < SHOW_PROGRESS_AFTER || now - self.last_update < UPDATE_EVERY {
+            return;
+        }
+        self.last_update = now;
+        let (Some(driver), Some(task)) = (&self.driver, &self.task) else { return };
+        page.progress.set(Some(driver.progress()));
+        let curve = driver.snapshot();
+        let num_points = |curve: &Curve| curve.points.iter().filter(|point| point.num_seeds > 0).count();
+        let is_richer = page.shown.with_untracked(|shown| {
+            shown.as_ref().is_none_or(|shown| {
+                shown.basics != task.basics || num_points(&curve) >= num_points(&shown.curve)
+            })
+        });
+        // A partial curve never takes the place of a better one of the same scenario.
+        if is_richer && num_points(&curve) >= 3 {
+            let basics = Rc::clone(&task.basics);
+            let job = self.next_job();
+            page.redraws.update_value(|redraws| redraws.begin(job, "plimsoll:partial-drawn"));
+            page.shown.set(Some(Rc::new(Shown { job, curve, is_full: false, basics })));
+        }
+    }
+
+    fn recorded_rate(&self, scenario: &Scenario) -> Option<f64> {
+        let trace = scenario.workload.trace.as_ref()?;
+        self.recorded.iter().find(|(hash, _)| *hash == trace.hash).map(|(_, rate)| *rate)
+    }
+
+    fn next_job(&mut self) -> u64 {
+        self.next_job += 1;
+        self.next_job
+    }
+}
+
+/// Controls listen to the diagnostics, so they are only told of other ones.
+fn set_if_other(page: Page, diagnostics: Vec<Diagnostic>) {
+    if page.diagnostics.with_untracked(|present| *present != diagnostics) {
+        page.diagnostics.set(diagnostics);
+    }
+}
+
+fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
+    let catalog = plimsoll_configs::catalog();
+    let accelerator: Option<&AcceleratorSpec> = match &scenario.deployment.accelerator {
+        Some(AcceleratorChoice::Custom(custom)) => Some(custom),
+        _ => catalog.accelerator(&resolved.accelerator),
+    };
+    let size = resolved.tensor_parallel_size;
+    Basics {
+        slo: resolved.slo.clone(),
+        basis: resolved.basis,
+        ledger: resolved.ledger.clone(),
+        settings: resolved.engine,
+        filled_in: resolved.filled_in.clone(),
+        price_usd_per_hour: accelerator
+            .and_then(|accelerator| accelerator.price_usd_per_hour)
+            .map(|price| price * f64::from(size)),
+        deployment: format!("{} on {size} × {}", resolved.model, resolved.accelerator),
+    }
+}
+
+fn take_file(page: Page, name: &str, response: Response) {
+    match response {
+        Response::Finished { outcome: Outcome::File { content, diagnostics }, .. } => {
+            page.notices.set(diagnostics.into_iter().filter(|found| found.severity != Severity::Note).collect());
+            match content {
+                FileContent::Scenario { scenario } => page.replace(*scenario, &format!("Opened the scenario {name}.")),
+                FileContent::Model { model } => {
+                    let text = format!("The model is now {}.", model.id);
+                    page.edit("deployment.model", crate::page::Step::Deliberate, |scenario| {
+                        scenario.deployment.model = plimsoll_core::scenario::ModelChoice::Custom(model);
+                        scenario.deployment.engine_version = None;
+                    });
+                    page.toast.set(Some(Toast { text, has_undo: true }));
+                }
+                FileContent::Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens, .. } => {
+                    let text = format!(
+                        "Replaying {name}: {num_requests} requests over {} s, {} input and {} output tokens on average.",
+                        crate::view_model::format::number(span_s, 3),
+                        crate::view_model::format::number(mean_input_tokens, 3),
+                        crate::view_model::format::number(mean_output_tokens, 3),
+                    );
+                    page.edit("workload.trace", crate::page::Step::Deliberate, |scenario| {
+                        scenario.workload.trace =
+                            Some(plimsoll_core::scenario::TraceChoice { name: name.to_owned(), hash });
+                    });
+                    page.toast.set(Some(Toast { text, has_undo: true }));
+                }
+            }
+        }
+        Response::Failed { failure, .. } => {
+            let mut notices = failure.diagnostics;
+            if notices.is_empty() {
+                notices.push(Diagnostic::error(&failure.code, name, failure.message));
+            }
+            page.notices.set(notices);
+        }
+        _ => {}
+    }
+}
+
+/// Milliseconds since the page was opened.
+fn now() -> f64 {
+    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
+}

@@ -1,0 +1,245 @@
+//! The charts over request rate, each with its table.
+
+use crate::charts::{figure, plotly};
+use crate::components::icon::{CHART, Icon, TABLE};
+use crate::page::page;
+use crate::view_model::axis::AxisMemory;
+use crate::view_model::chart::{self, Chart, Style};
+use crate::view_model::table;
+use leptos::html;
+use leptos::prelude::*;
+use std::cell::RefCell;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use web_sys::{HtmlElement, IntersectionObserver, IntersectionObserverEntry};
+
+/// Height of a chart, CSS pixels; a little less on a phone comes from the width.
+const HEIGHT: f64 = 250.0;
+
+/// All charts.
+#[component]
+pub fn ChartsPanel() -> impl IntoView {
+    let is_ready = RwSignal::new(false);
+    let trouble: RwSignal<Option<String>> = RwSignal::new(None);
+    let load = move || {
+        trouble.set(None);
+        leptos::task::spawn_local(async move {
+            match plotly::load().await {
+                Ok(()) => is_ready.set(true),
+                Err(reason) => trouble.set(Some(reason)),
+            }
+        });
+    };
+    // Loaded beside the first simulation, not before the page stands.
+    Effect::new(move |_| load());
+    let rate_axis = StoredValue::new(AxisMemory::default());
+    view! {
+        {move || trouble.get().map(|reason| view! {
+            <p class="problem error" role="alert">
+                {crate::components::problems::sentence(&reason)} " The tables show every value. "
+                <button type="button" on:click=move |_| load()>"Try again"</button>
+            </p>
+        })}
+        <div class="charts">
+            {Chart::ALL.into_iter().map(|chart| view! { <ChartPanel chart=chart is_ready=is_ready rate_axis=rate_axis /> }).collect_view()}
+        </div>
+    }
+}
+
+/// One chart or its table.
+#[component]
+fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<AxisMemory>) -> impl IntoView {
+    let page = page();
+    let is_table = RwSignal::new(false);
+    let is_visible = RwSignal::new(false);
+    let size = RwSignal::new((0.0, HEIGHT));
+    let element: NodeRef<html::Div> = NodeRef::new();
+    let value_axis = StoredValue::new(AxisMemory::default());
+    let legend: RwSignal<Vec<(String, Style)>> = RwSignal::new(Vec::new());
+    let theme = Memo::new(move |_| {
+        page.theme.track();
+        plotly::theme()
+    });
+    watch_place(chart, element, is_visible, size);
+    let on_redraw = StoredValue::new_local(Closure::<dyn Fn()>::new(move || {
+        page.redraws.update_value(|redraws| redraws.drawn(chart.id()));
+    }));
+    let is_drawn: Rc<RefCell<bool>> = Rc::default();
+    Effect::new(move |_| {
+        let (width, height) = size.get();
+        if !is_ready.get() || !is_visible.get() || is_table.get() || width < 50.0 {
+            return;
+        }
+        let percentile = page.view.with(|view| view.percentile);
+        let Some(element) = element.get() else { return };
+        let figure = page.shown.with(|shown| {
+            let shown = shown.as_ref()?;
+            let model = chart::model(chart, &shown.curve, &shown.basics.slo, percentile);
+            let is_at_rest = shown.is_full;
+            let fit = |axis: StoredValue<AxisMemory>, needed: f64| {
+                axis.try_update_value(|axis| axis.fit(needed, is_at_rest)).unwrap_or(needed)
+            };
+            let ends = (fit(rate_axis, model.rate_end), fit(value_axis, model.value_end));
+            let names: Vec<(String, Style)> = model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
+            if legend.with_untracked(|legend| *legend != names) {
+                legend.set(names);
+            }
+            Some(figure::figure(&model, &theme.get(), (width, height), ends))
+        });
+        let Some(figure) = figure else { return };
+        let element: &HtmlElement = &element;
+        if plotly::react(element, &figure).is_ok() && !is_drawn.replace(true) {
+            // The first drawing was over before anybody could listen.
+            page.redraws.update_value(|redraws| redraws.drawn(chart.id()));
+            let _ = on_redraw.with_value(|on_redraw| plotly::on_redraw(element, on_redraw));
+        }
+    });
+    Effect::new(move |_| {
+        let is_drawable = is_visible.get() && !is_table.get();
+        page.redraws.update_value(|redraws| redraws.set_visible(chart.id(), is_drawable));
+    });
+    let title_id = format!("chart-{}", chart.id());
+    let heading_id = title_id.clone();
+    view! {
+        <section class="chart" aria-labelledby=title_id.clone() data-testid=title_id>
+            <header>
+                <h3 id=heading_id>{chart.title()}</h3>
+                <button
+                    type="button"
+                    class="quiet"
+                    aria-pressed=move || is_table.get().to_string()
+                    on:click=move |_| is_table.update(|is_table| *is_table = !*is_table)
+                >
+                    {move || if is_table.get() {
+                        view! { <Icon path=CHART /> "Chart" }.into_any()
+                    } else {
+                        view! { <Icon path=TABLE /> "Table" }.into_any()
+                    }}
+                </button>
+            </header>
+            <Legend series=legend />
+            <div
+                node_ref=element
+                class="plot"
+                class:stale=move || page.is_stale.get()
+                role="img"
+                aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
+                hidden=move || is_table.get()
+            ></div>
+            {move || is_table.get().then(|| view! { <ChartTable chart=chart /> })}
+        </section>
+    }
+}
+
+/// Names of the lines with a sample of each; our own, because it need not be redrawn with the chart.
+#[component]
+fn Legend(series: RwSignal<Vec<(String, Style)>>) -> impl IntoView {
+    view! {
+        <ul class="legend" aria-hidden="true">
+            {move || {
+                series
+                    .get()
+                    .into_iter()
+                    .map(|(name, style)| {
+                        let (class, dashes) = match style {
+                            Style::Main => ("main", ""),
+                            Style::Second => ("second", "6 4"),
+                            Style::Lower => ("companion", "1.5 3"),
+                            Style::Upper => ("companion", "9 4"),
+                            Style::Reference => ("reference", "1.5 3"),
+                        };
+                        view! {
+                            <li class=class>
+                                <svg viewBox="0 0 26 8" aria-hidden="true">
+                                    <path d="M0 4h26" stroke="currentColor" stroke-dasharray=dashes />
+                                    {(style == Style::Main).then(|| view! { <circle cx="13" cy="4" r="3" fill="currentColor" /> })}
+                                    {(style == Style::Second).then(|| view! { <path d="M13 .8 16.2 4 13 7.2 9.8 4z" stroke="currentColor" class="hollow" /> })}
+                                </svg>
+                                {name}
+                            </li>
+                        }
+                    })
+                    .collect_view()
+            }}
+            <li class="band"><svg viewBox="0 0 26 8" aria-hidden="true"><rect width="26" height="8" fill="currentColor" /></svg>"over seeds"</li>
+        </ul>
+    }
+}
+
+/// Every value of a chart.
+#[component]
+fn ChartTable(chart: Chart) -> impl IntoView {
+    let page = page();
+    view! {
+        <div class="table" tabindex="0" role="region" aria-label=format!("Table: {}", chart.title())>
+            {move || page.shown.with(|shown| shown.as_ref().map(|shown| {
+                let table = table::table(chart, &shown.curve);
+                view! {
+                    <table>
+                        <caption>{table.caption}</caption>
+                        <thead><tr>{table.columns.into_iter().map(|column| view! { <th scope="col">{column}</th> }).collect_view()}</tr></thead>
+                        <tbody>
+                            {table.rows.into_iter().map(|row| {
+                                let mut cells = row.into_iter();
+                                let head = cells.next();
+                                view! {
+                                    <tr>
+                                        <th scope="row">{head}</th>
+                                        {cells.map(|cell| view! { <td>{cell}</td> }).collect_view()}
+                                    </tr>
+                                }
+                            }).collect_view()}
+                        </tbody>
+                    </table>
+                }
+            }))}
+        </div>
+    }
+}
+
+/// Keeps track of whether a chart is in view and how wide it is.
+fn watch_place(chart: Chart, element: NodeRef<html::Div>, is_visible: RwSignal<bool>, size: RwSignal<(f64, f64)>) {
+    let page = page();
+    let measure = move || {
+        if let Some(element) = element.get_untracked() {
+            let width = f64::from(element.client_width());
+            if width > 0.0 {
+                let wanted = (width, HEIGHT.min((width * 0.72).max(200.0)));
+                if size.get_untracked() != wanted {
+                    size.set(wanted);
+                }
+            }
+        }
+    };
+    let on_sight = Closure::<dyn Fn(js_sys::Array)>::new(move |entries: js_sys::Array| {
+        if let Some(entry) = entries.iter().last() {
+            let is_seen = entry.unchecked_into::<IntersectionObserverEntry>().is_intersecting();
+            measure();
+            is_visible.set(is_seen);
+        }
+    });
+    let observer = IntersectionObserver::new(on_sight.as_ref().unchecked_ref()).ok();
+    let resize = window_event_listener(leptos::ev::resize, move |_| measure());
+    let kept = StoredValue::new_local(Some((observer, on_sight)));
+    Effect::new(move |_| {
+        if let Some(element) = element.get() {
+            kept.with_value(|kept| {
+                if let Some((Some(observer), _)) = kept {
+                    observer.observe(&element);
+                } else {
+                    is_visible.set(true);
+                }
+            });
+            measure();
+        }
+    });
+    on_cleanup(move || {
+        resize.remove();
+        page.redraws.update_value(|redraws| redraws.set_visible(chart.id(), false));
+        kept.update_value(|kept| {
+            if let Some((Some(observer), _)) = kept.take() {
+                observer.disconnect();
+            }
+        });
+    });
+}

@@ -1,0 +1,117 @@
+//! A number of the scenario: slider and field in one, with help and problems.
+
+use crate::components::problems::Problems;
+use crate::page::{Step, page};
+use crate::state::fields::Field;
+use crate::view_model::format;
+use leptos::ev::KeyboardEvent;
+use leptos::prelude::*;
+
+/// Slider and field of one number.
+#[component]
+pub fn NumberControl(
+    /// Which number.
+    field: Field,
+) -> impl IntoView {
+    let page = page();
+    let value = Memo::new(move |_| page.scenario.with(|scenario| (field.get)(scenario)));
+    // Text that is no number stays in the field and is explained; the scenario keeps its last good value.
+    let draft: RwSignal<Option<String>> = RwSignal::new(None);
+    let refusal: RwSignal<Option<String>> = RwSignal::new(None);
+    let text = move || draft.get().unwrap_or_else(|| value.get().map_or_else(String::new, |value| format::field_text(value, field.unit)));
+    let set = move |new: Option<f64>, step: Step| page.edit(field.path, step, |scenario| (field.set)(scenario, new));
+    let read = move |text: &str| -> Result<Option<f64>, String> {
+        if text.trim().is_empty() && field.when_empty.is_some() {
+            return Ok(None);
+        }
+        format::parse(text, field.unit).and_then(|value| {
+            if value < 0.0 { Err("cannot be negative".to_owned()) } else { Ok(Some(value)) }
+        })
+    };
+    let on_input = move |text: String| {
+        match read(&text) {
+            Ok(new) => {
+                refusal.set(None);
+                set(new, Step::Drag);
+            }
+            Err(reason) => refusal.set(Some(reason)),
+        }
+        draft.set(Some(text));
+    };
+    let on_key = move |event: KeyboardEvent| {
+        // Left and right move the caret in the field, but not the slider's value by a useful step.
+        let is_slider = event_target::<web_sys::HtmlInputElement>(&event).type_() == "range";
+        let direction = match event.key().as_str() {
+            "ArrowUp" => 1.0,
+            "ArrowDown" => -1.0,
+            "ArrowRight" if is_slider => 1.0,
+            "ArrowLeft" if is_slider => -1.0,
+            _ => return,
+        };
+        event.prevent_default();
+        let steps = if event.shift_key() { direction * 10.0 } else { direction };
+        if let Some(present) = value.get_untracked() {
+            draft.set(None);
+            refusal.set(None);
+            set(Some(field.stepped(present, steps)), Step::Drag);
+        }
+    };
+    let id = field.path.replace(['.', '_'], "-");
+    let (help_id, problems_id) = (format!("{id}-help"), format!("{id}-problems"));
+    let described_by = format!("{help_id} {problems_id}");
+    let problems = Signal::derive(move || page.problems(field.path));
+    let remark = move || refusal.get().or_else(|| value.get().and_then(|value| field.remark(value)));
+    let has_problem = move || refusal.with(Option::is_some) || problems.with(|problems| !problems.is_empty());
+    view! {
+        <div class="control number" class:invalid=has_problem>
+            <label for=id.clone()>{field.label}</label>
+            <span class="with-unit">
+                <input
+                    id=id.clone()
+                    type="text"
+                    inputmode="decimal"
+                    autocomplete="off"
+                    spellcheck="false"
+                    placeholder=field.when_empty.unwrap_or_default()
+                    aria-describedby=described_by
+                    aria-invalid=move || has_problem().to_string()
+                    prop:value=text
+                    on:input=move |event| on_input(event_target_value(&event))
+                    on:keydown=on_key
+                    on:change=move |_| {
+                        if refusal.with_untracked(Option::is_none) {
+                            draft.set(None);
+                        }
+                        page.settle();
+                    }
+                />
+                <span class="unit">{field.unit.symbol()}</span>
+            </span>
+            <input
+                type="range"
+                min="0"
+                max="1000"
+                step="1"
+                data-testid=format!("slider-{id}")
+                aria-label=format!("{} slider", field.label)
+                aria-valuetext=move || value.get().map_or_else(
+                    || field.when_empty.unwrap_or_default().to_owned(),
+                    |value| format!("{} {}", format::field_text(value, field.unit), field.unit.symbol()),
+                )
+                prop:value=move || value.get().map_or(0.0, |value| field.to_slider(value)).to_string()
+                on:input=move |event| {
+                    if let Ok(position) = event_target_value(&event).parse() {
+                        draft.set(None);
+                        refusal.set(None);
+                        set(Some(field.from_slider(position)), Step::Drag);
+                    }
+                }
+                on:keydown=on_key
+                on:change=move |_| page.settle()
+            />
+            <p id=help_id class="help">{field.help}</p>
+            {move || remark().map(|remark| view! { <p class="problem warning">{crate::components::problems::sentence(&remark)}</p> })}
+            <Problems id=problems_id problems=problems />
+        </div>
+    }
+}
