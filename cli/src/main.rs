@@ -1,1 +1,37 @@
-fn main() {}
+//! Plimsoll on the command line: the same engine, the same scenarios, the same figures as the page.
+//!
+//! Results go to standard output, everything about them (warnings, progress, the event log) to standard error.
+//! Exit codes: 0 done, 1 an input is invalid or a file cannot be used, 2 the command line is not understood,
+//! 3 a requirement given with `--require-…` is not met.
+
+mod arguments;
+mod catalog;
+mod curve;
+mod input;
+mod log;
+mod output;
+mod run;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use output::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Curve(arguments) => curve::curve(&arguments),
+        Command::Catalog(arguments) => catalog::catalog(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Invalid) => ExitCode::from(1),
+        Err(Failure::NotMet) => ExitCode::from(3),
+        // Whoever reads our output has read enough, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) => {
+            eprintln!("error: cannot write the result: {error}");
+            ExitCode::from(1)
+        }
+    }
+}

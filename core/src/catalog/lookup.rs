@@ -100,7 +100,7 @@ fn last_component(id: &str) -> &str {
 /// not hide the model. A name that contains `wanted` counts as close.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let wanted = wanted.trim().to_lowercase();
-    let limit = (wanted.chars().count() / 3).clamp(2, 8);
+    let limit = (wanted.chars().count() / 3).clamp(1, 8);
     let mut close: Vec<(usize, &str)> = names
         .into_iter()
         .filter_map(|name| {

@@ -49,9 +49,13 @@ impl Scenario {
         });
 
         let sizes_are_valid = self.engine.block_size > 0 && self.engine.max_num_seqs > 0;
-        let Some((deployment, latency, memory)) = parts.filter(|_| sizes_are_valid) else {
+        let Some((mut deployment, latency, memory)) = parts.filter(|_| sizes_are_valid) else {
             return Err(diagnostics);
         };
+        if latency.row.is_none() {
+            // The server version chooses a coefficient row and nothing else.
+            deployment.filled_in.retain(|line| !line.starts_with("engine_version"));
+        }
         let max_model_len = resolution.max_model_len(&deployment, &latency, memory.blocks, &mut diagnostics);
         resolution.workload_fits(&workload, memory.blocks, max_model_len, &mut diagnostics);
         if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {

@@ -1,0 +1,347 @@
+//! The command line: our names first, the server's and the reference's names as aliases.
+//!
+//! A flag that is left out leaves the scenario file's value; without a file, what stands in brackets is used.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};
+use std::path::PathBuf;
+
+/// How much load an LLM deployment can carry: simulated, exactly and fast.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    after_help = "Exit codes: 0 done, 1 invalid input, 2 unknown arguments, 3 a --require-… is not met."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Simulate one run and print its metrics.
+    Run(Box<RunArguments>),
+    /// Find how latency and throughput change with request rate, and where the deployment saturates.
+    Curve(Box<CurveArguments>),
+    /// List what is built in: models, accelerators, coefficients, presets, scenarios.
+    Catalog(CatalogArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub scenario: ScenarioArguments,
+    /// Print one JSON object with scenario, resolution, warnings and every metric.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the metrics and one entry per request to this JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub results_path: Option<PathBuf>,
+    /// Walk every step instead of skipping repeated ones; slower, same result.
+    #[arg(long)]
+    pub step: bool,
+    /// Exit with code 3 unless the SLO is met.
+    #[arg(long)]
+    pub require_slo: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CurveArguments {
+    #[command(flatten)]
+    pub scenario: ScenarioArguments,
+    /// Print one JSON object with scenario, resolution, warnings and the curve.
+    #[arg(long)]
+    pub json: bool,
+    /// Rates of the grid [24].
+    #[arg(long, value_name = "N")]
+    pub rates: Option<u32>,
+    /// Seeds per rate [3].
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u32>,
+    /// Requests of each run [2000].
+    #[arg(long, value_name = "N")]
+    pub requests_per_run: Option<u32>,
+    /// Lowest and highest rate, requests per second [chosen from the deployment].
+    #[arg(long, value_name = "LOW:HIGH", value_parser = range)]
+    pub range: Option<[f64; 2]>,
+    /// Threads [one per core]; the result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Exit with code 3 unless the capacity under the SLO is at least this many requests per second.
+    #[arg(long, value_name = "RATE")]
+    pub require_rate: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogArguments {
+    /// What to list [everything, in short].
+    #[arg(value_enum)]
+    pub section: Option<CatalogSection>,
+    /// List the coefficient rows that an earlier row with the same key hides.
+    #[arg(long)]
+    pub shadowed: bool,
+    /// Print JSON, with provenance.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CatalogSection {
+    Models,
+    Accelerators,
+    Coefficients,
+    Defaults,
+    Presets,
+    Scenarios,
+}
+
+/// Everything that makes a scenario; shared by `run` and `curve`.
+#[derive(Debug, Args)]
+pub struct ScenarioArguments {
+    /// Scenario file (YAML or JSON), `-` for standard input, or the id of a ready scenario.
+    #[arg(value_name = "SCENARIO")]
+    pub file: Option<String>,
+
+    /// Model id; required without a scenario.
+    #[arg(long, help_heading = "Deployment")]
+    pub model: Option<String>,
+    /// Accelerator id [default of the model].
+    #[arg(long, visible_aliases = ["accelerator", "gpu"], help_heading = "Deployment")]
+    pub hardware: Option<String>,
+    /// Accelerators per replica; 0 = default of the model [0].
+    #[arg(long, visible_alias = "tensor-parallel-size", help_heading = "Deployment")]
+    pub tp: Option<u32>,
+    /// Server version whose coefficients are wanted [default of the model].
+    #[arg(long, visible_alias = "engine-version", help_heading = "Deployment")]
+    pub vllm_version: Option<String>,
+    /// Folder with the model's config.json.
+    #[arg(long, value_name = "FOLDER", help_heading = "Deployment")]
+    pub model_config_folder: Option<PathBuf>,
+    /// Data sheet of the accelerator, or a hardware table with an entry for it.
+    #[arg(long, value_name = "FILE", help_heading = "Deployment")]
+    pub hardware_config: Option<PathBuf>,
+    /// Coefficients, default deployments and presets in place of the built-in ones.
+    #[arg(long, value_name = "FILE", help_heading = "Deployment")]
+    pub defaults_filepath: Option<PathBuf>,
+
+    /// Step-time model [auto].
+    #[arg(long, value_enum, help_heading = "Step time")]
+    pub latency_model: Option<LatencyModelName>,
+    /// Overheads α0,α1,α2 in microseconds.
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "A0,A1,A2", help_heading = "Step time")]
+    pub alpha_coeffs: Option<Vec<f64>>,
+    /// Step coefficients β0,β1,β2 in microseconds; β1,…,β10 for trained-physics.
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "B0,B1,…", help_heading = "Step time")]
+    pub beta_coeffs: Option<Vec<f64>>,
+
+    /// Most requests in a batch [256].
+    #[arg(long, visible_alias = "max-num-seqs", value_name = "N", help_heading = "Engine")]
+    pub max_num_running_reqs: Option<u32>,
+    /// Token budget of a step [2048].
+    #[arg(long, visible_alias = "max-num-batched-tokens", value_name = "TOKENS", help_heading = "Engine")]
+    pub max_num_scheduled_tokens: Option<u32>,
+    /// Longest prompt chunk of one request in a step; 0 = no limit [0].
+    #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
+    pub long_prefill_token_threshold: Option<u32>,
+    /// Longest prompt plus answer; 0 = no limit [derived for analytical models, else 0].
+    #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
+    pub max_model_len: Option<u32>,
+    /// Tokens per KV block [16].
+    #[arg(long, visible_alias = "block-size", value_name = "TOKENS", help_heading = "Engine")]
+    pub block_size_in_tokens: Option<u32>,
+    /// KV blocks [from the coefficient row, else from the memory formula].
+    #[arg(long, visible_aliases = ["num-gpu-blocks", "num-gpu-blocks-override"], value_name = "N", help_heading = "Engine")]
+    pub total_kv_blocks: Option<u32>,
+    /// Share of the memory the server may use; switches to the memory formula [0.9].
+    #[arg(long, value_name = "RATIO", help_heading = "Engine")]
+    pub gpu_memory_utilization: Option<f64>,
+    /// Type of cached keys and values; switches to the memory formula [auto].
+    #[arg(long, value_name = "TYPE", help_heading = "Engine")]
+    pub kv_cache_dtype: Option<String>,
+    /// Do not reuse cached prefixes.
+    #[arg(long, help_heading = "Engine")]
+    pub no_enable_prefix_caching: bool,
+    /// Order of the waiting queue [fcfs].
+    #[arg(long, value_enum, help_heading = "Engine")]
+    pub scheduler: Option<SchedulerName>,
+    /// Priority of waiting requests [constant].
+    #[arg(long, value_enum, help_heading = "Engine")]
+    pub priority_policy: Option<PriorityName>,
+    /// Blocks of the prefix cache in host memory; 0 = none [0].
+    #[arg(long, value_name = "N", help_heading = "Engine")]
+    pub kv_cpu_blocks: Option<u32>,
+    /// Accepted for compatibility, without effect [0.9].
+    #[arg(long, value_name = "RATIO", help_heading = "Engine")]
+    pub kv_offload_threshold: Option<f64>,
+    /// Microseconds per reloaded block [0].
+    #[arg(long, value_name = "MICROSECONDS", help_heading = "Engine")]
+    pub kv_transfer_base_latency: Option<u32>,
+    /// Tokens per microsecond between host and accelerator [100].
+    #[arg(long, value_name = "RATE", help_heading = "Engine")]
+    pub kv_transfer_bandwidth: Option<f64>,
+    /// Last microsecond of the run [none].
+    #[arg(long, value_name = "MICROSECONDS", help_heading = "Engine")]
+    pub horizon: Option<i64>,
+
+    /// chatbot, summarization, contentgen, multidoc, distribution or traces [distribution].
+    #[arg(long, value_name = "NAME", help_heading = "Workload")]
+    pub workload: Option<String>,
+    /// CSV file for `--workload traces`.
+    #[arg(long, visible_alias = "trace", value_name = "FILE", help_heading = "Workload")]
+    pub workload_traces_filepath: Option<PathBuf>,
+    /// Requests per second [1].
+    #[arg(long, visible_alias = "request-rate", allow_negative_numbers = true, value_name = "RATE", help_heading = "Workload")]
+    pub rate: Option<f64>,
+    /// Number of requests [100].
+    #[arg(long, visible_aliases = ["max-prompts", "num-prompts"], value_name = "N", help_heading = "Workload")]
+    pub num_requests: Option<u32>,
+    /// Gaps between arrivals [constant for run, poisson for curve].
+    #[arg(long, value_enum, help_heading = "Workload")]
+    pub arrival: Option<ArrivalName>,
+    /// Coefficient of variation of gamma gaps [1].
+    #[arg(long, value_name = "CV", help_heading = "Workload")]
+    pub arrival_cv: Option<f64>,
+    /// Seconds until a client gives up; negative = never [never].
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", help_heading = "Workload")]
+    pub timeout: Option<f64>,
+    /// Length of the shared prefix [0].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub prefix_tokens: Option<u32>,
+    /// How many different prefixes there are [1].
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    pub prefix_groups: Option<u32>,
+    /// Share of the requests that carry a prefix [1].
+    #[arg(long, value_name = "RATIO", help_heading = "Workload")]
+    pub prefix_share_ratio: Option<f64>,
+    /// Mean prompt length [512].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub prompt_tokens: Option<f64>,
+    /// Its standard deviation [256].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub prompt_tokens_stdev: Option<f64>,
+    /// Shortest prompt [2].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub prompt_tokens_min: Option<u32>,
+    /// Longest prompt [7000].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub prompt_tokens_max: Option<u32>,
+    /// Mean answer length [512].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub output_tokens: Option<f64>,
+    /// Its standard deviation [256].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub output_tokens_stdev: Option<f64>,
+    /// Shortest answer [2].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub output_tokens_min: Option<u32>,
+    /// Longest answer [7000].
+    #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
+    pub output_tokens_max: Option<u32>,
+    /// Seed of all random streams [42].
+    #[arg(long, help_heading = "Workload")]
+    pub seed: Option<u64>,
+
+    /// Percentile of the limits [95].
+    #[arg(long, value_name = "P", help_heading = "SLO")]
+    pub slo_percentile: Option<f64>,
+    /// Limit on time to first token; 0 = none [500].
+    #[arg(long, value_name = "MS", help_heading = "SLO")]
+    pub slo_ttft_ms: Option<f64>,
+    /// Limit on time per output token; 0 = none [30].
+    #[arg(long, value_name = "MS", help_heading = "SLO")]
+    pub slo_tpot_ms: Option<f64>,
+    /// Limit on inter-token latency; 0 = none [none].
+    #[arg(long, value_name = "MS", help_heading = "SLO")]
+    pub slo_itl_ms: Option<f64>,
+    /// Limit on end-to-end latency; 0 = none [none].
+    #[arg(long, value_name = "MS", help_heading = "SLO")]
+    pub slo_e2e_ms: Option<f64>,
+    /// Least share of requests within every limit [0.95].
+    #[arg(long, value_name = "RATIO", help_heading = "SLO")]
+    pub slo_attainment: Option<f64>,
+
+    /// What is told on standard error; debug prints every event of a run.
+    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
+    pub log: LogLevel,
+}
+
+/// How much is told, most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
+    Panic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LatencyModelName {
+    Auto,
+    Blackbox,
+    Roofline,
+    TrainedPhysics,
+}
+
+impl From<LatencyModelName> for LatencyModelChoice {
+    fn from(name: LatencyModelName) -> Self {
+        match name {
+            LatencyModelName::Auto => Self::Auto,
+            LatencyModelName::Blackbox => Self::Blackbox,
+            LatencyModelName::Roofline => Self::Roofline,
+            LatencyModelName::TrainedPhysics => Self::TrainedPhysics,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchedulerName {
+    Fcfs,
+    PriorityFcfs,
+    Sjf,
+    ReversePriority,
+}
+
+impl From<SchedulerName> for SchedulerPolicy {
+    fn from(name: SchedulerName) -> Self {
+        match name {
+            SchedulerName::Fcfs => Self::Fcfs,
+            SchedulerName::PriorityFcfs => Self::PriorityFcfs,
+            SchedulerName::Sjf => Self::Sjf,
+            SchedulerName::ReversePriority => Self::ReversePriority,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PriorityName {
+    Constant,
+    SloBased,
+    InvertedSlo,
+}
+
+impl From<PriorityName> for PriorityPolicy {
+    fn from(name: PriorityName) -> Self {
+        match name {
+            PriorityName::Constant => Self::Constant,
+            PriorityName::SloBased => Self::SloBased,
+            PriorityName::InvertedSlo => Self::InvertedSlo,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ArrivalName {
+    Constant,
+    Poisson,
+    Gamma,
+}
+
+/// `LOW:HIGH` as two rates.
+fn range(text: &str) -> Result<[f64; 2], String> {
+    let parts = text.split_once(':').and_then(|(low, high)| Some([low.parse().ok()?, high.parse().ok()?]));
+    parts.ok_or_else(|| "give two numbers like 0.5:12".to_owned())
+}

@@ -1,0 +1,197 @@
+//! `plimsoll curve`: latency and throughput over request rate, saturation point and capacity.
+
+use crate::arguments::CurveArguments;
+use crate::input::{self, Input};
+use crate::output::{Document, Failure, tell_resolution, write_json};
+use indicatif::{ProgressBar, ProgressStyle};
+use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, CurveTrial, Limiter, PointSample, run_trial};
+use plimsoll_core::report::Verdict;
+use plimsoll_core::scenario::{ArrivalSettings, Scenario};
+use plimsoll_core::study::{Ask, Study};
+use serde::Serialize;
+use std::io::{self, BufWriter, Write};
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+
+/// Studies and prints.
+pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
+    let input = input::read(&arguments.scenario, ArrivalSettings::Poisson, |scenario| adjust(arguments, scenario))?;
+    tell_resolution(&input.resolved, arguments.scenario.log);
+    let jobs = match arguments.jobs {
+        Some(jobs) => usize::from(jobs),
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    let plan = CurvePlan::full(&input.resolved.curve);
+    let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate(plan.num_requests));
+    let study = CurveStudy::new(&input.resolved, plan, recorded_rate);
+    let curve = studied(&input, study, jobs);
+
+    let mut out = BufWriter::new(io::stdout().lock());
+    if arguments.json {
+        #[derive(Serialize)]
+        struct Result<'a> {
+            curve: &'a Curve,
+        }
+        let result = Result { curve: &curve };
+        write_json(&mut out, &Document::new(&input.scenario, &input.resolved, &input.diagnostics, result))?;
+    } else {
+        print(&mut out, &input.scenario, &curve)?;
+    }
+    if let Some(required) = arguments.require_rate {
+        let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
+        // NaN meets nothing.
+        if !(capacity >= required) {
+            eprintln!("error: the capacity under the SLO is {capacity} requests/s, {required} are required");
+            return Err(Failure::NotMet);
+        }
+    }
+    Ok(())
+}
+
+fn adjust(arguments: &CurveArguments, scenario: &mut Scenario) {
+    let curve = &mut scenario.curve;
+    for (field, flag) in [
+        (&mut curve.num_rates, arguments.rates),
+        (&mut curve.num_seeds, arguments.seeds),
+        (&mut curve.num_requests, arguments.requests_per_run),
+    ] {
+        if let Some(value) = flag {
+            *field = value;
+        }
+    }
+    curve.range_per_s = arguments.range.or(curve.range_per_s);
+}
+
+/// Runs the study's trials on several threads.
+///
+/// The study decides from which outcomes it knows, not from their order, so the curve is the same for any number of
+/// threads.
+fn studied(input: &Input, mut study: CurveStudy, jobs: usize) -> Curve {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed}");
+    let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let (to_workers, trials) = mpsc::channel::<CurveTrial>();
+    let (to_study, outcomes) = mpsc::channel::<(CurveTrial, PointSample)>();
+    let trials = Mutex::new(trials);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (trials, to_study) = (&trials, to_study.clone());
+            scope.spawn(move || {
+                loop {
+                    // The guard is dropped before the trial runs, so that others can take the next one.
+                    let next = trials.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(trial) = next else { break };
+                    let sample = run_trial(&input.resolved, input.trace.as_ref(), &trial);
+                    if to_study.send((trial, sample)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        // Only the workers hold senders now, so a dead pool ends the wait below.
+        drop(to_study);
+        let mut outstanding = 0usize;
+        loop {
+            // No more trials are handed out than there are threads: what is asked later rests on more outcomes.
+            while outstanding < jobs {
+                let Ask::Trial(trial) = study.ask() else { break };
+                if to_workers.send(trial).is_err() {
+                    break;
+                }
+                outstanding += 1;
+            }
+            if outstanding == 0 {
+                break;
+            }
+            let Ok((trial, sample)) = outcomes.recv() else { break };
+            outstanding -= 1;
+            study.tell(&trial, sample);
+            let (done, total) = study.progress();
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+        drop(to_workers);
+    });
+    bar.finish_and_clear();
+    study.snapshot()
+}
+
+fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {
+    let percentile = scenario.slo.percentile;
+    let p = format!("p{percentile}");
+    writeln!(
+        out,
+        "{:>10} {:>10} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>8}  verdict",
+        "rate/s",
+        "served/s",
+        "tokens/s",
+        "goodput/s",
+        format!("TTFT {p} ms"),
+        format!("TPOT {p} ms"),
+        format!("ITL {p} ms"),
+        format!("E2E {p} ms"),
+        "attained"
+    )?;
+    for point in &curve.points {
+        // Latency in overload belongs to the length of the run, not to the deployment.
+        let is_steady = point.verdict != Verdict::Overloaded;
+        let latency = |value: f64| if is_steady { format!("{value:.1}") } else { "–".to_owned() };
+        writeln!(
+            out,
+            "{:>10.4} {:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
+            point.request_rate,
+            point.request_throughput.mid,
+            point.output_token_throughput.mid,
+            point.goodput.mid,
+            latency(point.ttft.slo.mid),
+            latency(point.tpot.slo.mid),
+            latency(point.itl.slo.mid),
+            latency(point.e2e.slo.mid),
+            point.attainment.mid * 100.0,
+            verdict_name(point.verdict),
+            if point.meets_slo { ", meets the SLO" } else { "" }
+        )?;
+    }
+    writeln!(out)?;
+    writeln!(out, "saturation point: {}", rate_text(curve.saturation))?;
+    writeln!(out, "capacity under the SLO: {}", rate_text(curve.capacity))?;
+    if let Some(limiter) = curve.binding {
+        let factor = curve.levers.iter().find(|(name, _)| *name == limiter).map_or(1.0, |(_, factor)| *factor);
+        writeln!(out, "what binds: {} (relaxed, the capacity grows to at least {factor:.2} times)", limiter_name(limiter))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn rate_text(capacity: Option<Capacity>) -> String {
+    match capacity {
+        None => "not found".into(),
+        Some(Capacity { request_rate, next_failing_rate: None, .. }) => {
+            format!("at least {request_rate:.4} requests/s (the highest rate of the axis still holds)")
+        }
+        Some(Capacity { request_rate, next_failing_rate: Some(next), .. }) if request_rate <= 0.0 => {
+            format!("below {next:.4} requests/s (no rate of the axis holds)")
+        }
+        Some(Capacity { request_rate, next_failing_rate: Some(next), band: [low, high], .. }) => {
+            format!("{request_rate:.4} requests/s ({next:.4} fails; {low:.4} to {high:.4} over seeds)")
+        }
+    }
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Stable => "stable",
+        Verdict::Undecided => "undecided",
+        Verdict::Backlogged => "backlogged",
+        Verdict::Overloaded => "overloaded",
+    }
+}
+
+fn limiter_name(limiter: Limiter) -> &'static str {
+    match limiter {
+        Limiter::MaxNumSeqs => "max_num_seqs",
+        Limiter::MaxNumBatchedTokens => "max_num_batched_tokens",
+        Limiter::KvBlocks => "KV blocks",
+        Limiter::StepTime => "step time (compute and memory bandwidth)",
+    }
+}

@@ -1,0 +1,195 @@
+//! What the commands have in common on the way out: diagnostics, JSON, exit.
+
+use crate::arguments::LogLevel;
+use plimsoll_core::MODEL_VERSION;
+use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_core::scenario::{Basis, BlocksSource, MemoryLedger, ResolvedScenario, SCENARIO_VERSION, Scenario};
+use plimsoll_formats::excerpt_of;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Why a command ends without success; what is wrong has been told already.
+#[derive(Debug)]
+pub enum Failure {
+    /// An input is invalid or a file cannot be used.
+    Invalid,
+    /// A requirement of the command line is not met.
+    NotMet,
+    /// The result cannot be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Tells diagnostics on standard error, with the place in the text they concern.
+pub fn tell(diagnostics: &[Diagnostic], text: Option<&str>, log: LogLevel) {
+    for diagnostic in diagnostics {
+        let is_told = match diagnostic.severity {
+            Severity::Error => true,
+            Severity::Warning => log <= LogLevel::Warn,
+            Severity::Note => log <= LogLevel::Info,
+        };
+        if !is_told {
+            continue;
+        }
+        eprintln!("{}", with_flag(diagnostic));
+        if let Some(excerpt) = text.and_then(|text| excerpt_of(text, diagnostic)) {
+            eprintln!("{excerpt}");
+        }
+    }
+}
+
+/// Tells one problem with a file and ends the command.
+pub fn file_failure(path: &str, message: &str) -> Failure {
+    eprintln!("error: {path}: {message}");
+    Failure::Invalid
+}
+
+/// The diagnostic as a line, with the flag that sets the field where there is one.
+fn with_flag(diagnostic: &Diagnostic) -> String {
+    let line = diagnostic.to_string();
+    match flag_of(&diagnostic.path) {
+        Some(flag) => line.replacen(&diagnostic.path, &format!("{} ({flag})", diagnostic.path), 1),
+        None => line,
+    }
+}
+
+/// The flag that sets a field of the scenario.
+fn flag_of(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "deployment.model" => "--model",
+        "deployment.accelerator" => "--hardware",
+        "deployment.tensor_parallel_size" => "--tp",
+        "latency.model" => "--latency-model",
+        "latency.alpha" => "--alpha-coeffs",
+        "latency.beta" => "--beta-coeffs",
+        "engine.max_num_seqs" => "--max-num-running-reqs",
+        "engine.max_num_batched_tokens" => "--max-num-scheduled-tokens",
+        "engine.long_prefill_token_threshold" => "--long-prefill-token-threshold",
+        "engine.max_model_len" => "--max-model-len",
+        "engine.block_size" => "--block-size-in-tokens",
+        "engine.num_gpu_blocks" => "--total-kv-blocks",
+        "engine.gpu_memory_utilization" => "--gpu-memory-utilization",
+        "engine.kv_cache_dtype" => "--kv-cache-dtype",
+        "engine.kv_cpu_blocks" => "--kv-cpu-blocks",
+        "engine.kv_transfer_bandwidth" => "--kv-transfer-bandwidth",
+        "horizon_us" => "--horizon",
+        "workload.request_rate" => "--rate",
+        "workload.num_requests" => "--num-requests",
+        "workload.arrival.cv" => "--arrival-cv",
+        "workload.timeout_s" => "--timeout",
+        "workload.prefix.tokens" => "--prefix-tokens",
+        "workload.prefix.groups" => "--prefix-groups",
+        "workload.prefix.share_ratio" => "--prefix-share-ratio",
+        "workload.input_tokens.mean" => "--prompt-tokens",
+        "workload.input_tokens.std_dev" => "--prompt-tokens-stdev",
+        "workload.input_tokens.min" => "--prompt-tokens-min",
+        "workload.input_tokens.max" => "--prompt-tokens-max",
+        "workload.output_tokens.mean" => "--output-tokens",
+        "workload.output_tokens.std_dev" => "--output-tokens-stdev",
+        "workload.output_tokens.min" => "--output-tokens-min",
+        "workload.output_tokens.max" => "--output-tokens-max",
+        "slo.percentile" => "--slo-percentile",
+        "slo.ttft_ms" => "--slo-ttft-ms",
+        "slo.tpot_ms" => "--slo-tpot-ms",
+        "slo.itl_ms" => "--slo-itl-ms",
+        "slo.e2e_ms" => "--slo-e2e-ms",
+        "slo.attainment" => "--slo-attainment",
+        "curve.num_rates" => "--rates",
+        "curve.num_seeds" => "--seeds",
+        "curve.num_requests" => "--requests-per-run",
+        "curve.range_per_s" => "--range",
+        _ => return None,
+    })
+}
+
+/// Tells what was filled in and what the figures rest on.
+pub fn tell_resolution(resolved: &ResolvedScenario, log: LogLevel) {
+    if log > LogLevel::Warn {
+        return;
+    }
+    for line in &resolved.filled_in {
+        eprintln!("note: {line}");
+    }
+    let blocks = resolved.engine.num_blocks;
+    let source = match resolved.ledger.as_ref().map(|ledger| ledger.source) {
+        Some(BlocksSource::Given) => "given",
+        Some(BlocksSource::CoefficientRow) => "of the coefficient row",
+        Some(BlocksSource::MemoryFormula) => "by the memory formula",
+        Some(BlocksSource::Fallback) | None => "assumed or given",
+    };
+    eprintln!("note: the prediction is {}; {blocks} KV blocks {source}", basis_name(resolved.basis));
+}
+
+/// The basis in a word or two.
+pub fn basis_name(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Calibrated => "from coefficients given by you",
+        Basis::Trained => "from coefficients trained for this deployment",
+        Basis::Analytical => "analytical",
+        Basis::Extrapolated => "analytical and extrapolated",
+    }
+}
+
+/// The machine-readable result of `run` and `curve`, with the versions that make it reproducible.
+#[derive(Serialize)]
+pub struct Document<'a, T> {
+    pub exporter: &'static str,
+    pub package_version: &'static str,
+    pub scenario_version: u32,
+    pub model_version: u32,
+    pub scenario: &'a Scenario,
+    pub resolution: ResolutionJson<'a>,
+    pub diagnostics: &'a [Diagnostic],
+    #[serde(flatten)]
+    pub result: T,
+}
+
+/// What the scenario resolved to.
+#[derive(Serialize)]
+pub struct ResolutionJson<'a> {
+    model: &'a str,
+    accelerator: &'a str,
+    tensor_parallel_size: u32,
+    basis: Basis,
+    num_gpu_blocks: u32,
+    max_model_len: u32,
+    memory: &'a Option<MemoryLedger>,
+    filled_in: &'a [String],
+}
+
+impl<'a, T: Serialize> Document<'a, T> {
+    pub fn new(scenario: &'a Scenario, resolved: &'a ResolvedScenario, diagnostics: &'a [Diagnostic], result: T) -> Self {
+        Self {
+            exporter: "plimsoll",
+            package_version: env!("CARGO_PKG_VERSION"),
+            scenario_version: SCENARIO_VERSION,
+            model_version: MODEL_VERSION,
+            scenario,
+            resolution: ResolutionJson {
+                model: &resolved.model,
+                accelerator: &resolved.accelerator,
+                tensor_parallel_size: resolved.tensor_parallel_size,
+                basis: resolved.basis,
+                num_gpu_blocks: resolved.engine.num_blocks,
+                max_model_len: resolved.engine.max_model_len,
+                memory: &resolved.ledger,
+                filled_in: &resolved.filled_in,
+            },
+            diagnostics,
+            result,
+        }
+    }
+}
+
+/// Writes a value as JSON with a two-space indent and a final line break.
+pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `plimsoll run`: one simulation and its metrics.
+
+use crate::arguments::{LogLevel, RunArguments};
+use crate::input::{self, Input};
+use crate::log::{EventLog, Watcher};
+use crate::output::{Document, Failure, file_failure, tell_resolution, write_json};
+use indicatif::{ProgressBar, ProgressStyle};
+use plimsoll_core::engine::{Mode, Simulation};
+use plimsoll_core::observation::ReplicaTotals;
+use plimsoll_core::report::{Collector, Report, ReportSettings};
+use plimsoll_core::scenario::ArrivalSettings;
+use plimsoll_core::time::SimTime;
+use plimsoll_core::workload::{Generator, RequestSource, TraceSource};
+use serde::Serialize;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+/// Steps between two redraws of the progress bar.
+const SLICE: u64 = 200_000;
+
+/// Simulates and prints.
+pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    let input = input::read(&arguments.scenario, ArrivalSettings::Constant, |_| {})?;
+    tell_resolution(&input.resolved, arguments.scenario.log);
+    let report = simulated(&input, arguments);
+
+    let mut out = BufWriter::new(io::stdout().lock());
+    if arguments.json {
+        #[derive(Serialize)]
+        struct Result<'a> {
+            report: &'a Report,
+        }
+        let mut shown = report.clone();
+        shown.summary.requests.clear();
+        let result = Result { report: &shown };
+        write_json(&mut out, &Document::new(&input.scenario, &input.resolved, &input.diagnostics, result))?;
+    } else {
+        print(&mut out, &report)?;
+    }
+    if let Some(path) = &arguments.results_path {
+        let shown = path.display().to_string();
+        let file = File::create(path).map_err(|error| file_failure(&shown, &error.to_string()))?;
+        write_json(&mut BufWriter::new(file), &report.summary).map_err(|failure| match failure {
+            Failure::Output(error) => file_failure(&shown, &error.to_string()),
+            other => other,
+        })?;
+    }
+    if arguments.require_slo && !report.slo.is_met {
+        eprintln!("error: the SLO is not met (attainment {:.4})", report.slo.slo_attainment);
+        return Err(Failure::NotMet);
+    }
+    Ok(())
+}
+
+fn simulated(input: &Input, arguments: &RunArguments) -> Report {
+    let scenario = &input.resolved;
+    let workload = &scenario.workload;
+    let mut settings = ReportSettings::new(scenario);
+    match &input.trace {
+        Some(trace) => {
+            settings.classes = trace.classes().to_vec();
+            settings.tenants = trace.tenants().to_vec();
+            let num_requests = trace.requests().len() as u64;
+            finished(input, arguments, settings, TraceSource::new(trace.clone()), num_requests)
+        }
+        None => {
+            let source = Generator::new(workload, workload.request_rate, workload.num_requests, scenario.seed, 0);
+            finished(input, arguments, settings, source, u64::from(workload.num_requests))
+        }
+    }
+}
+
+fn finished<S: RequestSource>(
+    input: &Input,
+    arguments: &RunArguments,
+    settings: ReportSettings,
+    source: S,
+    num_requests: u64,
+) -> Report {
+    let keeps_records = arguments.results_path.is_some();
+    let collector = if keeps_records { Collector::detailed(settings) } else { Collector::streaming(settings) };
+    let wants_events = arguments.scenario.log <= LogLevel::Debug;
+    let mut watcher = Watcher {
+        collector,
+        bar: if wants_events { ProgressBar::hidden() } else { bar(num_requests) },
+        events: wants_events.then(EventLog::default),
+    };
+    let totals = simulate(input, arguments.step || wants_events, source, &mut watcher);
+    watcher.bar.finish_and_clear();
+    Report::new(watcher.collector, &totals)
+}
+
+fn simulate<S: RequestSource>(input: &Input, walks: bool, source: S, watcher: &mut Watcher) -> ReplicaTotals {
+    // Every step is an event of the log, so nothing is skipped while it is written.
+    let mode = if walks { Mode::Step } else { Mode::Fast };
+    let mut simulation = Simulation::new(input.resolved.engine, input.resolved.latency.clone(), source, mode);
+    while !simulation.run_for(SLICE, watcher) {
+        let clock = simulation.clock();
+        if let Some(log) = &mut watcher.events {
+            log.print_until(clock);
+        }
+    }
+    let totals = simulation.finish(watcher);
+    if let Some(log) = &mut watcher.events {
+        log.print_until(SimTime::MAX);
+    }
+    totals
+}
+
+/// A bar on standard error; invisible where that is no terminal.
+fn bar(num_requests: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} requests, {eta} left");
+    ProgressBar::new(num_requests).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Prints the reference's blocks in the reference's order (metrics specification 2 and 3).
+fn print(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
+    let mut summary = report.summary.clone();
+    summary.requests.clear();
+    writeln!(out, "=== Simulation Metrics ===")?;
+    write_json(out, &summary)?;
+    let counters = &report.anomalies;
+    if counters.priority_inversions + counters.dropped_unservable + counters.length_capped_requests > 0 {
+        writeln!(out, "=== Anomaly Counters ===")?;
+        writeln!(out, "Priority Inversions: {}", counters.priority_inversions)?;
+        // One replica has nobody to be blocked in comparison with, and nothing is refused at its door.
+        writeln!(out, "HOL Blocking Events: 0")?;
+        writeln!(out, "Rejected Requests (Admission): 0")?;
+        writeln!(out, "Dropped Unservable: {}", counters.dropped_unservable)?;
+        writeln!(out, "Length-Capped Requests: {}", counters.length_capped_requests)?;
+    }
+    let kv = &report.kv;
+    if kv.preemption_rate > 0.0 || kv.cache_hit_rate > 0.0 || kv.thrashing_rate > 0.0 {
+        writeln!(out, "=== KV Cache Metrics ===")?;
+        writeln!(out, "Preemption Rate: {:.4}", kv.preemption_rate)?;
+        writeln!(out, "Cache Hit Rate: {:.4}", kv.cache_hit_rate)?;
+        writeln!(out, "KV Thrashing Rate: {:.4}", kv.thrashing_rate)?;
+    }
+    if report.classes.len() > 1 {
+        writeln!(out, "=== Per-SLO Metrics ===")?;
+        for class in &report.classes {
+            writeln!(out, "{}:", class.name)?;
+            for (name, values) in [("TTFT", &class.ttft), ("E2E", &class.e2e)] {
+                writeln!(out, "  {name}: mean={:.2} p99={:.2} (n={})", values.mean, values.p99, values.count)?;
+            }
+        }
+        for tenant in &report.tenants {
+            writeln!(out, "tenant {}: {} requests, {} tokens", tenant.name, tenant.completed_requests, tenant.output_tokens)?;
+        }
+        if let Some(index) = report.jain_fairness {
+            writeln!(out, "Jain Fairness Index: {index:.4}")?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
