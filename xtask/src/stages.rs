@@ -95,7 +95,7 @@ fn lints(repository: &Repository) -> Result<()> {
 }
 
 fn native_tests(repository: &Repository) -> Result<()> {
-    run_cargo(repository, &["test", "--workspace", "--exclude", "xtask", "--locked"])
+    run_cargo(repository, &["test", "--workspace", "--exclude", "xtask", "--locked", "--no-fail-fast"])
 }
 
 fn golden_cases(repository: &Repository) -> Result<()> {
