@@ -1,19 +1,31 @@
 //! Reference cases: a folder each, with a trace, the options it ran with, and what the reference reported.
 //!
-//! A case is exact if every count and every per-request microsecond is equal and every aggregate is equal to
-//! 10⁻⁹ relative, in step mode and in fast mode.
+//! A case is exact if every count and every per-request microsecond is equal, every aggregate is equal to
+//! 10⁻⁹ relative, and the KV rates agree at the printed digits, in step mode and in fast mode.
+//! [`check_case`] takes texts, not paths, so that the suite also runs inside a browser.
 
+use plimsoll_core::catalog::Catalog;
 use plimsoll_core::engine::{Mode, simulate};
 use plimsoll_core::latency::LatencyModel;
-use plimsoll_core::observation::{Fate, Observer, RequestRecord};
-use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::observation::{Fate, RequestRecord};
+use plimsoll_core::report::{Collector, Report, ReportSettings};
+use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
 use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
+use plimsoll_core::workload::TraceSource;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+/// Largest relative difference of an aggregate.
+const TOLERANCE: f64 = 1e-9;
+/// The KV rates are printed with four decimals.
+const PRINTED: f64 = 0.5e-4 + 1e-12;
+
+/// The options of a case, under the names of its file; what is absent has the default of the format.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -22,17 +34,44 @@ struct Case {
     tp: u32,
     latency: Latency,
     kv_blocks: u32,
-    block_size: Option<u32>,
-    max_num_seqs: Option<u32>,
-    max_num_batched_tokens: Option<u32>,
-    long_prefill_token_threshold: Option<u32>,
-    max_model_len: Option<u32>,
-    horizon_us: Option<i64>,
-    scheduler: Option<SchedulerPolicy>,
-    priority: Option<PriorityPolicy>,
-    kv_cpu_blocks: Option<u32>,
-    kv_transfer_bandwidth: Option<f64>,
-    kv_transfer_base_latency: Option<i64>,
+    #[serde(default = "sixteen")]
+    block_size: u32,
+    #[serde(default = "many_seqs")]
+    max_num_seqs: u32,
+    #[serde(default = "token_budget")]
+    max_num_batched_tokens: u32,
+    #[serde(default)]
+    long_prefill_token_threshold: u32,
+    #[serde(default)]
+    max_model_len: u32,
+    #[serde(default = "long_horizon")]
+    horizon_us: i64,
+    #[serde(default)]
+    scheduler: SchedulerPolicy,
+    #[serde(default)]
+    priority: PriorityPolicy,
+    #[serde(default)]
+    kv_cpu_blocks: u32,
+    #[serde(default = "transfer_bandwidth")]
+    kv_transfer_bandwidth: f64,
+    #[serde(default)]
+    kv_transfer_base_latency: i64,
+}
+
+fn sixteen() -> u32 {
+    16
+}
+fn many_seqs() -> u32 {
+    256
+}
+fn token_budget() -> u32 {
+    2048
+}
+fn long_horizon() -> i64 {
+    10_000_000_000_000
+}
+fn transfer_bandwidth() -> f64 {
+    100.0
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,71 +81,261 @@ enum Latency {
     Roofline,
     TrainedPhysics,
 }
-struct Source(std::vec::IntoIter<Request>, PrefixTree);
-impl RequestSource for Source {
-    fn next_request(&mut self) -> Option<Request> { self.0.next() }
-    fn prefixes(&self) -> &PrefixTree { &self.1 }
-}
-#[derive(Default)]
-struct Keep(Vec<RequestRecord>);
-impl Observer for Keep { fn settled(&mut self, r: &RequestRecord) { self.0.push(*r); } }
 
-pub fn run_case(dir: &Path, mode: Mode) -> Result<(), String> {
-    let text = fs::read_to_string(dir.join("case.json")).map_err(|e| e.to_string())?;
-    let case: Case = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    let expected: serde_json::Value = serde_json::from_str(&fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
-    let mut tree = PrefixTree::new();
-    let mut groups: BTreeMap<String, PrefixId> = BTreeMap::new();
-    let mut requests = Vec::new();
-    for line in fs::read_to_string(dir.join("trace.csv")).unwrap().lines().skip(1) {
-        let f: Vec<&str> = line.split(',').collect();
-        let own: u32 = f[4].parse().unwrap();
-        let n: u32 = f[5].parse().unwrap();
-        let plen: u32 = f[3].parse().unwrap();
-        let prefix = if f[2].is_empty() || plen == 0 { PrefixId::NONE } else { *groups.entry(f[2].into()).or_insert_with(|| tree.extend(PrefixId::NONE, plen)) };
-        requests.push(Request { id: f[0].parse().unwrap(), arrive: SimTime(f[1].parse().unwrap()), input_tokens: tree.tokens(prefix) + own, output_tokens: n, answer_limit: n, deadline: SimTime(f[8].parse().unwrap()), prefix, output_prefix: PrefixId::NONE, slo_class: 0, tenant: 0 });
+/// The three texts of a case.
+#[derive(Debug, Clone)]
+pub struct CaseText {
+    /// Name of its folder.
+    pub name: String,
+    /// `case.json`.
+    pub case: String,
+    /// `trace.csv`.
+    pub trace: String,
+    /// `expected.json`.
+    pub expected: String,
+}
+
+/// What became of a suite.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Cases that are exact in both modes.
+    pub exact: usize,
+    /// Cases run.
+    pub total: usize,
+    /// The first difference of each case that is not.
+    pub differences: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether there was a case and all are exact.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.total > 0 && self.exact == self.total
     }
-    requests.sort_by_key(|r| r.arrive);
-    let latency = match &case.latency {
-        Latency::Blackbox { alpha, beta } => LatencyModel::blackbox(alpha, beta),
-        _ => return Err("no catalog yet".into()),
-    }.map_err(|d| format!("{d:?}"))?;
-    let config = EngineConfig {
-        num_blocks: case.kv_blocks, block_size: case.block_size.unwrap_or(16), max_num_seqs: case.max_num_seqs.unwrap_or(256),
-        max_num_batched_tokens: case.max_num_batched_tokens.unwrap_or(2048), long_prefill_token_threshold: case.long_prefill_token_threshold.unwrap_or(0),
-        max_model_len: case.max_model_len.unwrap_or(0), enable_prefix_caching: true, scheduler: case.scheduler.unwrap_or_default(), priority: case.priority.unwrap_or_default(),
-        cpu_tier: case.kv_cpu_blocks.map(|b| CpuTierConfig { num_blocks: b, tokens_per_us: case.kv_transfer_bandwidth.unwrap_or(100.0), base_latency: SimTime(case.kv_transfer_base_latency.unwrap_or(0)) }),
-        horizon: SimTime(case.horizon_us.unwrap_or(10_000_000_000_000)),
+}
+
+/// Reads every case folder in `directory`; with `single` only those of one replica.
+///
+/// # Errors
+/// The directory or a file in it cannot be read.
+pub fn read_cases(directory: &Path, single: bool) -> Result<Vec<CaseText>, String> {
+    let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    let mut cases = Vec::new();
+    for folder in folders {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let text = CaseText {
+            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            case: read("case.json")?,
+            trace: read("trace.csv")?,
+            expected: read("expected.json")?,
+        };
+        if !single || num_replicas(&text.case) <= 1 {
+            cases.push(text);
+        }
+    }
+    Ok(cases)
+}
+
+/// Runs every case folder in `directory`; with `single` only those of one replica.
+///
+/// # Errors
+/// The directory or a file in it cannot be read.
+pub fn run_directory(directory: &Path, single: bool, catalog: &Catalog) -> Result<Outcome, String> {
+    let mut outcome = Outcome::default();
+    for case in read_cases(directory, single)? {
+        outcome.total += 1;
+        let modes = [("step mode", Mode::Step), ("fast mode", Mode::Fast)];
+        let difference = modes.into_iter().find_map(|(name, mode)| {
+            check_case(&case, mode, catalog).err().map(|difference| format!("{} in {name}: {difference}", case.name))
+        });
+        match difference {
+            None => outcome.exact += 1,
+            Some(difference) => outcome.differences.push(difference),
+        }
+    }
+    Ok(outcome)
+}
+
+fn num_replicas(case: &str) -> u64 {
+    let value: Option<Value> = serde_json::from_str(case).ok();
+    value.and_then(|value| value.get("instances").and_then(Value::as_u64)).unwrap_or(1)
+}
+
+/// Runs one case in one mode; the report as the bytes a results file would have.
+///
+/// # Errors
+/// Names the first difference from the reference, or what is wrong with the case itself.
+pub fn check_case(text: &CaseText, mode: Mode, catalog: &Catalog) -> Result<Vec<u8>, String> {
+    let case: Case = serde_json::from_str(&text.case).map_err(|error| format!("case.json: {error}"))?;
+    let expected: Value = serde_json::from_str(&text.expected).map_err(|error| format!("expected.json: {error}"))?;
+    let trace = plimsoll_formats::trace::trace_from_csv(text.trace.as_bytes(), "trace.csv").map_err(|problems| {
+        problems.iter().fold(String::from("trace.csv:"), |mut all, problem| {
+            let _ = write!(all, " {problem};");
+            all
+        })
+    })?;
+    let trace = Arc::new(trace.value);
+    let settings = ReportSettings {
+        slo: Slo::default(),
+        priority: case.priority,
+        num_blocks: case.kv_blocks,
+        time_share_names: &[],
+        classes: trace.classes().to_vec(),
+        tenants: trace.tenants().to_vec(),
     };
-    let mut keep = Keep::default();
-    let totals = simulate(config, latency, Source(requests.into_iter(), tree), mode, &mut keep);
-    let m = &expected["metrics"];
-    let chk = |name: &str, got: u64| -> Result<(), String> { let want = m[name].as_u64().unwrap_or(0); if want != got { Err(format!("{name}: expected {want}, got {got}")) } else { Ok(()) } };
-    let mut by_id: BTreeMap<u64, &RequestRecord> = BTreeMap::new();
-    for r in &keep.0 { by_id.insert(r.request.id.into(), r); }
-    for want in expected["requests"].as_array().unwrap() {
-        let id = want["request_id"].as_u64().unwrap();
-        let got = by_id[&id];
-        let (t, e) = (want["ttft_us"].as_i64().unwrap(), want["e2e_us"].as_i64().unwrap());
-        if got.ttft.map(|t| t.0) != Some(t) || got.e2e.map(|t| t.0) != Some(e) { return Err(format!("request {id}: expected ttft {t} e2e {e}, got {got:?}")); }
+    let mut collector = Collector::detailed(settings);
+    let latency = latency_model(&case, catalog)?;
+    let totals = simulate(engine_config(&case), latency, TraceSource::new(trace), mode, &mut collector);
+    let records = collector.records().to_vec();
+    let report = Report::new(collector, &totals);
+
+    check_requests(&expected, &records)?;
+    check_metrics(&expected, &report)?;
+    check_counters(&expected, &report)?;
+    serde_json::to_vec(&report).map_err(|error| error.to_string())
+}
+
+/// A digest of the reports of all cases, in order and in both modes: equal digests on two platforms mean equal bytes.
+///
+/// # Errors
+/// The first difference from the reference.
+pub fn digest<'a>(cases: impl Iterator<Item = &'a CaseText>, catalog: &Catalog) -> Result<u64, String> {
+    let mut digest = 0xcbf2_9ce4_8422_2325u64;
+    for case in cases {
+        let step =
+            check_case(case, Mode::Step, catalog).map_err(|difference| format!("{}: {difference}", case.name))?;
+        let fast =
+            check_case(case, Mode::Fast, catalog).map_err(|difference| format!("{}: {difference}", case.name))?;
+        if step != fast {
+            return Err(format!("{}: the reports of the two modes differ", case.name));
+        }
+        // FNV-1a: short, and the same everywhere.
+        for byte in step {
+            digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
-    let done = keep.0.iter().filter(|r| matches!(r.fate, Fate::Completed | Fate::LengthCapped)).count();
-    chk("completed_requests", done as u64)?;
-    chk("completed_requests", totals.completed)?;
-    chk("still_queued", totals.still_queued)?;
-    chk("still_running", totals.still_running)?;
-    chk("preemption_count", totals.preemptions)?;
-    chk("dropped_unservable", totals.dropped)?;
-    chk("timed_out_requests", totals.timed_out)?;
-    chk("length_capped_requests", totals.length_capped)?;
-    chk("total_input_tokens", totals.input_tokens)?;
-    chk("total_output_tokens", totals.output_tokens)?;
-    let end = m["vllm_estimated_duration_s"].as_f64().unwrap();
-    if totals.end.0 as f64 / 1e6 != end { return Err(format!("end {end} got {:?}", totals.end)); }
-    let sum: i64 = totals.gaps.iter().map(|(v, c)| v * *c as i64).sum(); let n: u64 = totals.gaps.iter().map(|(_, c)| c).sum();
-    let mean = if n == 0 { 0.0 } else { (sum as f64 / n as f64) / 1000.0 };
-    let want = m["itl_mean_ms"].as_f64().unwrap();
-    if (mean - want).abs() > 1e-9 * want { return Err(format!("itl mean {want} got {mean}")); }
-    if let Some(p) = expected["kv"]["Cache Hit Rate"].as_f64() { let got = totals.cache_hits as f64 / (totals.cache_hits + totals.cache_misses + totals.tier_misses).max(1) as f64; if (got - p).abs() > 5e-5 { return Err(format!("hit rate {p} got {got}")); } }
+    Ok(digest)
+}
+
+fn latency_model(case: &Case, catalog: &Catalog) -> Result<LatencyModel, String> {
+    let known = || {
+        let model = catalog.model(&case.model).ok_or_else(|| format!("no architecture for {}", case.model))?;
+        let accelerator = catalog.accelerator(&case.gpu).ok_or_else(|| format!("no data sheet for {}", case.gpu))?;
+        Ok::<_, String>((model, accelerator))
+    };
+    let physics = &catalog.trained_physics;
+    match &case.latency {
+        Latency::Blackbox { alpha, beta } => LatencyModel::blackbox(alpha, beta),
+        Latency::Roofline => known().map(|(model, gpu)| LatencyModel::roofline(model, gpu, case.tp, &[]))?,
+        Latency::TrainedPhysics => known()
+            .map(|(model, gpu)| LatencyModel::trained_physics(model, gpu, case.tp, &physics.alpha, &physics.beta))?,
+    }
+    .map_err(|problems| format!("{problems:?}"))
+}
+
+fn engine_config(case: &Case) -> EngineConfig {
+    EngineConfig {
+        num_blocks: case.kv_blocks,
+        block_size: case.block_size,
+        max_num_seqs: case.max_num_seqs,
+        max_num_batched_tokens: case.max_num_batched_tokens,
+        long_prefill_token_threshold: case.long_prefill_token_threshold,
+        max_model_len: case.max_model_len,
+        enable_prefix_caching: true,
+        scheduler: case.scheduler,
+        priority: case.priority,
+        cpu_tier: (case.kv_cpu_blocks > 0).then_some(CpuTierConfig {
+            num_blocks: case.kv_cpu_blocks,
+            tokens_per_us: case.kv_transfer_bandwidth,
+            base_latency: SimTime(case.kv_transfer_base_latency),
+        }),
+        horizon: SimTime(case.horizon_us),
+    }
+}
+
+/// Every completed request: microseconds and lengths.
+fn check_requests(expected: &Value, records: &[RequestRecord]) -> Result<(), String> {
+    let empty = Vec::new();
+    let wanted = expected.get("requests").and_then(Value::as_array).unwrap_or(&empty);
+    let is_completed = |record: &&RequestRecord| matches!(record.fate, Fate::Completed | Fate::LengthCapped);
+    let completed: BTreeMap<u64, &RequestRecord> =
+        records.iter().filter(is_completed).map(|record| (u64::from(record.request.id), record)).collect();
+    if completed.len() != wanted.len() {
+        return Err(format!("completed requests: expected {}, got {}", wanted.len(), completed.len()));
+    }
+    for want in wanted {
+        let field = |name: &str| want.get(name).and_then(Value::as_i64).unwrap_or(-1);
+        let id = field("request_id");
+        let Some(record) = u64::try_from(id).ok().and_then(|id| completed.get(&id)) else {
+            return Err(format!("request {id} did not complete"));
+        };
+        let pairs = [
+            ("ttft_us", record.ttft.map_or(-1, |time| time.0)),
+            ("e2e_us", record.e2e.map_or(-1, |time| time.0)),
+            ("input_tokens", i64::from(record.request.input_tokens)),
+            ("output_tokens", i64::from(record.produced_tokens)),
+        ];
+        for (name, got) in pairs {
+            if field(name) != got {
+                return Err(format!("request {id}, {name}: expected {}, got {got}", field(name)));
+            }
+        }
+    }
     Ok(())
+}
+
+/// The summary, by the reference's own field names.
+fn check_metrics(expected: &Value, report: &Report) -> Result<(), String> {
+    let got = serde_json::to_value(&report.summary).map_err(|error| error.to_string())?;
+    let Some(wanted) = expected.get("metrics").and_then(Value::as_object) else {
+        return Err("expected.json has no metrics".into());
+    };
+    for (name, want) in wanted {
+        let Some(want) = want.as_f64() else { continue };
+        let got = got.get(name).and_then(Value::as_f64);
+        if !got.is_some_and(|got| is_close(got, want)) {
+            return Err(format!("{name}: expected {want}, got {got:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Anomaly counters and KV rates; what the reference does not print is 0.
+fn check_counters(expected: &Value, report: &Report) -> Result<(), String> {
+    let printed = |part: &str, name: &str| {
+        expected.get(part).and_then(|part| part.get(name)).and_then(Value::as_f64).unwrap_or(0.0)
+    };
+    let counters = [
+        ("Priority Inversions", report.anomalies.priority_inversions),
+        ("Dropped Unservable", report.anomalies.dropped_unservable),
+        ("Length-Capped Requests", report.anomalies.length_capped_requests),
+    ];
+    for (name, got) in counters {
+        let want = printed("counters", name);
+        if want != got as f64 {
+            return Err(format!("{name}: expected {want}, got {got}"));
+        }
+    }
+    let rates = [
+        ("Preemption Rate", report.kv.preemption_rate),
+        ("Cache Hit Rate", report.kv.cache_hit_rate),
+        ("KV Thrashing Rate", report.kv.thrashing_rate),
+    ];
+    for (name, got) in rates {
+        let want = printed("kv", name);
+        if (want - got).abs() > PRINTED {
+            return Err(format!("{name}: expected {want}, got {got}"));
+        }
+    }
+    Ok(())
+}
+
+fn is_close(got: f64, want: f64) -> bool {
+    (got - want).abs() <= TOLERANCE * want.abs().max(got.abs())
 }

@@ -153,11 +153,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             1 => Just(SchedulerPolicy::Sjf),
             1 => Just(SchedulerPolicy::ReversePriority)
         ],
-        prop_oneof![
-            Just(PriorityPolicy::Constant),
-            Just(PriorityPolicy::SloBased),
-            Just(PriorityPolicy::InvertedSlo)
-        ],
+        prop_oneof![Just(PriorityPolicy::Constant), Just(PriorityPolicy::SloBased), Just(PriorityPolicy::InvertedSlo)],
         prop::bool::weighted(0.9),
     );
     let requests = prop::collection::vec(raw_request(), 1..40);
@@ -183,7 +179,8 @@ pub fn case() -> impl Strategy<Value = Case> {
                     tenant: 0,
                 });
             }
-            let longest = requests.iter().map(|request| request.input_tokens + request.output_tokens).max().unwrap_or(1);
+            let longest =
+                requests.iter().map(|request| request.input_tokens + request.output_tokens).max().unwrap_or(1);
             // From "the longest request barely fits" to "memory never matters".
             let num_blocks = (f64::from(longest.div_ceil(block_size)) * room).min(4e6) as u32;
             let max_model_len = cap.map_or(0, |share| ((f64::from(longest) * share) as u32).max(2));

@@ -53,8 +53,12 @@ fn every_request_ends_once_and_times_add_up() {
             for mode in [Mode::Step, Mode::Fast] {
                 let Told { records, samples, totals } = case.run(mode, u64::MAX);
                 let horizon = case.engine.horizon;
-                let arrived: Vec<u32> =
-                    case.requests.iter().filter(|request| request.arrive <= horizon).map(|request| request.id).collect();
+                let arrived: Vec<u32> = case
+                    .requests
+                    .iter()
+                    .filter(|request| request.arrive <= horizon)
+                    .map(|request| request.id)
+                    .collect();
                 let mut settled: Vec<u32> = records.iter().map(|record| record.request.id).collect();
                 settled.sort_unstable();
                 prop_assert_eq!(settled, arrived);

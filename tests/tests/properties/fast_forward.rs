@@ -62,7 +62,8 @@ fn both_modes_give_the_same_bytes() {
             seen.long_windows += u32::from(jumps.long_windows > 0);
             seen.eviction_in_window += u32::from(jumps.evicting_windows > 0);
             seen.preemption += u32::from(step.totals.preemptions > 0);
-            seen.max_model_len += u32::from(case.engine.max_model_len > 0 && (met(Fate::LengthCapped) || met(Fate::Dropped)));
+            seen.max_model_len +=
+                u32::from(case.engine.max_model_len > 0 && (met(Fate::LengthCapped) || met(Fate::Dropped)));
             seen.timeout += u32::from(met(Fate::TimedOut));
             seen.horizon_cut += u32::from(is_cut);
             seen.chunking += u32::from(step.records.iter().any(|record| {
