@@ -46,8 +46,12 @@ impl Blackbox {
         let beta = three("beta", beta, &mut diagnostics);
         if diagnostics.is_empty() && alpha.iter().chain(&beta).all(|value| *value == 0.0) {
             diagnostics.push(
-                Diagnostic::error("coefficients-all-zero", "beta", "all coefficients are zero, so a step takes no time")
-                    .with_hint("give measured coefficients or choose trained-physics"),
+                Diagnostic::error(
+                    "coefficients-all-zero",
+                    "beta",
+                    "all coefficients are zero, so a step takes no time",
+                )
+                .with_hint("give measured coefficients or choose trained-physics"),
             );
         }
         if !diagnostics.is_empty() {

@@ -18,7 +18,7 @@ pub use trained_physics::TrainedPhysics;
 
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
-use crate::observation::{TimeShares, WorkSums};
+use crate::observation::{TimeShares, WorkSums, product};
 use alloc::vec::Vec;
 use roofline::RooflineDecode;
 use trained_physics::PhysicsDecode;
@@ -232,10 +232,11 @@ impl LatencyModel {
     /// Counts `steps` decode-only steps at once that took `duration` together; the first one's positions sum to
     /// `first_pos_sum`, and each further step adds one per request.
     pub fn count_window(&self, work: &mut WorkSums, num_decodes: u32, first_pos_sum: u64, steps: u64, duration: i64) {
-        let growth = u128::from(num_decodes) * u128::from(steps) * u128::from(steps.saturating_sub(1)) / 2;
+        // Runs are shorter than 2³² steps, so half of steps·(steps − 1) is a whole number below 2⁶³.
+        let growth = product(u64::from(num_decodes), steps * steps.saturating_sub(1) / 2);
         work.steps += steps;
         work.decode_tokens += u64::from(num_decodes) * steps;
-        work.decode_pos_sum += u128::from(first_pos_sum) * u128::from(steps) + growth;
+        work.decode_pos_sum += product(first_pos_sum, steps) + growth;
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, first_pos_sum, &[], steps, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, &[], steps),

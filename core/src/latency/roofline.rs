@@ -152,11 +152,8 @@ impl Roofline {
     /// Weight bytes read when `tokens` tokens are processed.
     fn weights(&self, tokens: u64) -> f64 {
         let Shape { experts, active_experts, moe_layers, weight_bytes, .. } = self.shape;
-        let touched = if moe_layers > 0.0 {
-            experts * (1.0 - power((experts - active_experts) / experts, tokens))
-        } else {
-            0.0
-        };
+        let touched =
+            if moe_layers > 0.0 { experts * (1.0 - power((experts - active_experts) / experts, tokens)) } else { 0.0 };
         let moe = self.per_expert * touched * moe_layers;
         (self.dense_weights + (moe + self.dense_ffn_weights)) * weight_bytes
     }
@@ -176,7 +173,8 @@ impl Roofline {
         let (mut compute, mut dynamic, mut total) = (0.0, 0.0, 0u64);
         for is_prefill in [true, false] {
             for item in items.iter().filter(|item| item.is_prefill() == is_prefill) {
-                let (tokens, flops) = if is_prefill { (item.tokens, self.prefill_flops) } else { (1, self.decode_flops) };
+                let (tokens, flops) =
+                    if is_prefill { (item.tokens, self.prefill_flops) } else { (1, self.decode_flops) };
                 let context = f64::from(item.pos);
                 compute += self.work(context, f64::from(tokens)) / self.tp / flops;
                 dynamic += self.item_bytes(context, tokens) / self.tp;

@@ -84,7 +84,8 @@ impl PhysicsDecode {
                 self.compute_weight * compute.max(kv_traffic)
             }
         };
-        let micros = 0.0 + decode + self.weights + self.all_reduce + self.layers + self.requests + self.fixed + self.moe;
+        let micros =
+            0.0 + decode + self.weights + self.all_reduce + self.layers + self.requests + self.fixed + self.moe;
         truncate(micros).max(1)
     }
 }
@@ -102,8 +103,12 @@ impl TrainedPhysics {
         let alpha = super::three("alpha", alpha, &mut diagnostics);
         if beta.len() < 7 {
             diagnostics.push(
-                Diagnostic::error("coefficients-missing", "beta", format!("{} values given, seven are needed", beta.len()))
-                    .with_hint("give β1 to β7, at most β10"),
+                Diagnostic::error(
+                    "coefficients-missing",
+                    "beta",
+                    format!("{} values given, seven are needed", beta.len()),
+                )
+                .with_hint("give β1 to β7, at most β10"),
             );
         }
         let mut values = [0.0; 10];
@@ -326,11 +331,7 @@ impl TrainedPhysics {
     }
 
     fn num_experts_touched(&self, tokens: f64) -> f64 {
-        if self.shape.experts > 1.0 {
-            self.shape.experts.min(self.active.max(tokens * self.active))
-        } else {
-            1.0
-        }
+        if self.shape.experts > 1.0 { self.shape.experts.min(self.active.max(tokens * self.active)) } else { 1.0 }
     }
 
     fn attention_weight_bytes(&self) -> f64 {

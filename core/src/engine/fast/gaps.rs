@@ -12,11 +12,16 @@ const DENSE_LIMIT: i64 = 1 << 22;
 /// Entries after which the log is cut behind the oldest running request.
 const TRIM_EVERY: usize = 1 << 16;
 
-/// Steps of one duration.
+/// Entries counted together: the counts of one gap and the next lie far apart in memory, and looked up one after the
+/// other they wait for each other.
+const COUNT_EVERY: usize = 128;
+
+/// Steps of one duration and the requests that decoded in them.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     gap: i64,
-    steps: u64,
+    steps: u32,
+    requests: u32,
 }
 
 /// Gap counts and the log of recent steps.
@@ -25,6 +30,8 @@ pub(super) struct Gaps {
     dense: Vec<u64>,
     sparse: BTreeMap<i64, u64>,
     log: Vec<Entry>,
+    /// Log entries that stand in the counts already.
+    counted: usize,
     /// Log entries cut off in front.
     trimmed: u64,
     trim_at: usize,
@@ -41,23 +48,27 @@ impl Gaps {
         self.trimmed + self.log.len() as u64
     }
 
-    /// `steps` steps in which `count` requests decoded, `gap` apart.
+    /// `steps` steps in which `requests` requests decoded, `gap` apart.
     #[inline]
-    pub(super) fn add(&mut self, gap: i64, steps: u64, count: u64) {
-        self.log.push(Entry { gap, steps });
-        *self.slot(gap) += steps * count;
+    pub(super) fn add(&mut self, gap: i64, steps: u64, requests: u32) {
+        // A request has fewer than 2³² output tokens, so a run of steps in which none finishes is shorter still.
+        self.log.push(Entry { gap, steps: steps as u32, requests });
+        if self.log.len() - self.counted >= COUNT_EVERY {
+            self.count();
+        }
     }
 
     /// Takes back the gaps of a request that joined at `since` and does not complete, but for those it missed.
     pub(super) fn take_back(&mut self, since: u64, missed: &[u64]) {
+        self.count();
         let first = (since - self.trimmed) as usize;
         for at in first..self.log.len() {
-            let Entry { gap, steps } = self.log[at];
-            *self.slot(gap) -= steps;
+            let Entry { gap, steps, .. } = self.log[at];
+            *self.slot(gap) -= u64::from(steps);
         }
         for index in missed {
-            let Entry { gap, steps } = self.log[(index - self.trimmed) as usize];
-            *self.slot(gap) += steps;
+            let Entry { gap, steps, .. } = self.log[(index - self.trimmed) as usize];
+            *self.slot(gap) += u64::from(steps);
         }
     }
 
@@ -69,19 +80,31 @@ impl Gaps {
 
     /// Forgets the steps before `oldest`, the first one a running request took part in.
     pub(super) fn trim(&mut self, oldest: u64) {
-        let count = (oldest - self.trimmed) as usize;
-        self.log.drain(..count);
+        self.count();
+        let first = (oldest - self.trimmed) as usize;
+        self.log.drain(..first);
+        self.counted = self.log.len();
         self.trimmed = oldest;
         self.trim_at = TRIM_EVERY.max(2 * self.log.len());
     }
 
     /// The counts by ascending value.
-    pub(super) fn into_counts(self) -> Vec<(i64, u64)> {
+    pub(super) fn into_counts(mut self) -> Vec<(i64, u64)> {
+        self.count();
         let dense = self.dense.into_iter().enumerate().filter(|(_, count)| *count > 0);
         dense
             .map(|(gap, count)| (gap as i64, count))
             .chain(self.sparse.into_iter().filter(|(_, count)| *count > 0))
             .collect()
+    }
+
+    /// Brings the counts up to the log.
+    fn count(&mut self) {
+        for at in self.counted..self.log.len() {
+            let Entry { gap, steps, requests } = self.log[at];
+            *self.slot(gap) += u64::from(steps) * u64::from(requests);
+        }
+        self.counted = self.log.len();
     }
 
     #[inline]

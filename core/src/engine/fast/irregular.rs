@@ -1,7 +1,7 @@
 //! Steps in which the budget or the blocks run short: the running list is walked as the specification words it.
 
-use super::slots::NONE;
 use super::Fast;
+use super::slots::NONE;
 use crate::engine::fast::slots::Phase;
 use crate::latency::StepItem;
 use crate::observation::{Event, Observer};
@@ -92,7 +92,7 @@ impl Fast {
     /// The budget served only the first `decoding` of the decoding requests; the others miss this step.
     pub(super) fn advance_partly(&mut self, duration: i64, decoding: u32) {
         let index = self.gaps.next_index();
-        self.gaps.add(duration + self.output_overhead, 1, u64::from(decoding));
+        self.gaps.add(duration + self.output_overhead, 1, decoding);
         self.pos_sum += u64::from(decoding);
         let (mut seen, mut at) = (0, self.slots.first);
         while at != NONE {
@@ -108,10 +108,10 @@ impl Fast {
                     entry.finish += 1;
                     entry.missed_time += duration;
                     entry.missed.push(index);
-                    let (finish, admission) = (entry.finish, entry.admission);
+                    let finish = entry.finish;
                     let after = self.growth_residue(at);
                     self.growth[after] += 1;
-                    self.due.push(Reverse((finish, admission, at)));
+                    self.due.push(Reverse((finish, at)));
                 }
             }
             at = next;

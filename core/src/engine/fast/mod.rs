@@ -18,7 +18,7 @@ mod window;
 
 use super::limits;
 use crate::latency::{LatencyModel, StepItem};
-use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord, WorkSums};
+use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord, WorkSums, product};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
 use crate::workload::{PrefixTree, Request, RequestSource};
@@ -28,7 +28,7 @@ use core::cmp::Reverse;
 use gaps::Gaps;
 use pool::Pool;
 use queue::Queue;
-use slots::{NONE, Phase, Slots};
+use slots::{Phase, Slots};
 
 /// A request on its way into the queue, by the time it gets there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +75,8 @@ pub(super) struct Fast {
     /// How many decoding requests take a block at ticks of each residue modulo the block size.
     growth: Vec<u32>,
     growth_at: usize,
-    /// Finish tick, admission and slot of decoding requests; entries of requests that left are stale.
-    due: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// Finish tick and slot of decoding requests; entries of requests that left are stale.
+    due: BinaryHeap<Reverse<(u64, u32)>>,
     pool: Pool,
     gaps: Gaps,
     totals: ReplicaTotals,
@@ -89,8 +89,6 @@ pub(super) struct Fast {
     items: Vec<StepItem>,
     /// Scratch: requests that finish in the step.
     finished: Vec<(u64, u32)>,
-
-
 }
 
 /// What stopped the admission of a step.
@@ -353,7 +351,7 @@ impl Fast {
     fn count_usage(&mut self, duration: i64) {
         let used = self.pool.used();
         self.totals.kv_peak = self.totals.kv_peak.max(u64::from(used));
-        self.totals.kv_integral += u128::from(used) * u128::from(duration.unsigned_abs());
+        self.totals.kv_integral += product(u64::from(used), duration.unsigned_abs());
         self.totals.busy += duration.unsigned_abs();
     }
 
@@ -386,7 +384,7 @@ impl Fast {
         } else {
             let residue = self.growth_residue(slot);
             self.growth[residue] += 1;
-            self.due.push(Reverse((self.tick + u64::from(steps), admission, slot)));
+            self.due.push(Reverse((self.tick + u64::from(steps), slot)));
         }
     }
 
@@ -414,23 +412,28 @@ impl Fast {
 
     /// Moves requests that have produced everything from the heap to the list of finished ones.
     fn collect_due(&mut self) {
-        while let Some(Reverse((finish, admission, slot))) = self.due.peek().copied() {
-            if finish > self.tick && self.is_due_entry(finish, admission, slot) {
+        while let Some(Reverse((finish, slot))) = self.due.peek().copied() {
+            if finish > self.tick {
                 break;
             }
             self.due.pop();
-            if finish <= self.tick && self.is_due_entry(finish, admission, slot) {
+            if self.is_due(finish, slot) {
                 let residue = self.growth_residue(slot);
                 self.growth[residue] -= 1;
+                let entry = self.slots.get_mut(slot);
+                // A stale entry of an earlier user of the slot may name the same tick.
+                entry.finish = u64::MAX;
+                let admission = entry.admission;
                 self.finished.push((admission, slot));
             }
         }
     }
 
+    /// Whether an entry of the heap is not stale.
     #[inline]
-    fn is_due_entry(&self, finish: u64, admission: u64, slot: u32) -> bool {
+    fn is_due(&self, finish: u64, slot: u32) -> bool {
         let slot = self.slots.get(slot);
-        slot.phase == Phase::Decode && slot.admission == admission && slot.finish == finish
+        slot.phase == Phase::Decode && slot.finish == finish
     }
 
     /// Engine specification 5.4 for the finished requests of the step `[now, now + duration)`, and 5.5.

@@ -76,7 +76,7 @@ impl Fast {
         self.produced += u64::from(decoding);
         if self.num_decoding > 0 {
             if decoding == self.num_decoding {
-                self.gaps.add(duration + self.output_overhead, 1, u64::from(decoding));
+                self.gaps.add(duration + self.output_overhead, 1, decoding);
                 self.advance_tick(1);
                 self.pos_sum += u64::from(decoding);
             } else {

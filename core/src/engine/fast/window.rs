@@ -1,8 +1,8 @@
 //! Runs of equal steps at once (engine specification 9).
 
-use super::{Fast, NONE, Stop};
+use super::{Fast, Stop};
 use crate::latency::{DecodeStepper, StepItem};
-use crate::observation::{Event, Observer};
+use crate::observation::{Event, Observer, product};
 use crate::time::SimTime;
 use crate::workload::PrefixTree;
 use alloc::vec::Vec;
@@ -91,7 +91,7 @@ impl Fast {
             }
             integral *= u128::from(constant.unsigned_abs());
             start = now + (steps as i64 - 1) * constant;
-            self.gaps.add(constant + self.output_overhead, steps, decoding);
+            self.gaps.add(constant + self.output_overhead, steps, self.num_decoding);
         } else {
             let mut next = now;
             while steps < max_steps && next <= until {
@@ -109,8 +109,8 @@ impl Fast {
                 if counts_each {
                     self.latency.count_work(&mut self.work, self.num_decoding, pos_sum, &[], duration);
                 }
-                integral += u128::from(used) * u128::from(duration.unsigned_abs());
-                self.gaps.add(duration + self.output_overhead, 1, decoding);
+                integral += product(used, duration.unsigned_abs());
+                self.gaps.add(duration + self.output_overhead, 1, self.num_decoding);
                 start = next;
                 next += duration;
                 at += 1;
@@ -136,8 +136,8 @@ impl Fast {
         self.totals.kv_integral += integral;
         self.totals.kv_peak = self.totals.kv_peak.max(used);
         self.totals.busy += (end - now).unsigned_abs();
-        let is_full = self.num_decoding >= self.config.max_num_seqs
-            || self.num_decoding == self.config.max_num_batched_tokens;
+        let is_full =
+            self.num_decoding >= self.config.max_num_seqs || self.num_decoding == self.config.max_num_batched_tokens;
         self.count_step(steps, if is_full { Stop::Other } else { Stop::KvBlocks });
         let jumps = &mut self.totals.jumps;
         jumps.windows += u64::from(steps >= 2);
@@ -159,8 +159,8 @@ impl Fast {
 
     /// Steps up to and including the one in which the first decoding request finishes.
     fn steps_until_due(&mut self) -> u64 {
-        while let Some(Reverse((finish, admission, slot))) = self.due.peek().copied() {
-            if slot != NONE && self.is_due_entry(finish, admission, slot) {
+        while let Some(Reverse((finish, slot))) = self.due.peek().copied() {
+            if self.is_due(finish, slot) {
                 return finish - self.tick;
             }
             self.due.pop();

@@ -266,7 +266,8 @@ impl BlockStore {
             if self.index.contains_key(&next) {
                 continue;
             }
-            let Some(at) = self.tier.as_ref().and_then(|tier| tier.order.iter().position(|entry| *entry == next)) else {
+            let Some(at) = self.tier.as_ref().and_then(|tier| tier.order.iter().position(|entry| *entry == next))
+            else {
                 break;
             };
             if left == 0 {
