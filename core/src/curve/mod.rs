@@ -14,4 +14,6 @@ mod types;
 pub use plan::CurvePlan;
 pub use study::CurveStudy;
 pub use trial::{TrialRun, run_trial};
-pub use types::{Band, Capacity, Curve, CurvePoint, CurveTrial, LatencyBands, Limiter, PointSample, SamplePercentiles, Stage};
+pub use types::{
+    Band, Capacity, Curve, CurvePoint, CurveTrial, LatencyBands, Limiter, PointSample, SamplePercentiles, Stage,
+};

@@ -95,7 +95,11 @@ mod tests {
             assert!(tried.len() <= 7, "{tried:?}");
             let capacity = bracket.capacity([0.0, 0.0]);
             assert!(capacity.is_final && capacity.request_rate <= threshold);
-            assert!(capacity.next_failing_rate.is_some_and(|high| high > threshold && high <= capacity.request_rate * TOLERANCE));
+            assert!(
+                capacity
+                    .next_failing_rate
+                    .is_some_and(|high| high > threshold && high <= capacity.request_rate * TOLERANCE)
+            );
         }
     }
 }

@@ -107,7 +107,9 @@ impl CurveStudy {
             rates = self.grid().into_iter().map(f64::to_bits).collect();
         }
         let num_seeds = self.plan.num_seeds;
-        self.outcomes.retain(|key, _| *key == probe || (key.kind == 0 && key.replicate < num_seeds && rates.contains(&key.rate)));
+        self.outcomes.retain(|key, _| {
+            *key == probe || (key.kind == 0 && key.replicate < num_seeds && rates.contains(&key.rate))
+        });
         self
     }
 
@@ -208,7 +210,8 @@ impl CurveStudy {
             return Step::Known(false);
         }
         let others = (1..self.plan.num_seeds).map(trial);
-        let missing: Vec<CurveTrial> = others.clone().filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
+        let missing: Vec<CurveTrial> =
+            others.clone().filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
         if !missing.is_empty() {
             return Step::Needs(missing);
         }
@@ -262,7 +265,9 @@ impl CurveStudy {
             let trial = CurveTrial { relaxed: Some(limiter), ..self.trial(Stage::Ablation, rate, 0) };
             match self.outcomes.get(&key(&trial)) {
                 None => return Step::Needs(alloc::vec![trial]),
-                Some(sample) if keeps_limits(sample, &self.slo) && sample.verdict <= Verdict::Undecided => low = middle + 1,
+                Some(sample) if keeps_limits(sample, &self.slo) && sample.verdict <= Verdict::Undecided => {
+                    low = middle + 1
+                }
                 Some(_) => high = middle,
             }
         }
@@ -305,9 +310,10 @@ impl CurveStudy {
         let key = key(trial);
         // FNV-1a over what decides the outcome: a name, not a position, as positions would depend on the order.
         let words = [u64::from(key.kind), key.rate, u64::from(key.replicate)];
-        let hash = words.iter().flat_map(|word| word.to_le_bytes()).fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = words
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         hash ^ (key.rate >> 29) as u32
     }
 }
@@ -370,8 +376,10 @@ impl Study for CurveStudy {
             curve.points.push(point(f64::from_bits(rate), &samples, &self.slo));
         }
         let rates = self.grid();
-        let has = |rate: f64, replicate: u32| self.outcomes.contains_key(&key(&self.trial(Stage::Grid, rate, replicate)));
-        if rates.is_empty() || !rates.iter().all(|&rate| (0..self.plan.num_seeds).all(|replicate| has(rate, replicate))) {
+        let has =
+            |rate: f64, replicate: u32| self.outcomes.contains_key(&key(&self.trial(Stage::Grid, rate, replicate)));
+        if rates.is_empty() || !rates.iter().all(|&rate| (0..self.plan.num_seeds).all(|replicate| has(rate, replicate)))
+        {
             return curve;
         }
         curve.saturation = Some(self.capacity(Goal::Saturation, &rates, &by_rate));

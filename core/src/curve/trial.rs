@@ -4,7 +4,9 @@ use super::types::{CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
 use crate::engine::{Mode, Simulation};
 use crate::numeric::{SampleSummary, select_percentiles};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
-use crate::report::{Assessment, Asked, LatencyStats, RequestLimits, Verdict, assess, gap_summary, limiter_shares, time_shares};
+use crate::report::{
+    Asked, Assessment, LatencyStats, RequestLimits, Verdict, assess, gap_summary, limiter_shares, time_shares,
+};
 use crate::scenario::{ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};
 use crate::workload::{Generator, PrefixTree, Request, RequestSource, Trace, TraceSource};
@@ -45,7 +47,9 @@ impl TrialRun {
         match trial.relaxed {
             None => {}
             Some(Limiter::MaxNumSeqs) => engine.max_num_seqs = engine.max_num_seqs.saturating_mul(2),
-            Some(Limiter::MaxNumBatchedTokens) => engine.max_num_batched_tokens = engine.max_num_batched_tokens.saturating_mul(2),
+            Some(Limiter::MaxNumBatchedTokens) => {
+                engine.max_num_batched_tokens = engine.max_num_batched_tokens.saturating_mul(2)
+            }
             Some(Limiter::KvBlocks) => engine.num_blocks = engine.num_blocks.saturating_mul(2),
             // A deployment whose every time is a fifth shorter, at this rate, is this one at the slower rate with all
             // times multiplied: nothing but the unit of time differs.
@@ -54,9 +58,13 @@ impl TrialRun {
         let rate = trial.request_rate * time_scale;
         let requests = match trace {
             Some(trace) => Requests::Replayed(TraceSource::at_rate(Arc::clone(trace), rate, trial.num_requests)),
-            None => {
-                Requests::Drawn(Generator::new(&scenario.workload, rate, trial.num_requests, scenario.seed, trial.replicate))
-            }
+            None => Requests::Drawn(Generator::new(
+                &scenario.workload,
+                rate,
+                trial.num_requests,
+                scenario.seed,
+                trial.replicate,
+            )),
         };
         // Nobody gives up in a probe: it asks how fast the deployment is, not how patient its clients are.
         let is_probe = trial.stage == Stage::Probe;
@@ -163,7 +171,11 @@ impl RunLog {
     fn with_capacity(num_requests: u32) -> Self {
         // A trace may be shorter than asked for, so the capacity is a hint only.
         let capacity = num_requests.min(1 << 16) as usize;
-        Self { settled: Vec::with_capacity(capacity), queue: Vec::with_capacity(capacity), last_arrival: SimTime(i64::MIN) }
+        Self {
+            settled: Vec::with_capacity(capacity),
+            queue: Vec::with_capacity(capacity),
+            last_arrival: SimTime(i64::MIN),
+        }
     }
 }
 
@@ -205,7 +217,13 @@ impl Context {
         let stats = |values: &mut Vec<u64>, per_micro: f64| {
             let sum = values.iter().map(|&v| u128::from(v)).sum::<u128>() as f64;
             let percentiles = select_percentiles(values, &asked.percentiles, |v| v as f64);
-            let summary = SampleSummary { count: values.len() as u64, sum, percentiles, is_exact: true, ..SampleSummary::default() };
+            let summary = SampleSummary {
+                count: values.len() as u64,
+                sum,
+                percentiles,
+                is_exact: true,
+                ..SampleSummary::default()
+            };
             self.scaled(&asked.stats(&summary, per_micro))
         };
         let Measured { mut ttft, mut tpot, mut e2e, requests, attaining, completions } = measured;

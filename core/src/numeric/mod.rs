@@ -5,5 +5,5 @@ mod samples;
 mod sketch;
 
 pub use percentile::{Percentile, percentiles_of_counts, select_percentiles};
-pub use samples::{EXACT_LIMIT, Samples, SampleSummary};
+pub use samples::{EXACT_LIMIT, SampleSummary, Samples};
 pub use sketch::{RELATIVE_ERROR, Sketch};

@@ -48,7 +48,11 @@ fn rank(p: f64, count: u64) -> (u64, f64) {
 /// # Cost
 /// Linear in the sample for a few percentiles, as each is sought only above the one before.
 #[must_use]
-pub fn select_percentiles<T: Copy + Ord>(values: &mut [T], percentiles: &[f64], to_f64: impl Fn(T) -> f64) -> Vec<Percentile> {
+pub fn select_percentiles<T: Copy + Ord>(
+    values: &mut [T],
+    percentiles: &[f64],
+    to_f64: impl Fn(T) -> f64,
+) -> Vec<Percentile> {
     let count = values.len() as u64;
     // Everything before `start` is known to be no larger than everything behind.
     let mut start = 0;
@@ -70,7 +74,11 @@ pub fn select_percentiles<T: Copy + Ord>(values: &mut [T], percentiles: &[f64], 
 ///
 /// `percentiles`: 0–100, ascending.
 #[must_use]
-pub fn percentiles_of_counts(counts: impl Iterator<Item = (f64, u64)>, total: u64, percentiles: &[f64]) -> Vec<Percentile> {
+pub fn percentiles_of_counts(
+    counts: impl Iterator<Item = (f64, u64)>,
+    total: u64,
+    percentiles: &[f64],
+) -> Vec<Percentile> {
     if total == 0 {
         return alloc::vec![Percentile::default(); percentiles.len()];
     }

@@ -67,7 +67,9 @@ impl Samples {
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         match &mut self.values {
-            Values::Narrow(values) if value <= u64::from(u32::MAX) && values.len() < self.exact_limit => values.push(value as u32),
+            Values::Narrow(values) if value <= u64::from(u32::MAX) && values.len() < self.exact_limit => {
+                values.push(value as u32)
+            }
             Values::Sketch(sketch) => sketch.add(value),
             _ => self.add_rarely(value),
         }
@@ -177,7 +179,10 @@ mod tests {
         let spilled = filled(1000, values());
         assert!(exact.is_exact && wide.is_exact && !spilled.is_exact);
         assert_eq!((wide.count, wide.max), (10_001, (1u64 << 40) as f64));
-        assert_eq!((spilled.count, spilled.sum, spilled.min, spilled.max), (exact.count, exact.sum, exact.min, exact.max));
+        assert_eq!(
+            (spilled.count, spilled.sum, spilled.min, spilled.max),
+            (exact.count, exact.sum, exact.min, exact.max)
+        );
         for (a, b) in exact.percentiles.iter().zip(&spilled.percentiles) {
             assert!((a.value() - b.value()).abs() <= a.value() * RELATIVE_ERROR + 1.0, "{a:?} {b:?}");
         }

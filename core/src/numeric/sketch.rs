@@ -53,7 +53,8 @@ impl Sketch {
     /// Percentiles within [`RELATIVE_ERROR`]; `percentiles`: 0–100, ascending.
     #[must_use]
     pub fn percentiles(&self, percentiles: &[f64]) -> Vec<Percentile> {
-        let counts = self.counts.iter().enumerate().filter(|&(_, &count)| count > 0).map(|(b, &count)| (middle(b), count));
+        let counts =
+            self.counts.iter().enumerate().filter(|&(_, &count)| count > 0).map(|(b, &count)| (middle(b), count));
         percentiles_of_counts(counts, self.total, percentiles)
     }
 }

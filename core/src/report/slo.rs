@@ -17,7 +17,8 @@ impl RequestLimits {
     /// The limits of `slo`, each multiplied by `factor`.
     #[must_use]
     pub fn new(slo: &Slo, factor: f64) -> Self {
-        let limit = |millis: Option<f64>| millis.map_or(f64::INFINITY, |ms| ms * factor * 1000.0);
+        // Times are whole microseconds; the hair's breadth keeps a limit met to the microsecond from failing by rounding.
+        let limit = |millis: Option<f64>| millis.map_or(f64::INFINITY, |ms| ms * factor * 1000.0 * (1.0 + 1e-12));
         Self { ttft: limit(slo.ttft_ms), tpot: limit(slo.tpot_ms), e2e: limit(slo.e2e_ms) }
     }
 
@@ -28,7 +29,6 @@ impl RequestLimits {
     #[must_use]
     pub fn hold(&self, ttft: SimTime, e2e: SimTime, output_tokens: u32) -> bool {
         let gaps = output_tokens.saturating_sub(1);
-        // Multiplied out, so that a limit met to the microsecond is met whatever the rounding of a quotient.
         let decode = (e2e.0 - ttft.0) as f64;
         ttft.0 as f64 <= self.ttft && e2e.0 as f64 <= self.e2e && (gaps == 0 || decode <= self.tpot * f64::from(gaps))
     }
@@ -96,7 +96,9 @@ impl Attainment {
 
     /// The report of a run that ended at `end`; `percentiles_hold` speaks for the percentile limits.
     pub(super) fn report(&self, end: SimTime, percentiles_hold: bool, attainment_target: f64) -> SloReport {
-        let past = self.unfinished.iter().filter(|&&(arrive, ttft)| self.limits.missed_already(arrive, ttft, end)).count() as u64;
+        let past =
+            self.unfinished.iter().filter(|&&(arrive, ttft)| self.limits.missed_already(arrive, ttft, end)).count()
+                as u64;
         let missing = self.missing + past;
         let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
         let slo_attainment = share(self.attaining, self.attaining + missing);

@@ -143,7 +143,8 @@ impl Report {
     /// The report of a run that was collected and has these totals.
     #[must_use]
     pub fn new(collector: Collector, totals: &ReplicaTotals) -> Self {
-        let Collector { settings, mut classes, tenants, mut tpot, mut delay, attainment, records, queue, .. } = collector;
+        let Collector { settings, mut classes, tenants, mut tpot, mut delay, attainment, records, queue, .. } =
+            collector;
         let asked = Asked::new(&settings.slo);
         let span = collector.last_arrival.0.saturating_sub(collector.first_arrival.0) as f64 / 1e6;
         let offered_rate = if span > 0.0 { collector.offered.saturating_sub(1) as f64 / span } else { 0.0 };
@@ -297,14 +298,24 @@ pub(crate) fn gap_summary(totals: &ReplicaTotals, percentiles: &[f64]) -> Sample
     }
 }
 
-fn summarize(totals: &ReplicaTotals, ttft: &LatencyStats, itl: &LatencyStats, e2e: &LatencyStats, delay: &LatencyStats) -> SummaryJson {
+fn summarize(
+    totals: &ReplicaTotals,
+    ttft: &LatencyStats,
+    itl: &LatencyStats,
+    e2e: &LatencyStats,
+    delay: &LatencyStats,
+) -> SummaryJson {
     let duration = totals.end.as_seconds();
     let mut summary = SummaryJson {
         instance_id: "cluster".into(),
         completed_requests: totals.completed,
         still_queued: totals.still_queued,
         still_running: totals.still_running,
-        injected_requests: totals.completed + totals.still_queued + totals.still_running + totals.dropped + totals.timed_out,
+        injected_requests: totals.completed
+            + totals.still_queued
+            + totals.still_running
+            + totals.dropped
+            + totals.timed_out,
         total_input_tokens: totals.input_tokens,
         total_output_tokens: totals.output_tokens,
         vllm_estimated_duration_s: duration,
@@ -322,9 +333,12 @@ fn summarize(totals: &ReplicaTotals, ttft: &LatencyStats, itl: &LatencyStats, e2
         summary.responses_per_sec = totals.completed as f64 / duration;
         summary.tokens_per_sec = totals.output_tokens as f64 / duration;
     }
-    (summary.e2e_mean_ms, summary.e2e_p90_ms, summary.e2e_p95_ms, summary.e2e_p99_ms) = (e2e.mean, e2e.p90, e2e.p95, e2e.p99);
-    (summary.ttft_mean_ms, summary.ttft_p90_ms, summary.ttft_p95_ms, summary.ttft_p99_ms) = (ttft.mean, ttft.p90, ttft.p95, ttft.p99);
-    (summary.itl_mean_ms, summary.itl_p90_ms, summary.itl_p95_ms, summary.itl_p99_ms) = (itl.mean, itl.p90, itl.p95, itl.p99);
+    (summary.e2e_mean_ms, summary.e2e_p90_ms, summary.e2e_p95_ms, summary.e2e_p99_ms) =
+        (e2e.mean, e2e.p90, e2e.p95, e2e.p99);
+    (summary.ttft_mean_ms, summary.ttft_p90_ms, summary.ttft_p95_ms, summary.ttft_p99_ms) =
+        (ttft.mean, ttft.p90, ttft.p95, ttft.p99);
+    (summary.itl_mean_ms, summary.itl_p90_ms, summary.itl_p95_ms, summary.itl_p99_ms) =
+        (itl.mean, itl.p90, itl.p95, itl.p99);
     summary.scheduling_delay_p99_ms = delay.p99;
     summary
 }

@@ -51,7 +51,12 @@ pub struct Assessment {
 #[must_use]
 pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assessment {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
-        return Assessment { start: SimTime::ZERO, end: SimTime::ZERO, verdict: Verdict::Undecided, mean_in_system: 0.0 };
+        return Assessment {
+            start: SimTime::ZERO,
+            end: SimTime::ZERO,
+            verdict: Verdict::Undecided,
+            mean_in_system: 0.0,
+        };
     };
     let warm_up = warm_up(samples);
     let window = &samples[warm_up..];

@@ -254,8 +254,9 @@ mod tests {
             let requests = draw(&settings, 5.0, n, 0);
             let mean = requests[n as usize - 1].arrive.0 as f64 / f64::from(n);
             assert!((mean / 200_000.0 - 1.0).abs() < 4.9 * cv / libm::sqrt(f64::from(n)), "{mean}");
-            let variance = requests.windows(2).map(|w| (w[1].arrive.0 - w[0].arrive.0) as f64 - mean).map(|d| d * d).sum::<f64>()
-                / f64::from(n - 1);
+            let variance =
+                requests.windows(2).map(|w| (w[1].arrive.0 - w[0].arrive.0) as f64 - mean).map(|d| d * d).sum::<f64>()
+                    / f64::from(n - 1);
             // Kurtosis of a gamma: 3 + 6 cv²; so the relative error of a variance is sqrt((2 + 6 cv²)/n).
             let bound = 4.9 * libm::sqrt((2.0 + 6.0 * cv * cv) / f64::from(n));
             assert!((variance / (mean * mean) / (cv * cv) - 1.0).abs() < bound, "{variance}");

@@ -188,7 +188,8 @@ mod tests {
     }
 
     fn trace() -> Arc<Trace> {
-        let requests = alloc::vec![request(0, 3_000_000, 0), request(1, 1_000_000, 2_500_000), request(2, 3_000_000, 0)];
+        let requests =
+            alloc::vec![request(0, 3_000_000, 0), request(1, 1_000_000, 2_500_000), request(2, 3_000_000, 0)];
         Arc::new(Trace::new(requests, PrefixTree::new(), alloc::vec![String::new()], alloc::vec![String::new()]))
     }
 

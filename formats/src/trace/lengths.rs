@@ -43,7 +43,13 @@ pub(super) fn read(header: &Row, mut rows: Rows<'_>, problems: &mut Problems<'_>
         let (Some(mut line), [Some(group), Some(class), Some(tenant)]) = (line, names) else { continue };
         if !ids.insert(line.request.id) {
             let message = format!("request {} is there twice", line.request.id);
-            problems.row(&row, columns.at[0].unwrap_or(0), "trace-invalid-value", message, "number the requests, each once");
+            problems.row(
+                &row,
+                columns.at[0].unwrap_or(0),
+                "trace-invalid-value",
+                message,
+                "number the requests, each once",
+            );
             continue;
         }
         line.group = (!group.is_empty()).then(|| groups.index(group));
@@ -52,12 +58,24 @@ pub(super) fn read(header: &Row, mut rows: Rows<'_>, problems: &mut Problems<'_>
             if length != line.prefix_tokens {
                 let message = format!("the prefix of this group has {length} tokens, not {}", line.prefix_tokens);
                 let field = columns.at[3].unwrap_or(0);
-                problems.row_warning(&row, field, "trace-prefix-length", message, "the group's first row decides; make them agree");
+                problems.row_warning(
+                    &row,
+                    field,
+                    "trace-prefix-length",
+                    message,
+                    "the group's first row decides; make them agree",
+                );
             }
         }
         let indexes = (u16::try_from(classes.index(class)), u16::try_from(tenants.index(tenant)));
         let (Ok(class), Ok(tenant)) = indexes else {
-            problems.row(&row, 0, "trace-too-large", "there are more than 65,535 classes or tenants".into(), "merge some of them");
+            problems.row(
+                &row,
+                0,
+                "trace-too-large",
+                "there are more than 65,535 classes or tenants".into(),
+                "merge some of them",
+            );
             return None;
         };
         (line.request.slo_class, line.request.tenant) = (class, tenant);
@@ -69,7 +87,13 @@ pub(super) fn read(header: &Row, mut rows: Rows<'_>, problems: &mut Problems<'_>
     for (group, row) in bare {
         if group.is_none_or(|group| !group_tokens.contains_key(&group)) {
             let field = columns.at[4].unwrap_or(0);
-            problems.row(&row, field, "trace-empty-prompt", "the prompt is empty".into(), "a request needs at least one input token");
+            problems.row(
+                &row,
+                field,
+                "trace-empty-prompt",
+                "the prompt is empty".into(),
+                "a request needs at least one input token",
+            );
         }
     }
     (!problems.has_errors()).then(|| assemble(lines, &group_tokens, classes.names, tenants.names))
@@ -105,13 +129,23 @@ struct Columns {
 impl Columns {
     fn new(header: &Row, problems: &mut Problems<'_>) -> Option<Self> {
         let at = COLUMNS.map(|name| header.fields.iter().position(|field| field == name.as_bytes()));
-        let missing: Vec<&str> =
-            COLUMNS.iter().zip(at).filter(|(name, at)| at.is_none() && REQUIRED.contains(name)).map(|(&name, _)| name).collect();
+        let missing: Vec<&str> = COLUMNS
+            .iter()
+            .zip(at)
+            .filter(|(name, at)| at.is_none() && REQUIRED.contains(name))
+            .map(|(&name, _)| name)
+            .collect();
         if missing.is_empty() {
             return Some(Self { at });
         }
         let message = format!("the header lacks {}", missing.join(", "));
-        problems.row(header, 0, "trace-header", message, "columns of a length trace: request_id, arrival_us, input_tokens, output_tokens");
+        problems.row(
+            header,
+            0,
+            "trace-header",
+            message,
+            "columns of a length trace: request_id, arrival_us, input_tokens, output_tokens",
+        );
         None
     }
 
@@ -140,7 +174,13 @@ impl Columns {
         Some(Line { request, group: None, prefix_tokens })
     }
 
-    fn number<T: std::str::FromStr>(&self, row: &Row, column: usize, absent: Option<T>, problems: &mut Problems<'_>) -> Option<T> {
+    fn number<T: std::str::FromStr>(
+        &self,
+        row: &Row,
+        column: usize,
+        absent: Option<T>,
+        problems: &mut Problems<'_>,
+    ) -> Option<T> {
         let Some(at) = self.at[column] else { return absent };
         if row.field(at).is_empty() && absent.is_some() {
             return absent;

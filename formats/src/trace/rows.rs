@@ -54,12 +54,24 @@ impl<'a> Rows<'a> {
             let num_fields = *self.num_fields.get_or_insert(row.fields.len());
             if row.fields.len() != num_fields {
                 let message = format!("the row has {} fields, the header has {num_fields}", row.fields.len());
-                problems.row(&row, 0, "trace-field-count", message, "quote fields that hold commas, and give every row all columns");
+                problems.row(
+                    &row,
+                    0,
+                    "trace-field-count",
+                    message,
+                    "quote fields that hold commas, and give every row all columns",
+                );
                 continue;
             }
             if let Some(field) = stray_quote(self.bytes.get(row.offset..).unwrap_or_default(), &row) {
                 let message = format!("field {} holds a quote but is not quoted", field + 1);
-                problems.row(&row, field, "trace-quote", message, "put the whole field in quotes and double those inside");
+                problems.row(
+                    &row,
+                    field,
+                    "trace-quote",
+                    message,
+                    "put the whole field in quotes and double those inside",
+                );
                 continue;
             }
             return Some(row);
@@ -153,9 +165,16 @@ impl<'a> Problems<'a> {
     pub(super) fn finish(mut self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         if self.errors > MAX_REPORTED {
             let message = format!("{} more rows are malformed", self.errors - MAX_REPORTED);
-            self.found.push(Diagnostic::error("trace-more-rows", self.file, message).with_hint("mend the first ones; the others may be alike"));
+            self.found.push(
+                Diagnostic::error("trace-more-rows", self.file, message)
+                    .with_hint("mend the first ones; the others may be alike"),
+            );
         }
-        if self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) { Err(self.found) } else { Ok(self.found) }
+        if self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+            Err(self.found)
+        } else {
+            Ok(self.found)
+        }
     }
 
     /// `file:line:column` of a field.

@@ -19,7 +19,8 @@ fn expect(text: &str, wanted: &[(&str, &str)]) {
 }
 
 const TOKENS: &str = "arrival_time,request_id,model,prefill_tokens,decode_tokens\n";
-const LENGTHS: &str = "request_id,arrival_us,prefix_group,prefix_tokens,input_tokens,output_tokens,slo_class,tenant_id,deadline_us\n";
+const LENGTHS: &str =
+    "request_id,arrival_us,prefix_group,prefix_tokens,input_tokens,output_tokens,slo_class,tenant_id,deadline_us\n";
 
 #[test]
 fn token_rows_become_lengths_and_shared_prefixes() {
@@ -28,7 +29,10 @@ fn token_rows_become_lengths_and_shared_prefixes() {
     ));
     let rows: Vec<_> = trace.requests().iter().map(|r| (r.id, r.arrive.0, r.input_tokens, r.output_tokens)).collect();
     // The order is by arrival, then by row; ticks are the truncated product.
-    assert_eq!(rows, [(1, (0.000_007_f64 * 1e6) as i64, 3, 0), (0, 500_000, 4, 2), (2, 500_000, 2, 0), (3, 1_000_000, 6, 1)]);
+    assert_eq!(
+        rows,
+        [(1, (0.000_007_f64 * 1e6) as i64, 3, 0), (0, 500_000, 4, 2), (2, 500_000, 2, 0), (3, 1_000_000, 6, 1)]
+    );
     let by_id = |id: u32| trace.requests().iter().find(|r| r.id == id).copied().expect("there");
     let tokens = |node: PrefixId| trace.prefixes().tokens(node);
     assert_eq!([0, 1, 2, 3].map(|id| tokens(by_id(id).prefix)), [4, 2, 0, 5]);
@@ -49,7 +53,9 @@ fn a_first_row_that_looks_like_data_is_lost_with_a_warning() {
 #[test]
 fn every_malformed_row_is_reported_in_its_place() {
     expect(
-        &format!("{TOKENS} 1,a,m,[1],[1]\n\n1,a,m,\"[1,\n2.0]\",[1]\n1,a,m,[],[1]\n1,a,m,[1]\n1,a\"b,m,[1],[1]\n1,a,m,[1],\"[1\"\n"),
+        &format!(
+            "{TOKENS} 1,a,m,[1],[1]\n\n1,a,m,\"[1,\n2.0]\",[1]\n1,a,m,[],[1]\n1,a,m,[1]\n1,a\"b,m,[1],[1]\n1,a,m,[1],\"[1\"\n"
+        ),
         &[
             ("trace-invalid-value", "t.csv:2:1"),
             ("trace-invalid-value", "t.csv:4:7"),
@@ -75,7 +81,8 @@ fn many_malformed_rows_are_counted() {
     let found = problems(&format!("{TOKENS}{}", "x,a,m,[1],[1]\n".repeat(70)));
     assert_eq!(found.len(), 21);
     assert_eq!(found[20].0, "trace-more-rows");
-    let more = trace_from_csv(format!("{TOKENS}{}", "x,a,m,[1],[1]\n".repeat(70)).as_bytes(), "t.csv").expect_err("bad");
+    let more =
+        trace_from_csv(format!("{TOKENS}{}", "x,a,m,[1],[1]\n".repeat(70)).as_bytes(), "t.csv").expect_err("bad");
     assert!(more[20].message.starts_with("50 more"), "{}", more[20].message);
 }
 
@@ -101,7 +108,14 @@ fn a_groups_first_length_is_the_length_of_its_prefix() {
         .collect();
     assert_eq!(
         rows,
-        [(8, 6, 0, 0, 0, 0), (7, 53, 48, 1, 1, 900), (9, 49, 48, 0, 0, 0), (10, 9, 0, 1, 0, 0), (11, 49, 48, 0, 1, 0), (12, 48, 48, 0, 0, 0)]
+        [
+            (8, 6, 0, 0, 0, 0),
+            (7, 53, 48, 1, 1, 900),
+            (9, 49, 48, 0, 0, 0),
+            (10, 9, 0, 1, 0, 0),
+            (11, 49, 48, 0, 1, 0),
+            (12, 48, 48, 0, 0, 0)
+        ]
     );
     assert_eq!((trace.classes(), trace.tenants()), (&["".into(), "gold".into()][..], &["".into(), "acme".into()][..]));
     assert_eq!(trace.requests()[1].prefix, trace.requests()[2].prefix);

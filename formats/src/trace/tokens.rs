@@ -37,13 +37,20 @@ impl Alphabet {
 /// nowhere, and read again only where a prompt goes on where another ends.
 pub(super) fn read(header: &Row, bytes: &[u8], mut rows: Rows<'_>, problems: &mut Problems<'_>) -> Option<Trace> {
     if header.fields.len() < MIN_FIELDS {
-        let message = format!("the first row has {} fields; a token trace has at least {MIN_FIELDS}", header.fields.len());
+        let message =
+            format!("the first row has {} fields; a token trace has at least {MIN_FIELDS}", header.fields.len());
         problems.row(header, 0, "trace-header", message, HINT);
         return None;
     }
     if header.number::<f64>(0).is_some() {
         let message = format!("the first row is taken as the header, but begins with the number {}", header.shown(0));
-        problems.row_warning(header, 0, "trace-header-like-data", message, "put a header row in front, or this request is lost");
+        problems.row_warning(
+            header,
+            0,
+            "trace-header-like-data",
+            message,
+            "put a header row in front, or this request is lost",
+        );
     }
     let mut alphabet = Alphabet::default();
     let mut tree = PromptTree::new();
@@ -59,7 +66,13 @@ pub(super) fn read(header: &Row, bytes: &[u8], mut rows: Rows<'_>, problems: &mu
             continue;
         }
         let (Ok(id), Ok(input_tokens)) = (u32::try_from(read.len()), u32::try_from(prompt.len())) else {
-            problems.row(&row, 0, "trace-too-large", "there are more than 4 billion rows or tokens".into(), "split the trace");
+            problems.row(
+                &row,
+                0,
+                "trace-too-large",
+                "there are more than 4 billion rows or tokens".into(),
+                "split the trace",
+            );
             return None;
         };
         if problems.has_errors() {

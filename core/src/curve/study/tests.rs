@@ -101,7 +101,10 @@ fn the_order_and_number_of_workers_change_nothing() {
         let (curve, mut made) = run(full(), workers, seed);
         made.sort_by_key(|trial| trial.id);
         let without_stage = |trials: &[CurveTrial]| {
-            trials.iter().map(|t| (t.id, t.request_rate.to_bits(), t.replicate, t.num_requests, t.relaxed)).collect::<Vec<_>>()
+            trials
+                .iter()
+                .map(|t| (t.id, t.request_rate.to_bits(), t.replicate, t.num_requests, t.relaxed))
+                .collect::<Vec<_>>()
         };
         assert_eq!(without_stage(&made), without_stage(&trials), "{workers} workers");
         assert_eq!(std::format!("{curve:?}"), std::format!("{reference:?}"), "{workers} workers");
@@ -115,7 +118,12 @@ fn saturation_and_capacity_are_found_within_tolerance_and_budget() {
     let within = |capacity: Option<Capacity>, truth: f64| {
         let capacity = capacity.expect("searched");
         let high = capacity.next_failing_rate.expect("bounded");
-        assert!(capacity.is_final && capacity.request_rate <= truth && high > truth && high <= capacity.request_rate * 1.025);
+        assert!(
+            capacity.is_final
+                && capacity.request_rate <= truth
+                && high > truth
+                && high <= capacity.request_rate * 1.025
+        );
     };
     within(curve.saturation, 20.0);
     within(curve.capacity, 15.4);

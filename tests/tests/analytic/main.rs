@@ -1,0 +1,58 @@
+//! Runs against what can be computed by hand or by queueing theory.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod by_hand;
+mod queueing;
+
+use plimsoll_core::engine::{Mode, simulate};
+use plimsoll_core::latency::LatencyModel;
+use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
+use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::time::SimTime;
+use plimsoll_core::workload::RequestSource;
+
+/// Keeps everything it is told.
+#[derive(Default)]
+struct Log {
+    records: Vec<RequestRecord>,
+    queue: Vec<QueueSample>,
+}
+
+impl Observer for Log {
+    fn settled(&mut self, record: &RequestRecord) {
+        self.records.push(*record);
+    }
+
+    fn enqueued(&mut self, sample: &QueueSample) {
+        self.queue.push(*sample);
+    }
+}
+
+/// 16-token blocks, 1,000 of them, the limits of the specification.
+fn engine() -> EngineConfig {
+    EngineConfig {
+        num_blocks: 1000,
+        block_size: 16,
+        max_num_seqs: 256,
+        max_num_batched_tokens: 2048,
+        long_prefill_token_threshold: 0,
+        max_model_len: 0,
+        enable_prefix_caching: true,
+        scheduler: SchedulerPolicy::Fcfs,
+        priority: PriorityPolicy::Constant,
+        cpu_tier: None,
+        horizon: SimTime::MAX,
+    }
+}
+
+fn blackbox(alpha: [f64; 3], beta: [f64; 3]) -> LatencyModel {
+    LatencyModel::blackbox(&alpha, &beta).expect("finite, not negative, not all zero")
+}
+
+/// Records by request number and totals of a run.
+fn run<S: RequestSource>(engine: EngineConfig, latency: LatencyModel, source: S, mode: Mode) -> (Log, ReplicaTotals) {
+    let mut log = Log::default();
+    let totals = simulate(engine, latency, source, mode, &mut log);
+    log.records.sort_by_key(|record| record.request.id);
+    (log, totals)
+}
