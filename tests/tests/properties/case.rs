@@ -4,7 +4,7 @@ use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec};
 use plimsoll_core::engine::{Mode, Simulation};
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
 use proptest::prelude::*;
@@ -107,7 +107,7 @@ struct RawRequest {
 
 fn raw_request() -> impl Strategy<Value = RawRequest> {
     let gap = prop_oneof![3 => Just(0i64), 3 => 0..3_000i64, 3 => 0..200_000i64, 1 => 0..3_000_000i64];
-    let own = prop_oneof![1 => Just(0u32), 6 => 1..120u32, 2 => 1..600u32];
+    let own = prop_oneof![2 => Just(0u32), 6 => 1..120u32, 2 => 1..600u32];
     let output = prop_oneof![1 => 0..3u32, 4 => 1..60u32, 5 => 20..400u32];
     let patience = prop_oneof![30 => Just(None), 1 => (0..8_000_000i64).prop_map(Some)];
     (gap, own, output, 0..12usize, patience, prop::bool::weighted(0.8)).prop_map(
@@ -155,10 +155,13 @@ pub fn case() -> impl Strategy<Value = Case> {
         ],
         prop_oneof![Just(PriorityPolicy::Constant), Just(PriorityPolicy::SloBased), Just(PriorityPolicy::InvertedSlo)],
         prop::bool::weighted(0.9),
+        prop_oneof![12 => Just(None), 1 => (1..200u32, 0.5..50.0f64, 0..40i64).prop_map(Some)],
+        prop::bool::weighted(0.1),
     );
     let requests = prop::collection::vec(raw_request(), 1..40);
     (timing(), limits, policies, prefixes(), requests).prop_map(
-        |(timing, limits, (scheduler, priority, enable_prefix_caching), (prefixes, ids), raw)| {
+        |(timing, limits, policies, (prefixes, ids), raw)| {
+            let (scheduler, priority, enable_prefix_caching, tier, returns_output) = policies;
             let (block_size, max_num_seqs, max_num_batched_tokens, threshold, cap, room, horizon) = limits;
             let mut arrive = 0;
             let mut requests = Vec::with_capacity(raw.len());
@@ -174,7 +177,11 @@ pub fn case() -> impl Strategy<Value = Case> {
                     answer_limit: if raw.has_limit { raw.output_tokens } else { 0 },
                     deadline: raw.patience.map_or(SimTime::ZERO, |patience| SimTime(arrive + patience)),
                     prefix,
-                    output_prefix: PrefixId::NONE,
+                    output_prefix: if returns_output && raw.own_tokens == 0 {
+                        continuation(&prefixes, &ids, prefix, raw.output_tokens)
+                    } else {
+                        PrefixId::NONE
+                    },
                     slo_class: 0,
                     tenant: 0,
                 });
@@ -195,12 +202,24 @@ pub fn case() -> impl Strategy<Value = Case> {
                 enable_prefix_caching,
                 scheduler,
                 priority,
-                cpu_tier: None,
+                cpu_tier: tier.map(|(num_blocks, tokens_per_us, base)| CpuTierConfig {
+                    num_blocks,
+                    tokens_per_us,
+                    base_latency: SimTime(base),
+                }),
                 horizon: SimTime(horizon),
             };
             Case { engine, timing, requests, prefixes }
         },
     )
+}
+
+/// A prefix that goes on where `prompt` ends and is no longer than the output: the output that comes back.
+fn continuation(tree: &PrefixTree, ids: &[PrefixId], prompt: PrefixId, output_tokens: u32) -> PrefixId {
+    let goes_on = |id: &&PrefixId| {
+        **id != prompt && tree.parent(**id) == prompt && tree.tokens(**id) - tree.tokens(prompt) <= output_tokens
+    };
+    ids.iter().find(goes_on).copied().unwrap_or(PrefixId::NONE)
 }
 
 /// A source over a case's requests.
@@ -216,6 +235,10 @@ impl RequestSource for Replay {
 
     fn prefixes(&self) -> &PrefixTree {
         &self.prefixes
+    }
+
+    fn shares_output(&self) -> bool {
+        self.requests.as_slice().iter().any(|request| request.output_prefix != PrefixId::NONE)
     }
 }
 
