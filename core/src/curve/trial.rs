@@ -215,7 +215,8 @@ impl Context {
         let measured = self.measure(log, &window);
         let asked = Asked::new(&self.slo);
         let stats = |values: &mut Vec<u64>, per_micro: f64| {
-            let sum = values.iter().map(|&v| u128::from(v)).sum::<u128>() as f64;
+            // Whole numbers, and far below 2⁵³ together: the order of addition does not matter.
+            let sum = values.iter().map(|&v| v as f64).sum::<f64>();
             let percentiles = select_percentiles(values, &asked.percentiles, |v| v as f64);
             let summary = SampleSummary {
                 count: values.len() as u64,

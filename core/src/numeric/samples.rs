@@ -12,7 +12,7 @@ pub const EXACT_LIMIT: usize = 4 << 20;
 pub struct Samples {
     values: Values,
     count: u64,
-    sum: u128,
+    sum: Sum,
     min: u64,
     max: u64,
     exact_limit: usize,
@@ -26,6 +26,26 @@ enum Values {
     Wide(Vec<u64>),
     /// There were too many to keep.
     Sketch(Sketch),
+}
+
+/// An exact sum; wider than 64 bits only where it must be, as wide sums are slow in WebAssembly.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    low: u64,
+    carries: u64,
+}
+
+impl Sum {
+    #[inline]
+    fn add(&mut self, value: u64) {
+        let (low, overflows) = self.low.overflowing_add(value);
+        self.low = low;
+        self.carries += u64::from(overflows);
+    }
+
+    fn value(self) -> f64 {
+        ((u128::from(self.carries) << 64) | u128::from(self.low)) as f64
+    }
 }
 
 /// What a sample is reported by, in the unit of its values.
@@ -55,7 +75,7 @@ impl Samples {
     /// An empty sample that keeps at most `exact_limit` values.
     #[must_use]
     pub fn with_exact_limit(exact_limit: usize) -> Self {
-        Self { values: Values::Narrow(Vec::new()), count: 0, sum: 0, min: u64::MAX, max: 0, exact_limit }
+        Self { values: Values::Narrow(Vec::new()), count: 0, sum: Sum::default(), min: u64::MAX, max: 0, exact_limit }
     }
 
     /// Adds a value; a negative one counts as zero.
@@ -63,7 +83,7 @@ impl Samples {
     pub fn add(&mut self, value: i64) {
         let value = value.max(0) as u64;
         self.count += 1;
-        self.sum += u128::from(value);
+        self.sum.add(value);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         match &mut self.values {
@@ -105,7 +125,8 @@ impl Samples {
                 ours.merge(theirs);
             }
             self.count += other.count;
-            self.sum += other.sum;
+            self.sum.add(other.sum.low);
+            self.sum.carries += other.sum.carries;
             self.min = self.min.min(other.min);
             self.max = self.max.max(other.max);
             return;
@@ -126,7 +147,7 @@ impl Samples {
     /// Sum of the values.
     #[must_use]
     pub fn sum(&self) -> f64 {
-        self.sum as f64
+        self.sum.value()
     }
 
     /// Summary with these percentiles (0–100, ascending); reorders the values.
@@ -139,7 +160,7 @@ impl Samples {
         };
         SampleSummary {
             count: self.count,
-            sum: self.sum as f64,
+            sum: self.sum.value(),
             min: if self.count == 0 { 0.0 } else { self.min as f64 },
             max: self.max as f64,
             percentiles: found,
