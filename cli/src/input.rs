@@ -6,10 +6,12 @@ use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
 use plimsoll_core::scenario::{
     AcceleratorChoice, ArrivalSettings, LatencyModelChoice, LengthSettings, ModelChoice, ResolvedScenario, Scenario,
+    TraceChoice,
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
     accelerator_from_text, coefficients_from_yaml, model_from_hf_config, scenario_from_json, scenario_from_yaml,
+    trace_from_csv,
 };
 use std::borrow::Cow;
 use std::fs;
@@ -50,7 +52,7 @@ pub fn read(
     workload(arguments, &catalog, &mut scenario, &mut diagnostics)?;
     slo(arguments, &mut scenario);
     adjust(&mut scenario);
-    let trace = trace(arguments, &mut scenario)?;
+    let trace = trace(arguments, &mut scenario, &mut diagnostics)?;
 
     match scenario.resolve(&catalog) {
         Ok(Warned { value, diagnostics: found }) => {
@@ -362,10 +364,44 @@ fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
     }
 }
 
-/// The trace that flags or scenario ask for.
-fn trace(arguments: &ScenarioArguments, scenario: &mut Scenario) -> Result<Option<Arc<Trace>>, Failure> {
-    if arguments.workload_traces_filepath.is_some() || scenario.workload.trace.is_some() {
-        return Err(file_failure("--workload traces", "recorded traces cannot be read here"));
+/// The trace that flags or scenario ask for; the scenario then names it by its content.
+fn trace(
+    arguments: &ScenarioArguments,
+    scenario: &mut Scenario,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Option<Arc<Trace>>, Failure> {
+    const FLAG: &str = "--workload-traces-filepath";
+    let Some(path) = &arguments.workload_traces_filepath else {
+        return match &scenario.workload.trace {
+            None => Ok(None),
+            Some(choice) => Err(file_failure(FLAG, &format!("the scenario replays {}; give the file", choice.name))),
+        };
+    };
+    if arguments.workload.as_deref().is_some_and(|name| name != "traces") {
+        let message = "the flag has no effect, another workload is asked for";
+        diagnostics.push(Diagnostic::warning("flag-not-used", FLAG, message).with_hint("use --workload traces"));
+        return Ok(None);
     }
-    Ok(None)
+    let shown = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| file_failure(&shown, &error.to_string()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let trace = accept(trace_from_csv(&bytes, &shown), &text, arguments, diagnostics)?;
+    let hash = trace.content_hash();
+    if let Some(choice) = &scenario.workload.trace
+        && !choice.hash.eq_ignore_ascii_case(&hash)
+    {
+        let message = format!("the scenario replays {} with content {}, this file has content {hash}", choice.name, choice.hash);
+        return Err(file_failure(&shown, &message));
+    }
+    let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+    scenario.workload.trace = Some(TraceChoice { name, hash });
+    if let Some(horizon) = scenario.horizon_us {
+        let is_late = |arrive: i64| u64::try_from(arrive).is_ok_and(|arrive| arrive > horizon);
+        let late = trace.requests().iter().filter(|request| is_late(request.arrive.0)).count();
+        if late > 0 {
+            let message = format!("{late} requests arrive after the horizon and are skipped");
+            diagnostics.push(Diagnostic::warning("requests-after-horizon", shown, message));
+        }
+    }
+    Ok(Some(Arc::new(trace)))
 }

@@ -274,3 +274,36 @@ fn every_ready_scenario_runs() {
     }
     assert!(count >= 4);
 }
+
+#[test]
+fn a_token_trace_is_replayed_at_its_own_pace() {
+    let trace = file(
+        "tokens.csv",
+        "arrival_time,request_id,model,prefill_tokens,decode_tokens\n0.5,a,m,\"[1, 2, 3, 4, 5]\",\"[6, 7]\"\n2.0,b,m,\"[1, 2]\",\"[9]\"\n",
+    );
+    let path = trace.to_str().expect("a path");
+    let flags = ["--workload=traces", "--workload-traces-filepath", path];
+    // Queueing 105 and 102, prefill steps of 1050 and 1020, one decode step of 1100; 10 more per token reported.
+    let found = summary(&run(&[&OWN, &flags]));
+    assert_eq!((&found["completed_requests"], &found["total_input_tokens"]), (&Value::from(2), &Value::from(7)));
+    assert_eq!(found["vllm_estimated_duration_s"], 2.001122);
+    assert_eq!(found["itl_mean_ms"], 1.11);
+    let cut = run(&[&OWN[..4], &flags, &["--horizon=1000000"]]);
+    assert_eq!(summary(&cut)["injected_requests"], 1);
+    assert!(text(&cut.stderr).contains("1 requests arrive after the horizon"), "{}", text(&cut.stderr));
+
+    let json = run(&[&OWN, &flags, &["--json"]]);
+    let named: Value = serde_json::from_str(printed(&json)).expect("JSON");
+    let scenario = file("replay.json", &named["scenario"].to_string());
+    let replay = |extra: &[&str]| plimsoll(&[&["run", scenario.to_str().expect("a path"), "--log=error"], extra].concat());
+    assert_eq!(summary(&replay(&["--trace", path])), found);
+    assert_eq!(replay(&[]).status.code(), Some(1), "the scenario names the trace but does not hold it");
+    let other = file("other.csv", "arrival_time,request_id,model,prefill_tokens,decode_tokens\n1,a,m,[1],[2]\n");
+    assert_eq!(replay(&["--trace", other.to_str().expect("a path")]).status.code(), Some(1));
+
+    let broken = file("broken.csv", "arrival_time,request_id,model,prefill_tokens,decode_tokens\nsoon,a,m,[1],[2]\n");
+    let output = run(&[&OWN, &["--workload=traces", "--workload-traces-filepath", broken.to_str().expect("a path")]]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("broken.csv:2:1"), "{}", text(&output.stderr));
+    assert_eq!(run(&[&OWN, &["--workload=traces"]]).status.code(), Some(1));
+}
