@@ -20,22 +20,34 @@ pub const MODEL_VERSION: u32 = 1;
 
 // Foundation.
 pub mod time;
+
 pub mod diagnostic;
+
 pub mod numeric;
+
 pub mod random;
-// What is known and what is asked.
+
+// What is known.
 pub mod catalog;
-// What arrives.
-pub mod workload;
+
 // How long things take.
 pub mod latency;
-// What is asked, complete.
+
+// What is asked, as declared and complete.
 pub mod scenario;
+
+// What arrives.
+pub mod workload;
+
 // What happens.
 pub mod observation;
+
 pub mod engine;
+
 // What it means.
 pub mod report;
+
 // What to do about it.
 pub mod study;
+
 pub mod curve;

@@ -3,6 +3,7 @@
 //! An engine knows nothing of metrics. It tells an [`Observer`] about each request once, when the request's
 //! fate is settled, and hands over its [`ReplicaTotals`] at the end.
 
+use crate::latency::TimeShares;
 use crate::time::SimTime;
 use crate::workload::Request;
 use alloc::vec::Vec;
@@ -173,64 +174,6 @@ pub struct LimiterCounts {
     pub max_num_batched_tokens: u64,
     /// Steps in which KV blocks stopped admission (a preemption in the same step included).
     pub kv_blocks: u64,
-}
-
-/// Busy time by the terms of the latency model, in microseconds; named by
-/// [`crate::latency::LatencyModel::time_share_names`].
-pub type TimeShares = [f64; 8];
-
-/// Work done over a run, in whole numbers, from which busy time is split into terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WorkSums {
-    /// Steps.
-    pub steps: u64,
-    /// Prefill tokens computed.
-    pub prefill_tokens: u64,
-    /// Prefill items: requests × steps in which they worked on their prompt.
-    pub prefill_items: u64,
-    /// Sum over prefill items of `k·(2m + k)`: twice the attention area the trained-physics model charges.
-    pub prefill_area: u128,
-    /// Decode tokens computed.
-    pub decode_tokens: u64,
-    /// Sum over decode items of their position.
-    pub decode_pos_sum: u128,
-    /// Experts touched, summed over steps; mixtures of experts only.
-    pub experts_touched: u64,
-    /// Time of steps bound by compute, microseconds; roofline only.
-    pub compute_bound_us: u64,
-    /// Time of steps bound by memory spent on weights, nanoseconds; roofline only.
-    pub weights_ns: u64,
-    /// Time of steps bound by memory, microseconds; roofline only.
-    pub memory_bound_us: u64,
-}
-
-impl WorkSums {
-    /// One step of `count` decoding requests whose positions sum to `pos_sum`; prefill items are added apart.
-    #[inline]
-    pub fn add_decodes(&mut self, count: u64, pos_sum: u64) {
-        self.steps += 1;
-        self.decode_tokens += count;
-        self.decode_pos_sum += u128::from(pos_sum);
-    }
-
-    /// One prefill item of a step.
-    #[inline]
-    pub fn add_prefill(&mut self, item: &crate::latency::StepItem) {
-        let (tokens, prompt) = (u64::from(item.tokens), u64::from(item.input_tokens));
-        self.prefill_items += 1;
-        self.prefill_tokens += tokens;
-        self.prefill_area += product(tokens, 2 * prompt + tokens);
-    }
-}
-
-/// `left · right`, exactly.
-///
-/// # Cost
-/// One machine multiplication where both are below 2³²; a 128-bit one is a function call in WebAssembly.
-#[inline]
-#[must_use]
-pub(crate) fn product(left: u64, right: u64) -> u128 {
-    if (left | right) >> 32 == 0 { u128::from(left * right) } else { u128::from(left) * u128::from(right) }
 }
 
 /// What one replica counted over a run.

@@ -1,8 +1,8 @@
 //! Step time as a line in prefill and decode tokens (latency specification 1).
 
 use super::{StepItem, three};
+use super::{TimeShares, WorkSums};
 use crate::diagnostic::Diagnostic;
-use crate::observation::{TimeShares, WorkSums};
 use crate::time::truncate;
 use alloc::vec::Vec;
 

@@ -11,14 +11,16 @@ mod blackbox;
 mod roofline;
 mod shape;
 mod trained_physics;
+mod work;
 
 pub use blackbox::Blackbox;
 pub use roofline::Roofline;
 pub use trained_physics::TrainedPhysics;
+pub use work::{TimeShares, WorkSums};
 
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
-use crate::observation::{TimeShares, WorkSums, product};
+use crate::numeric::product;
 use alloc::vec::Vec;
 use roofline::RooflineDecode;
 use trained_physics::PhysicsDecode;

@@ -2,9 +2,9 @@
 
 use super::shape::{self, Rates, Shape};
 use super::{StepItem, finite_non_negative};
+use super::{TimeShares, WorkSums};
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
-use crate::observation::{TimeShares, WorkSums};
 use crate::time::truncate;
 use alloc::format;
 use alloc::vec::Vec;

@@ -17,8 +17,9 @@ mod slots;
 mod window;
 
 use super::limits;
-use crate::latency::{LatencyModel, StepItem};
-use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord, WorkSums, product};
+use crate::latency::{LatencyModel, StepItem, WorkSums};
+use crate::numeric::product;
+use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
 use crate::workload::{PrefixTree, Request, RequestSource};

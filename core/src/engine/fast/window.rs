@@ -2,7 +2,8 @@
 
 use super::{Fast, Stop};
 use crate::latency::{DecodeStepper, StepItem};
-use crate::observation::{Event, Observer, product};
+use crate::numeric::product;
+use crate::observation::{Event, Observer};
 use crate::time::SimTime;
 use crate::workload::PrefixTree;
 use alloc::vec::Vec;

@@ -7,8 +7,8 @@ mod block_store;
 
 use self::block_store::{BlockStore, Holding};
 use super::order::{self, QueueKey};
-use crate::latency::{LatencyModel, StepItem};
-use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord, WorkSums};
+use crate::latency::{LatencyModel, StepItem, WorkSums};
+use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
 use crate::workload::{PrefixTree, Request, RequestSource};
