@@ -141,7 +141,7 @@ impl CurveStudy {
             return Some(range);
         }
         let top = axis_top(sustained.max(self.recorded_rate.unwrap_or(0.0)));
-        Some([top / f64::from(self.plan.num_rates), top])
+        Some([round_to_digits(top / f64::from(self.plan.num_rates), 6), top])
     }
 
     /// Rates of the grid, ascending; empty until the axis is known.
@@ -256,7 +256,7 @@ impl CurveStudy {
         let (mut low, mut high) = (0, RUNGS.len());
         if limiter == Limiter::StepTime {
             low = STEP_TIME_FLOOR;
-        } else if !self.ever_stopped(limiter, failing) {
+        } else if !self.often_stopped(limiter, failing) {
             return Step::Known(0);
         }
         while low < high {
@@ -274,13 +274,15 @@ impl CurveStudy {
         Step::Known(low)
     }
 
-    /// Whether a limiter stopped admission at all in the run that fails first; if not, relaxing it changes nothing.
-    fn ever_stopped(&self, limiter: Limiter, failing: f64) -> bool {
+    /// Whether a limiter may matter in the run that fails first: it stopped admission in at least a tenth of the steps
+    /// in which anything did. One that does so more rarely is not worth trials.
+    fn often_stopped(&self, limiter: Limiter, failing: f64) -> bool {
         let Some(sample) = self.outcomes.get(&key(&self.trial(Stage::Bisection, failing, 0))) else { return true };
+        let limits = |share: f64| share > 0.0 && share >= 0.1 * (1.0 - sample.limiters.none);
         match limiter {
-            Limiter::MaxNumSeqs => sample.limiters.max_num_seqs > 0.0,
-            Limiter::MaxNumBatchedTokens => sample.limiters.max_num_batched_tokens > 0.0,
-            Limiter::KvBlocks => sample.limiters.kv_blocks > 0.0 || sample.preemptions_per_request > 0.0,
+            Limiter::MaxNumSeqs => limits(sample.limiters.max_num_seqs),
+            Limiter::MaxNumBatchedTokens => limits(sample.limiters.max_num_batched_tokens),
+            Limiter::KvBlocks => limits(sample.limiters.kv_blocks) || sample.preemptions_per_request > 0.0,
             Limiter::StepTime => true,
         }
     }
