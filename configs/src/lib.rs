@@ -5,11 +5,11 @@
 
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::scenario::Scenario;
-use serde_json::Value;
+use serde::Deserialize;
 use std::sync::OnceLock;
 
 /// A scenario ready to open.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ReadyScenario {
     /// Id: the file's name.
     pub id: String,
@@ -34,9 +34,8 @@ pub fn catalog() -> &'static Catalog {
 pub fn scenarios() -> &'static [ReadyScenario] {
     static SCENARIOS: OnceLock<Vec<ReadyScenario>> = OnceLock::new();
     SCENARIOS.get_or_init(|| {
-        let entries: Vec<Value> = serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/scenarios.json")))
-            .expect("a test decodes the embedded scenarios");
-        entries.into_iter().map(ready).collect()
+        serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/scenarios.json")))
+            .expect("a test decodes the embedded scenarios")
     })
 }
 
@@ -44,13 +43,6 @@ pub fn scenarios() -> &'static [ReadyScenario] {
 #[must_use]
 pub fn scenario(id: &str) -> Option<Scenario> {
     scenarios().iter().find(|entry| entry.id == id).map(|entry| entry.scenario.clone())
-}
-
-fn ready(mut entry: Value) -> ReadyScenario {
-    let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    let (id, title) = (text("id"), text("title"));
-    let scenario = serde_json::from_value(entry["scenario"].take()).expect("a test decodes the embedded scenarios");
-    ReadyScenario { id, title, scenario }
 }
 
 #[cfg(test)]

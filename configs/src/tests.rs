@@ -375,7 +375,7 @@ fn pickers_offer_exactly_what_resolves() {
 #[test]
 fn base_1_is_frozen() {
     let base = serde_json::to_value(Scenario::base(1)).expect("serializes");
-    let frozen: Value = serde_json::from_str(include_str!("base_1.json")).expect("is JSON");
+    let frozen: serde_json::Value = serde_json::from_str(include_str!("base_1.json")).expect("is JSON");
     assert_eq!(base, frozen, "links are differences from base 1: it must never change");
     assert_eq!(Scenario::base(2), None);
 }

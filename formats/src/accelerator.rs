@@ -1,11 +1,12 @@
 //! Data sheets of accelerators as files: the catalogue's own form and the reference's hardware table.
 
 use crate::place::{Place, find_key};
-use crate::probe::{bad_fields, explain};
-use crate::scenario::{check_size, good, good_accelerator, syntax_problem};
+use crate::probe::{bad_fields, explain, read};
+use crate::scenario::{check_size, good, good_accelerator};
+use crate::value::from_yaml;
 use plimsoll_core::catalog::{AcceleratorSpec, Provenance, nearest};
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
-use serde_yaml::{Mapping, Value};
+use serde_json::{Map, Value};
 
 /// Reads the data sheet of one accelerator from YAML or JSON.
 ///
@@ -17,20 +18,14 @@ use serde_yaml::{Mapping, Value};
 /// Every problem found.
 pub fn accelerator_from_text(text: &str, file: &str, wanted: &str) -> Checked<AcceleratorSpec> {
     check_size(text, file)?;
-    let value = match serde_yaml::from_str::<Value>(text) {
-        Ok(value) => value,
-        Err(error) => {
-            let place = error.location().map_or(Place::START, |at| Place { line: at.line(), column: at.column() });
-            return Err(vec![syntax_problem(text, place, file, &error.to_string(), "YAML or JSON")]);
-        }
-    };
-    let Value::Mapping(fields) = value else {
+    // JSON is YAML too.
+    let Value::Object(fields) = from_yaml(text, file)? else {
         return Err(vec![
             Diagnostic::error("invalid-value", Place::START.in_file(file), "the file is not a mapping of fields")
                 .with_hint("give the fields of a data sheet, e.g. `peak_tflops: 989.5`"),
         ]);
     };
-    let is_table = !fields.is_empty() && fields.values().all(Value::is_mapping);
+    let is_table = !fields.is_empty() && fields.values().all(Value::is_object);
     let (mut spec, diagnostics) = if is_table || fields.contains_key("TFlopsPeak") {
         from_reference(&fields, text, file, wanted)?
     } else {
@@ -50,27 +45,28 @@ pub fn accelerator_from_text(text: &str, file: &str, wanted: &str) -> Checked<Ac
     Err(problems.into_iter().map(placed).collect())
 }
 
-fn from_catalogue_form(fields: &Mapping, text: &str, file: &str) -> Result<AcceleratorSpec, Vec<Diagnostic>> {
+fn from_catalogue_form(fields: &Map<String, Value>, text: &str, file: &str) -> Result<AcceleratorSpec, Vec<Diagnostic>> {
     let problems = bad_fields::<AcceleratorSpec>(fields, &good(&good_accelerator()));
     if problems.is_empty() {
-        return serde_yaml::from_value(Value::Mapping(fields.clone())).map_err(|error| {
-            vec![Diagnostic::error("invalid-value", Place::START.in_file(file), error.to_string())]
-        });
+        return read(fields.clone())
+            .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)]);
     }
-    Err(problems
+    let mut placed: Vec<(Place, Diagnostic)> = problems
         .into_iter()
         .map(|problem| {
             let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
             let place = find_key(text, &path).unwrap_or(Place::START);
             let value = path.first().and_then(|key| fields.get(*key));
-            explain(place.in_file(file), &path.join("."), &problem.message, value)
+            (place, explain(place.in_file(file), &path.join("."), &problem.message, value))
         })
-        .collect())
+        .collect();
+    placed.sort_by_key(|(place, _)| *place);
+    Err(placed.into_iter().map(|(_, diagnostic)| diagnostic).collect())
 }
 
 /// Reads the reference's table, or one entry of it.
 fn from_reference(
-    fields: &Mapping,
+    fields: &Map<String, Value>,
     text: &str,
     file: &str,
     wanted: &str,
@@ -78,8 +74,8 @@ fn from_reference(
     let (id, entry) = if fields.contains_key("TFlopsPeak") {
         (wanted.to_owned(), fields)
     } else {
-        let entries: Vec<(&str, &Mapping)> =
-            fields.iter().filter_map(|(key, value)| Some((key.as_str()?, value.as_mapping()?))).collect();
+        let entries: Vec<(&str, &Map<String, Value>)> =
+            fields.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_object()?))).collect();
         let found = match entries.as_slice() {
             [(name, entry)] if wanted.is_empty() => Some((*name, *entry)),
             entries => entries.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).copied(),
@@ -135,7 +131,7 @@ fn from_reference(
         );
     }
     let used = ["TFlopsPeak", "TFlopsFP8", "BwPeakTBs", "mfuPrefill", "mfuDecode", "MemoryGiB"];
-    let ignored: Vec<&str> = entry.keys().filter_map(Value::as_str).filter(|key| !used.contains(key)).collect();
+    let ignored: Vec<&str> = entry.keys().map(String::as_str).filter(|key| !used.contains(key)).collect();
     if !ignored.is_empty() {
         diagnostics.push(Diagnostic::note(
             "fields-not-used",
@@ -172,7 +168,7 @@ mod tests {
         let codes: Vec<(&str, &str)> = found.iter().map(|found| (found.code.as_str(), found.path.as_str())).collect();
         assert_eq!(
             codes,
-            [("unknown-field", "gpu.yaml:2:1"), ("invalid-value", "gpu.yaml:3:1"), ("missing-field", "gpu.yaml:1:1")]
+            [("missing-field", "gpu.yaml:1:1"), ("unknown-field", "gpu.yaml:2:1"), ("invalid-value", "gpu.yaml:3:1")]
         );
         let absurd = text.replace("peak_tflop:", "peak_tflops:").replace("fast", "-3");
         let found = accelerator_from_text(&absurd, "gpu.yaml", "").expect_err("out of range");

@@ -1,11 +1,11 @@
 //! Coefficient tables of one's own, in the form of the reference's `defaults.yaml`.
 
 use crate::place::{Place, find_key};
-use crate::scenario::syntax_problem;
+use crate::value::from_yaml;
 use plimsoll_core::catalog::{Catalog, CoefficientRow, LengthSpec, ModelDefault, Provenance, WorkloadPreset};
 use plimsoll_core::diagnostic::Diagnostic;
 use serde::Deserialize;
-use serde_yaml::Value;
+use serde_json::Value;
 
 /// What a file of coefficients holds; each list replaces the catalogue's if it is not empty.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -77,10 +77,7 @@ struct PresetEntry {
 /// # Errors
 /// Every entry that cannot be read, and a file with none of the sections.
 pub fn coefficients_from_yaml(text: &str, file: &str) -> Result<CoefficientTables, Vec<Diagnostic>> {
-    let value = serde_yaml::from_str::<Value>(text).map_err(|error| {
-        let place = error.location().map_or(Place::START, |at| Place { line: at.line(), column: at.column() });
-        vec![syntax_problem(text, place, file, &error.to_string(), "YAML")]
-    })?;
+    let value = from_yaml(text, file)?;
     let mut reader = Reader { text, file, diagnostics: Vec::new() };
     let tables = CoefficientTables {
         coefficients: reader.rows(value.get("models")),
@@ -101,7 +98,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn rows(&mut self, section: Option<&Value>) -> Vec<CoefficientRow> {
-        let entries = section.and_then(Value::as_sequence).map(Vec::as_slice).unwrap_or_default();
+        let entries = section.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut rows = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             let Some(entry) = self.entry::<RowEntry>(entry, &["models"], &format!("models[{index}]")) else { continue };
@@ -167,7 +164,7 @@ impl Reader<'_> {
     }
 
     fn entry<T: serde::de::DeserializeOwned>(&mut self, entry: &Value, path: &[&str], shown: &str) -> Option<T> {
-        match serde_yaml::from_value(entry.clone()) {
+        match T::deserialize(entry) {
             Ok(value) => Some(value),
             Err(error) => {
                 self.problem(path, format!("{shown}: {error}"));
@@ -187,8 +184,8 @@ impl Reader<'_> {
 
 /// The entries of a mapping with text keys.
 fn named(section: Option<&Value>) -> Vec<(String, &Value)> {
-    let fields = section.and_then(Value::as_mapping).into_iter().flatten();
-    fields.filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value))).collect()
+    let fields = section.and_then(Value::as_object).into_iter().flatten();
+    fields.map(|(key, value)| (key.clone(), value)).collect()
 }
 
 #[cfg(test)]

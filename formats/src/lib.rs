@@ -10,6 +10,7 @@ mod place;
 mod probe;
 mod scenario;
 pub mod trace;
+mod value;
 
 pub use accelerator::accelerator_from_text;
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};

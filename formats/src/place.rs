@@ -3,7 +3,7 @@
 use plimsoll_core::diagnostic::Diagnostic;
 
 /// A place in a text, both numbers from 1; columns count characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub line: usize,
     pub column: usize,

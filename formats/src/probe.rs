@@ -2,11 +2,13 @@
 //!
 //! Serde stops at the first problem. A field is therefore read alone, together with fields known to be good, and
 //! what fails then is the field's own fault.
+//! Reading goes through JSON text whatever the file's format was: that is how messages between page and worker are
+//! read too, so a module that does both holds one reader instead of two.
 
 use plimsoll_core::catalog::nearest;
 use plimsoll_core::diagnostic::Diagnostic;
 use serde::de::DeserializeOwned;
-use serde_yaml::{Mapping, Value};
+use serde_json::{Map, Value};
 
 /// One bad field: its path below the value, and serde's message.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,15 +18,14 @@ pub(crate) struct BadField {
 }
 
 /// The bad fields of `fields` as a `T`; `good` holds a good value for every required field.
-pub(crate) fn bad_fields<T: DeserializeOwned>(fields: &Mapping, good: &Mapping) -> Vec<BadField> {
+pub(crate) fn bad_fields<T: DeserializeOwned>(fields: &Map<String, Value>, good: &Map<String, Value>) -> Vec<BadField> {
     let mut found = Vec::new();
     let mut whole = fields.clone();
     for (key, value) in fields {
         let mut alone = good.clone();
         alone.insert(key.clone(), value.clone());
-        if let Err(error) = serde_yaml::from_value::<T>(Value::Mapping(alone)) {
-            let name = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
-            found.push(BadField { path: vec![name], message: error.to_string() });
+        if let Err(message) = read::<T>(alone) {
+            found.push(BadField { path: vec![key.clone()], message });
             match good.get(key) {
                 Some(good) => whole.insert(key.clone(), good.clone()),
                 None => whole.remove(key),
@@ -32,17 +33,21 @@ pub(crate) fn bad_fields<T: DeserializeOwned>(fields: &Mapping, good: &Mapping) 
         }
     }
     // What is left can only lack something; each lacking field is put in to see the next one.
-    while let Err(error) = serde_yaml::from_value::<T>(Value::Mapping(whole.clone())) {
-        let message = error.to_string();
+    while let Err(message) = read::<T>(whole.clone()) {
         let missing = quoted(&message).first().and_then(|name| Some((*name, good.get(*name)?)));
         let Some((name, value)) = missing.filter(|(name, _)| !whole.contains_key(*name)) else {
             found.push(BadField { path: Vec::new(), message });
             break;
         };
-        whole.insert(Value::String(name.to_owned()), value.clone());
+        whole.insert(name.to_owned(), value.clone());
         found.push(BadField { path: Vec::new(), message });
     }
     found
+}
+
+/// The fields as a `T`, or serde's message.
+pub(crate) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, String> {
+    serde_json::from_str(&Value::Object(fields).to_string()).map_err(|error| error.to_string())
 }
 
 /// Turns serde's message about a field into a diagnostic: what is wrong, what is allowed, what was meant.
@@ -103,8 +108,8 @@ fn shown(value: &Value) -> String {
             format!("\"{}…\"", text.chars().take(40).collect::<String>())
         }
         Value::String(text) => format!("\"{text}\""),
-        Value::Sequence(_) => "a list".into(),
-        Value::Mapping(_) | Value::Tagged(_) => "a mapping".into(),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "a mapping".into(),
     }
 }
 

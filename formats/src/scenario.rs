@@ -1,11 +1,12 @@
 //! Scenarios as files: YAML and JSON of the same type that the page holds.
 
 use crate::place::{Place, find_key};
-use crate::probe::{BadField, bad_fields, explain};
+use crate::probe::{BadField, bad_fields, explain, read};
+use crate::value::{from_json, from_yaml};
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{SCENARIO_VERSION, Scenario};
-use serde_yaml::{Mapping, Value};
+use serde_json::{Map, Value};
 
 /// No scenario is larger; a larger file is something else, opened by mistake.
 const MAX_BYTES: usize = 1 << 20;
@@ -19,13 +20,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// together is checked by `Scenario::resolve`.
 pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     check_size(text, file)?;
-    match serde_yaml::from_str::<Value>(text) {
-        Ok(value) => scenario_from_value(value, text, file),
-        Err(error) => {
-            let place = error.location().map_or(Place::START, |at| Place { line: at.line(), column: at.column() });
-            Err(vec![syntax_problem(text, place, file, &error.to_string(), "YAML")])
-        }
-    }
+    from_yaml(text, file).and_then(|value| scenario_from_value(value, text, file))
 }
 
 /// Reads a scenario from JSON; like [`scenario_from_yaml`] in all else.
@@ -34,13 +29,7 @@ pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagno
 /// Every problem found.
 pub fn scenario_from_json(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     check_size(text, file)?;
-    match serde_json::from_str::<Value>(text) {
-        Ok(value) => scenario_from_value(value, text, file),
-        Err(error) => {
-            let place = Place { line: error.line().max(1), column: error.column().max(1) };
-            Err(vec![syntax_problem(text, place, file, &error.to_string(), "JSON")])
-        }
-    }
+    from_json(text, file).and_then(|value| scenario_from_value(value, text, file))
 }
 
 /// Writes a scenario as YAML, every field spelled out.
@@ -59,46 +48,10 @@ pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> 
     ])
 }
 
-/// The parser's message without its own statement of the place; a repeated key is looked up, because the parser
-/// does not say where it stands.
-pub(crate) fn syntax_problem(text: &str, place: Place, file: &str, message: &str, format: &str) -> Diagnostic {
-    let bare = message.split(" at line ").next().unwrap_or(message);
-    if let Some((_, rest)) = bare.split_once("duplicate entry with key ") {
-        let key = rest.trim_matches(['"', '\'']);
-        let place = repeated_key(text, key).unwrap_or(place);
-        return Diagnostic::error("repeated-field", place.in_file(file), format!("{key} is given twice"))
-            .with_hint("keep one of them");
-    }
-    Diagnostic::error("syntax", place.in_file(file), format!("not valid {format}: {bare}"))
-        .with_hint("indentation, quotes and brackets must match")
-}
-
-/// The second place of a key, roughly: of the lines that begin with it, the first whose indentation repeats.
-fn repeated_key(text: &str, key: &str) -> Option<Place> {
-    let mut indents = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let bare = line.trim_start();
-        let indent = line.chars().count() - bare.chars().count();
-        let is_key = bare.trim_start_matches(['"', '\'']).strip_prefix(key).is_some_and(|rest| {
-            rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':')
-        });
-        if is_key && indents.contains(&indent) {
-            return Some(Place { line: index + 1, column: indent + 1 });
-        }
-        if is_key {
-            indents.push(indent);
-        } else if !bare.is_empty() {
-            // A shallower line ends the mappings below it.
-            indents.retain(|&seen| seen <= indent);
-        }
-    }
-    None
-}
-
 fn scenario_from_value(value: Value, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     let fields = match &value {
-        Value::Null => Mapping::new(),
-        Value::Mapping(fields) => fields.clone(),
+        Value::Null => Map::new(),
+        Value::Object(fields) => fields.clone(),
         _ => {
             return Err(vec![
                 Diagnostic::error("invalid-value", Place::START.in_file(file), "the file is not a mapping of fields")
@@ -110,37 +63,37 @@ fn scenario_from_value(value: Value, text: &str, file: &str) -> Result<Scenario,
         && version.as_u64() != Some(u64::from(SCENARIO_VERSION))
     {
         let place = find_key(text, &["version"]).unwrap_or(Place::START);
-        let shown = serde_yaml::to_string(version).unwrap_or_default();
         return Err(vec![
-            Diagnostic::error("scenario-version", place.in_file(file), format!("scenario version {} is not known", shown.trim()))
+            Diagnostic::error("scenario-version", place.in_file(file), format!("scenario version {version} is not known"))
                 .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
         ]);
     }
     let problems = problems_of(&fields);
     if problems.is_empty() {
-        return serde_yaml::from_value(Value::Mapping(fields)).map_err(|error| {
-            vec![Diagnostic::error("invalid-value", Place::START.in_file(file), error.to_string())]
-        });
+        return read(fields)
+            .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)]);
     }
-    Err(problems
+    let mut placed: Vec<(Place, Diagnostic)> = problems
         .into_iter()
         .map(|problem| {
             let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
             let place = find_key(text, &path).unwrap_or(Place::START);
             let value = path.iter().try_fold(&value, |value, key| value.get(*key));
-            explain(place.in_file(file), &path.join("."), &problem.message, value)
+            (place, explain(place.in_file(file), &path.join("."), &problem.message, value))
         })
-        .collect())
+        .collect();
+    placed.sort_by_key(|(place, _)| *place);
+    Err(placed.into_iter().map(|(_, diagnostic)| diagnostic).collect())
 }
 
 /// Every bad field, section by section.
-fn problems_of(fields: &Mapping) -> Vec<BadField> {
-    let none = Mapping::new();
+fn problems_of(fields: &Map<String, Value>) -> Vec<BadField> {
+    let none = Map::new();
     let mut problems = Vec::new();
     for problem in bad_fields::<Scenario>(fields, &none) {
         let section = problem.path.first().cloned().unwrap_or_default();
         match fields.get(section.as_str()) {
-            Some(Value::Mapping(inner)) => problems.extend(problems_of_section(&section, inner, problem)),
+            Some(Value::Object(inner)) => problems.extend(problems_of_section(&section, inner, problem)),
             _ => problems.push(problem),
         }
     }
@@ -148,29 +101,27 @@ fn problems_of(fields: &Mapping) -> Vec<BadField> {
 }
 
 /// The bad fields inside a bad section, or the section's own problem if it is no known section.
-fn problems_of_section(section: &str, fields: &Mapping, problem: BadField) -> Vec<BadField> {
+fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadField) -> Vec<BadField> {
     let mut found = Vec::new();
     for (key, value) in fields {
-        let name = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
-        let Err(message) = section_with(section, key.clone(), value.clone()) else { continue };
-        let below = match (section, name.as_str(), value) {
-            ("deployment", "model", Value::Mapping(model)) => bad_fields::<ModelSpec>(model, &good(&good_model())),
-            ("deployment", "accelerator", Value::Mapping(sheet)) => {
+        let Err(message) = section_with(section, key, value.clone()) else { continue };
+        let below = match (section, key.as_str(), value) {
+            ("deployment", "model", Value::Object(model)) => bad_fields::<ModelSpec>(model, &good(&good_model())),
+            ("deployment", "accelerator", Value::Object(sheet)) => {
                 bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
             }
-            ("workload", "prefix" | "trace", Value::Mapping(inner)) => inner
+            ("workload", "prefix" | "trace", Value::Object(inner)) => inner
                 .iter()
-                .filter_map(|(key, value)| {
-                    let alone = Mapping::from_iter([(key.clone(), value.clone())]);
-                    let message = section_with(section, Value::String(name.clone()), Value::Mapping(alone)).err()?;
+                .filter_map(|(name, value)| {
+                    let alone = Map::from_iter([(name.clone(), value.clone())]);
+                    let message = section_with(section, key, Value::Object(alone)).err()?;
                     // A trace needs both of its fields; alone each would be called incomplete.
-                    (!message.contains("missing field"))
-                        .then(|| BadField { path: vec![key.as_str().unwrap_or_default().to_owned()], message })
+                    (!message.contains("missing field")).then(|| BadField { path: vec![name.clone()], message })
                 })
                 .collect(),
             _ => Vec::new(),
         };
-        let root = [section.to_owned(), name];
+        let root = [section.to_owned(), key.clone()];
         if below.is_empty() {
             found.push(BadField { path: root.to_vec(), message });
         }
@@ -180,16 +131,16 @@ fn problems_of_section(section: &str, fields: &Mapping, problem: BadField) -> Ve
 }
 
 /// Reads a scenario that has nothing but one field of one section.
-fn section_with(section: &str, key: Value, value: Value) -> Result<Scenario, String> {
-    let inner = Mapping::from_iter([(key, value)]);
-    let whole = Mapping::from_iter([(Value::String(section.to_owned()), Value::Mapping(inner))]);
-    serde_yaml::from_value(Value::Mapping(whole)).map_err(|error| error.to_string())
+fn section_with(section: &str, key: &str, value: Value) -> Result<Scenario, String> {
+    let inner = Map::from_iter([(key.to_owned(), value)]);
+    read(Map::from_iter([(section.to_owned(), Value::Object(inner))]))
 }
 
-pub(crate) fn good(value: &impl serde::Serialize) -> Mapping {
-    match serde_yaml::to_value(value) {
-        Ok(Value::Mapping(fields)) => fields,
-        _ => Mapping::new(),
+/// The fields of a good value.
+pub(crate) fn good(value: &impl serde::Serialize) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
     }
 }
 
@@ -288,10 +239,10 @@ mod tests {
         assert_eq!(found, "s.yaml:2:3 invalid-value: engine.max_num_seqs is \"many\" (give a whole number of 0 or more)");
         let found = problems("engine: { block_size: -1 }\n");
         assert_eq!(found, "s.yaml:1:11 invalid-value: engine.block_size is -1 (give a whole number of 0 or more)");
-        let found = problems("engine:\n  scheduler: fifo\n");
+        let found = problems("engine:\n  scheduler: fcf\n");
         assert_eq!(
             found,
-            "s.yaml:2:3 invalid-value: engine.scheduler is fifo (did you mean fcfs? valid are fcfs, priority-fcfs, sjf, reverse-priority)"
+            "s.yaml:2:3 invalid-value: engine.scheduler is fcf (did you mean fcfs? valid are fcfs, priority-fcfs, sjf, reverse-priority)"
         );
         let found = problems("slo: 5\n");
         assert_eq!(found, "s.yaml:1:1 invalid-value: slo is 5 (give a mapping of fields)");
