@@ -173,10 +173,10 @@ impl CurveStudy {
                 Step::Needs(trials) => needed.extend(trials),
             }
         }
-        if let (true, Some(bracket)) = (self.plan.ablates, capacity) {
-            if let Step::Needs(trials) = self.levers(&bracket) {
-                needed.extend(trials);
-            }
+        if let (true, Some(bracket)) = (self.plan.ablates, capacity)
+            && let Step::Needs(trials) = self.levers(&bracket)
+        {
+            needed.extend(trials);
         }
         needed
     }
@@ -386,13 +386,12 @@ impl Study for CurveStudy {
         }
         curve.saturation = Some(self.capacity(Goal::Saturation, &rates, &by_rate));
         curve.capacity = Some(self.capacity(Goal::Capacity, &rates, &by_rate));
-        if self.plan.ablates {
-            if let Step::Known(bracket) = self.search(Goal::Capacity, &rates) {
-                if let Step::Known(levers) = self.levers(&bracket) {
-                    curve.binding = levers.first().filter(|&&(_, factor)| factor > 1.0).map(|&(limiter, _)| limiter);
-                    curve.levers = levers;
-                }
-            }
+        if self.plan.ablates
+            && let Step::Known(bracket) = self.search(Goal::Capacity, &rates)
+            && let Step::Known(levers) = self.levers(&bracket)
+        {
+            curve.binding = levers.first().filter(|&&(_, factor)| factor > 1.0).map(|&(limiter, _)| limiter);
+            curve.levers = levers;
         }
         curve.is_complete = self.wanted().is_empty();
         curve
