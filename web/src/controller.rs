@@ -6,7 +6,7 @@
 //! finish, so that the curve keeps moving.
 
 use crate::page::{Page, Toast};
-use crate::worker::browser::{BUILD, BrowserFactory, Engine, Signal};
+use crate::worker::browser::{BUILD, BrowserFactory, Engine, Form, Signal};
 use crate::worker::driver::{Driver, Event};
 use crate::worker::pool::{Pool, Slot, WorkerId};
 use leptos::prelude::{GetUntracked, Set, UpdateValue, WithUntracked, set_timeout};
@@ -93,6 +93,9 @@ struct Inner {
     next_job: u64,
     kept: Vec<(Scenario, Rc<Shown>)>,
     file_name: String,
+    /// Whether the workers can read files.
+    can_read: bool,
+    listener: Rc<dyn Fn(WorkerId, Signal)>,
     /// The rate a trace was recorded at, by its hash.
     recorded: Vec<(String, f64)>,
 }
@@ -107,10 +110,10 @@ impl Controller {
     /// # Errors
     /// In words, when the browser or the network refuses.
     pub async fn start(page: Page) -> Result<Self, String> {
-        let engine = Engine::load().await?;
+        let engine = Engine::load(Form::Simulator).await?;
         let cell: Rc<RefCell<Option<Controller>>> = Rc::default();
         let listener_cell = Rc::clone(&cell);
-        let listener = Rc::new(move |worker: WorkerId, signal: Signal| {
+        let listener: Rc<dyn Fn(WorkerId, Signal)> = Rc::new(move |worker: WorkerId, signal: Signal| {
             let controller = listener_cell.borrow().clone();
             if let Some(controller) = controller {
                 controller.hear(page, worker, signal);
@@ -119,7 +122,7 @@ impl Controller {
         let num_cores = web_sys::window().map_or(2.0, |window| window.navigator().hardware_concurrency());
         // Two at least, so that one long trial does not stop the rest; one core is left to the page.
         let num_workers = ((num_cores as usize).saturating_sub(1)).max(2);
-        let pool = Pool::new(BrowserFactory::new(engine, listener), num_workers, BUILD);
+        let pool = Pool::new(BrowserFactory::new(engine, Rc::clone(&listener)), num_workers, BUILD);
         if let Some(failure) = pool.trouble() {
             return Err(failure.message);
         }
@@ -136,6 +139,8 @@ impl Controller {
             next_job: 1,
             kept: Vec::new(),
             file_name: String::new(),
+            can_read: false,
+            listener,
             recorded: Vec::new(),
         })));
         *cell.borrow_mut() = Some(controller.clone());
@@ -179,13 +184,41 @@ impl Controller {
         );
     }
 
-    /// Has the workers read a file the user gave.
+    /// Has the workers read a file the user gave; at the first one, workers that can read replace those that cannot.
     pub fn read_file(&self, page: Page, name: &str, file: &Blob) {
-        let mut inner = self.0.borrow_mut();
-        name.clone_into(&mut inner.file_name);
-        if let Err(failure) = inner.pool.read_file(name, file) {
-            page.notices.set(vec![Diagnostic::error(&failure.code, name, failure.message)]);
+        let (controller, name, file) = (self.clone(), name.to_owned(), file.clone());
+        leptos::task::spawn_local(async move {
+            if let Err(reason) = controller.become_reader(page).await {
+                page.notices.set(vec![Diagnostic::error("unavailable", &name, reason)]);
+                return;
+            }
+            let mut inner = controller.0.borrow_mut();
+            inner.file_name.clone_from(&name);
+            if let Err(failure) = inner.pool.read_file(&name, &file) {
+                page.notices.set(vec![Diagnostic::error(&failure.code, name, failure.message)]);
+            }
+        });
+    }
+
+    async fn become_reader(&self, page: Page) -> Result<(), String> {
+        if self.0.borrow().can_read {
+            return Ok(());
         }
+        let engine = Engine::load(Form::Reader).await?;
+        let mut inner = self.0.borrow_mut();
+        if inner.can_read {
+            return Ok(());
+        }
+        inner.can_read = true;
+        let factory = BrowserFactory::new(engine, Rc::clone(&inner.listener));
+        inner.pool.change_factory(factory);
+        let is_working = inner.phase != Phase::Idle;
+        inner.end(page);
+        drop(inner);
+        if is_working {
+            self.changed(page);
+        }
+        Ok(())
     }
 
     fn hear(&self, page: Page, worker: WorkerId, signal: Signal) {

@@ -39,10 +39,10 @@ pub fn build(repository: &Repository, profile: Profile) -> Result<PathBuf> {
     let start = Instant::now();
     setup::wasm_target(repository)?;
     setup::npm_packages(repository)?;
-    let engine = engine(repository, profile)?;
+    let workers = [engine(repository, profile, "engine")?, engine(repository, profile, "reader")?];
     let app = app(repository, profile)?;
     let dist = repository.dist();
-    let num_files = page::assemble(repository, &app, &engine, &plotly(repository), &dist)?;
+    let num_files = page::assemble(repository, &app, &workers, &plotly(repository), &dist)?;
     println!("  site of {num_files} files in {} ({:.1} s)", dist.display(), start.elapsed().as_secs_f64());
     Ok(dist)
 }
@@ -56,10 +56,17 @@ pub fn build_assets(repository: &Repository) -> Result<()> {
     setup::npm_packages(repository)?;
     let folder = repository.site().join("assets");
     fs::create_dir_all(&folder)?;
-    let engine = engine(repository, Profile::Development)?;
+    let engine_module = engine(repository, Profile::Development, "engine")?;
+    let reader = engine(repository, Profile::Development, "reader")?;
     let plotly = plotly(repository);
     for (file, name) in
-        [(&engine.glue, "engine.js"), (&engine.wasm, "engine_bg.wasm"), (&plotly, "plotly-basic.min.js")]
+        [
+            (&engine_module.glue, "engine.js"),
+            (&engine_module.wasm, "engine_bg.wasm"),
+            (&reader.glue, "reader.js"),
+            (&reader.wasm, "reader_bg.wasm"),
+            (&plotly, "plotly-basic.min.js"),
+        ]
     {
         let bytes = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
         write_if_changed(&folder.join(name), &bytes)?;
@@ -85,10 +92,13 @@ pub fn compile(
     Ok(repository.target.join(setup::WASM).join(folder).join(file))
 }
 
-fn engine(repository: &Repository, profile: Profile) -> Result<Bound> {
-    let compiled =
-        compile(repository, &["-p", "plimsoll-engine", "--lib"], ("release", "release"), "plimsoll_engine.wasm")?;
-    let bound = bindgen::bind(&compiled, &repository.site().join("engine"), "engine", Glue::NoModules)?;
+/// Builds the workers' module: `engine` simulates and is loaded with the page, `reader` also reads files and is loaded
+/// when the first one is opened.
+fn engine(repository: &Repository, profile: Profile, name: &str) -> Result<Bound> {
+    let features: &[&str] = if name == "reader" { &[] } else { &["--no-default-features"] };
+    let selection = [&["-p", "plimsoll-engine", "--lib"], features].concat();
+    let compiled = compile(repository, &selection, ("release-engine", "release-engine"), "plimsoll_engine.wasm")?;
+    let bound = bindgen::bind(&compiled, &repository.site().join(name), name, Glue::NoModules)?;
     shrink_for(repository, profile, bound, "-O3")
 }
 

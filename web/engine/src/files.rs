@@ -20,6 +20,9 @@ pub struct Read {
 /// # Errors
 /// Every problem found, each with its line and column.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
+    if is_trace(name, bytes) {
+        return plimsoll_formats::trace_from_csv(bytes, name).map(|read| trace(read.value, read.diagnostics));
+    }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let message = format!("byte {} is not UTF-8 text", error.valid_up_to() + 1);
         vec![Diagnostic::error("file-not-text", name, message).with_hint("open a CSV trace, a scenario or a config.json")]
@@ -53,6 +56,66 @@ fn kind(text: &str) -> Kind {
     Kind::ScenarioYaml
 }
 
+/// Whether the bytes are a trace: by name, or because the first line has the columns of one.
+fn is_trace(name: &str, bytes: &[u8]) -> bool {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let has_columns = first.windows(10).any(|window| window == b"request_id") && first.contains(&b',');
+    has_columns || name.to_ascii_lowercase().ends_with(".csv")
+}
+
+fn trace(trace: Trace, diagnostics: Vec<Diagnostic>) -> Read {
+    let requests = trace.requests();
+    let num_requests = requests.len() as u64;
+    let mean = |tokens: fn(&plimsoll_core::workload::Request) -> u32| {
+        // Sums of up to 2⁵³ tokens are exact.
+        requests.iter().map(|request| f64::from(tokens(request))).sum::<f64>() / (num_requests.max(1) as f64)
+    };
+    let span = requests.first().zip(requests.last()).map_or(0.0, |(first, last)| last.arrive.as_seconds() - first.arrive.as_seconds());
+    let hash = trace.content_hash();
+    let content = FileContent::Trace {
+        hash: hash.clone(),
+        num_requests,
+        span_s: span,
+        recorded_rate_per_s: trace.request_rate(u32::MAX),
+        mean_input_tokens: mean(|request| request.input_tokens),
+        mean_output_tokens: mean(|request| request.output_tokens),
+    };
+    Read { content, trace: Some((hash, Arc::new(trace))), diagnostics }
+}
+
 fn scenario(scenario: plimsoll_core::scenario::Scenario) -> Read {
     Read { content: FileContent::Scenario { scenario: Box::new(scenario) }, trace: None, diagnostics: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_content() {
+        let config = br#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","num_hidden_layers":2,"hidden_size":64,
+            "num_attention_heads":4,"num_key_value_heads":4,"intermediate_size":128,"vocab_size":1000,"torch_dtype":"bfloat16"}"#;
+        let read = read("config.json", config).expect("a model");
+        assert!(matches!(read.content, FileContent::Model { .. }));
+        let read = super::read("mine.yaml", b"slo:\n  ttft_ms: 250\n").expect("a scenario");
+        let FileContent::Scenario { scenario } = read.content else { panic!("{:?}", read.content) };
+        assert_eq!(scenario.slo.ttft_ms, Some(250.0));
+    }
+
+    #[test]
+    fn a_trace_is_summed_up_and_kept() {
+        let csv = b"request_id,arrival_us,input_tokens,output_tokens\n0,0,100,10\n1,2000000,300,30\n";
+        let read = read("requests.txt", csv).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let FileContent::Trace { hash, num_requests, span_s, mean_input_tokens, .. } = read.content else {
+            panic!("{:?}", read.content)
+        };
+        assert_eq!((num_requests, span_s, mean_input_tokens), (2, 2.0, 200.0));
+        assert_eq!(read.trace.map(|(kept, _)| kept), Some(hash));
+    }
+
+    #[test]
+    fn what_is_no_text_is_said_with_its_place() {
+        let Err(problems) = read("picture.png", &[0x89, 0x50, 0xff]) else { panic!("not text") };
+        assert_eq!(problems[0].code, "file-not-text");
+    }
 }

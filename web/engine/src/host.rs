@@ -4,7 +4,6 @@
 //! A slice ends after about ten milliseconds; between slices the worker looks at its messages, so a cancel is
 //! honoured within one.
 
-use crate::files;
 use plimsoll_core::curve::{CurveTrial, PointSample, TrialRun};
 use plimsoll_core::scenario::{ResolvedScenario, Scenario};
 use plimsoll_core::workload::Trace;
@@ -160,9 +159,15 @@ impl Host {
         Ok(prepared)
     }
 
+    #[cfg(not(feature = "files"))]
+    fn read_file(&mut self, name: &str, _file: Option<&[u8]>) -> Result<Outcome, Failure> {
+        Err(Failure::new("undecodable", format!("{name} was given to a simulator that reads no files")))
+    }
+
+    #[cfg(feature = "files")]
     fn read_file(&mut self, name: &str, file: Option<&[u8]>) -> Result<Outcome, Failure> {
         let bytes = file.ok_or_else(|| Failure::new("undecodable", "the file itself did not come along"))?;
-        let read = files::read(name, bytes).map_err(Failure::invalid_input)?;
+        let read = crate::files::read(name, bytes).map_err(Failure::invalid_input)?;
         if let Some((hash, trace)) = read.trace {
             self.traces.retain(|(other, _)| *other != hash);
             self.traces.push((hash, trace));

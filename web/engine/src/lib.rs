@@ -2,6 +2,7 @@
 //!
 //! `host` does the work and knows no browser; this file binds it to a worker's messages and clock.
 
+#[cfg(feature = "files")]
 mod files;
 mod host;
 

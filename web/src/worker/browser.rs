@@ -28,13 +28,25 @@ pub struct Engine {
     script_url: String,
 }
 
+/// Which form of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The simulator alone: loaded with the page.
+    Simulator,
+    /// With the readers of files, which are larger than the simulator: loaded when the first file is opened.
+    Reader,
+}
+
 impl Engine {
     /// Fetches and compiles the engine whose addresses the page's head names.
     ///
     /// # Errors
     /// In words, when a file cannot be had or the browser refuses it.
-    pub async fn load() -> Result<Self, String> {
-        let (glue, wasm) = (address("plimsoll-engine-js")?, address("plimsoll-engine-wasm")?);
+    pub async fn load(form: Form) -> Result<Self, String> {
+        let (glue, wasm) = match form {
+            Form::Simulator => (address("plimsoll-engine-js")?, address("plimsoll-engine-wasm")?),
+            Form::Reader => (address("plimsoll-reader-js")?, address("plimsoll-reader-wasm")?),
+        };
         let window = web_sys::window().ok_or("this page has no window")?;
         // Both requests are under way before either is awaited.
         let (glue_request, wasm_request) = (window.fetch_with_str(&glue), window.fetch_with_str(&wasm));

@@ -147,6 +147,18 @@ impl<F: Factory> Pool<F> {
         stuck.into_iter().flat_map(|worker| self.lose(worker, &failure)).collect()
     }
 
+    /// Replaces every worker by those of another factory; all jobs are over without a word.
+    pub fn change_factory(&mut self, factory: F) {
+        for (_, client) in &mut self.clients {
+            client.poison();
+        }
+        self.clients.clear();
+        self.jobs.clear();
+        self.factory = factory;
+        self.losses = 0;
+        self.refill();
+    }
+
     /// Takes a message of a worker in.
     pub fn hear(&mut self, worker: WorkerId, text: &str) -> Vec<Delivery> {
         let Some((_, client)) = self.clients.iter_mut().find(|(id, _)| *id == worker) else {
@@ -429,6 +441,17 @@ mod tests {
         assert_eq!(pool.hear(WorkerId(1), &finished(job)).len(), 1);
         pool.crashed(WorkerId(1), "gone");
         assert_eq!(carried(&wire), 3, "the replacement");
+    }
+
+    #[test]
+    fn another_factory_s_workers_take_over_and_the_old_ones_are_not_heard() {
+        let (mut pool, wire) = pool(1);
+        let old = pool.start(Slot::Curve, trials()).expect("a worker");
+        pool.change_factory(FakeFactory(Rc::clone(&wire)));
+        assert_eq!(*wire.terminated.borrow(), [WorkerId(1), WorkerId(2)]);
+        assert!(pool.hear(WorkerId(1), &finished(old)).is_empty());
+        let job = pool.start(Slot::Curve, trials()).expect("a worker");
+        assert_eq!(worker_of(&wire, job), WorkerId(3));
     }
 
     #[test]

@@ -23,6 +23,8 @@ struct Addresses {
     app_wasm: String,
     engine_glue: String,
     engine_wasm: String,
+    reader_glue: String,
+    reader_wasm: String,
     plotly: String,
     boot: String,
     style: String,
@@ -33,7 +35,13 @@ struct Addresses {
 ///
 /// # Errors
 /// When a file is missing, a style sheet is not linked, or `index.html` lacks a line this step relies on.
-pub fn assemble(repository: &Repository, app: &Bound, engine: &Bound, plotly: &Path, dist: &Path) -> Result<usize> {
+pub fn assemble(
+    repository: &Repository,
+    app: &Bound,
+    [engine, reader]: &[Bound; 2],
+    plotly: &Path,
+    dist: &Path,
+) -> Result<usize> {
     let root = &repository.root;
     let template = fs::read_to_string(root.join("index.html")).context("could not read index.html")?;
     fs::create_dir_all(dist)?;
@@ -49,6 +57,8 @@ pub fn assemble(repository: &Repository, app: &Bound, engine: &Bound, plotly: &P
         app_wasm: put("app_bg", "wasm", &read(&app.wasm)?)?,
         engine_glue: put("engine", "js", &read(&engine.glue)?)?,
         engine_wasm: put("engine_bg", "wasm", &read(&engine.wasm)?)?,
+        reader_glue: put("reader", "js", &read(&reader.glue)?)?,
+        reader_wasm: put("reader_bg", "wasm", &read(&reader.wasm)?)?,
         plotly: put("plotly-basic.min", "js", &read(plotly)?)?,
         boot: put("boot", "mjs", &read(&root.join("web/boot.mjs"))?)?,
         style: put("style", "css", &style(root, &template)?)?,
@@ -93,7 +103,16 @@ fn render(template: &str, addresses: &Addresses) -> Result<String> {
     let mut page = String::new();
     let mut has_style = false;
     let mut missing =
-        BTreeSet::from(["charset", "rust", "css", "plimsoll-engine-js", "plimsoll-engine-wasm", "plimsoll-plotly"]);
+        BTreeSet::from([
+            "charset",
+            "rust",
+            "css",
+            "plimsoll-engine-js",
+            "plimsoll-engine-wasm",
+            "plimsoll-reader-js",
+            "plimsoll-reader-wasm",
+            "plimsoll-plotly",
+        ]);
     for line in template.lines() {
         let rendered = if line.contains("<meta charset") {
             missing.remove("charset");
@@ -150,6 +169,8 @@ fn loaded_by_the_page<'a>(line: &str, addresses: &'a Addresses) -> Option<(&'sta
     match attribute(line, "name") {
         "plimsoll-engine-js" => Some(("plimsoll-engine-js", &addresses.engine_glue)),
         "plimsoll-engine-wasm" => Some(("plimsoll-engine-wasm", &addresses.engine_wasm)),
+        "plimsoll-reader-js" => Some(("plimsoll-reader-js", &addresses.reader_glue)),
+        "plimsoll-reader-wasm" => Some(("plimsoll-reader-wasm", &addresses.reader_wasm)),
         "plimsoll-plotly" => Some(("plimsoll-plotly", &addresses.plotly)),
         _ => None,
     }
@@ -189,6 +210,8 @@ mod tests {
             app_wasm: at("app-wasm"),
             engine_glue: at("engine"),
             engine_wasm: at("engine-wasm"),
+            reader_glue: at("reader"),
+            reader_wasm: at("reader-wasm"),
             plotly: at("plotly"),
             boot: at("boot"),
             style: at("style"),
@@ -199,7 +222,7 @@ mod tests {
     #[test]
     fn the_page_names_every_file_and_keeps_no_build_instruction() {
         let page = render(TEMPLATE, &addresses()).expect("the template is complete");
-        for file in ["app", "app-wasm", "engine", "engine-wasm", "plotly", "boot", "style", "icon"] {
+        for file in ["app", "app-wasm", "engine", "engine-wasm", "reader", "reader-wasm", "plotly", "boot", "style", "icon"] {
             assert!(page.contains(&format!("\"./{file}-0\"")), "{file} is not named in\n{page}");
         }
         assert!(!page.contains("<link data-trunk"), "{page}");
