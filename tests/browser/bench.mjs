@@ -1,7 +1,9 @@
 // Measures how closely the page's curve follows a slider, and prints the figures as JSON.
 //
 // The page marks `plimsoll:follow-drawn` and `plimsoll:full-drawn` in its performance timeline after Plotly has redrawn, with the
-// number of the job whose curve is on screen. A time counts from the input event until the first mark of a job that began later.
+// number of the job whose curve is on screen, and `plimsoll:input` at an edit, with the last number given out before it.
+// A time counts from the input event until the first mark of a later job. A full curve is a coherent one too: where it is there
+// before the coarse one has been redrawn, it ends both times.
 // Every move goes to a value that was never shown before, so no result kept by the page can answer.
 
 import { firstResult, launch, open, serveSite } from './harness.mjs';
@@ -11,11 +13,11 @@ const numWarmUpMoves = 5;
 const numFollowMoves = 40;
 const numFullMoves = 12;
 
-// The middle half of the slider in a jumping order; three positions apart are different values.
-const positions = Array.from({ length: 160 }, (_, index) => 260 + 3 * ((index * 99) % 160));
+// Above the slider's first position, in a jumping order; three positions apart are different values.
+const positions = Array.from({ length: 160 }, (_, index) => 510 + 3 * ((index * 63) % 160));
 
 // Runs in the page: moves the slider and returns the times in milliseconds, with the values it showed.
-const measure = async ({ slider, positions, markName }) => {
+const measure = async ({ slider, positions, names }) => {
   const input = document.querySelector(slider);
   const setValue = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set;
   const job = ({ detail }) => Number(detail?.job ?? 0);
@@ -23,15 +25,16 @@ const measure = async ({ slider, positions, markName }) => {
   const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
   const moves = [];
   for (const position of positions) {
-    const before = Math.max(0, ...marks('plimsoll:').map(job));
+    const shown = Math.max(0, ...marks('plimsoll:').map(job));
     setValue.call(input, String(position));
     const start = performance.now();
     input.dispatchEvent(new Event('input', { bubbles: true }));
+    const before = Math.max(shown, ...marks('plimsoll:input').map(job));
     let found;
     while (!found) {
-      if (performance.now() - start > 20_000) throw new Error(`no ${markName} within 20 s of the move to ${position}`);
+      if (performance.now() - start > 20_000) throw new Error(`no ${names} within 20 s of the move to ${position}`);
       await nextFrame();
-      found = marks(markName).find((mark) => mark.startTime >= start && job(mark) > before);
+      found = names.flatMap(marks).find((mark) => mark.startTime >= start && job(mark) > before);
     }
     moves.push({ time: found.startTime - start, value: input.getAttribute('aria-valuetext') });
   }
@@ -50,11 +53,14 @@ try {
   const { page } = await open(browser, site.address);
   await firstResult(page);
   await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
-  const next = (count, markName) => page.evaluate(measure, { slider, positions: positions.splice(0, count), markName });
-  const warmUp = await next(numWarmUpMoves, 'plimsoll:follow-drawn');
-  const follow = await next(numFollowMoves, 'plimsoll:follow-drawn');
-  const full = await next(numFullMoves, 'plimsoll:full-drawn');
-  const values = [...warmUp, ...follow, ...full].map(({ value }) => value);
+  const next = (count, names) => page.evaluate(measure, { slider, positions: positions.splice(0, count), names });
+  const first = await page.getAttribute(slider, 'aria-valuetext');
+  const coherent = ['plimsoll:follow-drawn', 'plimsoll:full-drawn'];
+  const complete = ['plimsoll:full-drawn'];
+  const warmUp = await next(numWarmUpMoves, complete);
+  const follow = await next(numFollowMoves, coherent);
+  const full = await next(numFullMoves, complete);
+  const values = [first, ...[...warmUp, ...follow, ...full].map(({ value }) => value)];
   if (new Set(values).size < values.length) throw new Error(`the slider showed a value twice: ${values.join(', ')}`);
   console.log(JSON.stringify({ curve_follow_ms: summary(follow), curve_full_ms: summary(full) }));
 } finally {
