@@ -129,10 +129,22 @@ pub struct ScenarioArguments {
     #[arg(long, value_enum, help_heading = "Step time")]
     pub latency_model: Option<LatencyModelName>,
     /// Overheads α0,α1,α2 in microseconds.
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "A0,A1,A2", help_heading = "Step time")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_name = "A0,A1,A2",
+        help_heading = "Step time"
+    )]
     pub alpha_coeffs: Option<Vec<f64>>,
     /// Step coefficients β0,β1,β2 in microseconds; β1,…,β10 for trained-physics.
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "B0,B1,…", help_heading = "Step time")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_name = "B0,B1,…",
+        help_heading = "Step time"
+    )]
     pub beta_coeffs: Option<Vec<f64>>,
 
     /// Most requests in a batch [256].
@@ -191,7 +203,13 @@ pub struct ScenarioArguments {
     #[arg(long, visible_alias = "trace", value_name = "FILE", help_heading = "Workload")]
     pub workload_traces_filepath: Option<PathBuf>,
     /// Requests per second [1].
-    #[arg(long, visible_alias = "request-rate", allow_negative_numbers = true, value_name = "RATE", help_heading = "Workload")]
+    #[arg(
+        long,
+        visible_alias = "request-rate",
+        allow_negative_numbers = true,
+        value_name = "RATE",
+        help_heading = "Workload"
+    )]
     pub rate: Option<f64>,
     /// Number of requests [100].
     #[arg(long, visible_aliases = ["max-prompts", "num-prompts"], value_name = "N", help_heading = "Workload")]

@@ -132,7 +132,14 @@ fn row_line(out: &mut impl Write, row: &CoefficientRow) -> Result<(), Failure> {
     writeln!(
         out,
         "line {:>3}  {:<58} {} x {:<8} {:<28} {:>9} blocks  alpha {:?}  beta {:?}",
-        row.line, row.model, row.tensor_parallel_size, row.accelerator, row.engine_version, row.total_kv_blocks, row.alpha, row.beta
+        row.line,
+        row.model,
+        row.tensor_parallel_size,
+        row.accelerator,
+        row.engine_version,
+        row.total_kv_blocks,
+        row.alpha,
+        row.beta
     )?;
     Ok(())
 }
@@ -167,7 +174,11 @@ fn shadowed(out: &mut impl Write, catalog: &Catalog, is_json: bool) -> Result<()
 
 fn defaults(out: &mut impl Write, catalog: &Catalog) -> Result<(), Failure> {
     for entry in &catalog.model_defaults {
-        writeln!(out, "{:<58} {} x {:<8} {}", entry.model, entry.tensor_parallel_size, entry.accelerator, entry.engine_version)?;
+        writeln!(
+            out,
+            "{:<58} {} x {:<8} {}",
+            entry.model, entry.tensor_parallel_size, entry.accelerator, entry.engine_version
+        )?;
     }
     Ok(())
 }

@@ -40,8 +40,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     }
     if let Some(required) = arguments.require_rate {
         let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
-        // NaN meets nothing.
-        if !(capacity >= required) {
+        if required.is_nan() || capacity < required {
             eprintln!("error: the capacity under the SLO is {capacity} requests/s, {required} are required");
             return Err(Failure::NotMet);
         }
@@ -157,7 +156,11 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
     writeln!(out, "capacity under the SLO: {}", rate_text(curve.capacity))?;
     if let Some(limiter) = curve.binding {
         let factor = curve.levers.iter().find(|(name, _)| *name == limiter).map_or(1.0, |(_, factor)| *factor);
-        writeln!(out, "what binds: {} (relaxed, the capacity grows to at least {factor:.2} times)", limiter_name(limiter))?;
+        writeln!(
+            out,
+            "what binds: {} (relaxed, the capacity grows to at least {factor:.2} times)",
+            limiter_name(limiter)
+        )?;
     }
     out.flush()?;
     Ok(())

@@ -89,7 +89,9 @@ fn scenario_file(file: &str, arguments: &ScenarioArguments) -> Result<Scenario, 
     }
     let text = if file == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|error| file_failure("standard input", &error.to_string()))?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| file_failure("standard input", &error.to_string()))?;
         text
     } else {
         read_text(Path::new(file)).inspect_err(|_| {
@@ -291,7 +293,8 @@ fn workload(
     } else {
         for (flag, _) in lengths.into_iter().filter(|(_, is_given)| *is_given) {
             let message = "the flag has no effect, the workload has lengths of its own";
-            diagnostics.push(Diagnostic::warning("flag-not-used", flag, message).with_hint("use --workload distribution"));
+            diagnostics
+                .push(Diagnostic::warning("flag-not-used", flag, message).with_hint("use --workload distribution"));
         }
     }
     set(&mut workload.prefix.groups, arguments.prefix_groups);
@@ -390,7 +393,8 @@ fn trace(
     if let Some(choice) = &scenario.workload.trace
         && !choice.hash.eq_ignore_ascii_case(&hash)
     {
-        let message = format!("the scenario replays {} with content {}, this file has content {hash}", choice.name, choice.hash);
+        let message =
+            format!("the scenario replays {} with content {}, this file has content {hash}", choice.name, choice.hash);
         return Err(file_failure(&shown, &message));
     }
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());

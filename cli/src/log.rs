@@ -79,7 +79,10 @@ fn line(event: &Event) -> String {
         }
         Event::Preempt { time, id } => format!("{:>12} preempt      request_{id}", time.0),
         Event::Step { time, steps, duration, running, waiting } => {
-            format!("{:>12} step         steps={steps} duration_us={} running={running} waiting={waiting}", time.0, duration.0)
+            format!(
+                "{:>12} step         steps={steps} duration_us={} running={running} waiting={waiting}",
+                time.0, duration.0
+            )
         }
         Event::FirstToken { time, id } => format!("{:>12} first-token  request_{id}", time.0),
         Event::Complete { time, id } => format!("{:>12} complete     request_{id}", time.0),

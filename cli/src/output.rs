@@ -163,7 +163,12 @@ pub struct ResolutionJson<'a> {
 }
 
 impl<'a, T: Serialize> Document<'a, T> {
-    pub fn new(scenario: &'a Scenario, resolved: &'a ResolvedScenario, diagnostics: &'a [Diagnostic], result: T) -> Self {
+    pub fn new(
+        scenario: &'a Scenario,
+        resolved: &'a ResolvedScenario,
+        diagnostics: &'a [Diagnostic],
+        result: T,
+    ) -> Self {
         Self {
             exporter: "plimsoll",
             package_version: env!("CARGO_PKG_VERSION"),

@@ -145,7 +145,11 @@ fn print(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
             }
         }
         for tenant in &report.tenants {
-            writeln!(out, "tenant {}: {} requests, {} tokens", tenant.name, tenant.completed_requests, tenant.output_tokens)?;
+            writeln!(
+                out,
+                "tenant {}: {} requests, {} tokens",
+                tenant.name, tenant.completed_requests, tenant.output_tokens
+            )?;
         }
         if let Some(index) = report.jain_fairness {
             writeln!(out, "Jain Fairness Index: {index:.4}")?;

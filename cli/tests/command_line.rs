@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 /// A server given by its coefficients; every time below can be computed by hand.
 const OWN: [&str; 5] = ["--model", "my/server", "--alpha-coeffs=100,1,10", "--beta-coeffs=1000,10,100", "--log=error"];
 /// Twenty prompt tokens, three answer tokens.
-const SHORT: [&str; 4] = ["--prompt-tokens=20", "--prompt-tokens-stdev=0", "--output-tokens=3", "--output-tokens-stdev=0"];
+const SHORT: [&str; 4] =
+    ["--prompt-tokens=20", "--prompt-tokens-stdev=0", "--output-tokens=3", "--output-tokens-stdev=0"];
 
 fn plimsoll(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(arguments).output().expect("the program starts")
@@ -61,7 +62,10 @@ fn a_single_request_takes_what_it_takes_by_hand() {
 fn the_summary_has_two_spaces_of_indent_and_the_order_of_the_reference() {
     let output = run(&[&OWN, &SHORT, &["--num-requests=1"]]);
     let lines: Vec<&str> = printed(&output).lines().take(4).collect();
-    assert_eq!(lines, ["=== Simulation Metrics ===", "{", "  \"instance_id\": \"cluster\",", "  \"completed_requests\": 1,"]);
+    assert_eq!(
+        lines,
+        ["=== Simulation Metrics ===", "{", "  \"instance_id\": \"cluster\",", "  \"completed_requests\": 1,"]
+    );
 }
 
 #[test]
@@ -71,15 +75,28 @@ fn every_name_of_a_flag_means_the_same() {
         let output = run(&[base[0], base[1], flags]);
         printed(&output).to_owned()
     };
-    let users = outputs(&["--max-num-running-reqs=4", "--max-num-scheduled-tokens=300", "--block-size-in-tokens=32", "--max-prompts=50", "--total-kv-blocks=400"]);
-    let servers = outputs(&["--max-num-seqs=4", "--max-num-batched-tokens=300", "--block-size=32", "--num-requests=50", "--num-gpu-blocks=400"]);
+    let users = outputs(&[
+        "--max-num-running-reqs=4",
+        "--max-num-scheduled-tokens=300",
+        "--block-size-in-tokens=32",
+        "--max-prompts=50",
+        "--total-kv-blocks=400",
+    ]);
+    let servers = outputs(&[
+        "--max-num-seqs=4",
+        "--max-num-batched-tokens=300",
+        "--block-size=32",
+        "--num-requests=50",
+        "--num-gpu-blocks=400",
+    ]);
     assert_eq!(users, servers);
     assert_ne!(users, outputs(&["--num-requests=50"]));
 }
 
 #[test]
 fn stepping_gives_the_same_bytes_as_skipping() {
-    let flags: [&[&str]; 2] = [&["default", "--num-requests=300", "--rate=25", "--total-kv-blocks=2000"], &["--log=error"]];
+    let flags: [&[&str]; 2] =
+        [&["default", "--num-requests=300", "--rate=25", "--total-kv-blocks=2000"], &["--log=error"]];
     let fast = run(&flags);
     let step = run(&[flags[0], flags[1], &["--step"]]);
     assert_eq!(printed(&fast), printed(&step));
@@ -88,7 +105,17 @@ fn stepping_gives_the_same_bytes_as_skipping() {
 
 #[test]
 fn all_problems_are_told_at_once_with_their_flags() {
-    let output = plimsoll(&["run", "--model", "meta-llama/llama-3.1-8b-instrukt", "--hardware", "H10", "--rate", "0", "--max-num-seqs", "0"]);
+    let output = plimsoll(&[
+        "run",
+        "--model",
+        "meta-llama/llama-3.1-8b-instrukt",
+        "--hardware",
+        "H10",
+        "--rate",
+        "0",
+        "--max-num-seqs",
+        "0",
+    ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let told = text(&output.stderr);
@@ -123,7 +150,8 @@ fn exit_codes_tell_invalid_input_wrong_usage_and_missed_goals_apart() {
 #[test]
 fn a_curve_is_the_same_for_any_number_of_jobs() {
     let curve = |jobs: &str, form: &[&str]| {
-        let common = ["curve", "default", "--rates=6", "--seeds=2", "--requests-per-run=600", "--log=error", "--jobs", jobs];
+        let common =
+            ["curve", "default", "--rates=6", "--seeds=2", "--requests-per-run=600", "--log=error", "--jobs", jobs];
         let output = plimsoll(&[&common[..], form].concat());
         printed(&output).to_owned()
     };
@@ -160,7 +188,10 @@ fn a_malformed_scenario_is_shown_with_line_and_caret() {
     let output = plimsoll(&["run", path.to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
-    assert!(told.contains("malformed.yaml:3:3: there is no field engine.max_num_seq (did you mean max_num_seqs?"), "{told}");
+    assert!(
+        told.contains("malformed.yaml:3:3: there is no field engine.max_num_seq (did you mean max_num_seqs?"),
+        "{told}"
+    );
     assert!(told.contains("3 |   max_num_seq: 8\n  |   ^"), "{told}");
 }
 
@@ -225,17 +256,44 @@ fn own_config_data_sheet_and_coefficients_are_read_from_files() {
     );
     let folder = config.parent().expect("a folder").to_str().expect("a path");
     let own = plimsoll(&[
-        "run", "--model", "mine", "--model-config-folder", folder, "--hardware", "H100", "--tp", "1", "--hardware-config",
-        hardware.to_str().expect("a path"), "--latency-model", "roofline", "--log=error",
+        "run",
+        "--model",
+        "mine",
+        "--model-config-folder",
+        folder,
+        "--hardware",
+        "H100",
+        "--tp",
+        "1",
+        "--hardware-config",
+        hardware.to_str().expect("a path"),
+        "--latency-model",
+        "roofline",
+        "--log=error",
     ]);
-    let known = plimsoll(&["run", "--model", "llama-3.1-8b-instruct", "--hardware", "H100", "--tp", "1", "--latency-model", "roofline", "--log=error"]);
+    let known = plimsoll(&[
+        "run",
+        "--model",
+        "llama-3.1-8b-instruct",
+        "--hardware",
+        "H100",
+        "--tp",
+        "1",
+        "--latency-model",
+        "roofline",
+        "--log=error",
+    ]);
     assert_eq!(summary(&own)["e2e_mean_ms"], summary(&known)["e2e_mean_ms"]);
 
     let defaults = file(
         "defaults.yaml",
         "models:\n- { id: my/server, GPU: H100, tensor_parallelism: 1, vllm_version: v, total_kv_blocks: 5000, alpha_coeffs: [100, 1, 10], beta_coeffs: [1000, 10, 100] }\ndefaults:\n  my/server: { GPU: H100, tensor_parallelism: 1, vllm_version: v }\n",
     );
-    let output = run(&[&["--model", "my/server", "--defaults-filepath", defaults.to_str().expect("a path"), "--log=error"], &SHORT, &["--num-requests=1"]]);
+    let output = run(&[
+        &["--model", "my/server", "--defaults-filepath", defaults.to_str().expect("a path"), "--log=error"],
+        &SHORT,
+        &["--num-requests=1"],
+    ]);
     assert_eq!(summary(&output)["e2e_mean_ms"], 3.55);
 }
 
@@ -295,7 +353,8 @@ fn a_token_trace_is_replayed_at_its_own_pace() {
     let json = run(&[&OWN, &flags, &["--json"]]);
     let named: Value = serde_json::from_str(printed(&json)).expect("JSON");
     let scenario = file("replay.json", &named["scenario"].to_string());
-    let replay = |extra: &[&str]| plimsoll(&[&["run", scenario.to_str().expect("a path"), "--log=error"], extra].concat());
+    let replay =
+        |extra: &[&str]| plimsoll(&[&["run", scenario.to_str().expect("a path"), "--log=error"], extra].concat());
     assert_eq!(summary(&replay(&["--trace", path])), found);
     assert_eq!(replay(&[]).status.code(), Some(1), "the scenario names the trace but does not hold it");
     let other = file("other.csv", "arrival_time,request_id,model,prefill_tokens,decode_tokens\n1,a,m,[1],[2]\n");

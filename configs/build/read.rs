@@ -223,9 +223,8 @@ fn read_models(files: &[Source], problems: &mut Vec<Problem>) -> Vec<ModelSpec> 
     for (file, model) in &models {
         file.check_id("id", &model.id, problems);
         file.check_provenance(&model.provenance, problems);
-        problems.extend(
-            model.problems().into_iter().map(|problem| file.field_problem(&problem.path, 1, problem.message)),
-        );
+        problems
+            .extend(model.problems().into_iter().map(|problem| file.field_problem(&problem.path, 1, problem.message)));
         let stated = weight_bytes_from_name(&model.id);
         if stated.is_some() && stated != model.weight_bytes_per_param {
             let message = format!("the name states {stated:?}, the entry {:?}", model.weight_bytes_per_param);
@@ -304,7 +303,9 @@ fn read_coefficients(
             if !accelerators.iter().any(|accelerator| accelerator.id == row.accelerator) {
                 problems.push(source.field_problem("accelerator", place, format!("{} is not known", row.accelerator)));
             }
-            for (field, value) in [("tensor_parallel_size", row.tensor_parallel_size), ("total_kv_blocks", row.total_kv_blocks)] {
+            for (field, value) in
+                [("tensor_parallel_size", row.tensor_parallel_size), ("total_kv_blocks", row.total_kv_blocks)]
+            {
                 if value == 0 {
                     problems.push(source.field_problem(field, place, "is 0"));
                 }

@@ -60,13 +60,19 @@ fn of_rows_with_an_equal_key_the_first_is_used() {
     scenario.latency.alpha = Some(vec![6933.519704638618, 2.881848162088737, 6024.521165831988]);
     scenario.latency.beta = Some(vec![4766.019115846135, 39.93059807835496, 14.107587735403516]);
     assert_eq!(first.latency, resolved(&scenario).latency);
+    let rows = catalog().coefficient_rows(Lookup { model: "redhatai/phi-4-fp8-dynamic", ..Lookup::default() });
+    assert_eq!(rows.map(|row| row.line).collect::<Vec<_>>(), [45, 46]);
 }
 
 #[test]
 fn every_reachable_row_resolves_to_itself() {
     for row in catalog().reachable_rows() {
-        let mut scenario =
-            deployment(&row.model, Some(&row.accelerator), Some(row.tensor_parallel_size), LatencyModelChoice::Blackbox);
+        let mut scenario = deployment(
+            &row.model,
+            Some(&row.accelerator),
+            Some(row.tensor_parallel_size),
+            LatencyModelChoice::Blackbox,
+        );
         scenario.deployment.engine_version = Some(row.engine_version.clone());
         let found = resolved(&scenario);
         assert_eq!(found.basis, Basis::Trained);
@@ -94,7 +100,9 @@ fn every_model_resolves_on_every_accelerator_or_says_why_not() {
     for model in &catalog().models {
         for accelerator in &catalog().accelerators {
             for tp in [1, 2, 3, 4, 8, 16] {
-                for latency in [LatencyModelChoice::Auto, LatencyModelChoice::Roofline, LatencyModelChoice::TrainedPhysics] {
+                for latency in
+                    [LatencyModelChoice::Auto, LatencyModelChoice::Roofline, LatencyModelChoice::TrainedPhysics]
+                {
                     match deployment(&model.id, Some(&accelerator.id), Some(tp), latency).resolve(catalog()) {
                         Ok(_) => num_resolved += 1,
                         Err(problems) => {
@@ -210,8 +218,7 @@ fn a_model_that_does_not_fit_says_how_much_is_missing_and_what_helps() {
 
 #[test]
 fn every_problem_is_found_at_once_with_its_path() {
-    let mut scenario = Scenario::default();
-    scenario.version = 7;
+    let mut scenario = Scenario { version: 7, ..Scenario::default() };
     scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.1-9b-instruct".into());
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H10".into()));
     scenario.deployment.tensor_parallel_size = Some(0);
@@ -249,8 +256,7 @@ fn every_problem_is_found_at_once_with_its_path() {
 
 #[test]
 fn kv_blocks_come_from_the_first_source_that_applies() {
-    let mut scenario =
-        deployment("meta-llama/llama-3.1-8b-instruct", Some("H100"), Some(1), LatencyModelChoice::Auto);
+    let mut scenario = deployment("meta-llama/llama-3.1-8b-instruct", Some("H100"), Some(1), LatencyModelChoice::Auto);
     let source = |scenario: &Scenario| {
         let ledger = resolved(scenario).ledger.expect("model and memory are known");
         (ledger.source, ledger.blocks, ledger.row_blocks, ledger.formula_blocks)
@@ -328,7 +334,7 @@ fn the_longest_request_is_the_flag_then_the_context_then_the_cache() {
 
 #[test]
 fn what_is_not_modelled_or_suspicious_is_said() {
-    assert_eq!(warnings(&Scenario::default()), [String::new(); 0]);
+    assert_eq!(warnings(&Scenario::default()), Vec::<String>::new());
     let mut scenario = Scenario::default();
     scenario.engine.pipeline_parallel_size = 2;
     scenario.engine.enable_expert_parallel = true;
@@ -337,13 +343,7 @@ fn what_is_not_modelled_or_suspicious_is_said() {
     scenario.engine.num_gpu_blocks = Some(300);
     assert_eq!(
         warnings(&scenario),
-        [
-            "not-modelled",
-            "not-modelled",
-            "not-modelled",
-            "gamma-as-poisson",
-            "kv-cache-limits-batch",
-        ]
+        ["not-modelled", "not-modelled", "not-modelled", "gamma-as-poisson", "kv-cache-limits-batch",]
     );
     let on = |model: &str, accelerator: &str| {
         warnings(&deployment(model, Some(accelerator), Some(1), LatencyModelChoice::TrainedPhysics))

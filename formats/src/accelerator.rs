@@ -45,7 +45,11 @@ pub fn accelerator_from_text(text: &str, file: &str, wanted: &str) -> Checked<Ac
     Err(problems.into_iter().map(placed).collect())
 }
 
-fn from_catalogue_form(fields: &Map<String, Value>, text: &str, file: &str) -> Result<AcceleratorSpec, Vec<Diagnostic>> {
+fn from_catalogue_form(
+    fields: &Map<String, Value>,
+    text: &str,
+    file: &str,
+) -> Result<AcceleratorSpec, Vec<Diagnostic>> {
     let problems = bad_fields::<AcceleratorSpec>(fields, &good(&good_accelerator()));
     if problems.is_empty() {
         return read(fields.clone())
@@ -101,7 +105,8 @@ fn from_reference(
         found => {
             let place = find_key(text, &[&id, key]).unwrap_or(Place::START);
             let message = if found.is_some() { format!("{key} is not a number") } else { format!("{key} is missing") };
-            diagnostics.push(Diagnostic::error("invalid-value", place.in_file(file), message).with_hint("give a number"));
+            diagnostics
+                .push(Diagnostic::error("invalid-value", place.in_file(file), message).with_hint("give a number"));
             0.0
         }
     };
@@ -126,8 +131,12 @@ fn from_reference(
         // The table of early 2026 has no memory; 80 GB is what both of its accelerators have.
         spec.memory_gib = 80.0;
         diagnostics.push(
-            Diagnostic::warning("memory-assumed", file, format!("the file gives no memory for {}; 80 GiB are assumed", spec.id))
-                .with_hint("add MemoryGiB, or set the KV blocks"),
+            Diagnostic::warning(
+                "memory-assumed",
+                file,
+                format!("the file gives no memory for {}; 80 GiB are assumed", spec.id),
+            )
+            .with_hint("add MemoryGiB, or set the KV blocks"),
         );
     }
     let used = ["TFlopsPeak", "TFlopsFP8", "BwPeakTBs", "mfuPrefill", "mfuDecode", "MemoryGiB"];

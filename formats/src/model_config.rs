@@ -296,11 +296,17 @@ mod tests {
     #[test]
     fn falcon_and_chatglm_names_of_kv_heads_and_ffn_are_known() {
         let base = |extra: &str| {
-            format!(r#"{{"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 8, "vocab_size": 10, "dtype": "float16", {extra}}}"#)
+            format!(
+                r#"{{"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 8, "vocab_size": 10, "dtype": "float16", {extra}}}"#
+            )
         };
         assert_eq!(read(&base(r#""num_kv_heads": 2, "ffn_hidden_size": 77"#), "m").num_key_value_heads, 2);
         assert_eq!(read(&base(r#""num_kv_heads": 2, "ffn_hidden_size": 77"#), "m").intermediate_size, 77);
-        assert_eq!(read(&base(r#""num_key_value_heads": 0, "multi_query_group_num": 4, "intermediate_size": 3"#), "m").num_key_value_heads, 4);
+        assert_eq!(
+            read(&base(r#""num_key_value_heads": 0, "multi_query_group_num": 4, "intermediate_size": 3"#), "m")
+                .num_key_value_heads,
+            4
+        );
     }
 
     #[test]
@@ -314,21 +320,33 @@ mod tests {
         let mixtral = read(&base(r#""num_local_experts": 8, "num_experts_per_tok": 2"#), "m");
         assert_eq!((mixtral.num_experts, mixtral.num_experts_per_tok), (8, 2));
         let deepseek = read(
-            &base(r#""n_routed_experts": 64, "num_experts_per_tok": 6, "n_shared_experts": 2, "moe_intermediate_size": 1408,
-                "first_k_dense_replace": 1, "kv_lora_rank": 512, "qk_rope_head_dim": 64"#),
+            &base(
+                r#""n_routed_experts": 64, "num_experts_per_tok": 6, "n_shared_experts": 2, "moe_intermediate_size": 1408,
+                "first_k_dense_replace": 1, "kv_lora_rank": 512, "qk_rope_head_dim": 64"#,
+            ),
             "m",
         );
-        assert_eq!((deepseek.num_experts, deepseek.shared_expert_intermediate_size, deepseek.kv_lora_rank), (64, 2816, 512));
+        assert_eq!(
+            (deepseek.num_experts, deepseek.shared_expert_intermediate_size, deepseek.kv_lora_rank),
+            (64, 2816, 512)
+        );
         let qwen = read(
-            &base(r#""num_experts": 60, "num_local_experts": 1, "num_experts_per_tok": 4, "shared_expert_intermediate_size": 5632"#),
+            &base(
+                r#""num_experts": 60, "num_local_experts": 1, "num_experts_per_tok": 4, "shared_expert_intermediate_size": 5632"#,
+            ),
             "m",
         );
         assert_eq!((qwen.num_experts, qwen.shared_expert_intermediate_size), (60, 5632));
         let llama4 = read(
-            &base(r#""num_routed_experts": 16, "num_experts_per_tok": 1, "interleave_moe_layer_step": 1, "intermediate_size_mlp": 16384"#),
+            &base(
+                r#""num_routed_experts": 16, "num_experts_per_tok": 1, "interleave_moe_layer_step": 1, "intermediate_size_mlp": 16384"#,
+            ),
             "m",
         );
-        assert_eq!((llama4.num_experts, llama4.intermediate_size_mlp, llama4.interleave_moe_layer_step), (16, 16384, 1));
+        assert_eq!(
+            (llama4.num_experts, llama4.intermediate_size_mlp, llama4.interleave_moe_layer_step),
+            (16, 16384, 1)
+        );
     }
 
     #[test]
@@ -359,15 +377,18 @@ mod tests {
 
     #[test]
     fn all_missing_keys_are_reported_at_once() {
-        let found = model_from_hf_config(r#"{"hidden_size": "wide", "torch_dtype": "complex64"}"#, "m").expect_err("unusable");
-        let errors: Vec<&str> = found
-            .iter()
-            .filter(|found| found.severity == Severity::Error)
-            .map(|found| found.path.as_str())
-            .collect();
+        let found =
+            model_from_hf_config(r#"{"hidden_size": "wide", "torch_dtype": "complex64"}"#, "m").expect_err("unusable");
+        let errors: Vec<&str> =
+            found.iter().filter(|found| found.severity == Severity::Error).map(|found| found.path.as_str()).collect();
         assert_eq!(
             errors,
-            ["config.json:num_hidden_layers", "config.json:hidden_size", "config.json:num_attention_heads", "config.json:torch_dtype"]
+            [
+                "config.json:num_hidden_layers",
+                "config.json:hidden_size",
+                "config.json:num_attention_heads",
+                "config.json:torch_dtype"
+            ]
         );
         assert!(model_from_hf_config("[]", "m").is_err());
         assert!(model_from_hf_config("{", "m").expect_err("malformed")[0].path.starts_with("config.json:1:"));

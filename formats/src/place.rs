@@ -52,7 +52,8 @@ fn key_after(text: &str, key: &str, from: usize, is_top_level: bool) -> Option<u
         let line = before.rsplit('\n').next().unwrap_or_default();
         let in_comment = line.trim_start().starts_with('#') || line.contains(" #");
         // In a block mapping only top-level keys stand at the margin.
-        let at_depth = !is_top_level || line.is_empty() || line.contains(['{', '"', ',']) || text.trim_start().starts_with('{');
+        let at_depth =
+            !is_top_level || line.is_empty() || line.contains(['{', '"', ',']) || text.trim_start().starts_with('{');
         let after = after.strip_prefix(['"', '\'']).unwrap_or(after);
         !in_comment && at_depth && !before.ends_with(is_word) && after.trim_start_matches(' ').starts_with(':')
     })

@@ -57,20 +57,23 @@ pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&V
     let whole = if path.is_empty() { "the file" } else { path };
     if let (true, Some((name, valid))) = (message.contains("unknown field"), names.split_first()) {
         let at = if path.rsplit('.').next() == Some(name) { path.to_owned() } else { joined(path, name) };
-        return Diagnostic::error("unknown-field", place, format!("there is no field {at}")).with_hint(meant(name, valid));
+        return Diagnostic::error("unknown-field", place, format!("there is no field {at}"))
+            .with_hint(meant(name, valid));
     }
     if let (true, Some((name, valid))) = (message.contains("unknown variant"), names.split_first()) {
         return Diagnostic::error("invalid-value", place, format!("{whole} is {name}")).with_hint(meant(name, valid));
     }
     if let (true, Some(name)) = (message.contains("missing field"), names.first()) {
-        return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name))).with_hint(format!("give {name}"));
+        return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name)))
+            .with_hint(format!("give {name}"));
     }
     if let Some((_, expected)) = message.rsplit_once("expected ") {
         let expected = expected.split(" at line").next().unwrap_or(expected);
         return Diagnostic::error("invalid-value", place, format!("{whole} is {shown}"))
             .with_hint(format!("give {}", in_words(expected)));
     }
-    Diagnostic::error("invalid-value", place, format!("{whole}: {message}")).with_hint("see the documentation of this file")
+    Diagnostic::error("invalid-value", place, format!("{whole}: {message}"))
+        .with_hint("see the documentation of this file")
 }
 
 fn joined(path: &str, name: &str) -> String {
@@ -94,7 +97,9 @@ fn in_words(expected: &str) -> String {
         "a boolean" => "true or false".into(),
         "a string" => "a text".into(),
         "a sequence" => "a list".into(),
-        other if other.starts_with("struct ") || other.contains("enum ") || other == "map" => "a mapping of fields".into(),
+        other if other.starts_with("struct ") || other.contains("enum ") || other == "map" => {
+            "a mapping of fields".into()
+        }
         other => other.into(),
     }
 }

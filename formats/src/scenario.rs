@@ -44,7 +44,8 @@ pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> 
     }
     let message = format!("the file has {} bytes", text.len());
     Err(vec![
-        Diagnostic::error("file-too-large", file, message).with_hint(format!("at most {MAX_BYTES} bytes are read here")),
+        Diagnostic::error("file-too-large", file, message)
+            .with_hint(format!("at most {MAX_BYTES} bytes are read here")),
     ])
 }
 
@@ -64,8 +65,12 @@ fn scenario_from_value(value: Value, text: &str, file: &str) -> Result<Scenario,
     {
         let place = find_key(text, &["version"]).unwrap_or(Place::START);
         return Err(vec![
-            Diagnostic::error("scenario-version", place.in_file(file), format!("scenario version {version} is not known"))
-                .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
+            Diagnostic::error(
+                "scenario-version",
+                place.in_file(file),
+                format!("scenario version {version} is not known"),
+            )
+            .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
         ]);
     }
     let problems = problems_of(&fields);
@@ -225,10 +230,19 @@ mod tests {
     #[test]
     fn an_unknown_field_names_the_field_that_was_meant() {
         let found = problems("version: 1\nengine:\n  max_num_seq: 8\n");
-        assert!(found.starts_with("s.yaml:3:3 unknown-field: there is no field engine.max_num_seq (did you mean max_num_seqs? valid are "), "{found}");
+        assert!(
+            found.starts_with(
+                "s.yaml:3:3 unknown-field: there is no field engine.max_num_seq (did you mean max_num_seqs? valid are "
+            ),
+            "{found}"
+        );
         assert!(problems("engin: {}\n").contains("did you mean engine?"));
         let nested = problems("workload:\n  prefix:\n    token: 4\n");
-        assert!(nested.starts_with("s.yaml:3:5 unknown-field: there is no field workload.prefix.token (did you mean tokens?"), "{nested}");
+        assert!(
+            nested
+                .starts_with("s.yaml:3:5 unknown-field: there is no field workload.prefix.token (did you mean tokens?"),
+            "{nested}"
+        );
         let variant = problems("workload:\n  arrival: { process: gamma, cf: 2 }\n");
         assert!(variant.contains("workload.arrival"), "{variant}");
     }
@@ -236,7 +250,10 @@ mod tests {
     #[test]
     fn a_wrong_type_says_what_is_there_and_what_is_wanted() {
         let found = problems("engine:\n  max_num_seqs: many\n");
-        assert_eq!(found, "s.yaml:2:3 invalid-value: engine.max_num_seqs is \"many\" (give a whole number of 0 or more)");
+        assert_eq!(
+            found,
+            "s.yaml:2:3 invalid-value: engine.max_num_seqs is \"many\" (give a whole number of 0 or more)"
+        );
         let found = problems("engine: { block_size: -1 }\n");
         assert_eq!(found, "s.yaml:1:11 invalid-value: engine.block_size is -1 (give a whole number of 0 or more)");
         let found = problems("engine:\n  scheduler: fcf\n");
@@ -293,7 +310,21 @@ mod tests {
 
     #[test]
     fn no_text_makes_the_reader_panic() {
-        for text in ["\u{feff}", "\0", "a: &a [*a]", "? {}\n: 1", "? [1]\n: 2\n", "1: 2", "version: .nan", "!x {y: 1}", "{", "seed: 99999999999999999999999", "deployment: { model: { ? {} : 1 } }", "slo: { percentile: !t 3 }", "ä: ö"] {
+        for text in [
+            "\u{feff}",
+            "\0",
+            "a: &a [*a]",
+            "? {}\n: 1",
+            "? [1]\n: 2\n",
+            "1: 2",
+            "version: .nan",
+            "!x {y: 1}",
+            "{",
+            "seed: 99999999999999999999999",
+            "deployment: { model: { ? {} : 1 } }",
+            "slo: { percentile: !t 3 }",
+            "ä: ö",
+        ] {
             let _ = scenario_from_yaml(text, "s.yaml");
             let _ = scenario_from_json(text, "s.json");
         }

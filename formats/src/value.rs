@@ -79,9 +79,10 @@ fn repeated_key(text: &str, key: &str) -> Option<Place> {
     for (index, line) in text.lines().enumerate() {
         let bare = line.trim_start();
         let indent = line.chars().count() - bare.chars().count();
-        let is_key = bare.trim_start_matches(['"', '\'']).strip_prefix(key).is_some_and(|rest| {
-            rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':')
-        });
+        let is_key = bare
+            .trim_start_matches(['"', '\''])
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'));
         if is_key && indents.contains(&indent) {
             return Some(Place { line: index + 1, column: indent + 1 });
         }
@@ -94,4 +95,3 @@ fn repeated_key(text: &str, key: &str) -> Option<Place> {
     }
     None
 }
-

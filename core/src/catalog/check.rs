@@ -49,33 +49,40 @@ impl ModelSpec {
         ] {
             if value > MAX_DIMENSION {
                 problems.push(
-                    invalid(name, format!("{name} is {value}")).with_hint(format!("the largest accepted value is {MAX_DIMENSION}")),
+                    invalid(name, format!("{name} is {value}"))
+                        .with_hint(format!("the largest accepted value is {MAX_DIMENSION}")),
                 );
             }
         }
         if self.num_experts > 1 && !(1..=self.num_experts).contains(&self.num_experts_per_tok) {
-            let message = format!("num_experts_per_tok is {} with {} experts", self.num_experts_per_tok, self.num_experts);
+            let message =
+                format!("num_experts_per_tok is {} with {} experts", self.num_experts_per_tok, self.num_experts);
             problems.push(
-                invalid("num_experts_per_tok", message).with_hint(format!("give a number from 1 to {}", self.num_experts)),
+                invalid("num_experts_per_tok", message)
+                    .with_hint(format!("give a number from 1 to {}", self.num_experts)),
             );
         }
         if self.num_experts == 0 && self.num_experts_per_tok > 0 {
             let message = format!("num_experts_per_tok is {} but there are no experts", self.num_experts_per_tok);
-            problems.push(invalid("num_experts", message).with_hint("give num_experts, or leave both out for a dense model"));
+            problems.push(
+                invalid("num_experts", message).with_hint("give num_experts, or leave both out for a dense model"),
+            );
         }
         if let Some(bytes) = self.weight_bytes_per_param
             && !(bytes > 0.0 && bytes <= 16.0)
         {
             let message = format!("weight_bytes_per_param is {bytes}");
             problems.push(
-                invalid("weight_bytes_per_param", message).with_hint("2 for 16-bit, 1 for 8-bit, 0.5 for 4-bit weights"),
+                invalid("weight_bytes_per_param", message)
+                    .with_hint("2 for 16-bit, 1 for 8-bit, 0.5 for 4-bit weights"),
             );
         }
         if let Some(rope) = &self.rope_scaling
             && !(rope.factor > 0.0 && rope.factor <= 1e6)
         {
             problems.push(
-                invalid("rope_scaling.factor", format!("factor is {}", rope.factor)).with_hint("give a positive number, e.g. 4"),
+                invalid("rope_scaling.factor", format!("factor is {}", rope.factor))
+                    .with_hint("give a positive number, e.g. 4"),
             );
         }
         problems
@@ -99,7 +106,8 @@ impl AcceleratorSpec {
         ] {
             if !(value > 0.0 && value <= max) {
                 problems.push(
-                    invalid(name, format!("{name} is {value}")).with_hint(format!("give a number above 0 and at most {max} {unit}")),
+                    invalid(name, format!("{name} is {value}"))
+                        .with_hint(format!("give a number above 0 and at most {max} {unit}")),
                 );
             }
         }

@@ -57,7 +57,10 @@ impl Catalog {
     }
 
     /// All reachable coefficient rows that match, in the order of the source.
-    pub fn coefficient_rows<'a, 'l>(&'a self, lookup: Lookup<'l>) -> impl Iterator<Item = &'a CoefficientRow> + use<'a, 'l> {
+    pub fn coefficient_rows<'a, 'l>(
+        &'a self,
+        lookup: Lookup<'l>,
+    ) -> impl Iterator<Item = &'a CoefficientRow> + use<'a, 'l> {
         self.coefficients.iter().enumerate().filter_map(move |(index, row)| {
             let matches = row.model.eq_ignore_ascii_case(lookup.model.trim())
                 && lookup.accelerator.is_none_or(|id| row.accelerator.eq_ignore_ascii_case(id.trim()))

@@ -110,9 +110,11 @@ impl Scenario {
     }
 
     fn at_some_parallelism(&self, catalog: &Catalog, id: &str, label: &str) -> Choice {
-        let choice = |is_available, reason| Choice { id: id.to_string(), label: label.to_string(), is_available, reason };
+        let choice =
+            |is_available, reason| Choice { id: id.to_string(), label: label.to_string(), is_available, reason };
         let Some(obstacle) = self.obstacle(catalog) else { return choice(true, String::new()) };
-        let other = TENSOR_PARALLEL_SIZES.into_iter().find(|&size| self.at_parallelism(size).obstacle(catalog).is_none());
+        let other =
+            TENSOR_PARALLEL_SIZES.into_iter().find(|&size| self.at_parallelism(size).obstacle(catalog).is_none());
         match other {
             Some(size) => choice(true, format!("with tensor_parallel_size {size}")),
             None => choice(false, obstacle),

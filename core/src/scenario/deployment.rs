@@ -85,7 +85,8 @@ pub(super) fn look_up<'a>(
         },
     };
 
-    let tensor_parallel_size = tensor_parallel_size(deployment, default, is_lenient, is_model_known, &mut filled_in, diagnostics);
+    let tensor_parallel_size =
+        tensor_parallel_size(deployment, default, is_lenient, is_model_known, &mut filled_in, diagnostics);
 
     let engine_version = match (&deployment.engine_version, default) {
         (Some(version), _) if !version.trim().is_empty() => Some(version.trim().to_string()),
@@ -206,8 +207,12 @@ fn look_up_accelerator<'a>(
     let ids: Vec<&str> = catalog.accelerators.iter().map(|spec| spec.id.as_str()).collect();
     let valid = format!("valid are {}, or a data sheet of your own", ids.join(", "));
     diagnostics.push(
-        Diagnostic::error("unknown-accelerator", "deployment.accelerator", format!("accelerator {id} is not in the catalogue"))
-            .with_hint(suggestion(&nearest(id, ids.iter().copied()), &valid)),
+        Diagnostic::error(
+            "unknown-accelerator",
+            "deployment.accelerator",
+            format!("accelerator {id} is not in the catalogue"),
+        )
+        .with_hint(suggestion(&nearest(id, ids.iter().copied()), &valid)),
     );
     None
 }

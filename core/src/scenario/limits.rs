@@ -1,7 +1,7 @@
 //! The bounds of everything that needs no catalogue: engine limits, workload, SLO, curve.
 
 use super::{
-    ArrivalSettings, CpuTierConfig, CurveSettings, EngineSettings, LengthSettings, Scenario, SCENARIO_VERSION, Slo,
+    ArrivalSettings, CpuTierConfig, CurveSettings, EngineSettings, LengthSettings, SCENARIO_VERSION, Scenario, Slo,
     WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
@@ -53,8 +53,12 @@ impl Bounds<'_> {
     pub fn version(&mut self, scenario: &Scenario) {
         if scenario.version != SCENARIO_VERSION {
             self.diagnostics.push(
-                Diagnostic::error("scenario-version", "version", format!("scenario version {} is not known", scenario.version))
-                    .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
+                Diagnostic::error(
+                    "scenario-version",
+                    "version",
+                    format!("scenario version {} is not known", scenario.version),
+                )
+                .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
             );
         }
     }
@@ -151,7 +155,11 @@ impl Bounds<'_> {
         if let Some(trace) = &workload.trace {
             let is_hash = trace.hash.len() == 16 && trace.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !is_hash {
-                self.reject("workload.trace.hash", format!("\"{}\"", trace.hash), "sixteen hexadecimal digits name a trace");
+                self.reject(
+                    "workload.trace.hash",
+                    format!("\"{}\"", trace.hash),
+                    "sixteen hexadecimal digits name a trace",
+                );
             }
         }
         checked

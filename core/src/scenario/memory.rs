@@ -150,7 +150,8 @@ impl MemoryQuestion<'_> {
             return unknown("vocab_size", "vocab_size is not given".to_string());
         }
         if model.head_dim == 0 && !model.hidden_size.is_multiple_of(model.num_attention_heads.max(1)) {
-            let message = format!("{} heads do not divide hidden_size {}", model.num_attention_heads, model.hidden_size);
+            let message =
+                format!("{} heads do not divide hidden_size {}", model.num_attention_heads, model.hidden_size);
             return unknown("num_attention_heads", message);
         }
         let (heads, tp) = (model.num_key_value_heads, self.tensor_parallel_size);

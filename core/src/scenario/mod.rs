@@ -4,6 +4,7 @@
 //! `resolve` checks it against the catalog, fills what is left out, and gives a [`ResolvedScenario`] or every
 //! problem at once. Engine, report and curve take only the resolved form and cannot fail.
 
+mod blocks;
 mod choices;
 mod deployment;
 mod limits;

@@ -5,20 +5,13 @@
 
 use super::deployment::{KnownDeployment, look_up, under};
 use super::limits::Bounds;
-use super::memory::{DEFAULT_UTILIZATION, MemoryQuestion, NoBlocks};
-use super::{
-    Basis, BlocksSource, EngineConfig, LatencyModelChoice, LatencySettings, LengthSettings, MemoryLedger,
-    ResolvedScenario, Scenario, WorkloadSettings,
-};
+use super::{Basis, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Scenario};
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelSpec};
 use crate::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use crate::latency::LatencyModel;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-
-/// KV blocks where nothing better is known (latency specification 5.5).
-const FALLBACK_BLOCKS: u64 = 1_000_000;
 
 impl Scenario {
     /// Checks the scenario and fills in what it leaves out.
@@ -93,27 +86,25 @@ impl Scenario {
 }
 
 /// The step-time model in force.
-struct ChosenLatency<'a> {
-    model: LatencyModel,
-    basis: Basis,
+pub(super) struct ChosenLatency<'a> {
+    pub model: LatencyModel,
+    pub basis: Basis,
     /// The coefficient row in use.
-    row: Option<&'a CoefficientRow>,
+    pub row: Option<&'a CoefficientRow>,
 }
 
-/// The KV blocks in force.
-struct ChosenBlocks {
-    blocks: u32,
-    ledger: Option<MemoryLedger>,
-}
-
-struct Resolution<'a> {
-    scenario: &'a Scenario,
-    catalog: &'a Catalog,
+pub(super) struct Resolution<'a> {
+    pub scenario: &'a Scenario,
+    pub catalog: &'a Catalog,
 }
 
 impl<'a> Resolution<'a> {
     /// Chooses the step-time model by latency specification 5.2 to 5.4.
-    fn latency(&self, deployment: &KnownDeployment<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
+    fn latency(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ChosenLatency<'a>> {
         let LatencySettings { model: choice, alpha, beta } = &self.scenario.latency;
         let row = deployment.row(self.catalog);
         match (choice, alpha, beta) {
@@ -130,11 +121,11 @@ impl<'a> Resolution<'a> {
                 None
             }
             (LatencyModelChoice::Auto, None, None) => match row {
-                Some(row) => self.from_row(row, diagnostics),
+                Some(row) => self.coefficients_of(row, diagnostics),
                 None => self.automatic(deployment, diagnostics),
             },
             (LatencyModelChoice::Blackbox, None, None) => match row {
-                Some(row) => self.from_row(row, diagnostics),
+                Some(row) => self.coefficients_of(row, diagnostics),
                 None => {
                     diagnostics.push(self.no_coefficients(deployment));
                     None
@@ -153,7 +144,7 @@ impl<'a> Resolution<'a> {
         }
     }
 
-    fn from_row(&self, row: &'a CoefficientRow, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
+    fn coefficients_of(&self, row: &'a CoefficientRow, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
         if let Some(reason) = self.catalog.implausibility(row) {
             diagnostics.push(
                 Diagnostic::warning("coefficients-implausible", "latency.model", reason)
@@ -165,7 +156,11 @@ impl<'a> Resolution<'a> {
     }
 
     /// `auto` without coefficients: trained-physics where the heads can be split, otherwise the roofline.
-    fn automatic(&self, deployment: &KnownDeployment<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
+    fn automatic(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ChosenLatency<'a>> {
         let Some((model, _)) = deployment.model.zip(deployment.accelerator) else {
             diagnostics.push(self.no_coefficients(deployment));
             return None;
@@ -185,7 +180,11 @@ impl<'a> Resolution<'a> {
         if is_physics { self.trained_physics(deployment, diagnostics) } else { self.roofline(deployment, diagnostics) }
     }
 
-    fn roofline(&self, deployment: &KnownDeployment<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
+    fn roofline(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ChosenLatency<'a>> {
         let (model, accelerator) = self.analytical_inputs(deployment, diagnostics)?;
         let tp = deployment.tensor_parallel_size;
         let latency = rooted(LatencyModel::roofline(model, accelerator, tp, &[]), diagnostics)?;
@@ -234,7 +233,8 @@ impl<'a> Resolution<'a> {
                 format!("there is no data sheet for accelerator \"{}\"", deployment.accelerator_id),
                 "give its data sheet or choose one of the catalogue",
             );
-            diagnostics.push(Diagnostic::error("unknown-accelerator", "deployment.accelerator", message).with_hint(hint));
+            diagnostics
+                .push(Diagnostic::error("unknown-accelerator", "deployment.accelerator", message).with_hint(hint));
         }
         deployment.model.zip(deployment.accelerator)
     }
@@ -252,7 +252,8 @@ impl<'a> Resolution<'a> {
             !deployment.has_custom_accelerator || self.catalog.accelerators.iter().any(|known| known == accelerator);
         let mut is_extrapolated = accelerator.is_extrapolated || !is_known_sheet;
         if is_extrapolated {
-            let message = format!("the efficiencies of {} were not measured, so latencies are extrapolated", accelerator.id);
+            let message =
+                format!("the efficiencies of {} were not measured, so latencies are extrapolated", accelerator.id);
             diagnostics.push(
                 Diagnostic::warning("extrapolated", "deployment.accelerator", message)
                     .with_hint("calibrate with a log of your own server for figures to rely on"),
@@ -270,7 +271,10 @@ impl<'a> Resolution<'a> {
             diagnostics.push(Diagnostic::warning(
                 "sliding-window-as-full",
                 "deployment.model",
-                format!("layers with a sliding window of {} tokens are treated as full attention", model.sliding_window),
+                format!(
+                    "layers with a sliding window of {} tokens are treated as full attention",
+                    model.sliding_window
+                ),
             ));
         }
         let derived = model.hidden_size / model.num_attention_heads.max(1);
@@ -311,219 +315,6 @@ impl<'a> Resolution<'a> {
             format!("they exist for {}", known.join(", "))
         }
     }
-
-    /// Chooses the KV blocks by latency specification 5.5 and definitions 7.
-    fn blocks(
-        &self,
-        deployment: &KnownDeployment<'_>,
-        latency: Option<&ChosenLatency<'_>>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<ChosenBlocks> {
-        let engine = &self.scenario.engine;
-        let kv_value_bytes = self.kv_value_bytes(diagnostics)?;
-        let utilization = engine.gpu_memory_utilization.unwrap_or(DEFAULT_UTILIZATION);
-        let prefers_formula =
-            engine.gpu_memory_utilization.is_some() || kv_value_bytes.is_some() || deployment.has_custom_accelerator;
-        let used_row = latency.and_then(|latency| latency.row);
-        let row_blocks = deployment.row(self.catalog).map(|row| u64::from(row.total_kv_blocks));
-        let usable = engine.block_size > 0 && utilization > 0.0 && utilization <= 1.0;
-        let question = deployment.model.zip(deployment.accelerator).filter(|_| usable).map(|(model, accelerator)| {
-            MemoryQuestion {
-                model,
-                accelerator,
-                tensor_parallel_size: deployment.tensor_parallel_size,
-                block_size: engine.block_size,
-                utilization,
-                kv_value_bytes,
-            }
-        });
-        let answer = question.map(|question| (question, question.answer()));
-
-        let (blocks, source) = match (engine.num_gpu_blocks, used_row, &answer) {
-            (Some(given), _, answer) => {
-                if let Some((question, (ledger, Err(NoBlocks::DoesNotFit { .. })))) = answer {
-                    diagnostics.push(self.does_not_fit(question, ledger, Severity::Warning));
-                }
-                (u64::from(given), BlocksSource::Given)
-            }
-            (None, Some(row), _) if !prefers_formula => (u64::from(row.total_kv_blocks), BlocksSource::CoefficientRow),
-            (None, _, Some((question, (_, Ok(blocks))))) => {
-                self.note_formula(question, *blocks, diagnostics);
-                (*blocks, BlocksSource::MemoryFormula)
-            }
-            (None, _, Some((question, (ledger, Err(NoBlocks::DoesNotFit { .. }))))) => {
-                diagnostics.push(self.does_not_fit(question, ledger, Severity::Error));
-                return None;
-            }
-            (None, used_row, answer) => {
-                let (path, reason) = match answer {
-                    Some((_, (_, Err(NoBlocks::Unknown { field, message })))) => {
-                        (format!("deployment.model.{field}"), message.clone())
-                    }
-                    _ => ("engine.num_gpu_blocks".to_string(), "model or accelerator are not known well enough".to_string()),
-                };
-                let message = format!("the memory formula cannot be used: {reason}");
-                let code = "memory-formula-unavailable";
-                match used_row {
-                    Some(row) => {
-                        diagnostics.push(
-                            Diagnostic::warning(code, path, message)
-                                .with_hint("the KV blocks of the coefficient row are used; set engine.num_gpu_blocks to override"),
-                        );
-                        (u64::from(row.total_kv_blocks), BlocksSource::CoefficientRow)
-                    }
-                    None if answer.is_some() => {
-                        diagnostics.push(Diagnostic::error(code, path, message).with_hint("set engine.num_gpu_blocks"));
-                        return None;
-                    }
-                    None => {
-                        diagnostics.push(
-                            Diagnostic::warning(code, path, message)
-                                .with_hint(format!("{FALLBACK_BLOCKS} blocks are assumed; set engine.num_gpu_blocks")),
-                        );
-                        (FALLBACK_BLOCKS, BlocksSource::Fallback)
-                    }
-                }
-            }
-        };
-        let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
-        let ledger =
-            answer.map(|(_, (ledger, _))| MemoryLedger { row_blocks, blocks: u64::from(blocks), source, ..ledger });
-        Some(ChosenBlocks { blocks, ledger })
-    }
-
-    /// Bytes of one cached value where the scenario names a type; the outer none means it names an unknown one.
-    fn kv_value_bytes(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<Option<f64>> {
-        let Some(name) = &self.scenario.engine.kv_cache_dtype else { return Some(None) };
-        let bytes = match name.trim().to_ascii_lowercase().as_str() {
-            "auto" => return Some(None),
-            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" | "int8" => 1.0,
-            "float16" | "half" | "bfloat16" => 2.0,
-            "float32" | "float" => 4.0,
-            _ => {
-                diagnostics.push(
-                    Diagnostic::error("invalid-value", "engine.kv_cache_dtype", format!("kv_cache_dtype is {name}"))
-                        .with_hint("valid are auto, fp8, fp8_e4m3, fp8_e5m2, int8, float16, bfloat16, float32"),
-                );
-                return None;
-            }
-        };
-        diagnostics.push(Diagnostic::note(
-            "kv-cache-dtype-capacity-only",
-            "engine.kv_cache_dtype",
-            format!("kv_cache_dtype {name} changes how many KV blocks fit; step times keep their own value size"),
-        ));
-        Some(Some(bytes))
-    }
-
-    fn note_formula(&self, question: &MemoryQuestion<'_>, blocks: u64, diagnostics: &mut Vec<Diagnostic>) {
-        let tp = question.tensor_parallel_size;
-        if tp > 1 {
-            let share = blocks / u64::from(tp);
-            diagnostics.push(
-                Diagnostic::note(
-                    "kv-blocks-optimistic",
-                    "engine.num_gpu_blocks",
-                    format!("the memory formula gives {blocks} KV blocks by the reference's rule, which counts the memory of all {tp} accelerators but the keys and values on one"),
-                )
-                .with_hint(format!("a server logs nearer to {share}; set engine.num_gpu_blocks to what yours logs")),
-            );
-        }
-    }
-
-    /// The model does not fit, with the smallest parallelism at which it would.
-    fn does_not_fit(&self, question: &MemoryQuestion<'_>, ledger: &MemoryLedger, severity: Severity) -> Diagnostic {
-        let needed = (ledger.weight_bytes + ledger.activation_bytes + ledger.overhead_bytes) / 1e9;
-        let usable = ledger.usable_bytes / 1e9;
-        let message = format!(
-            "{} needs {needed:.0} GB ({:.0} GB of it weights) but each replica has {usable:.0} GB",
-            question.model.id,
-            ledger.weight_bytes / 1e9
-        );
-        let model = question.model;
-        let smallest = [2, 4, 8, 16, 32, 64].into_iter().find(|&tp| {
-            tp > question.tensor_parallel_size
-                && model.num_attention_heads.is_multiple_of(tp)
-                && MemoryQuestion { tensor_parallel_size: tp, ..*question }.answer().1.is_ok()
-        });
-        let hint = match smallest {
-            Some(tp) => format!("raise tensor_parallel_size to {tp}, or choose narrower weights or a larger accelerator"),
-            None => "choose narrower weights or a larger accelerator".to_string(),
-        };
-        let path = "deployment.tensor_parallel_size";
-        let diagnostic = match severity {
-            Severity::Error => Diagnostic::error("model-does-not-fit", path, message),
-            Severity::Warning | Severity::Note => Diagnostic::warning("model-does-not-fit", path, message),
-        };
-        diagnostic.with_hint(hint)
-    }
-
-    /// The longest request by latency specification 5.6; 0 = no limit.
-    fn max_model_len(
-        &self,
-        deployment: &KnownDeployment<'_>,
-        latency: &ChosenLatency<'_>,
-        blocks: u32,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> u32 {
-        let capacity = u64::from(blocks) * u64::from(self.scenario.engine.block_size);
-        match (self.scenario.engine.max_model_len, &latency.model) {
-            (Some(given), _) => {
-                if u64::from(given) > capacity {
-                    diagnostics.push(
-                        Diagnostic::error(
-                            "kv-cache-too-small",
-                            "engine.max_model_len",
-                            format!("max_model_len is {given} but the KV cache holds {capacity} tokens"),
-                        )
-                        .with_hint(format!("lower max_model_len to {capacity} or give the cache more blocks")),
-                    );
-                }
-                given
-            }
-            (None, LatencyModel::Blackbox(_)) => 0,
-            (None, _) => {
-                let derived = deployment.model.map_or(0, longest_context);
-                u32::try_from(derived.min(capacity)).unwrap_or(u32::MAX)
-            }
-        }
-    }
-
-    /// Warns where the workload asks more of the KV cache than it can hold.
-    fn workload_fits(&self, workload: &WorkloadSettings, blocks: u32, max_model_len: u32, diagnostics: &mut Vec<Diagnostic>) {
-        if workload.trace.is_some() {
-            return;
-        }
-        let capacity = u64::from(blocks) * u64::from(self.scenario.engine.block_size);
-        let prefix = f64::from(workload.prefix.tokens);
-        let (input, output) = (workload.input_tokens, workload.output_tokens);
-        let longest = prefix + usual_maximum(input) + usual_maximum(output);
-        let limit = if max_model_len > 0 { u64::from(max_model_len).min(capacity) } else { capacity };
-        if longest > limit as f64 {
-            let what = if limit < capacity { "max_model_len" } else { "the KV cache" };
-            diagnostics.push(
-                Diagnostic::warning(
-                    "requests-too-long",
-                    "workload.input_tokens",
-                    format!("requests of up to {longest:.0} tokens arrive but {what} allows {limit}"),
-                )
-                .with_hint("longer ones are dropped or cut; shorten the lengths or raise the limit"),
-            );
-        }
-        let typical = prefix * workload.prefix.share_ratio + mean_of(input) + mean_of(output);
-        let holds = capacity as f64 / typical;
-        let max_num_seqs = self.scenario.engine.max_num_seqs;
-        if holds < f64::from(max_num_seqs) {
-            diagnostics.push(
-                Diagnostic::warning(
-                    "kv-cache-limits-batch",
-                    "engine.max_num_seqs",
-                    format!("the KV cache holds about {holds:.0} requests of this workload, fewer than max_num_seqs {max_num_seqs}"),
-                )
-                .with_hint("under load requests wait for KV blocks or are preempted; this is a limit of memory, not of max_num_seqs"),
-            );
-        }
-    }
 }
 
 /// The latency model, or its problems with their paths as in the scenario.
@@ -542,106 +333,15 @@ fn rooted(model: Result<LatencyModel, Vec<Diagnostic>>, diagnostics: &mut Vec<Di
 }
 
 fn half_given(given: &str, missing: &str) -> Diagnostic {
-    Diagnostic::error("coefficients-incomplete", format!("latency.{missing}"), format!("{given} is given but {missing} is not"))
-        .with_hint("give both, or neither to use the catalogue")
+    Diagnostic::error(
+        "coefficients-incomplete",
+        format!("latency.{missing}"),
+        format!("{given} is given but {missing} is not"),
+    )
+    .with_hint("give both, or neither to use the catalogue")
 }
 
 fn described(deployment: &KnownDeployment<'_>) -> String {
     let version = deployment.engine_version.as_deref().map(|version| format!(" with {version}")).unwrap_or_default();
     format!("{} on {} × {}{version}", deployment.model_id, deployment.tensor_parallel_size, deployment.accelerator_id)
-}
-
-/// The longest context the position embedding serves, tokens; 0 if not stated.
-///
-/// # Source
-/// Latency specification 5.6.
-fn longest_context(model: &ModelSpec) -> u64 {
-    let stated = u64::from(model.max_position_embeddings);
-    let Some(rope) = &model.rope_scaling else { return stated };
-    let kind = rope.rope_type.to_ascii_lowercase();
-    let is_built_in = matches!(kind.as_str(), "su" | "longrope" | "llama3") || model.model_type.contains("gemma3");
-    if rope.factor <= 1.0 || is_built_in {
-        return stated;
-    }
-    let base = match (kind.as_str(), rope.original_max_position_embeddings) {
-        ("yarn", Some(original)) => u64::from(original),
-        _ => stated,
-    };
-    u64::try_from(crate::time::truncate(base as f64 * rope.factor)).unwrap_or(0)
-}
-
-fn mean_of(lengths: LengthSettings) -> f64 {
-    match lengths {
-        LengthSettings::Normal { mean, .. } | LengthSettings::Lognormal { mean, .. } => mean,
-        LengthSettings::Constant { value } => f64::from(value),
-    }
-}
-
-/// A length that about one request in a thousand exceeds, within the bounds.
-fn usual_maximum(lengths: LengthSettings) -> f64 {
-    match lengths {
-        LengthSettings::Normal { mean, std_dev, max, .. } | LengthSettings::Lognormal { mean, std_dev, max, .. } => {
-            (mean + 3.0 * std_dev).min(f64::from(max))
-        }
-        LengthSettings::Constant { value } => f64::from(value),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::{Dtype, Provenance, RopeScaling};
-
-    fn model(max_position_embeddings: u32, rope: Option<(&str, f64, Option<u32>)>, model_type: &str) -> ModelSpec {
-        ModelSpec {
-            id: "m".into(),
-            architecture: String::new(),
-            model_type: model_type.into(),
-            num_hidden_layers: 1,
-            hidden_size: 1,
-            num_attention_heads: 1,
-            num_key_value_heads: 1,
-            head_dim: 0,
-            intermediate_size: 1,
-            vocab_size: 1,
-            torch_dtype: Dtype::Bfloat16,
-            weight_bytes_per_param: None,
-            max_position_embeddings,
-            rope_scaling: rope.map(|(rope_type, factor, original_max_position_embeddings)| RopeScaling {
-                rope_type: rope_type.into(),
-                factor,
-                original_max_position_embeddings,
-            }),
-            tie_word_embeddings: false,
-            num_experts: 0,
-            num_experts_per_tok: 0,
-            moe_intermediate_size: 0,
-            shared_expert_intermediate_size: 0,
-            intermediate_size_mlp: 0,
-            interleave_moe_layer_step: 0,
-            first_k_dense_replace: 0,
-            kv_lora_rank: 0,
-            qk_rope_head_dim: 0,
-            sliding_window: 0,
-            hidden_act: String::new(),
-            provenance: Provenance::default(),
-        }
-    }
-
-    #[test]
-    fn rope_scaling_stretches_the_context_except_where_it_is_built_in() {
-        for (stated, rope, model_type, expected) in [
-            (4096, None, "", 4096),
-            (4096, Some(("linear", 2.5, None)), "", 10_240),
-            (4096, Some(("linear", 0.5, None)), "", 4096),
-            (131_072, Some(("llama3", 8.0, Some(8192))), "", 131_072),
-            (4096, Some(("longrope", 32.0, None)), "", 4096),
-            (4096, Some(("su", 32.0, None)), "", 4096),
-            (163_840, Some(("yarn", 40.0, Some(4096))), "", 163_840),
-            (32_768, Some(("YARN", 4.0, None)), "", 131_072),
-            (131_072, Some(("linear", 8.0, None)), "gemma3_text", 131_072),
-        ] {
-            assert_eq!(longest_context(&model(stated, rope, model_type)), expected, "{rope:?}");
-        }
-    }
 }
