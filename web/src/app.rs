@@ -42,7 +42,6 @@ pub fn App() -> impl IntoView {
             <Header />
             <main>
                 <Answer />
-                <Progress />
                 <Results />
                 <Editor />
             </main>
@@ -111,6 +110,7 @@ fn Results() -> impl IntoView {
                         })
                         .collect_view()}
                 </div>
+                <Progress />
                 <Segmented
                     name="percentile"
                     legend="Statistic shown"

@@ -36,7 +36,7 @@ const MAX_KEPT: usize = 8;
 /// A result as the page shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
-    /// Number of the result; grows.
+    /// Number of the study it comes from; grows with each begun.
     pub job: u64,
     /// The curve.
     pub curve: Curve,
@@ -90,7 +90,8 @@ struct Inner {
     work_began: f64,
     last_drawn: f64,
     last_update: f64,
-    next_job: u64,
+    /// Number of the newest study or repeated result.
+    job: u64,
     kept: Vec<(Scenario, Rc<Shown>)>,
     file_name: String,
     /// Whether the workers can read files.
@@ -136,7 +137,7 @@ impl Controller {
             work_began: 0.0,
             last_drawn: 0.0,
             last_update: 0.0,
-            next_job: 1,
+            job: 0,
             kept: Vec::new(),
             file_name: String::new(),
             can_read: false,
@@ -164,6 +165,12 @@ impl Controller {
                 page.is_stale.set(true);
             }
         }
+    }
+
+    /// Number of the newest study begun.
+    #[must_use]
+    pub fn job(&self) -> u64 {
+        self.0.borrow().job
     }
 
     /// Ends what runs; what is on the screen stays.
@@ -256,8 +263,8 @@ impl Inner {
         if let Some((_, shown)) = self.kept.iter().find(|(scenario, _)| *scenario == task.scenario) {
             let shown = Rc::clone(shown);
             self.end(page);
-            let job = self.next_job();
-            self.draw(page, Rc::new(Shown { job, ..(*shown).clone() }));
+            self.job += 1;
+            self.draw(page, Rc::new(Shown { job: self.job, ..(*shown).clone() }));
             return;
         }
         let now = now();
@@ -288,6 +295,7 @@ impl Inner {
         };
         match Driver::begin(&mut self.pool, task.scenario.clone(), study, max_batch) {
             Ok(driver) => {
+                self.job += 1;
                 self.driver = Some(driver);
                 self.task = Some(task);
                 self.phase = phase;
@@ -331,7 +339,7 @@ impl Inner {
         let (Some(curve), Some(task)) = (self.driver.as_ref().map(Driver::snapshot), self.task.clone()) else { return };
         let is_full = self.phase == Phase::Full;
         let shown = Rc::new(Shown {
-            job: self.next_job(),
+            job: self.job,
             curve,
             is_full,
             basics: Rc::clone(&task.basics),
@@ -383,7 +391,7 @@ impl Inner {
         // A partial curve never takes the place of a better one of the same scenario.
         if is_richer && num_points(&curve) >= 3 {
             let basics = Rc::clone(&task.basics);
-            let job = self.next_job();
+            let job = self.job;
             page.redraws.update_value(|redraws| redraws.begin(job, "plimsoll:partial-drawn"));
             page.shown.set(Some(Rc::new(Shown { job, curve, is_full: false, basics })));
         }
@@ -394,10 +402,6 @@ impl Inner {
         self.recorded.iter().find(|(hash, _)| *hash == trace.hash).map(|(_, rate)| *rate)
     }
 
-    fn next_job(&mut self) -> u64 {
-        self.next_job += 1;
-        self.next_job
-    }
 }
 
 /// Controls listen to the diagnostics, so they are only told of other ones.

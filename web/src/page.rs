@@ -113,7 +113,7 @@ impl Page {
 
     /// Changes the scenario by a control of this field.
     pub fn edit(&self, field: &str, step: Step, change: impl FnOnce(&mut Scenario)) {
-        crate::charts::plotly::mark("plimsoll:input", None);
+        crate::charts::plotly::mark("plimsoll:input", self.with_controller(Controller::job));
         let before = self.scenario.get_untracked();
         let mut after = before.clone();
         change(&mut after);

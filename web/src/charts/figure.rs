@@ -61,7 +61,7 @@ pub fn figure(model: &ChartModel, theme: &Theme, (width, height): (f64, f64), (r
         }));
         // A word needs about a sixth of the chart.
         if end - start > rate_end / 6.0 {
-            labels.push(label((start + end) / 2.0, "x", 0.5, "paper", word, &theme.quiet, ("center", "middle")));
+            labels.push(label((start + end) / 2.0, "x", 0.12, "paper", word, &theme.quiet, ("center", "middle")));
         }
     }
     for limit in &model.limits {
@@ -94,7 +94,7 @@ pub fn figure(model: &ChartModel, theme: &Theme, (width, height): (f64, f64), (r
             "showlegend": false, "hovermode": "x unified", "dragmode": false,
             "hoverlabel": { "bgcolor": theme.surface, "bordercolor": theme.grid, "font": { "color": theme.text } },
             "xaxis": axis("request rate (req/s)", rate_end, ".3~s", theme),
-            "yaxis": axis(&model.value_title, value_end, ".3~s", theme),
+            "yaxis": axis(model.value_unit, value_end, ".3~s", theme),
             "shapes": shapes, "annotations": labels,
         },
         "config": { "displayModeBar": false, "responsive": false, "doubleClick": false, "scrollZoom": false, "staticPlot": false },

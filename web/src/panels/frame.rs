@@ -116,7 +116,7 @@ pub fn Progress() -> impl IntoView {
         <div class="progress" role="status" data-testid="progress">
             {move || page.progress.get().map(|(done, total)| view! {
                 <progress max=total.max(1).to_string() value=done.to_string() aria-label="Simulated runs"></progress>
-                <span>{format!("{done} of about {total} runs")}</span>
+                <span>{format!("{done} of {total} runs")}</span>
                 <button type="button" on:click=move |_| run(page, Command::Stop)>"Stop"</button>
             })}
         </div>

@@ -70,9 +70,7 @@ pub struct Shade {
 pub struct ChartModel {
     /// Which chart.
     pub chart: Chart,
-    /// Title of the vertical axis, with unit.
-    pub value_title: String,
-    /// Unit behind values in hover texts.
+    /// Unit of the values: title of the axis, and behind values in hover texts.
     pub value_unit: &'static str,
     /// The lines.
     pub series: Vec<Series>,
@@ -116,6 +114,21 @@ impl Chart {
         }
     }
 
+    /// Unit of the chart's values.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Chart::Ttft | Chart::Tpot => "ms",
+            Chart::E2e => "s",
+            Chart::Throughput => "req/s",
+        }
+    }
+
+    /// Factor from the curve's values to the chart's.
+    fn factor(self) -> f64 {
+        if self == Chart::E2e { 1e-3 } else { 1.0 }
+    }
+
     /// What the chart measures, one or two sentences.
     #[must_use]
     pub fn help(self) -> &'static str {
@@ -153,7 +166,7 @@ pub fn model(chart: Chart, curve: &Curve, slo: &Slo, percentile: Percentile) -> 
     let last_rate = curve.points.last().map_or(1.0, |point| point.request_rate);
     let rate_end = if axis_end > 0.0 { axis_end } else { last_rate };
     let label = percentile.label(slo.percentile);
-    let series = match chart {
+    let mut series = match chart {
         Chart::Ttft => latency_series(curve, percentile, &label, |point| &point.ttft),
         Chart::Tpot => {
             let mut series = vec![banded(curve, format!("TPOT {label}"), Style::Main, |point| pick(&point.tpot, percentile))];
@@ -173,15 +186,16 @@ pub fn model(chart: Chart, curve: &Curve, slo: &Slo, percentile: Percentile) -> 
             },
         ],
     };
+    let factor = chart.factor();
+    for series in &mut series {
+        series.points.iter_mut().for_each(|(_, value)| *value *= factor);
+        series.band.iter_mut().for_each(|(low, high)| (*low, *high) = (*low * factor, *high * factor));
+    }
     let limits = limits(chart, slo);
     let value_end = value_end(chart, &series, &limits);
     ChartModel {
         chart,
-        value_title: match chart {
-            Chart::Throughput => "requests/s".into(),
-            _ => "ms".into(),
-        },
-        value_unit: if chart == Chart::Throughput { "req/s" } else { "ms" },
+        value_unit: chart.unit(),
         series,
         limits,
         shades: shades(curve, rate_end),
@@ -264,7 +278,10 @@ fn collect<'a>(
 
 fn limits(chart: Chart, slo: &Slo) -> Vec<Limit> {
     let limit = |name: &str, value: Option<f64>| {
-        value.map(|value| Limit { label: format!("SLO {name}p{} ≤ {}", slo.percentile, format::milliseconds(value)), value })
+        value.map(|value| Limit {
+            label: format!("SLO {name}p{} ≤ {}", slo.percentile, format::limit_milliseconds(value)),
+            value: value * chart.factor(),
+        })
     };
     let found = match chart {
         Chart::Ttft => vec![limit("", slo.ttft_ms)],

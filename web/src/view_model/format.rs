@@ -136,6 +136,24 @@ pub fn milliseconds(ms: f64) -> String {
     }
 }
 
+/// A limit as it was typed: `30 ms`, not `30.0 ms`.
+#[must_use]
+pub fn limit_milliseconds(ms: f64) -> String {
+    format!("{} ms", field_text(ms, Unit::Milliseconds))
+}
+
+/// Two latencies with their unit once.
+#[must_use]
+pub fn milliseconds_range(low: f64, high: f64) -> String {
+    if !(low.is_finite() && high.is_finite()) {
+        "–".into()
+    } else if high >= 10_000.0 {
+        format!("{} – {} s", number(low / 1000.0, 3), number(high / 1000.0, 3))
+    } else {
+        format!("{} – {} ms", number(low, 3), number(high, 3))
+    }
+}
+
 /// A share from 0 to 1 in percent.
 #[must_use]
 pub fn percent(ratio: f64) -> String {
@@ -235,6 +253,8 @@ mod tests {
     fn three_digits_are_kept_at_every_size() {
         assert_eq!([rate(0.012_34), rate(9.996), rate(12.34), rate(1234.6)], ["0.0123", "10.0", "12.3", "1,230"]);
         assert_eq!([milliseconds(31.26), milliseconds(12_340.0)], ["31.3 ms", "12.3 s"]);
+        assert_eq!([limit_milliseconds(30.0), limit_milliseconds(2.5)], ["30 ms", "2.5 ms"]);
+        assert_eq!([milliseconds_range(55.9, 77.3), milliseconds_range(9_000.0, 21_100.0)], ["55.9 – 77.3 ms", "9.00 – 21.1 s"]);
         assert_eq!([percent(0.954), percent(0.0123), percent(0.0)], ["95 %", "1.2 %", "0 %"]);
         assert_eq!(bytes(16.0 * 1024.0 * 1024.0 * 1024.0), "16.0 GiB");
         assert_eq!(bytes(131_072.0), "128 KiB");

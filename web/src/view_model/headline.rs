@@ -85,7 +85,7 @@ pub fn slo_words(slo: &Slo) -> String {
     let limits = [("TTFT", slo.ttft_ms), ("TPOT", slo.tpot_ms), ("ITL", slo.itl_ms), ("E2E", slo.e2e_ms)];
     let mut words: Vec<String> = limits
         .into_iter()
-        .filter_map(|(name, limit)| Some(format!("p{} {name} ≤ {}", slo.percentile, format::milliseconds(limit?))))
+        .filter_map(|(name, limit)| Some(format!("p{} {name} ≤ {}", slo.percentile, format::limit_milliseconds(limit?))))
         .collect();
     words.push(format!("{} attaining", format::percent(slo.attainment)));
     words.join(", ")
@@ -191,7 +191,7 @@ pub fn key_numbers(curve: &Curve, slo: &Slo, percentile: Percentile, price_usd_p
         numbers.push(KeyNumber {
             label: format!("{name} {label}"),
             value: format::milliseconds(band.mid),
-            note: format!("{} – {}", format::milliseconds(band.low), format::milliseconds(band.high)),
+            note: format::milliseconds_range(band.low, band.high),
             help,
         });
     }
@@ -213,9 +213,9 @@ pub fn key_numbers(curve: &Curve, slo: &Slo, percentile: Percentile, price_usd_p
     });
     if let Some(price) = price_usd_per_hour.filter(|price| *price > 0.0 && tokens > 0.0) {
         numbers.push(KeyNumber {
-            label: "Cost".into(),
-            value: format!("${} per 1M", format::number(price / (tokens * 3600.0) * 1e6, 3)),
-            note: format!("output tokens, at ${} per hour", format::number(price, 3)),
+            label: "Cost per 1M".into(),
+            value: format!("${}", format::number(price / (tokens * 3600.0) * 1e6, 3)),
+            note: format!("output tokens, ${}/h", format::number(price, 3)),
             help: "List price of the deployment's accelerators divided by the output tokens it produces at capacity.",
         });
     }
@@ -248,7 +248,7 @@ mod tests {
         curve.levers = vec![(Limiter::MaxNumSeqs, 1.2), (Limiter::KvBlocks, 1.0)];
         assert_eq!(
             headline(&curve, &Slo::default(), &engine()).text(),
-            "Carries 11.0 req/s within the SLO (p95 TTFT ≤ 500 ms, p95 TPOT ≤ 30.0 ms, 95 % attaining). \
+            "Carries 11.0 req/s within the SLO (p95 TTFT ≤ 500 ms, p95 TPOT ≤ 30 ms, 95 % attaining). \
              What binds is max_num_seqs: raising max_num_seqs to 512 would give about 13.2 req/s (+20 %)."
         );
     }
@@ -277,7 +277,7 @@ mod tests {
         let find = |label: &str| numbers.iter().find(|number| number.label == label).map(|number| number.value.as_str());
         assert_eq!(find("TTFT p95"), Some("120 ms"));
         assert_eq!(find("Capacity"), Some("11.0 req/s"));
-        assert_eq!(find("Cost"), Some("$0.136 per 1M"));
+        assert_eq!(find("Cost per 1M"), Some("$0.136"));
     }
 
     #[test]
