@@ -159,59 +159,56 @@ pub fn case() -> impl Strategy<Value = Case> {
         prop::bool::weighted(0.1),
     );
     let requests = prop::collection::vec(raw_request(), 1..40);
-    (timing(), limits, policies, prefixes(), requests).prop_map(
-        |(timing, limits, policies, (prefixes, ids), raw)| {
-            let (scheduler, priority, enable_prefix_caching, tier, returns_output) = policies;
-            let (block_size, max_num_seqs, max_num_batched_tokens, threshold, cap, room, horizon) = limits;
-            let mut arrive = 0;
-            let mut requests = Vec::with_capacity(raw.len());
-            for (id, raw) in (0u32..).zip(&raw) {
-                arrive += raw.gap;
-                let prefix = ids[raw.prefix % ids.len()];
-                let input_tokens = (prefixes.tokens(prefix) + raw.own_tokens).max(1);
-                requests.push(Request {
-                    id,
-                    arrive: SimTime(arrive),
-                    input_tokens,
-                    output_tokens: raw.output_tokens,
-                    answer_limit: if raw.has_limit { raw.output_tokens } else { 0 },
-                    deadline: raw.patience.map_or(SimTime::ZERO, |patience| SimTime(arrive + patience)),
-                    prefix,
-                    output_prefix: if returns_output && raw.own_tokens == 0 {
-                        continuation(&prefixes, &ids, prefix, raw.output_tokens)
-                    } else {
-                        PrefixId::NONE
-                    },
-                    slo_class: 0,
-                    tenant: 0,
-                });
-            }
-            let longest =
-                requests.iter().map(|request| request.input_tokens + request.output_tokens).max().unwrap_or(1);
-            // From "the longest request barely fits" to "memory never matters".
-            let num_blocks = (f64::from(longest.div_ceil(block_size)) * room).min(4e6) as u32;
-            let max_model_len = cap.map_or(0, |share| ((f64::from(longest) * share) as u32).max(2));
-            let max_model_len = max_model_len.min(num_blocks * block_size);
-            let engine = EngineConfig {
+    (timing(), limits, policies, prefixes(), requests).prop_map(|(timing, limits, policies, (prefixes, ids), raw)| {
+        let (scheduler, priority, enable_prefix_caching, tier, returns_output) = policies;
+        let (block_size, max_num_seqs, max_num_batched_tokens, threshold, cap, room, horizon) = limits;
+        let mut arrive = 0;
+        let mut requests = Vec::with_capacity(raw.len());
+        for (id, raw) in (0u32..).zip(&raw) {
+            arrive += raw.gap;
+            let prefix = ids[raw.prefix % ids.len()];
+            let input_tokens = (prefixes.tokens(prefix) + raw.own_tokens).max(1);
+            requests.push(Request {
+                id,
+                arrive: SimTime(arrive),
+                input_tokens,
+                output_tokens: raw.output_tokens,
+                answer_limit: if raw.has_limit { raw.output_tokens } else { 0 },
+                deadline: raw.patience.map_or(SimTime::ZERO, |patience| SimTime(arrive + patience)),
+                prefix,
+                output_prefix: if returns_output && raw.own_tokens == 0 {
+                    continuation(&prefixes, &ids, prefix, raw.output_tokens)
+                } else {
+                    PrefixId::NONE
+                },
+                slo_class: 0,
+                tenant: 0,
+            });
+        }
+        let longest = requests.iter().map(|request| request.input_tokens + request.output_tokens).max().unwrap_or(1);
+        // From "the longest request barely fits" to "memory never matters".
+        let num_blocks = (f64::from(longest.div_ceil(block_size)) * room).min(4e6) as u32;
+        let max_model_len = cap.map_or(0, |share| ((f64::from(longest) * share) as u32).max(2));
+        let max_model_len = max_model_len.min(num_blocks * block_size);
+        let engine = EngineConfig {
+            num_blocks,
+            block_size,
+            max_num_seqs,
+            max_num_batched_tokens,
+            long_prefill_token_threshold: threshold,
+            max_model_len,
+            enable_prefix_caching,
+            scheduler,
+            priority,
+            cpu_tier: tier.map(|(num_blocks, tokens_per_us, base)| CpuTierConfig {
                 num_blocks,
-                block_size,
-                max_num_seqs,
-                max_num_batched_tokens,
-                long_prefill_token_threshold: threshold,
-                max_model_len,
-                enable_prefix_caching,
-                scheduler,
-                priority,
-                cpu_tier: tier.map(|(num_blocks, tokens_per_us, base)| CpuTierConfig {
-                    num_blocks,
-                    tokens_per_us,
-                    base_latency: SimTime(base),
-                }),
-                horizon: SimTime(horizon),
-            };
-            Case { engine, timing, requests, prefixes }
-        },
-    )
+                tokens_per_us,
+                base_latency: SimTime(base),
+            }),
+            horizon: SimTime(horizon),
+        };
+        Case { engine, timing, requests, prefixes }
+    })
 }
 
 /// A prefix that goes on where `prompt` ends and is no longer than the output: the output that comes back.
