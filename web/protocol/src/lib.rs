@@ -225,3 +225,19 @@ impl Failure {
         Self { diagnostics, ..Self::new("invalid-input", "the input cannot be used") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// FNV-1a, 64 bits.
+    fn hash(text: &str) -> u64 {
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+
+    #[test]
+    fn the_document_is_that_of_these_messages() {
+        let messages = include_str!("lib.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        let expected = format!("{:016x}", hash(messages));
+        let document = include_str!("../../../docs/worker-protocol.md");
+        assert!(document.contains(&expected), "review docs/worker-protocol.md and state the hash {expected} in it");
+    }
+}

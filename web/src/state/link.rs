@@ -334,4 +334,29 @@ mod tests {
         let opened = read(&format!("v1;1;z={}", URL_SAFE_NO_PAD.encode(packed))).expect("a link");
         assert_eq!(opened.warnings[0].code, "link-damaged");
     }
+
+    /// Links that are out in the world; pairs are only ever added.
+    #[test]
+    fn old_links_keep_their_meaning() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/links/v1");
+        let mut num_links = 0;
+        for entry in std::fs::read_dir(&folder).expect("the corpus") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "link") {
+                continue;
+            }
+            num_links += 1;
+            let link = std::fs::read_to_string(&path).expect("a link");
+            let expected = std::fs::read_to_string(path.with_extension("json")).expect("what it means");
+            let expected: Value = serde_json::from_str(&expected).expect("JSON");
+            let opened = read(link.trim()).expect("it opens");
+            let scenario: Scenario = serde_json::from_value(expected["scenario"].clone()).expect("a scenario");
+            assert_eq!(opened.scenario, scenario, "{}", path.display());
+            assert_eq!(opened.view.tab.id(), expected["view"]["tab"], "{}", path.display());
+            assert_eq!(opened.view.percentile.id(), expected["view"]["percentile"], "{}", path.display());
+            let codes: Vec<Value> = opened.warnings.iter().map(|warning| warning.code.clone().into()).collect();
+            assert_eq!(Value::Array(codes), expected["warnings"], "{}", path.display());
+        }
+        assert!(num_links >= 5);
+    }
 }
