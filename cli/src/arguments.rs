@@ -1,6 +1,7 @@
 //! The command line: our names first, the server's and the reference's names as aliases.
 //!
 //! A flag that is left out leaves the scenario file's value; without a file, what stands in brackets is used.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};

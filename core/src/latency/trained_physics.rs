@@ -122,7 +122,7 @@ impl TrainedPhysics {
             );
         }
         for (heads, name) in [(shape.heads, "attention heads"), (shape.kv_heads, "KV heads")] {
-            if tensor_parallel_size > 0 && (heads as u32) % tensor_parallel_size != 0 {
+            if tensor_parallel_size > 0 && !(heads as u32).is_multiple_of(tensor_parallel_size) {
                 diagnostics.push(
                     Diagnostic::error(
                         "tensor-parallel-mismatch",

@@ -33,10 +33,11 @@ pub fn trace_from_csv(bytes: &[u8], file: &str) -> Checked<Trace> {
         Some(header) if lengths::is_header(&header) => lengths::read(&header, rows, &mut problems),
         Some(header) => tokens::read(&header, bytes, rows, &mut problems),
     };
-    if let Some(trace) = &trace {
-        if trace.requests().is_empty() && !problems.has_errors() {
-            problems.whole_file("trace-empty", "the file holds a header but no requests", "export the trace again");
-        }
+    if let Some(trace) = &trace
+        && trace.requests().is_empty()
+        && !problems.has_errors()
+    {
+        problems.whole_file("trace-empty", "the file holds a header but no requests", "export the trace again");
     }
     match (trace, problems.finish()) {
         (Some(value), Ok(diagnostics)) => Ok(Warned { value, diagnostics }),

@@ -35,7 +35,7 @@ fn requests() -> impl Strategy<Value = Vec<Tokens>> {
 }
 
 /// What names a full block: its tokens and all before them.
-fn block_by_tokens<'a>(sequence: &'a [u32], block: usize, block_size: usize) -> &'a [u32] {
+fn block_by_tokens(sequence: &[u32], block: usize, block_size: usize) -> &[u32] {
     &sequence[..(block + 1) * block_size]
 }
 
