@@ -59,15 +59,13 @@ pub fn build_assets(repository: &Repository) -> Result<()> {
     let engine_module = engine(repository, Profile::Development, "engine")?;
     let reader = engine(repository, Profile::Development, "reader")?;
     let plotly = plotly(repository);
-    for (file, name) in
-        [
-            (&engine_module.glue, "engine.js"),
-            (&engine_module.wasm, "engine_bg.wasm"),
-            (&reader.glue, "reader.js"),
-            (&reader.wasm, "reader_bg.wasm"),
-            (&plotly, "plotly-basic.min.js"),
-        ]
-    {
+    for (file, name) in [
+        (&engine_module.glue, "engine.js"),
+        (&engine_module.wasm, "engine_bg.wasm"),
+        (&reader.glue, "reader.js"),
+        (&reader.wasm, "reader_bg.wasm"),
+        (&plotly, "plotly-basic.min.js"),
+    ] {
         let bytes = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
         write_if_changed(&folder.join(name), &bytes)?;
     }

@@ -102,17 +102,16 @@ fn style(root: &Path, template: &str) -> Result<Vec<u8>> {
 fn render(template: &str, addresses: &Addresses) -> Result<String> {
     let mut page = String::new();
     let mut has_style = false;
-    let mut missing =
-        BTreeSet::from([
-            "charset",
-            "rust",
-            "css",
-            "plimsoll-engine-js",
-            "plimsoll-engine-wasm",
-            "plimsoll-reader-js",
-            "plimsoll-reader-wasm",
-            "plimsoll-plotly",
-        ]);
+    let mut missing = BTreeSet::from([
+        "charset",
+        "rust",
+        "css",
+        "plimsoll-engine-js",
+        "plimsoll-engine-wasm",
+        "plimsoll-reader-js",
+        "plimsoll-reader-wasm",
+        "plimsoll-plotly",
+    ]);
     for line in template.lines() {
         let rendered = if line.contains("<meta charset") {
             missing.remove("charset");
@@ -222,7 +221,9 @@ mod tests {
     #[test]
     fn the_page_names_every_file_and_keeps_no_build_instruction() {
         let page = render(TEMPLATE, &addresses()).expect("the template is complete");
-        for file in ["app", "app-wasm", "engine", "engine-wasm", "reader", "reader-wasm", "plotly", "boot", "style", "icon"] {
+        for file in
+            ["app", "app-wasm", "engine", "engine-wasm", "reader", "reader-wasm", "plotly", "boot", "style", "icon"]
+        {
             assert!(page.contains(&format!("\"./{file}-0\"")), "{file} is not named in\n{page}");
         }
         assert!(!page.contains("<link data-trunk"), "{page}");
