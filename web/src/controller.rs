@@ -241,6 +241,7 @@ impl Controller {
                 Slot::File => files.push(delivery.response),
             }
         }
+        inner.supply(page);
         let name = inner.file_name.clone();
         for response in &files {
             if let Response::Finished { outcome: Outcome::File { content, .. }, .. } = response
@@ -332,6 +333,15 @@ impl Inner {
             Event::Failed(failure) => self.fail(page, &failure),
             Event::Advanced => self.show_progress(page),
             Event::Complete => self.complete(page),
+        }
+    }
+
+    /// Hands out trials where other work than the study's has ended.
+    fn supply(&mut self, page: Page) {
+        if let Some(driver) = &mut self.driver
+            && let Err(failure) = driver.supply(&mut self.pool)
+        {
+            self.fail(page, &failure);
         }
     }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Length of a slice, milliseconds.
-const SLICE_MS: f64 = 10.0;
+const SLICE_MS: f64 = 8.0;
 /// Shortest time between two progress messages of a job, milliseconds.
 const REPORT_EVERY_MS: f64 = 100.0;
 /// Steps between two looks at the clock aim at this, milliseconds.

@@ -5,6 +5,7 @@ use crate::worker::browser::{address, words};
 use js_sys::{Function, JSON, Promise, Reflect};
 use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{HtmlElement, HtmlScriptElement};
 
 #[wasm_bindgen]
@@ -43,8 +44,14 @@ impl Redraws {
         self.waiting.clone_from(&self.visible);
     }
 
-    /// A chart stands.
-    pub fn drawn(&mut self, chart: &'static str) {
+    /// A chart shows the result of this study.
+    pub fn drawn_for(&mut self, chart: &'static str, job: u64) {
+        if job >= self.job {
+            self.drawn(chart);
+        }
+    }
+
+    fn drawn(&mut self, chart: &'static str) {
         let num_before = self.waiting.len();
         self.waiting.retain(|other| *other != chart);
         if num_before > 0 && self.waiting.is_empty() {
@@ -80,7 +87,7 @@ pub async fn load() -> Result<(), String> {
         Some(promise) => Ok(promise.clone()),
         None => inject().inspect(|promise| *loading = Some(promise.clone())),
     })?;
-    match wasm_bindgen_futures::JsFuture::from(pending).await {
+    match JsFuture::from(pending).await {
         Ok(_) => Ok(()),
         Err(_) => {
             LOADING.with_borrow_mut(|loading| *loading = None);
@@ -105,26 +112,16 @@ fn inject() -> Result<Promise, String> {
     }))
 }
 
-/// Draws a figure or changes the one that stands.
+/// Draws a figure or changes the one that stands; waits until Plotly has redrawn.
 ///
 /// # Errors
 /// In words, when Plotly refuses.
-pub fn react(element: &HtmlElement, figure: &serde_json::Value) -> Result<(), String> {
+pub async fn react(element: HtmlElement, figure: serde_json::Value) -> Result<(), String> {
     let parsed = JSON::parse(&figure.to_string()).map_err(|error| words(&error))?;
     let part = |name: &str| Reflect::get(&parsed, &name.into()).unwrap_or(JsValue::UNDEFINED);
-    plotly_react(element, &part("data"), &part("layout"), &part("config")).map(|_| ()).map_err(|error| words(&error))
-}
-
-/// Has the closure called after every redraw of a chart that stands.
-///
-/// # Errors
-/// In words, when the element holds no chart.
-pub fn on_redraw(element: &HtmlElement, closure: &Closure<dyn Fn()>) -> Result<(), String> {
-    let on: Function = Reflect::get(element, &"on".into())
-        .ok()
-        .and_then(|on| on.dyn_into().ok())
-        .ok_or("the element holds no chart")?;
-    on.call2(element, &"plotly_afterplot".into(), closure.as_ref()).map(|_| ()).map_err(|error| words(&error))
+    let redrawn = plotly_react(&element, &part("data"), &part("layout"), &part("config")).map_err(|error| words(&error))?;
+    // Resolved behind `plotly_afterplot`, also where nothing had to be redrawn and no event comes.
+    JsFuture::from(redrawn).await.map(|_| ()).map_err(|error| words(&error))
 }
 
 /// Colours from the page's style tokens.

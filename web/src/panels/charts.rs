@@ -8,13 +8,15 @@ use crate::view_model::chart::{self, Chart, Style};
 use crate::view_model::table;
 use leptos::html;
 use leptos::prelude::*;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use web_sys::{HtmlElement, IntersectionObserver, IntersectionObserverEntry};
 
 /// Height of a chart, CSS pixels; a little less on a phone comes from the width.
 const HEIGHT: f64 = 250.0;
+
+/// How long charts out of view wait for the page to rest.
+const UNSEEN_AFTER: Duration = Duration::from_millis(150);
 
 /// All charts.
 #[component]
@@ -61,13 +63,19 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
         plotly::theme()
     });
     watch_place(chart, element, is_visible, size);
-    let on_redraw = StoredValue::new_local(Closure::<dyn Fn()>::new(move || {
-        page.redraws.update_value(|redraws| redraws.drawn(chart.id()));
-    }));
-    let is_drawn: Rc<RefCell<bool>> = Rc::default();
+    // Charts out of view wait until nothing else is to be drawn.
+    let may_draw_unseen = RwSignal::new(0);
+    Effect::new(move |_| {
+        let job = page.shown.with(|shown| shown.as_ref().filter(|shown| shown.is_full).map(|shown| shown.job));
+        if let Some(job) = job.filter(|_| !is_visible.get_untracked()) {
+            set_timeout(move || may_draw_unseen.set(job), UNSEEN_AFTER);
+        }
+    });
     Effect::new(move |_| {
         let (width, height) = size.get();
-        if !is_ready.get() || !is_visible.get() || is_table.get() || width < 50.0 {
+        let job = page.shown.with(|shown| shown.as_ref().map_or(0, |shown| shown.job));
+        let is_wanted = is_visible.get() || may_draw_unseen.get() == job;
+        if !is_ready.get() || !is_wanted || is_table.get() || width < 50.0 {
             return;
         }
         let percentile = page.view.with(|view| view.percentile);
@@ -87,12 +95,12 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
             Some(figure::figure(&model, &theme.get(), (width, height), ends))
         });
         let Some(figure) = figure else { return };
-        let element: &HtmlElement = &element;
-        if plotly::react(element, &figure).is_ok() && !is_drawn.replace(true) {
-            // The first drawing was over before anybody could listen.
-            page.redraws.update_value(|redraws| redraws.drawn(chart.id()));
-            let _ = on_redraw.with_value(|on_redraw| plotly::on_redraw(element, on_redraw));
-        }
+        let element: HtmlElement = (*element).clone().unchecked_into();
+        leptos::task::spawn_local(async move {
+            if plotly::react(element, figure).await.is_ok() {
+                page.redraws.try_update_value(|redraws| redraws.drawn_for(chart.id(), job));
+            }
+        });
     });
     Effect::new(move |_| {
         let is_drawable = is_visible.get() && !is_table.get();

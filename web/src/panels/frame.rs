@@ -57,7 +57,7 @@ pub fn Header() -> impl IntoView {
         view! {
             <button
                 type="button"
-                class="quiet"
+                class=if command == Command::ShowShortcuts { "quiet keys" } else { "quiet" }
                 aria-label=command.label()
                 title=format!("{}{keys}", command.label())
                 disabled=move || match command {

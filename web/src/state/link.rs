@@ -39,7 +39,7 @@ pub struct Opened {
 #[must_use]
 pub fn write(scenario: &Scenario, view: View) -> String {
     let base = base_value();
-    let present = serde_json::to_value(scenario).unwrap_or_default();
+    let present = to_value(scenario);
     let mut changes = Map::new();
     collect_changes(&base, &present, "", &mut changes);
     let mut parts = Vec::new();
@@ -128,7 +128,12 @@ pub fn base_scenario() -> Scenario {
 
 fn base_value() -> Value {
     // Through the type, so that fields newer than the base are there with their defaults.
-    serde_json::to_value(base_scenario()).unwrap_or_default()
+    to_value(&base_scenario())
+}
+
+/// Through text: the page has the code for that anyway, and a second way of writing and reading would double it.
+fn to_value(scenario: &Scenario) -> Value {
+    serde_json::to_string(scenario).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// Collects paths whose values differ; objects with other keys than the base's are one value.
@@ -164,7 +169,7 @@ fn apply(opened: &mut Opened, value: &mut Value, path: &str, readings: Vec<Value
         if let Some(place) = find(&mut candidate, path) {
             *place = reading;
         }
-        match serde_json::from_value::<Scenario>(candidate.clone()) {
+        match serde_json::from_str::<Scenario>(&candidate.to_string()) {
             Ok(scenario) => {
                 opened.scenario = scenario;
                 *value = candidate;
@@ -185,7 +190,8 @@ fn inflate(text: &str) -> Result<Map<String, Value>, String> {
     let packed = URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
     let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(&packed, MAX_INFLATED)
         .map_err(|_| "cannot be unpacked; the link may be cut off".to_owned())?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("holds no list of fields: {error}"))
+    let text = String::from_utf8(bytes).map_err(|_| "holds no text; the link may be damaged".to_owned())?;
+    serde_json::from_str(&text).map_err(|error| format!("holds no list of fields: {error}"))
 }
 
 /// A value in a readable part: JSON, but text without quotes where that reads back the same.

@@ -111,7 +111,10 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
     }
 
     /// Hands out trials while workers have room.
-    fn supply<F: Factory>(&mut self, pool: &mut Pool<F>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn supply<F: Factory>(&mut self, pool: &mut Pool<F>) -> Result<(), Failure> {
         while !self.is_done && pool.has_room() {
             let mut trials = Vec::new();
             while trials.len() < self.max_batch {

@@ -101,7 +101,7 @@ impl<F: Factory> Pool<F> {
     /// `unavailable` when no worker can be had.
     pub fn start(&mut self, slot: Slot, spec: Spec) -> Result<JobId, Failure> {
         let index = (0..self.active())
-            .min_by_key(|index| self.clients.get(*index).map_or(usize::MAX, |(_, client)| client.outstanding().len()))
+            .min_by_key(|index| self.clients.get(*index).map_or(usize::MAX, |(worker, _)| self.load(*worker)))
             .ok_or_else(|| self.unavailable())?;
         self.start_on(index, slot, spec, None, false)
     }
@@ -193,7 +193,7 @@ impl<F: Factory> Pool<F> {
     /// Whether a further job would be worked on soon.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.clients.iter().take(self.active()).any(|(_, client)| client.outstanding().len() < JOBS_PER_WORKER)
+        self.clients.iter().take(self.active()).any(|(worker, _)| self.load(*worker) < JOBS_PER_WORKER)
     }
 
     /// Why no worker can be had, if none can.
@@ -212,6 +212,11 @@ impl<F: Factory> Pool<F> {
     #[must_use]
     pub fn num_late(&self) -> u64 {
         self.num_late
+    }
+
+    /// Jobs a worker still has to do; cancelled ones end before it comes to a later one.
+    fn load(&self, worker: WorkerId) -> usize {
+        self.jobs.values().filter(|job| job.worker == worker && !job.is_cancelled).count()
     }
 
     fn active(&self) -> usize {
@@ -376,6 +381,7 @@ mod tests {
         let old = pool.start(Slot::Curve, trials()).expect("a worker");
         let file = pool.start(Slot::File, trials()).expect("a worker");
         pool.cancel_slot(Slot::Curve);
+        assert!(pool.has_room(), "what is cancelled takes no room, even before the worker has said so");
         let cancels = wire.sent.borrow().iter().filter(|(_, text, _)| text.contains("\"cancel\"")).count();
         assert_eq!(cancels, 1);
         assert!(pool.hear(WorkerId(1), &finished(old)).is_empty(), "the end of a cancelled job concerns nobody");
