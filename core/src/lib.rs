@@ -8,6 +8,60 @@
 //! request rates.
 //!
 //! A module uses those above it in this list and none below.
+//!
+//! # Example
+//! Two requests of equal length, served together: the prompts take one step, each further token another.
+//!
+//! ```
+//! use plimsoll_core::engine::{Mode, simulate};
+//! use plimsoll_core::latency::LatencyModel;
+//! use plimsoll_core::report::{Collector, Report, ReportSettings};
+//! use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
+//! use plimsoll_core::time::SimTime;
+//! use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace, TraceSource};
+//!
+//! let request = |id| Request {
+//!     id,
+//!     arrive: SimTime::ZERO,
+//!     input_tokens: 100,
+//!     output_tokens: 3,
+//!     answer_limit: 3,
+//!     deadline: SimTime::ZERO,
+//!     prefix: PrefixId::NONE,
+//!     output_prefix: PrefixId::NONE,
+//!     slo_class: 0,
+//!     tenant: 0,
+//! };
+//! let trace = Trace::new(vec![request(0), request(1)], PrefixTree::new(), Vec::new(), Vec::new());
+//! let engine = EngineConfig {
+//!     num_blocks: 1000,
+//!     block_size: 16,
+//!     max_num_seqs: 256,
+//!     max_num_batched_tokens: 2048,
+//!     long_prefill_token_threshold: 0,
+//!     max_model_len: 0,
+//!     enable_prefix_caching: true,
+//!     scheduler: SchedulerPolicy::Fcfs,
+//!     priority: PriorityPolicy::Constant,
+//!     cpu_tier: None,
+//!     horizon: SimTime::MAX,
+//! };
+//! // A step takes 5 ms, plus 10 µs per prompt token and 100 µs per decoding request.
+//! let latency = LatencyModel::blackbox(&[0.0; 3], &[5000.0, 10.0, 100.0]).expect("valid coefficients");
+//! let mut collector = Collector::streaming(ReportSettings {
+//!     slo: Slo::default(),
+//!     priority: engine.priority,
+//!     num_blocks: engine.num_blocks,
+//!     time_share_names: latency.time_share_names(),
+//!     classes: Vec::new(),
+//!     tenants: Vec::new(),
+//! });
+//! let totals = simulate(engine, latency, TraceSource::new(trace.into()), Mode::Fast, &mut collector);
+//! let report = Report::new(collector, &totals);
+//! assert_eq!(report.ttft.mean, 7.0); // 5 ms + 200 × 10 µs
+//! assert_eq!(report.itl.mean, 5.2); // 5 ms + 2 × 100 µs
+//! assert_eq!(report.e2e.mean, 17.4); // 7.0 ms + 2 × 5.2 ms
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
