@@ -2,7 +2,7 @@
 
 use super::case::{Told, case, runner};
 use plimsoll_core::engine::Mode;
-use plimsoll_core::observation::{Fate, JumpCounts};
+use plimsoll_core::observation::{Fate, JumpCounts, RequestRecord};
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::Slo;
 use std::cell::RefCell;
@@ -62,8 +62,12 @@ fn both_modes_give_the_same_bytes() {
             seen.long_windows += u32::from(jumps.long_windows > 0);
             seen.eviction_in_window += u32::from(jumps.evicting_windows > 0);
             seen.preemption += u32::from(step.totals.preemptions > 0);
-            seen.max_model_len +=
-                u32::from(case.engine.max_model_len > 0 && (met(Fate::LengthCapped) || met(Fate::Dropped)));
+            let cap = case.engine.max_model_len;
+            let is_too_long = |record: &RequestRecord| {
+                record.fate == Fate::Dropped && record.request.input_tokens + record.request.answer_limit.max(1) > cap
+            };
+            let is_capped = met(Fate::LengthCapped) || step.records.iter().any(is_too_long);
+            seen.max_model_len += u32::from(cap > 0 && is_capped);
             seen.timeout += u32::from(met(Fate::TimedOut));
             seen.horizon_cut += u32::from(is_cut);
             seen.chunking += u32::from(step.records.iter().any(|record| {

@@ -1,6 +1,6 @@
 //! Laws that hold for every scenario, on random ones.
 //!
-//! `PLIMSOLL_CASES` sets how many cases each property runs (default 2,000 for the comparison of the two modes).
+//! `PLIMSOLL_CASES` asks for more cases of each property (2,000 of the comparison of the two modes are the least).
 
 mod case;
 mod conservation;
