@@ -2,7 +2,7 @@
 
 use crate::arguments::CurveArguments;
 use crate::input::{self, Input};
-use crate::output::{Document, Failure, tell_resolution, write_json};
+use crate::output::{Document, Failure, tell_line, tell_resolution, verdict_name, write_json};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, CurveTrial, Limiter, PointSample, run_trial};
 use plimsoll_core::report::Verdict;
@@ -41,7 +41,9 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     if let Some(required) = arguments.require_rate {
         let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
         if required.is_nan() || capacity < required {
-            eprintln!("error: the capacity under the SLO is {capacity} requests/s, {required} are required");
+            tell_line(format_args!(
+                "error: the capacity under the SLO is {capacity} requests/s, {required} are required"
+            ));
             return Err(Failure::NotMet);
         }
     }
@@ -178,15 +180,6 @@ fn rate_text(capacity: Option<Capacity>) -> String {
         Some(Capacity { request_rate, next_failing_rate: Some(next), band: [low, high], .. }) => {
             format!("{request_rate:.4} requests/s ({next:.4} fails; {low:.4} to {high:.4} over seeds)")
         }
-    }
-}
-
-fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Stable => "stable",
-        Verdict::Undecided => "undecided",
-        Verdict::Backlogged => "backlogged",
-        Verdict::Overloaded => "overloaded",
     }
 }
 

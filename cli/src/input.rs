@@ -1,7 +1,7 @@
 //! From arguments and files to a scenario, its catalogue and its trace.
 
 use crate::arguments::{ArrivalName, ScenarioArguments};
-use crate::output::{Failure, file_failure, tell};
+use crate::output::{Failure, file_failure, tell, tell_line};
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
 use plimsoll_core::scenario::{
@@ -43,8 +43,8 @@ pub fn read(
         None => defaults(arrival),
     };
     if arguments.file.is_none() && arguments.model.is_none() {
-        eprintln!("error: neither a scenario nor --model is given");
-        eprintln!("try: plimsoll run default, or plimsoll run --model meta-llama/llama-3.1-8b-instruct");
+        tell_line("error: neither a scenario nor --model is given");
+        tell_line("try: plimsoll run default, or plimsoll run --model meta-llama/llama-3.1-8b-instruct");
         return Err(Failure::Invalid);
     }
     deployment(arguments, &mut scenario, &mut diagnostics)?;
@@ -96,7 +96,7 @@ fn scenario_file(file: &str, arguments: &ScenarioArguments) -> Result<Scenario, 
     } else {
         read_text(Path::new(file)).inspect_err(|_| {
             let ids: Vec<&str> = plimsoll_configs::scenarios().iter().map(|entry| entry.id.as_str()).collect();
-            eprintln!("ready scenarios are {}", ids.join(", "));
+            tell_line(format_args!("ready scenarios are {}", ids.join(", ")));
         })?
     };
     let is_json = file.ends_with(".json") || text.trim_start().starts_with('{');

@@ -14,7 +14,7 @@ mod run;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use output::Failure;
+use output::{Failure, tell_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has read enough, as `head` does.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => {
-            eprintln!("error: cannot write the result: {error}");
+            tell_line(format_args!("error: cannot write the result: {error}"));
             ExitCode::from(1)
         }
     }

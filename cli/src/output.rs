@@ -3,9 +3,11 @@
 use crate::arguments::LogLevel;
 use plimsoll_core::MODEL_VERSION;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{Basis, BlocksSource, MemoryLedger, ResolvedScenario, SCENARIO_VERSION, Scenario};
 use plimsoll_formats::excerpt_of;
 use serde::Serialize;
+use std::fmt::Display;
 use std::io::{self, Write};
 
 /// Why a command ends without success; what is wrong has been told already.
@@ -25,6 +27,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Writes a line to standard error.
+pub fn tell_line(line: impl Display) {
+    // Nobody may be reading there; the result and the exit code do not depend on it.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 /// Tells diagnostics on standard error, with the place in the text they concern.
 pub fn tell(diagnostics: &[Diagnostic], text: Option<&str>, log: LogLevel) {
     for diagnostic in diagnostics {
@@ -36,16 +44,16 @@ pub fn tell(diagnostics: &[Diagnostic], text: Option<&str>, log: LogLevel) {
         if !is_told {
             continue;
         }
-        eprintln!("{}", with_flag(diagnostic));
+        tell_line(with_flag(diagnostic));
         if let Some(excerpt) = text.and_then(|text| excerpt_of(text, diagnostic)) {
-            eprintln!("{excerpt}");
+            tell_line(excerpt);
         }
     }
 }
 
 /// Tells one problem with a file and ends the command.
 pub fn file_failure(path: &str, message: &str) -> Failure {
-    eprintln!("error: {path}: {message}");
+    tell_line(format_args!("error: {path}: {message}"));
     Failure::Invalid
 }
 
@@ -113,7 +121,7 @@ pub fn tell_resolution(resolved: &ResolvedScenario, log: LogLevel) {
         return;
     }
     for line in &resolved.filled_in {
-        eprintln!("note: {line}");
+        tell_line(format_args!("note: {line}"));
     }
     let blocks = resolved.engine.num_blocks;
     let source = match resolved.ledger.as_ref().map(|ledger| ledger.source) {
@@ -122,7 +130,8 @@ pub fn tell_resolution(resolved: &ResolvedScenario, log: LogLevel) {
         Some(BlocksSource::MemoryFormula) => "by the memory formula",
         Some(BlocksSource::Fallback) | None => "assumed or given",
     };
-    eprintln!("note: the prediction is {}; {blocks} KV blocks {source}", basis_name(resolved.basis));
+    let basis = basis_name(resolved.basis);
+    tell_line(format_args!("note: the prediction is {basis}; {blocks} KV blocks {source}"));
 }
 
 /// The basis in a word or two.
@@ -132,6 +141,16 @@ pub fn basis_name(basis: Basis) -> &'static str {
         Basis::Trained => "from coefficients trained for this deployment",
         Basis::Analytical => "analytical",
         Basis::Extrapolated => "analytical and extrapolated",
+    }
+}
+
+/// The verdict in a word.
+pub fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Stable => "stable",
+        Verdict::Undecided => "undecided",
+        Verdict::Backlogged => "backlogged",
+        Verdict::Overloaded => "overloaded",
     }
 }
 

@@ -3,26 +3,34 @@
 use crate::arguments::{LogLevel, RunArguments};
 use crate::input::{self, Input};
 use crate::log::{EventLog, Watcher};
-use crate::output::{Document, Failure, file_failure, tell_resolution, write_json};
+use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use indicatif::{ProgressBar, ProgressStyle};
+use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::{Mode, Simulation};
 use plimsoll_core::observation::ReplicaTotals;
-use plimsoll_core::report::{Collector, Report, ReportSettings};
+use plimsoll_core::report::{Collector, Report, ReportSettings, Verdict};
 use plimsoll_core::scenario::ArrivalSettings;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Generator, RequestSource, TraceSource};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 /// Steps between two redraws of the progress bar.
 const SLICE: u64 = 200_000;
 
 /// Simulates and prints.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let input = input::read(&arguments.scenario, ArrivalSettings::Constant, |_| {})?;
+    let mut input = input::read(&arguments.scenario, ArrivalSettings::Constant, |_| {})?;
+    // A run can take long; that its results have nowhere to go must be known before it.
+    let mut results = arguments.results_path.as_deref().map(ResultsFile::create).transpose()?;
     tell_resolution(&input.resolved, arguments.scenario.log);
     let report = simulated(&input, arguments);
+    if let Some(warning) = unsteady(&report, input.trace.is_some()) {
+        tell(std::slice::from_ref(&warning), None, arguments.scenario.log);
+        input.diagnostics.push(warning);
+    }
 
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
@@ -37,19 +45,56 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     } else {
         print(&mut out, &report)?;
     }
-    if let Some(path) = &arguments.results_path {
-        let shown = path.display().to_string();
-        let file = File::create(path).map_err(|error| file_failure(&shown, &error.to_string()))?;
-        write_json(&mut BufWriter::new(file), &report.summary).map_err(|failure| match failure {
-            Failure::Output(error) => file_failure(&shown, &error.to_string()),
-            other => other,
-        })?;
+    if let Some(results) = &mut results {
+        results.write(&report)?;
     }
     if arguments.require_slo && !report.slo.is_met {
-        eprintln!("error: the SLO is not met (attainment {:.4})", report.slo.slo_attainment);
+        tell_line(format_args!("error: the SLO is not met (attainment {:.4})", report.slo.slo_attainment));
         return Err(Failure::NotMet);
     }
     Ok(())
+}
+
+/// The file of `--results-path`, open for writing.
+struct ResultsFile {
+    shown: String,
+    out: BufWriter<File>,
+}
+
+impl ResultsFile {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display().to_string();
+        let file = File::create(path).map_err(|error| file_failure(&shown, &error.to_string()))?;
+        Ok(Self { shown, out: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, report: &Report) -> Result<(), Failure> {
+        write_json(&mut self.out, &report.summary).map_err(|failure| match failure {
+            Failure::Output(error) => file_failure(&self.shown, &error.to_string()),
+            other => other,
+        })
+    }
+}
+
+/// The warning that the figures of a run are no steady state, unless they are one.
+fn unsteady(report: &Report, is_trace: bool) -> Option<Diagnostic> {
+    let (message, hint) = match report.verdict {
+        Verdict::Stable => return None,
+        Verdict::Undecided => (
+            "the run is too short to tell whether the load is sustained",
+            "give more requests before relying on the latencies",
+        ),
+        Verdict::Backlogged => (
+            "a backlog came and went, so the latencies depend on the length of the run",
+            "give more requests, or lower the load",
+        ),
+        Verdict::Overloaded => (
+            "the deployment cannot keep up, so the latencies grow with the length of the run",
+            "lower the load, or find what is sustained with plimsoll curve",
+        ),
+    };
+    let path = if is_trace { "workload.trace" } else { "workload.request_rate" };
+    Some(Diagnostic::warning("not-steady", path, message).with_hint(hint))
 }
 
 fn simulated(input: &Input, arguments: &RunArguments) -> Report {
@@ -113,7 +158,7 @@ fn bar(num_requests: u64) -> ProgressBar {
     ProgressBar::new(num_requests).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Prints the reference's blocks in the reference's order (metrics specification 2 and 3).
+/// Prints the reference's blocks in the reference's order (metrics specification 2 and 3), then one of our own.
 fn print(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
     let mut summary = report.summary.clone();
     summary.requests.clear();
@@ -155,6 +200,47 @@ fn print(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
             writeln!(out, "Jain Fairness Index: {index:.4}")?;
         }
     }
+    print_own(out, report)?;
     out.flush()?;
+    Ok(())
+}
+
+/// Prints what the reference does not tell: whether the figures are a steady state, the SLO, and what binds.
+fn print_own(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
+    writeln!(out, "=== Load, SLO and Bottlenecks ===")?;
+    let remark = match report.verdict {
+        Verdict::Stable => "",
+        Verdict::Undecided => " (too short to tell; latencies are no steady state)",
+        Verdict::Backlogged => " (a backlog came and went; latencies are no steady state)",
+        Verdict::Overloaded => " (the backlog grows; latencies are no steady state)",
+    };
+    writeln!(out, "Verdict: {}{remark}", verdict_name(report.verdict))?;
+    for (name, values) in [("TTFT", &report.ttft), ("TPOT", &report.tpot), ("ITL", &report.itl), ("E2E", &report.e2e)] {
+        writeln!(
+            out,
+            "{name:<4} ms: mean={:.2} p50={:.2} p95={:.2} p99={:.2}",
+            values.mean, values.p50, values.p95, values.p99
+        )?;
+    }
+    let slo = &report.slo;
+    let is_met = if slo.is_met { "met" } else { "not met" };
+    writeln!(out, "SLO Attainment: {:.4} ({is_met})", slo.slo_attainment)?;
+    writeln!(out, "Goodput: {:.3} requests/s", slo.goodput_requests_per_sec)?;
+    writeln!(out, "KV Cache Usage: mean {:.4}, peak {:.4}", report.kv.usage_mean, report.kv.usage_peak)?;
+    writeln!(out, "Batch: {:.2} requests running, {:.2} waiting", report.mean_running, report.mean_waiting)?;
+    let limiters = &report.limiters;
+    writeln!(out, "What stopped admission, share of the steps:")?;
+    for (name, ratio) in [
+        ("nothing", limiters.none),
+        ("max_num_seqs", limiters.max_num_seqs),
+        ("max_num_batched_tokens", limiters.max_num_batched_tokens),
+        ("KV blocks", limiters.kv_blocks),
+    ] {
+        writeln!(out, "  {name:<24} {:>6.2}%", ratio * 100.0)?;
+    }
+    writeln!(out, "Where the time went, share of the run:")?;
+    for share in &report.time_shares {
+        writeln!(out, "  {:<24} {:>6.2}%", share.name, share.ratio * 100.0)?;
+    }
     Ok(())
 }

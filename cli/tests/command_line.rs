@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A server given by its coefficients; every time below can be computed by hand.
 const OWN: [&str; 5] = ["--model", "my/server", "--alpha-coeffs=100,1,10", "--beta-coeffs=1000,10,100", "--log=error"];
@@ -365,4 +365,39 @@ fn a_token_trace_is_replayed_at_its_own_pace() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("broken.csv:2:1"), "{}", text(&output.stderr));
     assert_eq!(run(&[&OWN, &["--workload=traces"]]).status.code(), Some(1));
+}
+
+#[test]
+fn overload_is_not_shown_as_a_steady_state() {
+    let output = plimsoll(&["run", "default", "--rate=200", "--num-requests=3000"]);
+    let shown = printed(&output);
+    let own = shown.split("=== Load, SLO and Bottlenecks ===\n").nth(1).expect("the block is there");
+    assert!(own.starts_with("Verdict: overloaded (the backlog grows"), "{own}");
+    for expected in ["TPOT ms: mean=", "SLO Attainment: ", "(not met)", "Goodput: ", "KV Cache Usage: ", "  idle  "] {
+        assert!(own.contains(expected), "{expected} is missing in\n{own}");
+    }
+    let told = text(&output.stderr);
+    assert!(told.contains("warning[not-steady] workload.request_rate (--rate)"), "{told}");
+    let calm = plimsoll(&["run", "default", "--rate=2", "--num-requests=3000"]);
+    assert!(printed(&calm).contains("\nVerdict: stable\n"), "{}", printed(&calm));
+    assert!(!text(&calm.stderr).contains("not-steady"));
+}
+
+#[test]
+fn a_closed_standard_error_does_not_end_the_program() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+        .args(["run", "default", "--num-requests=20"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn the_results_file_is_made_before_the_run() {
+    let output = run(&[&OWN[..4], &["--results-path", "/no/such/folder/x.json"]]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty(), "the run was made all the same");
 }
