@@ -3,6 +3,7 @@
 //! A flag that is left out leaves the scenario file's value; without a file, what stands in brackets is used.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
+use crate::later::LaterFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};
 use std::path::PathBuf;
@@ -79,8 +80,8 @@ pub struct CatalogArguments {
     /// What to list [everything, in short].
     #[arg(value_enum)]
     pub section: Option<CatalogSection>,
-    /// List the coefficient rows that an earlier row with the same key hides.
-    #[arg(long)]
+    /// List the coefficient rows that an earlier row with the same key hides; takes no section.
+    #[arg(long, conflicts_with = "section")]
     pub shadowed: bool,
     /// Print JSON, with provenance.
     #[arg(long)]
@@ -130,22 +131,10 @@ pub struct ScenarioArguments {
     #[arg(long, value_enum, help_heading = "Step time")]
     pub latency_model: Option<LatencyModelName>,
     /// Overheads α0,α1,α2 in microseconds.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        allow_negative_numbers = true,
-        value_name = "A0,A1,A2",
-        help_heading = "Step time"
-    )]
+    #[arg(long, value_delimiter = ',', value_name = "A0,A1,A2", help_heading = "Step time")]
     pub alpha_coeffs: Option<Vec<f64>>,
     /// Step coefficients β0,β1,β2 in microseconds; β1,…,β10 for trained-physics.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        allow_negative_numbers = true,
-        value_name = "B0,B1,…",
-        help_heading = "Step time"
-    )]
+    #[arg(long, value_delimiter = ',', value_name = "B0,B1,…", help_heading = "Step time")]
     pub beta_coeffs: Option<Vec<f64>>,
 
     /// Most requests in a batch [256].
@@ -204,13 +193,7 @@ pub struct ScenarioArguments {
     #[arg(long, visible_alias = "trace", value_name = "FILE", help_heading = "Workload")]
     pub workload_traces_filepath: Option<PathBuf>,
     /// Requests per second [1].
-    #[arg(
-        long,
-        visible_alias = "request-rate",
-        allow_negative_numbers = true,
-        value_name = "RATE",
-        help_heading = "Workload"
-    )]
+    #[arg(long, visible_alias = "request-rate", value_name = "RATE", help_heading = "Workload")]
     pub rate: Option<f64>,
     /// Number of requests [100].
     #[arg(long, visible_aliases = ["max-prompts", "num-prompts"], value_name = "N", help_heading = "Workload")]
@@ -222,7 +205,7 @@ pub struct ScenarioArguments {
     #[arg(long, value_name = "CV", help_heading = "Workload")]
     pub arrival_cv: Option<f64>,
     /// Seconds until a client gives up; negative = never [never].
-    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", help_heading = "Workload")]
+    #[arg(long, value_name = "SECONDS", help_heading = "Workload")]
     pub timeout: Option<f64>,
     /// Length of the shared prefix [0].
     #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
@@ -283,6 +266,9 @@ pub struct ScenarioArguments {
     /// What is told on standard error; debug prints every event of a run.
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
+
+    #[command(flatten)]
+    pub later: LaterFlags,
 }
 
 /// How much is told, most first.

@@ -1,12 +1,12 @@
 //! `plimsoll curve`: latency and throughput over request rate, saturation point and capacity.
 
 use crate::arguments::CurveArguments;
-use crate::input::{self, Input};
+use crate::input::{self, Input, Purpose};
 use crate::output::{Document, Failure, tell_line, tell_resolution, verdict_name, write_json};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, CurveTrial, Limiter, PointSample, run_trial};
 use plimsoll_core::report::Verdict;
-use plimsoll_core::scenario::{ArrivalSettings, Scenario};
+use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -16,7 +16,7 @@ use std::thread;
 
 /// Studies and prints.
 pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
-    let input = input::read(&arguments.scenario, ArrivalSettings::Poisson, |scenario| adjust(arguments, scenario))?;
+    let input = input::read(&arguments.scenario, Purpose::Curve, |scenario| adjust(arguments, scenario))?;
     tell_resolution(&input.resolved, arguments.scenario.log);
     let jobs = match arguments.jobs {
         Some(jobs) => usize::from(jobs),
@@ -134,9 +134,12 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
         "attained"
     )?;
     for point in &curve.points {
-        // Latency in overload belongs to the length of the run, not to the deployment.
-        let is_steady = point.verdict != Verdict::Overloaded;
-        let latency = |value: f64| if is_steady { format!("{value:.1}") } else { "–".to_owned() };
+        // Latency without a steady state belongs to the length of the run, not to the deployment.
+        let latency = |value: f64| match point.verdict {
+            Verdict::Stable => format!("{value:.1}"),
+            Verdict::Undecided | Verdict::Backlogged => format!("({value:.1})"),
+            Verdict::Overloaded => "–".to_owned(),
+        };
         writeln!(
             out,
             "{:>10.4} {:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
@@ -154,8 +157,11 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
         )?;
     }
     writeln!(out)?;
-    writeln!(out, "saturation point: {}", rate_text(curve.saturation))?;
-    writeln!(out, "capacity under the SLO: {}", rate_text(curve.capacity))?;
+    if curve.points.iter().any(|point| matches!(point.verdict, Verdict::Undecided | Verdict::Backlogged)) {
+        writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;
+    }
+    writeln!(out, "saturation point: {}", rate_text(curve, curve.saturation))?;
+    writeln!(out, "capacity under the SLO: {}", rate_text(curve, curve.capacity))?;
     if let Some(limiter) = curve.binding {
         let factor = curve.levers.iter().find(|(name, _)| *name == limiter).map_or(1.0, |(_, factor)| *factor);
         writeln!(
@@ -168,16 +174,23 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
     Ok(())
 }
 
-fn rate_text(capacity: Option<Capacity>) -> String {
-    match capacity {
-        None => "not found".into(),
-        Some(Capacity { request_rate, next_failing_rate: None, .. }) => {
-            format!("at least {request_rate:.4} requests/s (the highest rate of the axis still holds)")
-        }
-        Some(Capacity { request_rate, next_failing_rate: Some(next), .. }) if request_rate <= 0.0 => {
-            format!("below {next:.4} requests/s (no rate of the axis holds)")
-        }
-        Some(Capacity { request_rate, next_failing_rate: Some(next), band: [low, high], .. }) => {
+fn rate_text(curve: &Curve, capacity: Option<Capacity>) -> String {
+    let Some(Capacity { request_rate, next_failing_rate, band: [low, high], .. }) = capacity else {
+        return "not found".into();
+    };
+    let Some(next) = next_failing_rate else {
+        return format!("at least {request_rate:.4} requests/s (the highest rate of the axis still holds)");
+    };
+    // A rate at which the run was too short to tell has not failed.
+    let at_next = curve.points.iter().find(|point| point.request_rate.total_cmp(&next).is_eq());
+    let is_undecided = at_next.is_some_and(|point| point.verdict == Verdict::Undecided);
+    match (request_rate <= 0.0, is_undecided) {
+        (true, true) => format!("not decided (at {next:.4} requests/s the runs are too short to tell)"),
+        (true, false) => format!("below {next:.4} requests/s (no rate of the axis holds)"),
+        (false, true) => format!(
+            "at least {request_rate:.4} requests/s (not decided above: at {next:.4} the runs are too short to tell; {low:.4} to {high:.4} over seeds)"
+        ),
+        (false, false) => {
             format!("{request_rate:.4} requests/s ({next:.4} fails; {low:.4} to {high:.4} over seeds)")
         }
     }
@@ -189,5 +202,75 @@ fn limiter_name(limiter: Limiter) -> &'static str {
         Limiter::MaxNumBatchedTokens => "max_num_batched_tokens",
         Limiter::KvBlocks => "KV blocks",
         Limiter::StepTime => "step time (compute and memory bandwidth)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core::curve::{Band, CurvePoint, LatencyBands};
+    use plimsoll_core::report::LimiterShares;
+
+    fn point(request_rate: f64, verdict: Verdict) -> CurvePoint {
+        let latency = LatencyBands { slo: Band { mid: 77.7, ..Band::default() }, ..LatencyBands::default() };
+        CurvePoint {
+            request_rate,
+            verdict,
+            meets_slo: false,
+            num_seeds: 1,
+            ttft: latency,
+            tpot: latency,
+            itl: latency,
+            e2e: latency,
+            request_throughput: Band::default(),
+            output_token_throughput: Band::default(),
+            goodput: Band::default(),
+            attainment: Band::default(),
+            mean_running: 0.0,
+            mean_waiting: 0.0,
+            kv_usage: 0.0,
+            preemptions_per_request: 0.0,
+            prefix_hit_ratio: 0.0,
+            limiters: LimiterShares::default(),
+            time_shares: Vec::new(),
+        }
+    }
+
+    fn shown(points: Vec<CurvePoint>, request_rate: f64, next: f64) -> String {
+        let found = Capacity { request_rate, next_failing_rate: Some(next), band: [request_rate; 2], is_final: true };
+        let curve = Curve { points, saturation: Some(found), capacity: Some(found), ..Curve::default() };
+        let mut out = Vec::new();
+        print(&mut out, &Scenario::default(), &curve).expect("memory takes everything");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn latencies_without_a_steady_state_are_marked() {
+        let shown = shown(
+            vec![
+                point(1.0, Verdict::Stable),
+                point(2.0, Verdict::Undecided),
+                point(3.0, Verdict::Backlogged),
+                point(4.0, Verdict::Overloaded),
+            ],
+            1.0,
+            4.0,
+        );
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[1].contains(" 77.7 ") && !lines[1].contains('('), "{shown}");
+        assert!(lines[2].contains("(77.7)") && lines[3].contains("(77.7)"), "{shown}");
+        assert!(!lines[4].contains("77.7"), "{shown}");
+        assert!(shown.contains("latencies in parentheses are no steady state"), "{shown}");
+    }
+
+    #[test]
+    fn a_bound_that_was_not_decided_is_not_called_a_failure() {
+        let points =
+            || vec![point(1.0, Verdict::Stable), point(2.0, Verdict::Undecided), point(3.0, Verdict::Overloaded)];
+        let undecided = shown(points(), 1.0, 2.0);
+        assert!(undecided.contains("saturation point: at least 1.0000 requests/s (not decided above: at 2.0000"));
+        assert!(!undecided.contains("fails"), "{undecided}");
+        assert!(shown(points(), 1.0, 3.0).contains("1.0000 requests/s (3.0000 fails;"));
+        assert!(shown(points(), 0.0, 2.0).contains("not decided (at 2.0000 requests/s the runs are too short"));
     }
 }

@@ -3,7 +3,7 @@
 use crate::arguments::{ArrivalName, ScenarioArguments};
 use crate::output::{Failure, file_failure, tell, tell_line};
 use plimsoll_core::catalog::Catalog;
-use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
+use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use plimsoll_core::scenario::{
     AcceleratorChoice, ArrivalSettings, LatencyModelChoice, LengthSettings, ModelChoice, ResolvedScenario, Scenario,
     TraceChoice,
@@ -19,6 +19,15 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+/// What a scenario is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// One run at the scenario's own rate.
+    Run,
+    /// Many runs, at rates and of lengths that the study chooses.
+    Curve,
+}
+
 /// A scenario that can be run, and what was said on the way.
 pub struct Input {
     pub scenario: Scenario,
@@ -30,17 +39,21 @@ pub struct Input {
 
 /// Reads and resolves what the arguments ask for; every problem is told on standard error.
 ///
-/// `adjust` has the last word over the scenario; `arrival` is used where neither file nor flag says how requests come.
+/// `adjust` has the last word over the scenario.
 pub fn read(
     arguments: &ScenarioArguments,
-    arrival: ArrivalSettings,
+    purpose: Purpose,
     adjust: impl FnOnce(&mut Scenario),
 ) -> Result<Input, Failure> {
-    let mut diagnostics = Vec::new();
+    let mut diagnostics = arguments.later.diagnostics().to_vec();
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        tell(&diagnostics, None, arguments.log);
+        return Err(Failure::Invalid);
+    }
     let catalog = catalog(arguments)?;
     let mut scenario = match &arguments.file {
         Some(file) => scenario_file(file, arguments)?,
-        None => defaults(arrival),
+        None => defaults(purpose),
     };
     if arguments.file.is_none() && arguments.model.is_none() {
         tell_line("error: neither a scenario nor --model is given");
@@ -52,7 +65,8 @@ pub fn read(
     workload(arguments, &catalog, &mut scenario, &mut diagnostics)?;
     slo(arguments, &mut scenario);
     adjust(&mut scenario);
-    let trace = trace(arguments, &mut scenario, &mut diagnostics)?;
+    let trace = trace(arguments, &mut scenario, purpose, &mut diagnostics)?;
+    without_effect(arguments, purpose, trace.is_some(), &mut diagnostics);
 
     match scenario.resolve(&catalog) {
         Ok(Warned { value, diagnostics: found }) => {
@@ -69,14 +83,17 @@ pub fn read(
 }
 
 /// What the flags refine when no file is given: the reference's defaults, not the page's.
-fn defaults(arrival: ArrivalSettings) -> Scenario {
+fn defaults(purpose: Purpose) -> Scenario {
     let mut scenario = Scenario::default();
     scenario.deployment.accelerator = None;
     scenario.deployment.tensor_parallel_size = None;
     scenario.engine.gpu_memory_utilization = None;
     scenario.latency.model = LatencyModelChoice::Auto;
     scenario.workload.num_requests = 100;
-    scenario.workload.arrival = arrival;
+    scenario.workload.arrival = match purpose {
+        Purpose::Run => ArrivalSettings::Constant,
+        Purpose::Curve => ArrivalSettings::Poisson,
+    };
     scenario
 }
 
@@ -234,7 +251,8 @@ fn workload(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
     let workload = &mut scenario.workload;
-    let mut takes_lengths = true;
+    let asks_for_trace = matches!(arguments.workload.as_deref(), None | Some("traces"));
+    let mut takes_lengths = !(asks_for_trace && arguments.workload_traces_filepath.is_some());
     match arguments.workload.as_deref() {
         None => {}
         Some("distribution") => {
@@ -318,6 +336,42 @@ fn workload(
     Ok(())
 }
 
+/// Warns of flags that set what the scenario has but the command does not look at.
+fn without_effect(arguments: &ScenarioArguments, purpose: Purpose, is_trace: bool, diagnostics: &mut Vec<Diagnostic>) {
+    let rate = ("--rate", arguments.rate.is_some());
+    let num_requests = ("--num-requests", arguments.num_requests.is_some());
+    let mut warn = |(flag, is_given): (&str, bool), message: &str, hint: &str| {
+        if is_given {
+            let message = format!("the flag has no effect, {message}");
+            diagnostics.push(Diagnostic::warning("flag-not-used", flag, message).with_hint(hint));
+        }
+    };
+    match purpose {
+        Purpose::Curve => {
+            let horizon = ("--horizon", arguments.horizon.is_some_and(|horizon| horizon != i64::MAX));
+            warn(rate, "a curve goes over many rates", "set the axis with --range LOW:HIGH");
+            warn(num_requests, "a curve chooses the length of its runs", "use --requests-per-run");
+            warn(horizon, "every run of a curve goes to its end", "use --requests-per-run");
+        }
+        Purpose::Run if is_trace => {
+            warn(rate, "a trace is replayed at its own pace", "plimsoll curve replays it at other rates");
+            warn(num_requests, "every request of the trace is replayed", "cut the file, or use --horizon");
+        }
+        Purpose::Run => {}
+    }
+    if is_trace {
+        for flag in [
+            ("--arrival", arguments.arrival.is_some()),
+            ("--arrival-cv", arguments.arrival_cv.is_some()),
+            ("--timeout", arguments.timeout.is_some()),
+            ("--prefix-groups", arguments.prefix_groups.is_some()),
+            ("--prefix-share-ratio", arguments.prefix_share_ratio.is_some()),
+        ] {
+            warn(flag, "the trace says when requests come and what they are", "leave it out");
+        }
+    }
+}
+
 /// A length distribution with the given parts replaced.
 fn lengths_with(
     lengths: LengthSettings,
@@ -371,6 +425,7 @@ fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
 fn trace(
     arguments: &ScenarioArguments,
     scenario: &mut Scenario,
+    purpose: Purpose,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Arc<Trace>>, Failure> {
     const FLAG: &str = "--workload-traces-filepath";
@@ -399,7 +454,9 @@ fn trace(
     }
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     scenario.workload.trace = Some(TraceChoice { name, hash });
-    if let Some(horizon) = scenario.horizon_us {
+    if purpose == Purpose::Run
+        && let Some(horizon) = scenario.horizon_us
+    {
         let is_late = |arrive: i64| u64::try_from(arrive).is_ok_and(|arrive| arrive > horizon);
         let late = trace.requests().iter().filter(|request| is_late(request.arrive.0)).count();
         if late > 0 {

@@ -8,17 +8,22 @@ mod arguments;
 mod catalog;
 mod curve;
 mod input;
+mod later;
 mod log;
 mod output;
 mod run;
+mod usage;
 
-use arguments::{Arguments, Command};
-use clap::Parser;
+use arguments::Command;
 use output::{Failure, tell_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let arguments = match usage::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Curve(arguments) => curve::curve(&arguments),
         Command::Catalog(arguments) => catalog::catalog(&arguments),

@@ -1,7 +1,7 @@
 //! `plimsoll run`: one simulation and its metrics.
 
 use crate::arguments::{LogLevel, RunArguments};
-use crate::input::{self, Input};
+use crate::input::{self, Input, Purpose};
 use crate::log::{EventLog, Watcher};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +9,6 @@ use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::{Mode, Simulation};
 use plimsoll_core::observation::ReplicaTotals;
 use plimsoll_core::report::{Collector, Report, ReportSettings, Verdict};
-use plimsoll_core::scenario::ArrivalSettings;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Generator, RequestSource, TraceSource};
 use serde::Serialize;
@@ -22,7 +21,7 @@ const SLICE: u64 = 200_000;
 
 /// Simulates and prints.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let mut input = input::read(&arguments.scenario, ArrivalSettings::Constant, |_| {})?;
+    let mut input = input::read(&arguments.scenario, Purpose::Run, |_| {})?;
     // A run can take long; that its results have nowhere to go must be known before it.
     let mut results = arguments.results_path.as_deref().map(ResultsFile::create).transpose()?;
     tell_resolution(&input.resolved, arguments.scenario.log);

@@ -401,3 +401,83 @@ fn the_results_file_is_made_before_the_run() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty(), "the run was made all the same");
 }
+
+#[test]
+fn flags_without_effect_are_named() {
+    let trace = file("short.csv", "arrival_time,request_id,model,prefill_tokens,decode_tokens\n0.5,a,m,[1],[2]\n");
+    let path = trace.to_str().expect("a path");
+    let told = |arguments: &[&str]| {
+        let output = plimsoll(arguments);
+        printed(&output);
+        text(&output.stderr).to_owned()
+    };
+    let replay = told(
+        &[
+            &["run"],
+            &OWN[..4],
+            &["--trace", path, "--rate=3", "--num-requests=5", "--prompt-tokens=9", "--arrival=poisson"],
+        ]
+        .concat(),
+    );
+    for flag in ["--rate", "--num-requests", "--prompt-tokens", "--arrival"] {
+        assert!(replay.contains(&format!("warning[flag-not-used] {flag}: ")), "{flag} is missing in\n{replay}");
+    }
+    let curve = told(&[
+        "curve",
+        "default",
+        "--rates=4",
+        "--seeds=1",
+        "--requests-per-run=300",
+        "--rate=3",
+        "--num-requests=5",
+        "--horizon=100",
+    ]);
+    for flag in ["--rate", "--num-requests", "--horizon"] {
+        assert!(curve.contains(&format!("warning[flag-not-used] {flag}: ")), "{flag} is missing in\n{curve}");
+    }
+    assert!(
+        !told(&["run", "default", "--rate=3", "--num-requests=5", "--horizon=100000000"]).contains("flag-not-used")
+    );
+}
+
+#[test]
+fn features_of_later_versions_are_refused_by_name_and_their_neutral_values_accepted() {
+    let neutral = run(&[
+        &OWN,
+        &SHORT,
+        &["--num-instances=1", "--admission-policy=always-admit", "--routing-policy", "round-robin"],
+        &["--trace-level=none", "--counterfactual-k", "0", "--summarize-trace=false", "--workload-spec="],
+        &["--routing-latency=0", "--token-bucket-capacity=10000.0", "--fitness-weights", ""],
+    ]);
+    assert_eq!(printed(&neutral), printed(&run(&[&OWN, &SHORT])));
+    assert!(neutral.stderr.is_empty(), "{}", text(&neutral.stderr));
+    let later = plimsoll(&["run", "default", "--num-instances", "4", "--routing-policy=weighted", "--summarize-trace"]);
+    assert_eq!(later.status.code(), Some(1));
+    let told = text(&later.stderr);
+    for flag in ["--num-instances: the value is 4", "--routing-policy: the value is weighted", "--summarize-trace: "] {
+        assert!(told.contains(&format!("error[not-available-yet] {flag}")), "{flag} is missing in\n{told}");
+    }
+    let idle = plimsoll(&["run", "default", "--num-requests=10", "--cache-signal-delay=50000"]);
+    assert!(text(&idle.stderr).contains("warning[flag-not-used] --cache-signal-delay"), "{}", text(&idle.stderr));
+}
+
+#[test]
+fn values_that_a_flag_does_not_take_are_invalid_input() {
+    for (arguments, expected) in [
+        (
+            &["--scheduler=fcf"][..],
+            "error[invalid-value] --scheduler: the value is fcf (valid are fcfs, priority-fcfs, sjf",
+        ),
+        (&["--num-requests", "-1"], "error[invalid-value] --num-requests: the value is -1 (give a whole number"),
+        (&["--rate=fast"], "error[invalid-value] --rate: the value is fast (give a number)"),
+        (&["--slo-ttft-ms", "-1"], "slo.ttft_ms (--slo-ttft-ms): ttft_ms is -1"),
+        (&["--gpu-memory-utilization", "-0.5"], "gpu_memory_utilization is -0.5"),
+    ] {
+        let output = plimsoll(&[&["run", "default"], arguments].concat());
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(expected), "{expected} is missing in\n{told}");
+    }
+    assert_eq!(plimsoll(&["run", "default", "--rate"]).status.code(), Some(2));
+    assert_eq!(plimsoll(&["catalog", "models", "--shadowed"]).status.code(), Some(2));
+}

@@ -1,0 +1,63 @@
+//! Reading the command line, with values out of bounds told like those of files.
+
+use crate::arguments::Arguments;
+use crate::output::tell_line;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, CommandFactory, Error, FromArgMatches};
+use plimsoll_core::diagnostic::Diagnostic;
+use std::error::Error as _;
+use std::process::ExitCode;
+
+/// The command line, or the exit code after telling what is wrong with it.
+pub fn parse() -> Result<Arguments, ExitCode> {
+    parsed().map_err(|error| match invalid_value(&error) {
+        Some(diagnostic) => {
+            tell_line(diagnostic);
+            ExitCode::from(1)
+        }
+        // Help and version end here too.
+        None => error.exit(),
+    })
+}
+
+fn parsed() -> Result<Arguments, Error> {
+    // A negative number is a value out of bounds, not an unknown flag.
+    let takes_negative = |arg: Arg| {
+        let is_valued = arg.get_action().takes_values() && !arg.is_positional();
+        if is_valued { arg.allow_negative_numbers(true) } else { arg }
+    };
+    let command = Arguments::command().mut_subcommands(|command| command.mut_args(takes_negative));
+    Arguments::from_arg_matches(&command.try_get_matches()?)
+}
+
+/// The diagnostic of a value that a known flag does not take; none if something else is wrong.
+fn invalid_value(error: &Error) -> Option<Diagnostic> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let value = text(ContextKind::InvalidValue)?;
+    let hint = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        // Without a value the command line is not understood.
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !value.is_empty() => {
+            format!("valid are {}", valid.join(", "))
+        }
+        (ErrorKind::ValueValidation, _) => in_words(&error.source()?.to_string()),
+        _ => return None,
+    };
+    let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
+    Some(Diagnostic::error("invalid-value", flag, format!("the value is {value}")).with_hint(hint))
+}
+
+/// The parser's reason in the words of the other diagnostics.
+fn in_words(reason: &str) -> String {
+    if let Some((low, high)) = reason.split_once(" is not in ").and_then(|(_, range)| range.split_once("..=")) {
+        return format!("give a whole number from {low} to {high}");
+    }
+    match reason {
+        "invalid digit found in string" => "give a whole number of 0 or more".to_owned(),
+        "invalid float literal" | "cannot parse float from empty string" => "give a number".to_owned(),
+        "cannot parse integer from empty string" => "give a whole number".to_owned(),
+        other => other.to_owned(),
+    }
+}
