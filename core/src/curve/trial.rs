@@ -227,7 +227,7 @@ impl Context {
             };
             self.scaled(&asked.stats(&summary, per_micro))
         };
-        let Measured { mut ttft, mut tpot, mut e2e, requests, attaining, completions } = measured;
+        let Measured { mut ttft, mut tpot, mut e2e, requests, attaining, completions, good_completions } = measured;
         let seconds = SimTime(window.end.0.saturating_sub(window.start.0)).as_seconds() * self.time_scale;
         let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
         let inside = log.queue.partition_point(|sample| sample.time < window.start);
@@ -249,7 +249,7 @@ impl Context {
             measured_requests: requests,
             request_throughput: per_second(f64::from(completions)),
             output_token_throughput: per_second(tokens),
-            goodput: per_second(f64::from(attaining)),
+            goodput: per_second(f64::from(good_completions)),
             attainment: ratio(f64::from(attaining), f64::from(requests)),
             mean_running: mean(|sample| f64::from(sample.running)),
             // The arrival that looks is counted as waiting itself.
@@ -272,15 +272,17 @@ impl Context {
         let mut measured = Measured::with_capacity(log.settled.len());
         for request in &log.settled {
             let is_inside = |time: SimTime| time >= window.start && time <= window.end;
+            let attains = request.latency.is_some_and(|(ttft, e2e)| limits.hold(ttft, e2e, request.output_tokens));
             if request.latency.is_some() && is_inside(request.settled_at) {
                 measured.completions += 1;
+                measured.good_completions += u32::from(attains);
             }
             if !is_inside(request.arrive) {
                 continue;
             }
             measured.requests += 1;
+            measured.attaining += u32::from(attains);
             let Some((ttft, e2e)) = request.latency else { continue };
-            measured.attaining += u32::from(limits.hold(ttft, e2e, request.output_tokens));
             measured.ttft.push(ttft.0.max(0) as u64);
             measured.e2e.push(e2e.0.max(0) as u64);
             let gaps = i64::from(request.output_tokens) - 1;
@@ -310,15 +312,20 @@ struct Measured {
     ttft: Vec<u64>,
     tpot: Vec<u64>,
     e2e: Vec<u64>,
+    /// Requests that arrived in the window.
     requests: u32,
+    /// Those of them that attain, whenever they finish.
     attaining: u32,
+    /// Requests that finished in the window.
     completions: u32,
+    /// Those of them that attain, whenever they arrived.
+    good_completions: u32,
 }
 
 impl Measured {
     fn with_capacity(capacity: usize) -> Self {
         let vec = || Vec::with_capacity(capacity);
-        Self { ttft: vec(), tpot: vec(), e2e: vec(), requests: 0, attaining: 0, completions: 0 }
+        Self { ttft: vec(), tpot: vec(), e2e: vec(), requests: 0, attaining: 0, completions: 0, good_completions: 0 }
     }
 }
 

@@ -85,9 +85,9 @@ pub struct PointSample {
     pub request_throughput: f64,
     /// Output tokens inside the window, per second.
     pub output_token_throughput: f64,
-    /// Attaining requests, per second.
+    /// Completions inside the window of attaining requests, per second; never more than `request_throughput`.
     pub goodput: f64,
-    /// Attaining share of the measured requests, 0–1.
+    /// Attaining share of the measured requests, 0–1, whenever they finish.
     pub attainment: f64,
     /// Mean requests in the batch, as arrivals of the window find it.
     pub mean_running: f64,
@@ -158,7 +158,7 @@ pub struct CurvePoint {
     pub request_throughput: Band,
     /// Output tokens per second.
     pub output_token_throughput: Band,
-    /// Attaining requests per second.
+    /// Completions of attaining requests per second.
     pub goodput: Band,
     /// Attaining share, 0–1.
     pub attainment: Band,

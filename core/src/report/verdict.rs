@@ -28,7 +28,7 @@ const SERVICE_VARIANCE: f64 = 0.25;
 /// Warm-up, measured window and verdict of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Assessment {
-    /// First tick of the measured window: the number in system has settled.
+    /// First tick of the measured window: the number in system has reached its level.
     pub start: SimTime,
     /// Last tick of the measured window: the last arrival.
     pub end: SimTime,
@@ -45,9 +45,12 @@ pub struct Assessment {
 /// the run was offered on average.
 ///
 /// # Model
-/// Warm-up ends when the number in system first reaches its mean over the second half of the arrivals (but after half
-/// of them at the latest). A run is overloaded if the queue or the number in system grew by more than a critically
-/// loaded queue would by chance, or if the server, while a queue stood, completed less than 98 % of the offered rate.
+/// The measured window begins when the number in system first reaches its level, the mean over the second half of the
+/// arrivals, but after half of them at the latest: begun while the batch still fills, it would count too few
+/// completions. The verdict also looks at what comes before, from one standard deviation below the level on, as growth
+/// shows better over a longer stretch. A run is overloaded if the queue or the number in system grew by more than a
+/// critically loaded queue would by chance, or if the server, while a queue stood, completed less than 98 % of the
+/// offered rate.
 #[must_use]
 pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assessment {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
@@ -58,9 +61,10 @@ pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assess
             mean_in_system: 0.0,
         };
     };
-    let warm_up = warm_up(samples);
-    let window = &samples[warm_up..];
-    let start = if warm_up == 0 { SimTime(first.time.0.min(0)) } else { window[0].time };
+    let (settling, settled) = warm_up(samples);
+    let start = if settled == 0 { SimTime(first.time.0.min(0)) } else { samples[settled].time };
+    let measured = (samples.len() - settled) as u64 * stride;
+    let window = &samples[settling..];
     let arrivals = window.len() as u64 * stride;
     let mean_in_system = mean(window, in_system);
     let long_enough = arrivals as f64 >= MIN_TIME_SCALES * mean_in_system;
@@ -69,14 +73,14 @@ pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assess
     let grown = growth(window, waiting) >= bound || (long_enough && growth(window, in_system) >= bound);
     let verdict = if grown || starved(window, stride, offered_rate) {
         Verdict::Overloaded
-    } else if arrivals < MIN_MEASURED_REQUESTS || !long_enough {
+    } else if measured < MIN_MEASURED_REQUESTS || !long_enough {
         Verdict::Undecided
     } else if peak(window) >= bound {
         Verdict::Backlogged
     } else {
         Verdict::Stable
     };
-    Assessment { start, end: last.time, verdict, mean_in_system }
+    Assessment { start, end: last.time, verdict, mean_in_system: mean(&samples[settled..], in_system) }
 }
 
 #[inline]
@@ -93,13 +97,14 @@ fn mean(samples: &[QueueSample], of: impl Fn(&QueueSample) -> f64) -> f64 {
     if samples.is_empty() { 0.0 } else { samples.iter().map(of).sum::<f64>() / samples.len() as f64 }
 }
 
-/// Index of the first sample of the measured window.
-fn warm_up(samples: &[QueueSample]) -> usize {
+/// Indices of the first sample within one standard deviation of the level, and of the first that reaches it.
+fn warm_up(samples: &[QueueSample]) -> (usize, usize) {
     let half = samples.len() / 2;
     let level = mean(&samples[half..], in_system);
     let variance = mean(&samples[half..], |sample| (in_system(sample) - level) * (in_system(sample) - level));
-    let settled = level - libm::sqrt(variance);
-    samples[..half].iter().position(|sample| in_system(sample) >= settled).unwrap_or(half)
+    let first_reaching =
+        |number: f64| samples[..half].iter().position(|sample| in_system(sample) >= number).unwrap_or(half);
+    (first_reaching(level - libm::sqrt(variance)), first_reaching(level))
 }
 
 /// Mean over the last tenth minus mean over the first tenth.

@@ -1,12 +1,13 @@
 //! Laws of queues. Each statistical test states its seed, its sample and its false-alarm probability.
 
 use super::{Log, blackbox, engine, run};
-use plimsoll_core::curve::{CurveTrial, Stage, run_trial};
+use plimsoll_core::curve::{CurvePlan, CurveStudy, CurveTrial, Stage, run_trial};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::ReplicaTotals;
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{EngineConfig, LengthSettings, Scenario, WorkloadSettings};
-use plimsoll_core::workload::Generator;
+use plimsoll_core::study::{Ask, Study};
+use plimsoll_core::workload::{Generator, RequestSource};
 
 /// Every step takes this long, microseconds, whatever is in it.
 const STEP: f64 = 1000.0;
@@ -119,6 +120,58 @@ fn a_stable_point_serves_the_offered_rate() {
             // hundred residence times cuts some requests at its ends.
             assert!((tokens / 514.0 - 1.0).abs() < 0.05, "{rate}: {tokens} tokens per request");
         }
+    }
+}
+
+/// The default study (24 rates, 2,000 requests, three seeds), as it is shown.
+///
+/// The band over seeds spans the luck of the arrivals, as the three seeds come at 1.03, 0.98 and 0.97 of the offered
+/// rate. Beyond it half a percent is allowed: what the throughput is off by on average over many seeds (the test below).
+#[test]
+fn stable_points_of_the_default_study_serve_what_is_offered() {
+    let resolved =
+        Scenario::default().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+    let mut study = CurveStudy::new(&resolved, CurvePlan::full(&resolved.curve), None);
+    while let Ask::Trial(trial) = study.ask() {
+        study.tell(&trial, run_trial(&resolved, None, &trial));
+    }
+    let curve = study.snapshot();
+    assert!(curve.is_complete);
+    let stable: Vec<_> = curve.points.iter().filter(|point| point.verdict == Verdict::Stable).collect();
+    assert!(stable.len() >= 15, "{}", stable.len());
+    for point in stable {
+        let (rate, served) = (point.request_rate, point.request_throughput);
+        assert_eq!(point.num_seeds, 3);
+        assert!(served.low <= rate * 1.005 && served.high >= rate * 0.995, "{rate}: {served:?}");
+    }
+    for point in &curve.points {
+        let (served, good) = (point.request_throughput, point.goodput);
+        assert!(good.low <= served.low && good.mid <= served.mid && good.high <= served.high, "{}", point.request_rate);
+    }
+}
+
+/// Seed 42, 100 replicates of 2,000 requests: the window does not begin while the batch still fills.
+///
+/// Against the rate at which the window's requests really came, the throughput of one run is off by the change of the
+/// number in system: a deviation of 0.5, 1.3 and 1.8 % at these loads (`docs/curve.md`), a tenth of that for the mean.
+/// Three tenths are allowed (false alarm below 0.3 %), and another half percent at load 0.9, where a run is too short
+/// for the number in system to come quite to its level.
+#[test]
+fn throughput_is_not_low_because_the_batch_fills() {
+    let resolved =
+        Scenario::default().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+    for (rate, tolerance) in [(10.0, 0.0015), (16.0, 0.004), (18.0, 0.0105)] {
+        let share = |replicate: u32| {
+            let sample = run_trial(&resolved, None, &trial(rate, replicate, 2000));
+            let mut generator = Generator::new(&resolved.workload, rate, 2000, resolved.seed, replicate);
+            let arrivals: Vec<f64> =
+                std::iter::from_fn(|| generator.next_request()).map(|request| request.arrive.as_seconds()).collect();
+            let inside = &arrivals[arrivals.len() - sample.measured_requests as usize..];
+            let came = (inside.len() - 1) as f64 / (inside[inside.len() - 1] - inside[0]);
+            sample.request_throughput / came
+        };
+        let mean = (0..100).map(share).sum::<f64>() / 100.0;
+        assert!((mean - 1.0).abs() < tolerance, "{rate}: {mean}");
     }
 }
 
