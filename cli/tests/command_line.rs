@@ -481,3 +481,34 @@ fn values_that_a_flag_does_not_take_are_invalid_input() {
     assert_eq!(plimsoll(&["run", "default", "--rate"]).status.code(), Some(2));
     assert_eq!(plimsoll(&["catalog", "models", "--shadowed"]).status.code(), Some(2));
 }
+
+#[test]
+fn what_is_out_of_bounds_has_no_follow_up_problems() {
+    for (arguments, field) in [
+        (&["default", "--gpu-memory-utilization=1.5"][..], "engine.gpu_memory_utilization"),
+        (&["default", "--total-kv-blocks=0"], "engine.num_gpu_blocks"),
+        (&["default", "--total-kv-blocks=0", "--max-model-len=4096"], "engine.num_gpu_blocks"),
+        (&["default", "--block-size=0"], "engine.block_size"),
+        (&["default", "--prompt-tokens-max=0", "--total-kv-blocks=10"], "workload.input_tokens"),
+    ] {
+        let output = plimsoll(&[&["run"], arguments].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        assert!(told.lines().all(|line| line.starts_with(&format!("error[invalid-value] {field}"))), "{told}");
+        assert!(!told.is_empty());
+    }
+}
+
+#[test]
+fn long_requests_are_described_as_what_they_are() {
+    let warned = |arguments: &[&str]| {
+        let output = plimsoll(&[&["run", "default", "--num-requests=10", "--max-model-len=600"], arguments].concat());
+        text(&output.stderr).to_owned()
+    };
+    let spread =
+        warned(&["--prompt-tokens=400", "--prompt-tokens-stdev=100", "--output-tokens=10", "--output-tokens-stdev=0"]);
+    assert!(spread.contains("(about one prompt and one answer in a thousand are longer still)"), "{spread}");
+    let constant =
+        warned(&["--prompt-tokens=900", "--prompt-tokens-stdev=0", "--output-tokens=9", "--output-tokens-stdev=0"]);
+    assert!(constant.contains("requests of up to 909 tokens arrive, but max_model_len allows 600"), "{constant}");
+}

@@ -1,6 +1,7 @@
 //! How much of the memory is left for keys and values, and what that allows.
 
 use super::deployment::KnownDeployment;
+use super::limits::{BLOCK_SIZES, NUM_BLOCKS};
 use super::memory::{DEFAULT_UTILIZATION, MemoryQuestion, NoBlocks};
 use super::resolve::{ChosenLatency, Resolution};
 use super::{BlocksSource, LengthSettings, MemoryLedger, WorkloadSettings};
@@ -31,20 +32,25 @@ impl Resolution<'_> {
         let engine = &self.scenario.engine;
         let kv_value_bytes = self.kv_value_bytes(diagnostics)?;
         let utilization = engine.gpu_memory_utilization.unwrap_or(DEFAULT_UTILIZATION);
+        // What is out of bounds has been reported; nothing that is computed from it would be true.
+        let is_within_bounds = BLOCK_SIZES.contains(&engine.block_size)
+            && engine.num_gpu_blocks.is_none_or(|blocks| NUM_BLOCKS.contains(&blocks))
+            && utilization > 0.0
+            && utilization <= 1.0;
+        if !is_within_bounds {
+            return None;
+        }
         let prefers_formula =
             engine.gpu_memory_utilization.is_some() || kv_value_bytes.is_some() || deployment.has_custom_accelerator;
         let used_row = latency.and_then(|latency| latency.row);
         let row_blocks = deployment.row(self.catalog).map(|row| u64::from(row.total_kv_blocks));
-        let usable = engine.block_size > 0 && utilization > 0.0 && utilization <= 1.0;
-        let question = deployment.model.zip(deployment.accelerator).filter(|_| usable).map(|(model, accelerator)| {
-            MemoryQuestion {
-                model,
-                accelerator,
-                tensor_parallel_size: deployment.tensor_parallel_size,
-                block_size: engine.block_size,
-                utilization,
-                kv_value_bytes,
-            }
+        let question = deployment.model.zip(deployment.accelerator).map(|(model, accelerator)| MemoryQuestion {
+            model,
+            accelerator,
+            tensor_parallel_size: deployment.tensor_parallel_size,
+            block_size: engine.block_size,
+            utilization,
+            kv_value_bytes,
         });
         let answer = question.map(|question| (question, question.answer()));
 
@@ -220,11 +226,17 @@ impl Resolution<'_> {
         let limit = if max_model_len > 0 { u64::from(max_model_len).min(capacity) } else { capacity };
         if longest > limit as f64 {
             let what = if limit < capacity { "max_model_len" } else { "the KV cache" };
+            // Beyond the usual maximum a distribution goes on, up to its bound.
+            let rest = if is_bounded(input) && is_bounded(output) {
+                ""
+            } else {
+                " (about one prompt and one answer in a thousand are longer still)"
+            };
             diagnostics.push(
                 Diagnostic::warning(
                     "requests-too-long",
                     "workload.input_tokens",
-                    format!("requests of up to {longest:.0} tokens arrive but {what} allows {limit}"),
+                    format!("requests of up to {longest:.0} tokens arrive{rest}, but {what} allows {limit}"),
                 )
                 .with_hint("longer ones are dropped or cut; shorten the lengths or raise the limit"),
             );
@@ -274,8 +286,30 @@ fn mean_of(lengths: LengthSettings) -> f64 {
 /// A length that about one request in a thousand exceeds, within the bounds.
 fn usual_maximum(lengths: LengthSettings) -> f64 {
     match lengths {
-        LengthSettings::Normal { mean, std_dev, max, .. } | LengthSettings::Lognormal { mean, std_dev, max, .. } => {
-            (mean + 3.0 * std_dev).min(f64::from(max))
+        LengthSettings::Normal { max, .. } | LengthSettings::Lognormal { max, .. } => {
+            unbounded_maximum(lengths).min(f64::from(max))
+        }
+        LengthSettings::Constant { value } => f64::from(value),
+    }
+}
+
+/// Whether no length goes beyond the usual maximum.
+fn is_bounded(lengths: LengthSettings) -> bool {
+    match lengths {
+        LengthSettings::Normal { std_dev, max, .. } | LengthSettings::Lognormal { std_dev, max, .. } => {
+            std_dev == 0.0 || unbounded_maximum(lengths) >= f64::from(max)
+        }
+        LengthSettings::Constant { .. } => true,
+    }
+}
+
+/// Three standard deviations above the center of the normal law behind the lengths.
+fn unbounded_maximum(lengths: LengthSettings) -> f64 {
+    match lengths {
+        LengthSettings::Normal { mean, std_dev, .. } => mean + 3.0 * std_dev,
+        LengthSettings::Lognormal { mean, std_dev, .. } => {
+            let variance = libm::log1p((std_dev / mean) * (std_dev / mean));
+            mean * libm::exp(3.0 * libm::sqrt(variance) - 0.5 * variance)
         }
         LengthSettings::Constant { value } => f64::from(value),
     }
@@ -321,6 +355,20 @@ mod tests {
             hidden_act: String::new(),
             provenance: Provenance::default(),
         }
+    }
+
+    #[test]
+    fn the_usual_maximum_is_exceeded_by_one_in_a_thousand() {
+        let normal = LengthSettings::Normal { mean: 500.0, std_dev: 100.0, min: 1, max: 7000 };
+        assert_eq!((usual_maximum(normal), is_bounded(normal)), (800.0, false));
+        let cut = LengthSettings::Normal { mean: 500.0, std_dev: 100.0, min: 1, max: 700 };
+        assert_eq!((usual_maximum(cut), is_bounded(cut)), (700.0, true));
+        let constant = LengthSettings::Constant { value: 9 };
+        assert_eq!((usual_maximum(constant), is_bounded(constant)), (9.0, true));
+        // e^(3σ - σ²/2) with σ² = ln 2.
+        let skewed = LengthSettings::Lognormal { mean: 500.0, std_dev: 500.0, min: 1, max: 70_000 };
+        assert!((usual_maximum(skewed) - 500.0 * 8.594_2).abs() < 1.0, "{}", usual_maximum(skewed));
+        assert!(!is_bounded(skewed));
     }
 
     #[test]

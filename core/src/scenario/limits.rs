@@ -19,6 +19,11 @@ const MAX_REQUESTS: u32 = 100_000_000;
 /// Above this coefficient of variation gamma gaps are too ragged to sample (workload specification 3).
 const MAX_CV: f64 = 10.0;
 
+/// Tokens of a KV block.
+pub(super) const BLOCK_SIZES: RangeInclusive<u32> = 1..=65_536;
+/// KV blocks of a replica.
+pub(super) const NUM_BLOCKS: RangeInclusive<u32> = 1..=1_000_000_000;
+
 /// Collects what is out of bounds.
 pub(super) struct Bounds<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
@@ -70,9 +75,9 @@ impl Bounds<'_> {
         self.integer("engine.max_num_batched_tokens", engine.max_num_batched_tokens, 1..=MAX_TOKENS);
         self.integer("engine.long_prefill_token_threshold", engine.long_prefill_token_threshold, 0..=MAX_TOKENS);
         self.integer("engine.max_model_len", engine.max_model_len.unwrap_or(0), 0..=2 * MAX_TOKENS);
-        self.integer("engine.block_size", engine.block_size, 1..=65_536);
+        self.integer("engine.block_size", engine.block_size, BLOCK_SIZES);
         if let Some(blocks) = engine.num_gpu_blocks {
-            self.integer("engine.num_gpu_blocks", blocks, 1..=1_000_000_000);
+            self.integer("engine.num_gpu_blocks", blocks, NUM_BLOCKS);
         }
         if let Some(utilization) = engine.gpu_memory_utilization {
             self.positive("engine.gpu_memory_utilization", utilization, 1.0);

@@ -50,7 +50,9 @@ impl Scenario {
             deployment.filled_in.retain(|line| !line.starts_with("engine_version"));
         }
         let max_model_len = resolution.max_model_len(&deployment, &latency, memory.blocks, &mut diagnostics);
-        resolution.workload_fits(&workload, memory.blocks, max_model_len, &mut diagnostics);
+        if !diagnostics.iter().any(|found| found.severity == Severity::Error && found.path.starts_with("workload")) {
+            resolution.workload_fits(&workload, memory.blocks, max_model_len, &mut diagnostics);
+        }
         if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             return Err(diagnostics);
         }
