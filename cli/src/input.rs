@@ -11,7 +11,7 @@ use plimsoll_core::scenario::{
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
     accelerator_from_text, coefficients_from_yaml, model_from_hf_config, scenario_from_json, scenario_from_yaml,
-    trace_from_csv,
+    scenario_remarks, trace_from_csv,
 };
 use std::borrow::Cow;
 use std::fs;
@@ -52,7 +52,7 @@ pub fn read(
     }
     let catalog = catalog(arguments)?;
     let mut scenario = match &arguments.file {
-        Some(file) => scenario_file(file, arguments)?,
+        Some(file) => scenario_file(file, arguments, &mut diagnostics)?,
         None => defaults(purpose),
     };
     if arguments.file.is_none() && arguments.model.is_none() {
@@ -97,7 +97,11 @@ fn defaults(purpose: Purpose) -> Scenario {
     scenario
 }
 
-fn scenario_file(file: &str, arguments: &ScenarioArguments) -> Result<Scenario, Failure> {
+fn scenario_file(
+    file: &str,
+    arguments: &ScenarioArguments,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Scenario, Failure> {
     if file != "-"
         && !Path::new(file).exists()
         && let Some(scenario) = plimsoll_configs::scenario(file)
@@ -118,10 +122,12 @@ fn scenario_file(file: &str, arguments: &ScenarioArguments) -> Result<Scenario, 
     };
     let is_json = file.ends_with(".json") || text.trim_start().starts_with('{');
     let read = if is_json { scenario_from_json(&text, file) } else { scenario_from_yaml(&text, file) };
-    read.map_err(|problems| {
+    let scenario = read.map_err(|problems| {
         tell(&problems, Some(&text), arguments.log);
         Failure::Invalid
-    })
+    })?;
+    diagnostics.extend(scenario_remarks(&text, file));
+    Ok(scenario)
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {

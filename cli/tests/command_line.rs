@@ -512,3 +512,11 @@ fn long_requests_are_described_as_what_they_are() {
         warned(&["--prompt-tokens=900", "--prompt-tokens-stdev=0", "--output-tokens=9", "--output-tokens-stdev=0"]);
     assert!(constant.contains("requests of up to 909 tokens arrive, but max_model_len allows 600"), "{constant}");
 }
+
+#[test]
+fn an_empty_scenario_file_is_used_with_a_warning() {
+    let path = file("empty.yaml", "# nothing here\n");
+    let output = plimsoll(&["run", path.to_str().expect("a path"), "--num-requests=20"]);
+    printed(&output);
+    assert!(text(&output.stderr).contains("warning[scenario-empty] "), "{}", text(&output.stderr));
+}

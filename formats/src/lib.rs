@@ -16,5 +16,5 @@ pub use accelerator::accelerator_from_text;
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use model_config::model_from_hf_config;
 pub use place::{excerpt, excerpt_of};
-pub use scenario::{scenario_from_json, scenario_from_yaml, scenario_to_yaml};
+pub use scenario::{scenario_from_json, scenario_from_yaml, scenario_remarks, scenario_to_yaml};
 pub use trace::trace_from_csv;

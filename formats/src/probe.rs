@@ -67,6 +67,10 @@ pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&V
         return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name)))
             .with_hint(format!("give {name}"));
     }
+    if message.contains("did not match any variant") {
+        return Diagnostic::error("invalid-value", place, format!("{whole} is {shown}"))
+            .with_hint("give a name of the catalogue or a mapping of fields");
+    }
     if let Some((_, expected)) = message.rsplit_once("expected ") {
         let expected = expected.split(" at line").next().unwrap_or(expected);
         return Diagnostic::error("invalid-value", place, format!("{whole} is {shown}"))

@@ -2,10 +2,12 @@
 
 use crate::place::{Place, find_key};
 use crate::probe::{BadField, bad_fields, explain, read};
-use crate::value::{from_json, from_yaml};
+use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{SCENARIO_VERSION, Scenario};
+use plimsoll_core::scenario::{ArrivalSettings, LengthSettings, SCENARIO_VERSION, Scenario};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// No scenario is larger; a larger file is something else, opened by mistake.
@@ -20,7 +22,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// together is checked by `Scenario::resolve`.
 pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     check_size(text, file)?;
-    from_yaml(text, file).and_then(|value| scenario_from_value(value, text, file))
+    readable_yaml(text, file).and_then(|read| scenario_from_value(read, text, file))
 }
 
 /// Reads a scenario from JSON; like [`scenario_from_yaml`] in all else.
@@ -29,7 +31,30 @@ pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagno
 /// Every problem found.
 pub fn scenario_from_json(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     check_size(text, file)?;
-    from_json(text, file).and_then(|value| scenario_from_value(value, text, file))
+    readable_json(text, file).and_then(|read| scenario_from_value(read, text, file))
+}
+
+/// What is worth saying about a scenario file that can be read: that it is empty, or states no version.
+#[must_use]
+pub fn scenario_remarks(text: &str, file: &str) -> Vec<Diagnostic> {
+    // JSON is YAML too.
+    let Ok(Readable { value, .. }) = readable_yaml(text, file) else { return Vec::new() };
+    let fields = value.as_object();
+    if fields.is_none_or(Map::is_empty) {
+        return vec![
+            Diagnostic::warning("scenario-empty", file, "the file has no fields, so every default is used")
+                .with_hint("a scenario begins like `version: 1`"),
+        ];
+    }
+    if fields.is_some_and(|fields| fields.contains_key("version")) {
+        return Vec::new();
+    }
+    let message = format!("version is missing; the file is read as version {SCENARIO_VERSION}");
+    vec![
+        Diagnostic::note("missing-field", file, message).with_hint(format!(
+            "begin it with `version: {SCENARIO_VERSION}`, so that later programs know what it means"
+        )),
+    ]
 }
 
 /// Writes a scenario as YAML, every field spelled out.
@@ -49,7 +74,8 @@ pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> 
     ])
 }
 
-fn scenario_from_value(value: Value, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
+fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    let Readable { value, problems: mut placed } = read_text;
     let fields = match &value {
         Value::Null => Map::new(),
         Value::Object(fields) => fields.clone(),
@@ -74,19 +100,17 @@ fn scenario_from_value(value: Value, text: &str, file: &str) -> Result<Scenario,
         ]);
     }
     let problems = problems_of(&fields);
-    if problems.is_empty() {
+    if problems.is_empty() && placed.is_empty() {
         return read(fields)
             .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)]);
     }
-    let mut placed: Vec<(Place, Diagnostic)> = problems
-        .into_iter()
-        .map(|problem| {
-            let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
-            let place = find_key(text, &path).unwrap_or(Place::START);
-            let value = path.iter().try_fold(&value, |value, key| value.get(*key));
-            (place, explain(place.in_file(file), &path.join("."), &problem.message, value))
-        })
-        .collect();
+    let problems = problems.into_iter().map(|problem| {
+        let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
+        let place = find_key(text, &path).unwrap_or(Place::START);
+        let value = path.iter().try_fold(&value, |value, key| value.get(*key));
+        (place, explain(place.in_file(file), &path.join("."), &problem.message, value))
+    });
+    placed.extend(problems);
     placed.sort_by_key(|(place, _)| *place);
     Err(placed.into_iter().map(|(_, diagnostic)| diagnostic).collect())
 }
@@ -115,6 +139,19 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
             ("deployment", "accelerator", Value::Object(sheet)) => {
                 bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
             }
+            ("workload", "arrival", Value::Object(inner)) => {
+                let known = [ArrivalSettings::Constant, ArrivalSettings::Poisson, ArrivalSettings::Gamma { cv: 1.0 }];
+                bad_fields_of_variant::<ArrivalSettings>("process", inner, &known, &message)
+            }
+            ("workload", "input_tokens" | "output_tokens", Value::Object(inner)) => {
+                let (mean, std_dev, min, max) = (1.0, 1.0, 1, 1);
+                let known = [
+                    LengthSettings::Normal { mean, std_dev, min, max },
+                    LengthSettings::Lognormal { mean, std_dev, min, max },
+                    LengthSettings::Constant { value: 1 },
+                ];
+                bad_fields_of_variant::<LengthSettings>("distribution", inner, &known, &message)
+            }
             ("workload", "prefix" | "trace", Value::Object(inner)) => inner
                 .iter()
                 .filter_map(|(name, value)| {
@@ -133,6 +170,21 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
         found.extend(below.into_iter().map(|field| BadField { path: [&root, &*field.path].concat(), ..field }));
     }
     if found.is_empty() { vec![problem] } else { found }
+}
+
+/// The bad fields of a mapping whose field `tag` names the variant; `known` holds a good value of each.
+fn bad_fields_of_variant<T: DeserializeOwned + Serialize>(
+    tag: &str,
+    fields: &Map<String, Value>,
+    known: &[T],
+    message: &str,
+) -> Vec<BadField> {
+    // Without its tag the mapping as a whole is incomplete.
+    let Some(name) = fields.get(tag) else { return Vec::new() };
+    match known.iter().map(good).find(|good| good.get(tag) == Some(name)) {
+        Some(good) => bad_fields::<T>(fields, &good),
+        None => vec![BadField { path: vec![tag.to_owned()], message: message.to_owned() }],
+    }
 }
 
 /// Reads a scenario that has nothing but one field of one section.
@@ -281,6 +333,65 @@ mod tests {
         assert!(found.contains("not a mapping"), "{found}");
         let json = scenario_from_json("{\"seed\": 1,}", "s.json").expect_err("malformed");
         assert!(json[0].path.starts_with("s.json:1:12") && json[0].code == "syntax", "{json:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_placed_and_hides_nothing_else() {
+        let found = problems(
+            "seed: many\nslo:\n  percentile: .nan\n  ttft_ms: 5\n  ttft_ms: 6\nengine:\n  block_size: 1\n  block_size: 2\n  scheduler: fcf\n  ? [1]\n  : 2\n",
+        );
+        let places: Vec<&str> = found.lines().collect();
+        let expected = [
+            "s.yaml:1:1 invalid-value: seed is \"many\"",
+            "s.yaml:3:3 syntax: slo.percentile: NaN is not a finite number",
+            "s.yaml:5:3 repeated-field: ttft_ms is given twice",
+            "s.yaml:6:1 syntax: engine: the name [1] is not a text",
+            "s.yaml:8:3 repeated-field: block_size is given twice",
+            "s.yaml:9:3 invalid-value: engine.scheduler is fcf",
+        ];
+        assert_eq!(places.len(), expected.len(), "{found}");
+        for (line, expected) in places.iter().zip(expected) {
+            assert!(line.starts_with(expected), "{line}");
+        }
+        assert!(problems("seed: !t 3\n").contains("s.yaml:1:1 syntax: seed: the tag !t is not known"));
+        let json = scenario_from_json("{\"seed\": 1, \"seed\": 2, \"sed\": 3}", "s.json").expect_err("malformed");
+        assert_eq!(
+            json.iter().map(|found| found.code.as_str()).collect::<Vec<_>>(),
+            ["repeated-field", "unknown-field"]
+        );
+    }
+
+    #[test]
+    fn choices_are_explained_in_the_words_of_the_file() {
+        let found = problems("deployment:\n  model: 5\n");
+        assert_eq!(
+            found,
+            "s.yaml:2:3 invalid-value: deployment.model is 5 (give a name of the catalogue or a mapping of fields)"
+        );
+        let found = problems("workload:\n  input_tokens:\n    distribution: norml\n    mean: 5\n");
+        assert!(
+            found.starts_with(
+                "s.yaml:3:5 invalid-value: workload.input_tokens.distribution is norml (did you mean normal?"
+            ),
+            "{found}"
+        );
+        let found = problems("workload:\n  output_tokens: { distribution: constant, value: x }\n");
+        assert!(found.contains("workload.output_tokens.value is \"x\" (give a whole number"), "{found}");
+        let found = problems("workload:\n  arrival: { process: gamma }\n");
+        assert!(found.contains("missing-field: workload.arrival.cv is missing"), "{found}");
+        let found = problems("workload:\n  arrival: { cv: 2 }\n");
+        assert!(found.contains("missing-field: workload.arrival.process is missing"), "{found}");
+    }
+
+    #[test]
+    fn an_empty_file_and_a_missing_version_are_remarked() {
+        let codes =
+            |text: &str| scenario_remarks(text, "s.yaml").into_iter().map(|found| found.code).collect::<Vec<_>>();
+        for empty in ["", "# nothing\n", "{}", "---\n"] {
+            assert_eq!(codes(empty), ["scenario-empty"], "{empty:?}");
+        }
+        assert_eq!(codes("seed: 1\n"), ["missing-field"]);
+        assert!(codes("version: 1\n").is_empty() && codes("{\"version\": 1}").is_empty());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub fn trace_from_csv(bytes: &[u8], file: &str) -> Checked<Trace> {
     let mut problems = Problems::new(file, bytes);
     let mut rows = Rows::new(bytes);
     let trace = match rows.next(&mut problems) {
+        None if problems.has_errors() => None,
         None => {
             problems.whole_file("trace-empty", "the file holds no rows", "export the trace again, with its header row");
             None

@@ -51,6 +51,17 @@ impl<'a> Rows<'a> {
     pub(super) fn next(&mut self, problems: &mut Problems<'_>) -> Option<Row> {
         loop {
             let row = self.read()?;
+            if let Some(field) = self.open_quote(&row) {
+                let message = format!("the quote that begins field {} is never closed", field + 1);
+                problems.row(
+                    &row,
+                    field,
+                    "trace-quote",
+                    message,
+                    "close it; what follows is read as part of the field",
+                );
+                continue;
+            }
             let num_fields = *self.num_fields.get_or_insert(row.fields.len());
             if row.fields.len() != num_fields {
                 let message = format!("the row has {} fields, the header has {num_fields}", row.fields.len());
@@ -76,6 +87,25 @@ impl<'a> Rows<'a> {
             }
             return Some(row);
         }
+    }
+
+    /// The quoted field that goes on to the end of the file, if the record ends in one.
+    fn open_quote(&self, row: &Row) -> Option<usize> {
+        let is_last = usize::try_from(self.reader.position().byte()).is_ok_and(|end| end >= self.bytes.len());
+        if !is_last {
+            return None;
+        }
+        let (mut field, mut is_quoted, mut is_at_start) = (0, false, true);
+        for &byte in self.bytes.get(row.offset..).unwrap_or_default() {
+            match byte {
+                // A doubled quote closes and opens again.
+                b'"' if is_quoted || is_at_start => is_quoted = !is_quoted,
+                b',' if !is_quoted => field += 1,
+                _ => {}
+            }
+            is_at_start = !is_quoted && matches!(byte, b',' | b'"');
+        }
+        is_quoted.then_some(field)
     }
 
     fn read(&mut self) -> Option<Row> {

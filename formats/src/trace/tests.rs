@@ -122,3 +122,21 @@ fn a_groups_first_length_is_the_length_of_its_prefix() {
     let warnings: Vec<_> = read.diagnostics.iter().map(|d| (d.code.as_str(), d.path.as_str())).collect();
     assert_eq!(warnings, [("trace-prefix-length", "t.csv:6:9")]);
 }
+
+#[test]
+fn a_quote_that_is_never_closed_is_called_that() {
+    let text = format!("{TOKENS}1,a,m,[1],[1]\n2,b,m,\"[1,2],[3]\n3,c,m,[1],[1]\n");
+    let found = trace_from_csv(text.as_bytes(), "t.csv").expect_err("bad");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].code.as_str(), found[0].path.as_str()), ("trace-quote", "t.csv:3:7"));
+    assert!(found[0].message.contains("field 4 is never closed"), "{}", found[0].message);
+    expect("\"arrival_time,a\n", &[("trace-quote", "t.csv:1:1")]);
+    assert_eq!(read(&format!("{TOKENS}1,a,\"m\"\"\",[1],\"[1]\"")).requests().len(), 1);
+}
+
+#[test]
+fn an_empty_prompt_is_named_by_its_request() {
+    let text = format!("{TOKENS}x,a,m,[1],[1]\n1,b,m,[],[1]\n");
+    let found = trace_from_csv(text.as_bytes(), "t.csv").expect_err("bad");
+    assert_eq!(found[1].message, "the prompt of request `b` is empty");
+}

@@ -61,7 +61,7 @@ pub(super) fn read(header: &Row, bytes: &[u8], mut rows: Rows<'_>, problems: &mu
         let output_tokens = count(&row, OUTPUT, problems);
         let (Some(arrive), Some(prompt), Some(output_tokens)) = (arrive, prompt, output_tokens) else { continue };
         if prompt.is_empty() {
-            let message = format!("the prompt of request {} is empty", read.len());
+            let message = format!("the prompt of request {} is empty", row.shown(1));
             problems.row(&row, PROMPT, "trace-empty-prompt", message, "a request needs at least one input token");
             continue;
         }
