@@ -25,12 +25,16 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let message = format!("byte {} is not UTF-8 text", error.valid_up_to() + 1);
-        vec![Diagnostic::error("file-not-text", name, message).with_hint("open a CSV trace, a scenario or a config.json")]
+        vec![
+            Diagnostic::error("file-not-text", name, message)
+                .with_hint("open a CSV trace, a scenario or a config.json"),
+        ]
     })?;
     match kind(text) {
         Kind::Model => {
             let id = name.rsplit(['/', '\\']).next().unwrap_or(name);
-            let id = if id.is_empty() || id == "config.json" { "own model" } else { id.strip_suffix(".json").unwrap_or(id) };
+            let id =
+                if id.is_empty() || id == "config.json" { "own model" } else { id.strip_suffix(".json").unwrap_or(id) };
             let read = plimsoll_formats::model_from_hf_config(text, id)?;
             let content = FileContent::Model { model: Box::new(read.value) };
             Ok(Read { content, trace: None, diagnostics: read.diagnostics })
@@ -50,7 +54,9 @@ enum Kind {
 fn kind(text: &str) -> Kind {
     if text.trim_start().starts_with('{') {
         // Every model configuration names its layers or, nested, its text part's.
-        let is_model = text.contains("\"num_hidden_layers\"") || text.contains("\"model_type\"") || text.contains("\"architectures\"");
+        let is_model = text.contains("\"num_hidden_layers\"")
+            || text.contains("\"model_type\"")
+            || text.contains("\"architectures\"");
         return if is_model && !text.contains("\"deployment\"") { Kind::Model } else { Kind::ScenarioJson };
     }
     Kind::ScenarioYaml
@@ -70,7 +76,10 @@ fn trace(trace: Trace, diagnostics: Vec<Diagnostic>) -> Read {
         // Sums of up to 2⁵³ tokens are exact.
         requests.iter().map(|request| f64::from(tokens(request))).sum::<f64>() / (num_requests.max(1) as f64)
     };
-    let span = requests.first().zip(requests.last()).map_or(0.0, |(first, last)| last.arrive.as_seconds() - first.arrive.as_seconds());
+    let span = requests
+        .first()
+        .zip(requests.last())
+        .map_or(0.0, |(first, last)| last.arrive.as_seconds() - first.arrive.as_seconds());
     let hash = trace.content_hash();
     let content = FileContent::Trace {
         hash: hash.clone(),

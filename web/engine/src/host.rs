@@ -145,7 +145,8 @@ impl Host {
         let trace = match &scenario.workload.trace {
             None => None,
             Some(choice) => {
-                let found = self.traces.iter().find(|(hash, _)| *hash == choice.hash).map(|(_, trace)| Arc::clone(trace));
+                let found =
+                    self.traces.iter().find(|(hash, _)| *hash == choice.hash).map(|(_, trace)| Arc::clone(trace));
                 Some(found.ok_or_else(|| {
                     let message =
                         format!("the trace {} is not open in this tab; open the file again to replay it", choice.name);
@@ -266,7 +267,9 @@ mod tests {
         bench.say(&start(1, &Scenario::default(), vec![trial(0, 50), trial(1, 60)]));
         while bench.slice() {}
         let finals = bench.finals(1);
-        let [Response::Finished { outcome: Outcome::Samples { samples }, .. }] = finals[..] else { panic!("{finals:?}") };
+        let [Response::Finished { outcome: Outcome::Samples { samples }, .. }] = finals[..] else {
+            panic!("{finals:?}")
+        };
         assert_eq!(samples.len(), 2);
         assert!(samples.iter().all(|sample| sample.steps > 0));
     }
@@ -277,7 +280,9 @@ mod tests {
             let mut bench = Bench::new(0.001);
             bench.say(&start(1, &Scenario::default(), vec![trial(0, 400), trial(1, 400)]));
             while bench.slice() {}
-            let Some(Response::Finished { outcome: Outcome::Samples { samples }, .. }) = bench.heard.pop() else { panic!() };
+            let Some(Response::Finished { outcome: Outcome::Samples { samples }, .. }) = bench.heard.pop() else {
+                panic!()
+            };
             samples
         };
         // A slow clock: every look ends the slice and reports.

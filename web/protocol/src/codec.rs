@@ -37,8 +37,14 @@ mod tests {
 
     #[test]
     fn every_request_survives_the_crossing() {
-        let trial =
-            CurveTrial { id: 3, stage: Stage::Grid, request_rate: 0.1, replicate: 2, num_requests: 1000, relaxed: None };
+        let trial = CurveTrial {
+            id: 3,
+            stage: Stage::Grid,
+            request_rate: 0.1,
+            replicate: 2,
+            num_requests: 1000,
+            relaxed: None,
+        };
         round_trip(&Request::Hello { protocol: 1, build: "b".into() });
         let spec = Spec::Trials { scenario: Box::new(Scenario::default()), trials: vec![trial] };
         round_trip(&Request::Start { job: JobId((1 << 53) - 1), spec });

@@ -1,6 +1,8 @@
 //! A chart model as the data and layout that Plotly takes.
 //!
 //! Figures are small plain JSON: they are rebuilt for every redraw, so each series, shape and label counts.
+//! While a control moves, markers and labels are left out: Plotly makes an element for each and measures every text.
+//! Titles of axes stand in the page, outside the figure, for the same reason.
 
 use crate::view_model::chart::{ChartModel, Series, Style};
 use plimsoll_core::report::Verdict;
@@ -30,14 +32,19 @@ pub struct Theme {
 }
 
 /// Room around the plot, pixels: left, right, top, bottom.
-const MARGINS: [u32; 4] = [52, 12, 22, 38];
+const MARGINS: [u32; 4] = [44, 12, 18, 22];
 
 /// Data, layout and configuration of one chart.
 ///
 /// # Units and shape
 /// `width` and `height` in CSS pixels; `rate_end` and `value_end` are the ends of the axes in force.
 #[must_use]
-pub fn figure(model: &ChartModel, theme: &Theme, (width, height): (f64, f64), (rate_end, value_end): (f64, f64)) -> Value {
+pub fn figure(
+    model: &ChartModel,
+    theme: &Theme,
+    (width, height): (f64, f64),
+    (rate_end, value_end): (f64, f64),
+) -> Value {
     let mut data = Vec::new();
     for series in &model.series {
         if let Some(band) = band(series, theme) {
@@ -193,8 +200,12 @@ mod tests {
     #[test]
     fn lines_limits_and_verdicts_are_all_there() {
         let figure = ttft();
-        let texts: Vec<&str> =
-            figure["layout"]["annotations"].as_array().expect("labels").iter().filter_map(|label| label["text"].as_str()).collect();
+        let texts: Vec<&str> = figure["layout"]["annotations"]
+            .as_array()
+            .expect("labels")
+            .iter()
+            .filter_map(|label| label["text"].as_str())
+            .collect();
         assert_eq!(texts, ["backlogged", "overloaded", "SLO p95 ≤ 500 ms", "saturation", "capacity"]);
         assert_eq!(figure["layout"]["xaxis"]["range"][1], 25.0);
         assert_eq!(figure["data"][0]["fill"], "toself");

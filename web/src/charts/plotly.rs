@@ -11,7 +11,12 @@ use web_sys::{HtmlElement, HtmlScriptElement};
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_namespace = Plotly, js_name = react, catch)]
-    fn plotly_react(element: &HtmlElement, data: &JsValue, layout: &JsValue, config: &JsValue) -> Result<Promise, JsValue>;
+    fn plotly_react(
+        element: &HtmlElement,
+        data: &JsValue,
+        layout: &JsValue,
+        config: &JsValue,
+    ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_namespace = performance, js_name = mark, catch)]
     fn performance_mark(name: &str, options: &JsValue) -> Result<JsValue, JsValue>;
@@ -99,8 +104,7 @@ pub async fn load() -> Result<(), String> {
 fn inject() -> Result<Promise, String> {
     let source = address("plimsoll-plotly")?;
     let document = web_sys::window().and_then(|window| window.document()).ok_or("this page has no document")?;
-    let script: HtmlScriptElement =
-        document.create_element("script").map_err(|error| words(&error))?.unchecked_into();
+    let script: HtmlScriptElement = document.create_element("script").map_err(|error| words(&error))?.unchecked_into();
     script.set_src(&source);
     let head = document.head().ok_or("this page has no head")?;
     Ok(Promise::new(&mut |resolve: Function, reject: Function| {
@@ -119,7 +123,8 @@ fn inject() -> Result<Promise, String> {
 pub async fn react(element: HtmlElement, figure: serde_json::Value) -> Result<(), String> {
     let parsed = JSON::parse(&figure.to_string()).map_err(|error| words(&error))?;
     let part = |name: &str| Reflect::get(&parsed, &name.into()).unwrap_or(JsValue::UNDEFINED);
-    let redrawn = plotly_react(&element, &part("data"), &part("layout"), &part("config")).map_err(|error| words(&error))?;
+    let redrawn =
+        plotly_react(&element, &part("data"), &part("layout"), &part("config")).map_err(|error| words(&error))?;
     // Resolved behind `plotly_afterplot`, also where nothing had to be redrawn and no event comes.
     JsFuture::from(redrawn).await.map(|_| ()).map_err(|error| words(&error))
 }

@@ -52,7 +52,9 @@ pub fn Combobox(
     let all: RwSignal<Vec<Entry>> = RwSignal::new(Vec::new());
     let marked: RwSignal<usize> = RwSignal::new(0);
     let is_open = move || text.with(Option::is_some);
-    let found = Memo::new(move |_| text.with(|text| text.as_deref().map_or_else(Vec::new, |text| all.with(|all| matching(all, text)))));
+    let found = Memo::new(move |_| {
+        text.with(|text| text.as_deref().map_or_else(Vec::new, |text| all.with(|all| matching(all, text))))
+    });
     let open = move || {
         if text.with_untracked(Option::is_none) {
             all.set(entries());

@@ -15,9 +15,13 @@ pub fn Answer() -> impl IntoView {
             shown.as_ref().map(|shown| headline::headline(&shown.curve, &shown.basics.slo, &shown.basics.settings))
         })
     });
-    let basis = Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| headline::basis(shown.basics.basis))));
-    let deployment = Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| shown.basics.deployment.clone())));
-    let filled_in = Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| shown.basics.filled_in.join("; ")).unwrap_or_default()));
+    let basis =
+        Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| headline::basis(shown.basics.basis))));
+    let deployment =
+        Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| shown.basics.deployment.clone())));
+    let filled_in = Memo::new(move |_| {
+        page.shown.with(|shown| shown.as_ref().map(|shown| shown.basics.filled_in.join("; ")).unwrap_or_default())
+    });
     let numbers = Memo::new(move |_| {
         let percentile = page.view.with(|view| view.percentile);
         page.shown.with(|shown| {
@@ -28,7 +32,8 @@ pub fn Answer() -> impl IntoView {
     });
     // Read out when a result stands, not for every picture of a drag.
     let spoken = Memo::new(move |before: Option<&String>| {
-        let is_settled = page.shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.is_full)) && !page.is_stale.get();
+        let is_settled =
+            page.shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.is_full)) && !page.is_stale.get();
         if is_settled {
             answer.get().map(|answer| answer.text()).unwrap_or_default()
         } else {
@@ -94,7 +99,8 @@ pub fn Answer() -> impl IntoView {
 #[component]
 fn Alerts() -> impl IntoView {
     let page = page();
-    let has_errors = Memo::new(move |_| page.diagnostics.with(|all| all.iter().any(|found| found.severity == Severity::Error)));
+    let has_errors =
+        Memo::new(move |_| page.diagnostics.with(|all| all.iter().any(|found| found.severity == Severity::Error)));
     view! {
         {move || page.trouble.get().map(|trouble| view! {
             <p class="problem error" role="alert">{sentence(&trouble)}</p>

@@ -10,15 +10,22 @@ use leptos::prelude::*;
 #[component]
 pub fn BottleneckPanel() -> impl IntoView {
     let page = page();
-    let found = Memo::new(move |_| page.shown.with(|shown| shown.as_ref().and_then(|shown| bottleneck(&shown.curve, &shown.basics.settings))));
-    let rate = move || found.with(|found| found.as_ref().map_or_else(String::new, |found| format::rate(found.request_rate)));
+    let found = Memo::new(move |_| {
+        page.shown.with(|shown| shown.as_ref().and_then(|shown| bottleneck(&shown.curve, &shown.basics.settings)))
+    });
+    let rate =
+        move || found.with(|found| found.as_ref().map_or_else(String::new, |found| format::rate(found.request_rate)));
     let bars = |shares: &[Share]| -> Vec<Bar> {
-        shares.iter().map(|share| Bar { label: share.label.clone(), text: share.text.clone(), ratio: Some(share.ratio) }).collect()
+        shares
+            .iter()
+            .map(|share| Bar { label: share.label.clone(), text: share.text.clone(), ratio: Some(share.ratio) })
+            .collect()
     };
     let levers = move || {
         found.with(|found| {
             found.as_ref().map_or_else(Vec::new, |found| {
-                let bar = |(label, text): &(String, String)| Bar { label: label.clone(), text: text.clone(), ratio: None };
+                let bar =
+                    |(label, text): &(String, String)| Bar { label: label.clone(), text: text.clone(), ratio: None };
                 found.levers.iter().map(bar).collect()
             })
         })

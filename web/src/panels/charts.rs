@@ -88,7 +88,8 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
                 axis.try_update_value(|axis| axis.fit(needed, is_at_rest)).unwrap_or(needed)
             };
             let ends = (fit(rate_axis, model.rate_end), fit(value_axis, model.value_end));
-            let names: Vec<(String, Style)> = model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
+            let names: Vec<(String, Style)> =
+                model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
             if legend.with_untracked(|legend| *legend != names) {
                 legend.set(names);
             }

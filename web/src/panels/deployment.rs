@@ -7,9 +7,7 @@ use crate::components::segmented::{Segment, Segmented};
 use crate::page::{Dialog, Step, page};
 use crate::state::fields;
 use leptos::prelude::*;
-use plimsoll_core::scenario::{
-    AcceleratorChoice, Choice, LatencyModelChoice, ModelChoice, SchedulerPolicy,
-};
+use plimsoll_core::scenario::{AcceleratorChoice, Choice, LatencyModelChoice, ModelChoice, SchedulerPolicy};
 
 /// Number types of cached keys and values on offer; the empty one leaves it to the catalogue.
 const KV_DTYPES: [(&str, &str); 3] = [("", "auto"), ("fp8", "fp8"), ("bfloat16", "bf16")];
@@ -32,10 +30,13 @@ pub fn DeploymentPanel() -> impl IntoView {
         })
     });
     let size = Memo::new(move |_| {
-        page.scenario.with(|scenario| scenario.deployment.tensor_parallel_size.map_or_else(String::new, |size| size.to_string()))
+        page.scenario
+            .with(|scenario| scenario.deployment.tensor_parallel_size.map_or_else(String::new, |size| size.to_string()))
     });
     // What is on offer depends on the deployment alone, so that a moved slider does not ask the catalogue.
-    let deployment = Memo::new(move |_| page.scenario.with(|scenario| (scenario.deployment.clone(), scenario.engine.clone(), scenario.latency.clone())));
+    let deployment = Memo::new(move |_| {
+        page.scenario.with(|scenario| (scenario.deployment.clone(), scenario.engine.clone(), scenario.latency.clone()))
+    });
     let sizes = Memo::new(move |_| {
         deployment.track();
         page.scenario.with_untracked(|scenario| {
@@ -131,8 +132,10 @@ pub fn DeploymentPanel() -> impl IntoView {
 pub fn EnginePanel() -> impl IntoView {
     let page = page();
     let [max_num_seqs, max_num_batched_tokens, gpu_memory_utilization, rest @ ..] = fields::ENGINE;
-    let dtype = Memo::new(move |_| page.scenario.with(|scenario| scenario.engine.kv_cache_dtype.clone().unwrap_or_default()));
-    let scheduler = Memo::new(move |_| page.scenario.with(|scenario| scheduler_id(scenario.engine.scheduler).to_owned()));
+    let dtype =
+        Memo::new(move |_| page.scenario.with(|scenario| scenario.engine.kv_cache_dtype.clone().unwrap_or_default()));
+    let scheduler =
+        Memo::new(move |_| page.scenario.with(|scenario| scheduler_id(scenario.engine.scheduler).to_owned()));
     view! {
         <NumberControl field=max_num_seqs />
         <NumberControl field=max_num_batched_tokens />
@@ -204,7 +207,8 @@ fn take_other_parallelism(page: crate::page::Page) {
     if fits {
         return;
     }
-    if let Some(size) = choices.into_iter().find(|choice| choice.is_available).and_then(|choice| choice.id.parse().ok()) {
+    if let Some(size) = choices.into_iter().find(|choice| choice.is_available).and_then(|choice| choice.id.parse().ok())
+    {
         page.edit("deployment.tensor_parallel_size", Step::Deliberate, |scenario| {
             scenario.deployment.tensor_parallel_size = Some(size);
         });

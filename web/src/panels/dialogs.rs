@@ -111,7 +111,9 @@ fn AcceleratorForm(page: Page) -> impl IntoView {
     let send = move || {
         let values: Result<Vec<f64>, String> = (0..texts.len()).map(value).collect();
         let Ok(values) = values else { return };
-        let &[peak_tflops, memory_bandwidth_tb_per_s, memory_gib, mfu_prefill, mfu_decode] = values.as_slice() else { return };
+        let &[peak_tflops, memory_bandwidth_tb_per_s, memory_gib, mfu_prefill, mfu_decode] = values.as_slice() else {
+            return;
+        };
         let id = name.get_untracked();
         let spec = AcceleratorSpec {
             id: if id.trim().is_empty() { "own accelerator".into() } else { id.trim().to_owned() },

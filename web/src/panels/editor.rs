@@ -20,9 +20,10 @@ fn has_control(path: &str) -> bool {
         "workload.trace",
     ];
     path == "slo"
-        || numbers.map(|field| field.path).chain(others).any(|known| {
-            path == known || path.strip_prefix(known).is_some_and(|rest| rest.starts_with(['.', '[']))
-        })
+        || numbers
+            .map(|field| field.path)
+            .chain(others)
+            .any(|known| path == known || path.strip_prefix(known).is_some_and(|rest| rest.starts_with(['.', '['])))
 }
 
 /// The scenario's sections.

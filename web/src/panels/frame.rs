@@ -258,7 +258,8 @@ fn next_theme(page: Page) {
     };
     let root = web_sys::window().and_then(|window| window.document()?.document_element());
     if let Some(root) = root {
-        let _ = if next.is_empty() { root.remove_attribute("data-theme") } else { root.set_attribute("data-theme", next) };
+        let _ =
+            if next.is_empty() { root.remove_attribute("data-theme") } else { root.set_attribute("data-theme", next) };
     }
     storage::set_theme(next);
     page.theme.update(|theme| *theme += 1);

@@ -18,15 +18,18 @@ pub fn NumberControl(
     // Text that is no number stays in the field and is explained; the scenario keeps its last good value.
     let draft: RwSignal<Option<String>> = RwSignal::new(None);
     let refusal: RwSignal<Option<String>> = RwSignal::new(None);
-    let text = move || draft.get().unwrap_or_else(|| value.get().map_or_else(String::new, |value| format::field_text(value, field.unit)));
+    let text = move || {
+        draft
+            .get()
+            .unwrap_or_else(|| value.get().map_or_else(String::new, |value| format::field_text(value, field.unit)))
+    };
     let set = move |new: Option<f64>, step: Step| page.edit(field.path, step, |scenario| (field.set)(scenario, new));
     let read = move |text: &str| -> Result<Option<f64>, String> {
         if text.trim().is_empty() && field.when_empty.is_some() {
             return Ok(None);
         }
-        format::parse(text, field.unit).and_then(|value| {
-            if value < 0.0 { Err("cannot be negative".to_owned()) } else { Ok(Some(value)) }
-        })
+        format::parse(text, field.unit)
+            .and_then(|value| if value < 0.0 { Err("cannot be negative".to_owned()) } else { Ok(Some(value)) })
     };
     let on_input = move |text: String| {
         match read(&text) {

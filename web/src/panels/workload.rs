@@ -26,7 +26,8 @@ pub fn WorkloadPanel() -> impl IntoView {
         .iter()
         .map(|preset| Segment { id: preset.id.clone(), label: preset.id.clone(), obstacle: String::new() })
         .collect();
-    let trace = Memo::new(move |_| page.scenario.with(|scenario| scenario.workload.trace.clone().map(|trace| trace.name)));
+    let trace =
+        Memo::new(move |_| page.scenario.with(|scenario| scenario.workload.trace.clone().map(|trace| trace.name)));
     view! {
         <Segmented
             name="preset"

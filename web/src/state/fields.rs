@@ -102,7 +102,9 @@ impl Field {
         }
         (value < low || value > high).then(|| {
             let text = |value| crate::view_model::format::field_text(value, self.unit);
-            format!("outside the usual range of {} to {} {}", text(low), text(high), self.unit.symbol()).trim_end().to_owned()
+            format!("outside the usual range of {} to {} {}", text(low), text(high), self.unit.symbol())
+                .trim_end()
+                .to_owned()
         })
     }
 }
@@ -221,7 +223,6 @@ pub const ENGINE: [Field; 7] = [
         when_empty: Some("from the catalogue"),
         get: |s| s.engine.gpu_memory_utilization,
         set: |s, v| s.engine.gpu_memory_utilization = v,
-        ..BASE
     },
     Field {
         path: "engine.num_gpu_blocks",

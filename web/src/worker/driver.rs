@@ -67,7 +67,10 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
             Response::Finished { outcome: Outcome::File { .. }, .. } => {
                 return Event::Failed(Failure::new("undecodable", "the simulator answered another question"));
             }
-            Response::Ready { .. } | Response::Refused { .. } | Response::Progress { .. } | Response::Cancelled { .. } => {
+            Response::Ready { .. }
+            | Response::Refused { .. }
+            | Response::Progress { .. }
+            | Response::Cancelled { .. } => {
                 return Event::Nothing;
             }
         };

@@ -249,7 +249,7 @@ impl<F: Factory> Pool<F> {
     fn deliver(&mut self, response: Response) -> Option<Delivery> {
         let id = response.job()?;
         let job = self.jobs.get(&id)?;
-        let delivery = (!job.is_silent && !job.is_cancelled).then(|| Delivery { slot: job.slot, response });
+        let delivery = (!job.is_silent && !job.is_cancelled).then_some(Delivery { slot: job.slot, response });
         if delivery.as_ref().is_none_or(|delivery| delivery.response.is_final()) {
             let is_over = !self.clients.iter().any(|(_, client)| client.outstanding().contains(&id));
             if is_over {
@@ -358,9 +358,9 @@ mod tests {
 
     fn worker_of(wire: &Wire, job: JobId) -> WorkerId {
         let sent = wire.sent.borrow();
-        let found = sent.iter().find(|(_, text, _)| {
-            matches!(decode::<Request>(text), Ok(Request::Start { job: started, .. }) if started == job)
-        });
+        let found = sent.iter().find(
+            |(_, text, _)| matches!(decode::<Request>(text), Ok(Request::Start { job: started, .. }) if started == job),
+        );
         found.expect("the job was started").0
     }
 
