@@ -157,8 +157,7 @@ fn listen(page: Page) {
         back.remove();
         hash.remove();
     });
-    let query = web_sys::window()
-        .and_then(|window| window.match_media("(prefers-color-scheme: dark)").ok().flatten());
+    let query = web_sys::window().and_then(|window| window.match_media("(prefers-color-scheme: dark)").ok().flatten());
     if let Some(query) = query {
         let changed = wasm_bindgen::closure::Closure::<dyn Fn()>::new(move || page.theme.update(|theme| *theme += 1));
         let _ = query.add_event_listener_with_callback("change", changed.as_ref().unchecked_ref());

@@ -22,8 +22,8 @@ use web_sys::Blob;
 
 /// Progress is shown for work that takes longer than this, milliseconds.
 const SHOW_PROGRESS_AFTER: f64 = 300.0;
-/// Shortest time between two updates of progress or of a partial curve, milliseconds.
-const UPDATE_EVERY: f64 = 100.0;
+/// Shortest time between two updates of progress or of a partial curve, milliseconds; a redraw takes a tenth of it.
+const UPDATE_EVERY: f64 = 250.0;
 /// A curve older than this, milliseconds, is worth finishing before the next edit's is begun.
 const TOO_OLD: f64 = 80.0;
 /// A follow study older than this, milliseconds, is no longer worth finishing.
@@ -348,12 +348,7 @@ impl Inner {
     fn complete(&mut self, page: Page) {
         let (Some(curve), Some(task)) = (self.driver.as_ref().map(Driver::snapshot), self.task.clone()) else { return };
         let is_full = self.phase == Phase::Full;
-        let shown = Rc::new(Shown {
-            job: self.job,
-            curve,
-            is_full,
-            basics: Rc::clone(&task.basics),
-        });
+        let shown = Rc::new(Shown { job: self.job, curve, is_full, basics: Rc::clone(&task.basics) });
         let next = self.waiting.take();
         // Workers first: they compute while the page draws.
         match next {
@@ -394,9 +389,9 @@ impl Inner {
         let curve = driver.snapshot();
         let num_points = |curve: &Curve| curve.points.iter().filter(|point| point.num_seeds > 0).count();
         let is_richer = page.shown.with_untracked(|shown| {
-            shown.as_ref().is_none_or(|shown| {
-                shown.basics != task.basics || num_points(&curve) >= num_points(&shown.curve)
-            })
+            shown
+                .as_ref()
+                .is_none_or(|shown| shown.basics != task.basics || num_points(&curve) >= num_points(&shown.curve))
         });
         // A partial curve never takes the place of a better one of the same scenario.
         if is_richer && num_points(&curve) >= 3 {
@@ -411,7 +406,6 @@ impl Inner {
         let trace = scenario.workload.trace.as_ref()?;
         self.recorded.iter().find(|(hash, _)| *hash == trace.hash).map(|(_, rate)| *rate)
     }
-
 }
 
 /// Controls listen to the diagnostics, so they are only told of other ones.

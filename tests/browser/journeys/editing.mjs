@@ -44,7 +44,7 @@ test('reload, a copied link, back and forward restore scenario and view', { time
     const { page, errors } = await open(browser, address);
     await settled(page);
     await page.getByLabel('TTFT at most', { exact: true }).fill('250');
-    await page.getByText('p99', { exact: true }).first().click();
+    await page.locator('input[name=percentile][value=p99]').check();
     await page.getByRole('tab', { name: 'Memory' }).click();
     await page.waitForURL(/slo\.ttft_ms=250/);
     await page.waitForURL(/view\.tab=memory/);

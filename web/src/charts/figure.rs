@@ -31,13 +31,25 @@ pub struct Theme {
     pub surface: String,
 }
 
+/// Where and how a chart is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frame {
+    /// Width, CSS pixels.
+    pub width: f64,
+    /// Height, CSS pixels.
+    pub height: f64,
+    /// End of the rate axis in force.
+    pub rate_end: f64,
+    /// End of the value axis in force.
+    pub value_end: f64,
+    /// Whether the curve stands, so that markers and labels are worth their time.
+    pub is_settled: bool,
+}
+
 /// Room around the plot, pixels: left, right, top, bottom.
 const MARGINS: [u32; 4] = [44, 12, 18, 22];
 
 /// Data, layout and configuration of one chart.
-///
-/// # Units and shape
-/// `width` and `height` in CSS pixels; `rate_end` and `value_end` are the ends of the axes in force.
 #[must_use]
 pub fn figure(
     model: &ChartModel,
@@ -51,7 +63,7 @@ pub fn figure(
             data.push(band);
         }
     }
-    data.extend(model.series.iter().map(|series| line(series, model.value_unit, theme)));
+    data.extend(model.series.iter().map(|series| line(series, model.value_unit, theme, is_settled)));
     let mut shapes = Vec::new();
     let mut labels = Vec::new();
     for shade in &model.shades {
@@ -90,6 +102,9 @@ pub fn figure(
         }));
         labels.push(label(rate, "x", 1.0, "paper", word, color, (anchor, "bottom")));
     }
+    if !is_settled {
+        labels.clear();
+    }
     let [left, right, top, bottom] = MARGINS;
     json!({
         "data": data,
@@ -100,24 +115,23 @@ pub fn figure(
             "font": { "family": "system-ui, sans-serif", "size": 12, "color": theme.text },
             "showlegend": false, "hovermode": "x unified", "dragmode": false,
             "hoverlabel": { "bgcolor": theme.surface, "bordercolor": theme.grid, "font": { "color": theme.text } },
-            "xaxis": axis("request rate (req/s)", rate_end, ".3~s", theme),
-            "yaxis": axis(model.value_unit, value_end, ".3~s", theme),
+            "xaxis": axis(rate_end, theme),
+            "yaxis": axis(value_end, theme),
             "shapes": shapes, "annotations": labels,
         },
         "config": { "displayModeBar": false, "responsive": false, "doubleClick": false, "scrollZoom": false, "staticPlot": false },
     })
 }
 
-fn axis(title: &str, end: f64, hover: &str, theme: &Theme) -> Value {
+fn axis(end: f64, theme: &Theme) -> Value {
     json!({
-        "title": { "text": title, "standoff": 6, "font": { "color": theme.quiet, "size": 11 } },
         "range": [0, end], "fixedrange": true, "rangemode": "tozero", "nticks": 7,
         "gridcolor": theme.grid, "linecolor": theme.quiet, "zeroline": false, "showline": true,
-        "tickfont": { "color": theme.quiet, "size": 11 }, "hoverformat": hover, "automargin": false,
+        "tickfont": { "color": theme.quiet, "size": 11 }, "hoverformat": ".3~s", "automargin": false,
     })
 }
 
-fn line(series: &Series, unit: &str, theme: &Theme) -> Value {
+fn line(series: &Series, unit: &str, theme: &Theme, has_markers: bool) -> Value {
     let (color, width, dash, symbol) = match series.style {
         Style::Main => (&theme.series[0], 2.5, "solid", Some("circle")),
         Style::Second => (&theme.series[1], 2.0, "dash", Some("diamond-open")),
@@ -125,6 +139,7 @@ fn line(series: &Series, unit: &str, theme: &Theme) -> Value {
         Style::Upper => (&theme.series[2], 1.2, "longdash", None),
         Style::Reference => (&theme.quiet, 1.0, "dot", None),
     };
+    let symbol = symbol.filter(|_| has_markers);
     let (rates, values) = columns(&series.points);
     let mut trace = json!({
         "type": "scatter", "mode": if symbol.is_some() { "lines+markers" } else { "lines" },
@@ -179,9 +194,13 @@ mod tests {
     use crate::view_model::chart::{self, Chart};
     use plimsoll_core::scenario::Slo;
 
+    fn frame(is_settled: bool) -> Frame {
+        Frame { width: 400.0, height: 260.0, rate_end: 25.0, value_end: 1000.0, is_settled }
+    }
+
     fn ttft() -> Value {
         let model = chart::model(Chart::Ttft, &chart::tests::curve(), &Slo::default(), Percentile::Slo);
-        figure(&model, &Theme::default(), (400.0, 260.0), (25.0, 1000.0))
+        figure(&model, &Theme::default(), frame(true))
     }
 
     #[test]
@@ -210,5 +229,14 @@ mod tests {
         assert_eq!(figure["layout"]["xaxis"]["range"][1], 25.0);
         assert_eq!(figure["data"][0]["fill"], "toself");
         assert_eq!(figure["data"][0]["x"].as_array().map(Vec::len), Some(6));
+    }
+
+    #[test]
+    fn a_moving_curve_is_lines_bands_and_limits_alone() {
+        let model = chart::model(Chart::Ttft, &chart::tests::curve(), &Slo::default(), Percentile::Slo);
+        let (moving, settled) = (figure(&model, &Theme::default(), frame(false)), ttft());
+        assert_eq!(moving["layout"]["annotations"].as_array().map(Vec::len), Some(0));
+        assert_eq!(moving["layout"]["shapes"], settled["layout"]["shapes"]);
+        assert!(moving["data"].as_array().expect("data").iter().all(|trace| trace["mode"] == "lines"));
     }
 }

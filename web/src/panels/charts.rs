@@ -1,6 +1,7 @@
 //! The charts over request rate, each with its table.
 
-use crate::charts::{figure, plotly};
+use crate::charts::figure::{self, Frame};
+use crate::charts::plotly;
 use crate::components::icon::{CHART, Icon, TABLE};
 use crate::page::page;
 use crate::view_model::axis::AxisMemory;
@@ -13,7 +14,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{HtmlElement, IntersectionObserver, IntersectionObserverEntry};
 
 /// Height of a chart, CSS pixels; a little less on a phone comes from the width.
-const HEIGHT: f64 = 250.0;
+const HEIGHT: f64 = 236.0;
 
 /// How long charts out of view wait for the page to rest.
 const UNSEEN_AFTER: Duration = Duration::from_millis(150);
@@ -87,13 +88,13 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
             let fit = |axis: StoredValue<AxisMemory>, needed: f64| {
                 axis.try_update_value(|axis| axis.fit(needed, is_at_rest)).unwrap_or(needed)
             };
-            let ends = (fit(rate_axis, model.rate_end), fit(value_axis, model.value_end));
+            let (rate_end, value_end) = (fit(rate_axis, model.rate_end), fit(value_axis, model.value_end));
             let names: Vec<(String, Style)> =
                 model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
             if legend.with_untracked(|legend| *legend != names) {
                 legend.set(names);
             }
-            Some(figure::figure(&model, &theme.get(), (width, height), ends))
+            Some(figure::figure(&model, &theme.get(), Frame { width, height, rate_end, value_end, is_settled: is_at_rest }))
         });
         let Some(figure) = figure else { return };
         let element: HtmlElement = (*element).clone().unchecked_into();
@@ -127,6 +128,7 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
                 </button>
             </header>
             <Legend series=legend />
+            <p class="axis value" aria-hidden="true">{chart.unit()}</p>
             <div
                 node_ref=element
                 class="plot"
@@ -135,6 +137,7 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
                 aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
                 hidden=move || is_table.get()
             ></div>
+            <p class="axis rate" aria-hidden="true">"request rate (req/s)"</p>
             {move || is_table.get().then(|| view! { <ChartTable chart=chart /> })}
         </section>
     }

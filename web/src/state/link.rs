@@ -72,13 +72,21 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
     let mut sections = fragment.split(';');
     let version = sections.next().unwrap_or_default();
     if version != "v1" {
-        return Err(Diagnostic::error("link-unknown-version", "", format!("the link's format `{}` is not known", clip(version)))
-            .with_hint("reload the page to get its newest version, or check that the link is complete"));
+        return Err(Diagnostic::error(
+            "link-unknown-version",
+            "",
+            format!("the link's format `{}` is not known", clip(version)),
+        )
+        .with_hint("reload the page to get its newest version, or check that the link is complete"));
     }
     let base = sections.next().unwrap_or_default();
     if base != "1" {
-        return Err(Diagnostic::error("link-unknown-base", "", format!("the link's base `{}` is not known", clip(base)))
-            .with_hint("reload the page to get its newest version"));
+        return Err(Diagnostic::error(
+            "link-unknown-base",
+            "",
+            format!("the link's base `{}` is not known", clip(base)),
+        )
+        .with_hint("reload the page to get its newest version"));
     }
     let mut opened =
         Opened { scenario: base_scenario(), view: View::default(), model_version: None, warnings: Vec::new() };
@@ -92,12 +100,18 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
             "model-version" => opened.model_version = text.parse().ok(),
             "view.tab" => match Tab::from_id(text) {
                 Some(tab) => opened.view.tab = tab,
-                None => opened.warnings.push(warning("link-unknown-view", name, format!("has no tab `{}`", clip(text)))),
+                None => {
+                    opened.warnings.push(warning("link-unknown-view", name, format!("has no tab `{}`", clip(text))))
+                }
             },
             "view.percentile" => match Percentile::from_id(text) {
                 Some(percentile) => opened.view.percentile = percentile,
                 None => {
-                    opened.warnings.push(warning("link-unknown-view", name, format!("has no percentile `{}`", clip(text))));
+                    opened.warnings.push(warning(
+                        "link-unknown-view",
+                        name,
+                        format!("has no percentile `{}`", clip(text)),
+                    ));
                 }
             },
             "z" => match inflate(text) {
@@ -187,7 +201,8 @@ fn find<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
 }
 
 fn inflate(text: &str) -> Result<Map<String, Value>, String> {
-    let packed = URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
+    let packed =
+        URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
     let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(&packed, MAX_INFLATED)
         .map_err(|_| "cannot be unpacked; the link may be cut off".to_owned())?;
     let text = String::from_utf8(bytes).map_err(|_| "holds no text; the link may be damaged".to_owned())?;

@@ -46,7 +46,12 @@ pub fn bottleneck(curve: &Curve, engine: &EngineConfig) -> Option<Bottleneck> {
             (relaxation(*limiter, engine), effect)
         })
         .collect();
-    Some(Bottleneck { request_rate: point.request_rate, time_shares: time_shares(point), limiters: limiters(point), levers })
+    Some(Bottleneck {
+        request_rate: point.request_rate,
+        time_shares: time_shares(point),
+        limiters: limiters(point),
+        levers,
+    })
 }
 
 fn time_shares(point: &CurvePoint) -> Vec<Share> {
@@ -54,7 +59,11 @@ fn time_shares(point: &CurvePoint) -> Vec<Share> {
         .time_shares
         .iter()
         .filter(|share| share.ratio > 0.0005)
-        .map(|share| Share { label: share.name.replace('-', " "), ratio: share.ratio, text: format::percent(share.ratio) })
+        .map(|share| Share {
+            label: share.name.replace('-', " "),
+            ratio: share.ratio,
+            text: format::percent(share.ratio),
+        })
         .collect();
     shares.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
     shares
@@ -67,7 +76,10 @@ fn limiters(point: &CurvePoint) -> Vec<Share> {
         ("max_num_batched_tokens", point.limiters.max_num_batched_tokens),
         ("KV blocks", point.limiters.kv_blocks),
     ];
-    shares.into_iter().map(|(label, ratio)| Share { label: label.into(), ratio, text: format::percent(ratio) }).collect()
+    shares
+        .into_iter()
+        .map(|(label, ratio)| Share { label: label.into(), ratio, text: format::percent(ratio) })
+        .collect()
 }
 
 #[cfg(test)]

@@ -169,7 +169,8 @@ pub fn model(chart: Chart, curve: &Curve, slo: &Slo, percentile: Percentile) -> 
     let mut series = match chart {
         Chart::Ttft => latency_series(curve, percentile, &label, |point| &point.ttft),
         Chart::Tpot => {
-            let mut series = vec![banded(curve, format!("TPOT {label}"), Style::Main, |point| pick(&point.tpot, percentile))];
+            let mut series =
+                vec![banded(curve, format!("TPOT {label}"), Style::Main, |point| pick(&point.tpot, percentile))];
             series.push(plain(curve, format!("ITL {label}"), Style::Second, |point| pick(&point.itl, percentile)));
             series.push(plain(curve, "TPOT mean".into(), Style::Lower, |point| point.tpot.mean));
             series
@@ -233,7 +234,8 @@ fn latency_series(
     metric: fn(&CurvePoint) -> &LatencyBands,
 ) -> Vec<Series> {
     let mut series = vec![banded(curve, label.to_owned(), Style::Main, |point| pick(metric(point), percentile))];
-    let companions: [Companion; 2] = [("p50", Style::Lower, |bands| bands.p50), ("p99", Style::Upper, |bands| bands.p99)];
+    let companions: [Companion; 2] =
+        [("p50", Style::Lower, |bands| bands.p50), ("p99", Style::Upper, |bands| bands.p99)];
     for (name, style, statistic) in companions {
         if name != label {
             series.push(plain(curve, name.to_owned(), style, |point| statistic(metric(point))));
@@ -254,7 +256,13 @@ fn steady(curve: &Curve, name: String, style: Style, has_band: bool, value: impl
     collect(curve.points.iter().filter(|point| has_steady_latency(point)), name, style, has_band, value)
 }
 
-fn all_points(curve: &Curve, name: String, style: Style, has_band: bool, value: impl Fn(&CurvePoint) -> Band) -> Series {
+fn all_points(
+    curve: &Curve,
+    name: String,
+    style: Style,
+    has_band: bool,
+    value: impl Fn(&CurvePoint) -> Band,
+) -> Series {
     collect(curve.points.iter().filter(|point| point.num_seeds > 0), name, style, has_band, value)
 }
 
@@ -391,6 +399,7 @@ pub(crate) mod tests {
         let found = |request_rate: f64| Capacity {
             request_rate,
             next_failing_rate: Some(request_rate * 1.025),
+            next_failing_verdict: Some(Verdict::Overloaded),
             band: [request_rate * 0.98, request_rate * 1.01],
             is_final: true,
         };

@@ -55,7 +55,8 @@ impl Unit {
 /// # Errors
 /// In words, for the line below the field.
 pub fn parse(text: &str, unit: Unit) -> Result<f64, String> {
-    let compact: String = text.trim().chars().filter(|c| !matches!(c, ' ' | ',' | '_' | '\u{a0}' | '\u{202f}')).collect();
+    let compact: String =
+        text.trim().chars().filter(|c| !matches!(c, ' ' | ',' | '_' | '\u{a0}' | '\u{202f}')).collect();
     if compact.is_empty() {
         return Err("a number is needed".into());
     }
@@ -103,7 +104,11 @@ pub fn field_text(value: f64, unit: Unit) -> String {
     let shown = value * unit.shown_factor();
     // Six digits hide what 0.95 × 100 leaves behind, and nothing a person typed.
     let rounded = significant(shown, 6);
-    if rounded.abs() >= 1e4 && rounded.fract() == 0.0 && rounded.abs() < 1e15 { grouped(rounded) } else { format!("{rounded}") }
+    if rounded.abs() >= 1e4 && rounded.fract() == 0.0 && rounded.abs() < 1e15 {
+        grouped(rounded)
+    } else {
+        format!("{rounded}")
+    }
 }
 
 /// A value with this many significant digits, thousands grouped.
@@ -115,7 +120,11 @@ pub fn number(value: f64, digits: i32) -> String {
     let rounded = significant(value, digits);
     let magnitude = if rounded == 0.0 { 0 } else { floor_log10(rounded.abs()) };
     let decimals = (digits - 1 - magnitude).max(0);
-    if decimals == 0 { grouped(rounded) } else { format!("{rounded:.*}", usize::try_from(decimals.min(6)).unwrap_or(0)) }
+    if decimals == 0 {
+        grouped(rounded)
+    } else {
+        format!("{rounded:.*}", usize::try_from(decimals.min(6)).unwrap_or(0))
+    }
 }
 
 /// Requests per second, three significant digits, without the unit.
@@ -254,7 +263,10 @@ mod tests {
         assert_eq!([rate(0.012_34), rate(9.996), rate(12.34), rate(1234.6)], ["0.0123", "10.0", "12.3", "1,230"]);
         assert_eq!([milliseconds(31.26), milliseconds(12_340.0)], ["31.3 ms", "12.3 s"]);
         assert_eq!([limit_milliseconds(30.0), limit_milliseconds(2.5)], ["30 ms", "2.5 ms"]);
-        assert_eq!([milliseconds_range(55.9, 77.3), milliseconds_range(9_000.0, 21_100.0)], ["55.9 – 77.3 ms", "9.00 – 21.1 s"]);
+        assert_eq!(
+            [milliseconds_range(55.9, 77.3), milliseconds_range(9_000.0, 21_100.0)],
+            ["55.9 – 77.3 ms", "9.00 – 21.1 s"]
+        );
         assert_eq!([percent(0.954), percent(0.0123), percent(0.0)], ["95 %", "1.2 %", "0 %"]);
         assert_eq!(bytes(16.0 * 1024.0 * 1024.0 * 1024.0), "16.0 GiB");
         assert_eq!(bytes(131_072.0), "128 KiB");

@@ -46,7 +46,9 @@ pub struct KeyNumber {
 pub fn basis(basis: Basis) -> (&'static str, &'static str) {
     match basis {
         Basis::Calibrated => ("calibrated", "Fitted to logs of this very deployment."),
-        Basis::Trained => ("trained", "Coefficients trained on measurements of this model, accelerator and parallelism."),
+        Basis::Trained => {
+            ("trained", "Coefficients trained on measurements of this model, accelerator and parallelism.")
+        }
         Basis::Analytical => ("analytical", "Formulas on the model's architecture and the accelerator's data sheet."),
         Basis::Extrapolated => {
             ("extrapolated", "Formulas outside the range they were trained or checked for; expect larger errors.")
@@ -85,7 +87,9 @@ pub fn slo_words(slo: &Slo) -> String {
     let limits = [("TTFT", slo.ttft_ms), ("TPOT", slo.tpot_ms), ("ITL", slo.itl_ms), ("E2E", slo.e2e_ms)];
     let mut words: Vec<String> = limits
         .into_iter()
-        .filter_map(|(name, limit)| Some(format!("p{} {name} ≤ {}", slo.percentile, format::limit_milliseconds(limit?))))
+        .filter_map(|(name, limit)| {
+            Some(format!("p{} {name} ≤ {}", slo.percentile, format::limit_milliseconds(limit?)))
+        })
         .collect();
     words.push(format!("{} attaining", format::percent(slo.attainment)));
     words.join(", ")
@@ -114,7 +118,14 @@ pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineConfig) -> Headline {
     let is_open = capacity.next_failing_rate.is_none();
     let is_rough = !is_open && !capacity.is_final;
     Headline {
-        lead: if is_open { "Carries at least" } else if is_rough { "Carries about" } else { "Carries" }.into(),
+        lead: if is_open {
+            "Carries at least"
+        } else if is_rough {
+            "Carries about"
+        } else {
+            "Carries"
+        }
+        .into(),
         figure: format!("{} req/s", format::rate(capacity.request_rate)),
         rest: format!("within the SLO ({slo_words})."),
         lever: lever(curve, engine),
@@ -166,7 +177,12 @@ pub fn point_at_capacity(curve: &Curve) -> Option<&CurvePoint> {
 ///
 /// `price_usd_per_hour` is that of all accelerators of the deployment.
 #[must_use]
-pub fn key_numbers(curve: &Curve, slo: &Slo, percentile: Percentile, price_usd_per_hour: Option<f64>) -> Vec<KeyNumber> {
+pub fn key_numbers(
+    curve: &Curve,
+    slo: &Slo,
+    percentile: Percentile,
+    price_usd_per_hour: Option<f64>,
+) -> Vec<KeyNumber> {
     let label = percentile.label(slo.percentile);
     let mut numbers = vec![
         rate_number(
@@ -183,7 +199,11 @@ pub fn key_numbers(curve: &Curve, slo: &Slo, percentile: Percentile, price_usd_p
     let Some(point) = point_at_capacity(curve) else { return numbers };
     let latencies = [
         ("TTFT", &point.ttft, "Time to first token at capacity: arrival to first output token, queueing included."),
-        ("TPOT", &point.tpot, "Time per output token at capacity: (end-to-end − TTFT) ÷ (output tokens − 1) per request."),
+        (
+            "TPOT",
+            &point.tpot,
+            "Time per output token at capacity: (end-to-end − TTFT) ÷ (output tokens − 1) per request.",
+        ),
         ("E2E", &point.e2e, "End-to-end latency at capacity: arrival to last output token."),
     ];
     for (name, bands, help) in latencies {
@@ -229,7 +249,10 @@ fn rate_number(label: &str, found: Option<Capacity>, help: &'static str) -> KeyN
         Some(found) => {
             let at_least = if found.next_failing_rate.is_none() { "≥ " } else { "" };
             let [low, high] = found.band;
-            (format!("{at_least}{} req/s", format::rate(found.request_rate)), format!("{} – {}", format::rate(low), format::rate(high)))
+            (
+                format!("{at_least}{} req/s", format::rate(found.request_rate)),
+                format!("{} – {}", format::rate(low), format::rate(high)),
+            )
         }
     };
     KeyNumber { label: label.into(), value, note, help }
@@ -274,7 +297,8 @@ mod tests {
     #[test]
     fn numbers_at_capacity_come_from_the_point_below_it() {
         let numbers = key_numbers(&curve(), &Slo::default(), Percentile::Slo, Some(2.5));
-        let find = |label: &str| numbers.iter().find(|number| number.label == label).map(|number| number.value.as_str());
+        let find =
+            |label: &str| numbers.iter().find(|number| number.label == label).map(|number| number.value.as_str());
         assert_eq!(find("TTFT p95"), Some("120 ms"));
         assert_eq!(find("Capacity"), Some("11.0 req/s"));
         assert_eq!(find("Cost per 1M"), Some("$0.136"));

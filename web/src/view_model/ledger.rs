@@ -29,7 +29,8 @@ pub fn ledger(ledger: &MemoryLedger, block_size: u32) -> LedgerView {
     let total = ledger.total_bytes.max(1.0);
     let taken = ledger.weight_bytes + ledger.activation_bytes + ledger.overhead_bytes;
     let kv = (ledger.usable_bytes - taken).max(0.0);
-    let part = |label, bytes: f64| Entry { label, value: format::bytes(bytes), ratio: Some((bytes / total).clamp(0.0, 1.0)) };
+    let part =
+        |label, bytes: f64| Entry { label, value: format::bytes(bytes), ratio: Some((bytes / total).clamp(0.0, 1.0)) };
     let line = |label, value| Entry { label, value, ratio: None };
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     let tokens = ledger.blocks as f64 * f64::from(block_size);
@@ -53,7 +54,9 @@ fn source(ledger: &MemoryLedger) -> String {
         BlocksSource::Given => ("The number of blocks is the one you set", formula.or(row)),
         BlocksSource::CoefficientRow => ("The number of blocks is that of the trained coefficients' row", formula),
         BlocksSource::MemoryFormula => ("The number of blocks comes from the memory formula", row),
-        BlocksSource::Fallback => ("Too little is known for the memory formula, so one million blocks are assumed", row),
+        BlocksSource::Fallback => {
+            ("Too little is known for the memory formula, so one million blocks are assumed", row)
+        }
     };
     match other {
         Some(other) => format!("{in_force}; {other}."),
@@ -91,6 +94,9 @@ mod tests {
         assert!((whole - 1.0).abs() < 1e-9, "{whole}");
         assert_eq!(view.entries[3].value, "51.0 GiB");
         assert_eq!(view.entries[7].value, "417,792");
-        assert_eq!(view.source, "The number of blocks comes from the memory formula; the trained coefficients' row says 7,463.");
+        assert_eq!(
+            view.source,
+            "The number of blocks comes from the memory formula; the trained coefficients' row says 7,463."
+        );
     }
 }

@@ -22,26 +22,54 @@ pub fn table(chart: Chart, curve: &Curve) -> Table {
     let latency = |metric: fn(&CurvePoint) -> &LatencyBands| -> Vec<Vec<String>> {
         points.clone().map(|point| latency_row(point, metric(point))).collect()
     };
-    let latency_columns = vec!["req/s", "verdict", "mean, ms", "p50, ms", "p90, ms", "p95, ms", "p99, ms", "p95 over seeds, ms"];
+    let latency_columns =
+        vec!["req/s", "verdict", "mean, ms", "p50, ms", "p90, ms", "p95, ms", "p99, ms", "p95 over seeds, ms"];
     match chart {
         Chart::Ttft => Table { caption: caption(chart), columns: latency_columns, rows: latency(|point| &point.ttft) },
         Chart::E2e => Table { caption: caption(chart), columns: latency_columns, rows: latency(|point| &point.e2e) },
         Chart::Tpot => Table {
             caption: caption(chart),
-            columns: vec!["req/s", "verdict", "TPOT mean, ms", "TPOT p50, ms", "TPOT p95, ms", "TPOT p99, ms", "ITL p50, ms", "ITL p95, ms", "ITL p99, ms"],
+            columns: vec![
+                "req/s",
+                "verdict",
+                "TPOT mean, ms",
+                "TPOT p50, ms",
+                "TPOT p95, ms",
+                "TPOT p99, ms",
+                "ITL p50, ms",
+                "ITL p95, ms",
+                "ITL p99, ms",
+            ],
             rows: points
                 .map(|point| {
                     let steady = has_steady_latency(point);
                     let bands = [
-                        point.tpot.mean, point.tpot.p50, point.tpot.p95, point.tpot.p99, point.itl.p50, point.itl.p95, point.itl.p99,
+                        point.tpot.mean,
+                        point.tpot.p50,
+                        point.tpot.p95,
+                        point.tpot.p99,
+                        point.itl.p50,
+                        point.itl.p95,
+                        point.itl.p99,
                     ];
-                    head(point).into_iter().chain(bands.into_iter().map(|band| latency_cell(steady, band.mid))).collect()
+                    head(point)
+                        .into_iter()
+                        .chain(bands.into_iter().map(|band| latency_cell(steady, band.mid)))
+                        .collect()
                 })
                 .collect(),
         },
         Chart::Throughput => Table {
             caption: caption(chart),
-            columns: vec!["req/s", "verdict", "completed, req/s", "over seeds, req/s", "goodput, req/s", "attainment", "output, tokens/s"],
+            columns: vec![
+                "req/s",
+                "verdict",
+                "completed, req/s",
+                "over seeds, req/s",
+                "goodput, req/s",
+                "attainment",
+                "output, tokens/s",
+            ],
             rows: points
                 .map(|point| {
                     let cells = [
