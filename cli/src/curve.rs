@@ -160,8 +160,8 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
     if curve.points.iter().any(|point| matches!(point.verdict, Verdict::Undecided | Verdict::Backlogged)) {
         writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;
     }
-    writeln!(out, "saturation point: {}", rate_text(curve, curve.saturation))?;
-    writeln!(out, "capacity under the SLO: {}", rate_text(curve, curve.capacity))?;
+    writeln!(out, "saturation point: {}", rate_text(curve.saturation))?;
+    writeln!(out, "capacity under the SLO: {}", rate_text(curve.capacity))?;
     if let Some(limiter) = curve.binding {
         let factor = curve.levers.iter().find(|(name, _)| *name == limiter).map_or(1.0, |(_, factor)| *factor);
         writeln!(
@@ -174,25 +174,19 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
     Ok(())
 }
 
-fn rate_text(curve: &Curve, capacity: Option<Capacity>) -> String {
-    let Some(Capacity { request_rate, next_failing_rate, band: [low, high], .. }) = capacity else {
-        return "not found".into();
-    };
-    let Some(next) = next_failing_rate else {
-        return format!("at least {request_rate:.4} requests/s (the highest rate of the axis still holds)");
-    };
+fn rate_text(capacity: Option<Capacity>) -> String {
+    let Some(found) = capacity else { return "not found".into() };
+    let (rate, [low, high]) = (found.request_rate, found.band);
     // A rate at which the run was too short to tell has not failed.
-    let at_next = curve.points.iter().find(|point| point.request_rate.total_cmp(&next).is_eq());
-    let is_undecided = at_next.is_some_and(|point| point.verdict == Verdict::Undecided);
-    match (request_rate <= 0.0, is_undecided) {
-        (true, true) => format!("not decided (at {next:.4} requests/s the runs are too short to tell)"),
-        (true, false) => format!("below {next:.4} requests/s (no rate of the axis holds)"),
-        (false, true) => format!(
-            "at least {request_rate:.4} requests/s (not decided above: at {next:.4} the runs are too short to tell; {low:.4} to {high:.4} over seeds)"
+    let is_undecided = found.next_failing_verdict == Some(Verdict::Undecided);
+    match found.next_failing_rate {
+        None if is_undecided => "not decided (the runs are too short to tell)".into(),
+        None => format!("at least {rate:.4} requests/s (the highest rate of the axis still holds)"),
+        Some(next) if is_undecided => format!(
+            "at least {rate:.4} requests/s (not decided above: at {next:.4} the runs are too short to tell; {low:.4} to {high:.4} over seeds)"
         ),
-        (false, false) => {
-            format!("{request_rate:.4} requests/s ({next:.4} fails; {low:.4} to {high:.4} over seeds)")
-        }
+        Some(next) if rate <= 0.0 => format!("below {next:.4} requests/s (no rate of the axis holds)"),
+        Some(next) => format!("{rate:.4} requests/s ({next:.4} fails; {low:.4} to {high:.4} over seeds)"),
     }
 }
 
@@ -237,7 +231,14 @@ mod tests {
     }
 
     fn shown(points: Vec<CurvePoint>, request_rate: f64, next: f64) -> String {
-        let found = Capacity { request_rate, next_failing_rate: Some(next), band: [request_rate; 2], is_final: true };
+        let verdict = points.iter().find(|point| point.request_rate.total_cmp(&next).is_eq()).map(|at| at.verdict);
+        let found = Capacity {
+            request_rate,
+            next_failing_rate: Some(next).filter(|_| request_rate > 0.0 || verdict != Some(Verdict::Undecided)),
+            next_failing_verdict: verdict,
+            band: [request_rate; 2],
+            is_final: true,
+        };
         let curve = Curve { points, saturation: Some(found), capacity: Some(found), ..Curve::default() };
         let mut out = Vec::new();
         print(&mut out, &Scenario::default(), &curve).expect("memory takes everything");
@@ -271,6 +272,6 @@ mod tests {
         assert!(undecided.contains("saturation point: at least 1.0000 requests/s (not decided above: at 2.0000"));
         assert!(!undecided.contains("fails"), "{undecided}");
         assert!(shown(points(), 1.0, 3.0).contains("1.0000 requests/s (3.0000 fails;"));
-        assert!(shown(points(), 0.0, 2.0).contains("not decided (at 2.0000 requests/s the runs are too short"));
+        assert!(shown(points(), 0.0, 2.0).contains("not decided (the runs are too short"));
     }
 }

@@ -7,7 +7,8 @@ use crate::scenario::CurveSettings;
 pub struct CurvePlan {
     /// Rates of the grid, at least 2.
     pub num_rates: u32,
-    /// Requests of one run; a study that bisects makes runs longer where a large batch needs it.
+    /// Requests of one run, at least; a study that bisects makes all its runs longer where a large batch needs it
+    /// ([`crate::curve::Curve::num_requests`]).
     pub num_requests: u32,
     /// Seeds per rate, at least 1.
     pub num_seeds: u32,

@@ -2,6 +2,7 @@
 
 use super::plan::round_to_digits;
 use super::types::Capacity;
+use crate::report::Verdict;
 
 /// Two bounds are close enough when the upper one is at most this factor above the lower.
 pub(super) const TOLERANCE: f64 = 1.025;
@@ -53,13 +54,16 @@ impl Bracket {
         if holds { Bracket { low: rate, ..*self } } else { Bracket { high: Some(rate), ..*self } }
     }
 
-    /// The same as a capacity with this band over seeds.
-    pub(super) fn capacity(&self, band: [f64; 2]) -> Capacity {
+    /// The same as a capacity with this band over seeds; `reason` is why the upper bound does not hold.
+    pub(super) fn capacity(&self, band: [f64; 2], reason: Option<Verdict>) -> Capacity {
         let is_final = self.high.is_some_and(|high| self.low <= 0.0 || high <= self.low * TOLERANCE);
+        // Not known to hold nor to fail: no bound.
+        let is_unbounded = self.low <= 0.0 && reason == Some(Verdict::Undecided);
         let [low, high] = band;
         Capacity {
             request_rate: self.low,
-            next_failing_rate: self.high,
+            next_failing_rate: self.high.filter(|_| !is_unbounded),
+            next_failing_verdict: self.high.and(reason),
             band: [low.min(self.low), high.max(self.low)],
             is_final,
         }
@@ -93,7 +97,7 @@ mod tests {
                 bracket = bracket.narrowed(rate, rate <= threshold);
             }
             assert!(tried.len() <= 7, "{tried:?}");
-            let capacity = bracket.capacity([0.0, 0.0]);
+            let capacity = bracket.capacity([0.0, 0.0], Some(Verdict::Overloaded));
             assert!(capacity.is_final && capacity.request_rate <= threshold);
             assert!(
                 capacity

@@ -47,6 +47,8 @@ pub struct CurveStudy {
     outcomes: BTreeMap<Key, PointSample>,
     outstanding: BTreeSet<Key>,
     is_replay: bool,
+    /// Trials asked so far.
+    num_asked: u32,
 }
 
 /// What decides a run's outcome.
@@ -75,8 +77,9 @@ enum Step<T> {
 impl CurveStudy {
     /// A study of this scenario.
     ///
-    /// `recorded_rate` is that of a replayed trace ([`crate::workload::Trace::request_rate`] of the plan's number of
-    /// requests): the axis then includes it, and as a replay has no randomness there is one seed.
+    /// `recorded_rate` is that of a replayed trace ([`crate::workload::Trace::request_rate`]), requests per second. It
+    /// is a rate of the grid, and an axis that is chosen here reaches down or up to it; a range that the scenario names
+    /// is kept, and without the rate if that is outside. A replay has no randomness, so there is one seed.
     #[must_use]
     pub fn new(scenario: &ResolvedScenario, plan: CurvePlan, recorded_rate: Option<f64>) -> Self {
         let is_replay = scenario.workload.trace.is_some();
@@ -87,10 +90,11 @@ impl CurveStudy {
             range: scenario.curve.range_per_s,
             // Enough for the batch to be full through the middle of the burst.
             probe_requests: scenario.engine.max_num_seqs.saturating_mul(4).clamp(200, 1000),
-            recorded_rate,
+            recorded_rate: recorded_rate.filter(|rate| rate.is_finite() && *rate > 0.0),
             outcomes: BTreeMap::new(),
             outstanding: BTreeSet::new(),
             is_replay,
+            num_asked: 0,
         }
     }
 
@@ -140,13 +144,27 @@ impl CurveStudy {
         if let Some(range) = self.range {
             return Some(range);
         }
-        let top = axis_top(sustained.max(self.recorded_rate.unwrap_or(0.0)));
-        Some([round_to_digits(top / f64::from(self.plan.num_rates), 6), top])
+        let recorded = self.recorded_rate;
+        let top = axis_top(sustained.max(recorded.unwrap_or(0.0)));
+        let low = round_to_digits(top / f64::from(self.plan.num_rates), 6);
+        Some([low.min(recorded.unwrap_or(low)), top])
+    }
+
+    /// The rate a trace was recorded at, if the axis is known and has it.
+    fn recorded_on_axis(&self) -> Option<f64> {
+        let [low, high] = self.axis()?;
+        self.recorded_rate.filter(|rate| (low..=high).contains(rate))
     }
 
     /// Rates of the grid, ascending; empty until the axis is known.
     fn grid(&self) -> Vec<f64> {
-        self.axis().map_or_else(Vec::new, |range| grid(range, self.plan.num_rates))
+        let Some([low, top]) = self.axis() else { return Vec::new() };
+        let low = if self.range.is_some() { low } else { round_to_digits(top / f64::from(self.plan.num_rates), 6) };
+        let mut rates = grid([low, top], self.plan.num_rates);
+        rates.extend(self.recorded_on_axis());
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        rates
     }
 
     /// The trials that are needed next and can be named now, in the order they should be made.
@@ -183,7 +201,7 @@ impl CurveStudy {
 
     /// Narrows a goal's bracket down as far as outcomes allow.
     fn search(&self, goal: Goal, rates: &[f64]) -> Step<Bracket> {
-        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_on_grid(goal, rate))));
+        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_with_every_seed(goal, rate))));
         for _ in 0..MAX_SEARCH_STEPS {
             let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
             match self.decide(goal, rate) {
@@ -194,28 +212,33 @@ impl CurveStudy {
         Step::Known(bracket)
     }
 
-    /// Whether a goal holds at a rate of the grid with every seed; unknown seeds do not.
-    fn holds_on_grid(&self, goal: Goal, rate: f64) -> bool {
-        (0..self.plan.num_seeds).all(|replicate| {
-            let outcome = self.outcomes.get(&key(&self.trial(Stage::Grid, rate, replicate)));
-            outcome.is_some_and(|sample| self.holds(goal, sample))
-        })
+    /// Whether a goal holds at a rate with every seed; unknown seeds do not.
+    fn holds_with_every_seed(&self, goal: Goal, rate: f64) -> bool {
+        (0..self.plan.num_seeds)
+            .all(|replicate| self.sample(rate, replicate).is_some_and(|sample| self.holds(goal, sample)))
     }
 
-    /// Whether a goal holds at a rate with every seed. The first seed goes ahead: if it fails, the others need not run.
+    /// Whether a goal holds at a rate with every seed. All are run even where one fails, so that every point is over
+    /// the same seeds and each seed has its own bracket.
     fn decide(&self, goal: Goal, rate: f64) -> Step<bool> {
-        let trial = |replicate: u32| self.trial(Stage::Bisection, rate, replicate);
-        let Some(first) = self.outcomes.get(&key(&trial(0))) else { return Step::Needs(alloc::vec![trial(0)]) };
-        if !self.holds(goal, first) {
-            return Step::Known(false);
-        }
-        let others = (1..self.plan.num_seeds).map(trial);
-        let missing: Vec<CurveTrial> =
-            others.clone().filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
-        if !missing.is_empty() {
-            return Step::Needs(missing);
-        }
-        Step::Known(others.filter_map(|trial| self.outcomes.get(&key(&trial))).all(|sample| self.holds(goal, sample)))
+        let trials = (0..self.plan.num_seeds).map(|replicate| self.trial(Stage::Bisection, rate, replicate));
+        let missing: Vec<CurveTrial> = trials.filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
+        if missing.is_empty() { Step::Known(self.holds_with_every_seed(goal, rate)) } else { Step::Needs(missing) }
+    }
+
+    /// The outcomes of a rate by seed, as far as they are known.
+    fn samples(&self, rate: f64) -> impl Iterator<Item = &PointSample> {
+        (0..self.plan.num_seeds).filter_map(move |replicate| self.sample(rate, replicate))
+    }
+
+    fn sample(&self, rate: f64, replicate: u32) -> Option<&PointSample> {
+        self.outcomes.get(&key(&self.trial(Stage::Grid, rate, replicate)))
+    }
+
+    /// Why a goal does not hold at a rate: the worst verdict of the seeds that fail it, undecided if none is known to.
+    fn reason(&self, goal: Goal, rate: f64) -> Verdict {
+        let failing = self.samples(rate).filter(|sample| !self.holds(goal, sample)).map(|sample| sample.verdict);
+        failing.filter(|verdict| *verdict != Verdict::Undecided).max().unwrap_or(Verdict::Undecided)
     }
 
     fn holds(&self, goal: Goal, sample: &PointSample) -> bool {
@@ -233,7 +256,8 @@ impl CurveStudy {
         }
         let mut levers = Vec::new();
         let mut needed = Vec::new();
-        for limiter in [Limiter::MaxNumSeqs, Limiter::MaxNumBatchedTokens, Limiter::KvBlocks, Limiter::StepTime] {
+        // The sort below is stable: the step time comes before a setting that never stopped admission.
+        for limiter in [Limiter::StepTime, Limiter::MaxNumSeqs, Limiter::MaxNumBatchedTokens, Limiter::KvBlocks] {
             match self.rungs(limiter, low, high) {
                 Step::Known(0) => levers.push((limiter, 1.0)),
                 Step::Known(rungs) => levers.push((limiter, RUNGS[rungs - 1])),
@@ -243,8 +267,12 @@ impl CurveStudy {
         if !needed.is_empty() {
             return Step::Needs(needed);
         }
-        // Stable: of equal ones a setting comes before the step time.
-        levers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // The ladder ends, so factors may be equal: then what stops admission most is the likelier to bind.
+        let stopped = |limiter: Limiter| self.sample(high, 0).map_or(0.0, |sample| stopped_share(sample, limiter));
+        levers.sort_by(|(a, a_factor), (b, b_factor)| {
+            let by_factor = b_factor.total_cmp(a_factor);
+            by_factor.then_with(|| stopped(*b).total_cmp(&stopped(*a)))
+        });
         Step::Known(levers)
     }
 
@@ -277,46 +305,46 @@ impl CurveStudy {
     /// Whether a limiter may matter in the run that fails first: it stopped admission in at least a tenth of the steps
     /// in which anything did. One that does so more rarely is not worth trials.
     fn often_stopped(&self, limiter: Limiter, failing: f64) -> bool {
-        let Some(sample) = self.outcomes.get(&key(&self.trial(Stage::Bisection, failing, 0))) else { return true };
-        let limits = |share: f64| share > 0.0 && share >= 0.1 * (1.0 - sample.limiters.none);
-        match limiter {
-            Limiter::MaxNumSeqs => limits(sample.limiters.max_num_seqs),
-            Limiter::MaxNumBatchedTokens => limits(sample.limiters.max_num_batched_tokens),
-            Limiter::KvBlocks => limits(sample.limiters.kv_blocks) || sample.preemptions_per_request > 0.0,
-            Limiter::StepTime => true,
-        }
+        let Some(sample) = self.sample(failing, 0) else { return false };
+        let share = stopped_share(sample, limiter);
+        let is_preempting = limiter == Limiter::KvBlocks && sample.preemptions_per_request > 0.0;
+        is_preempting || (share > 0.0 && share >= 0.1 * (1.0 - sample.limiters.none))
     }
 
     /// The goal's capacity as far as it is known, with the band over seeds taken alone.
-    fn capacity(&self, goal: Goal, rates: &[f64], trials: &BTreeMap<u64, Vec<(u32, &PointSample)>>) -> Capacity {
-        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_on_grid(goal, rate))));
+    fn capacity(&self, goal: Goal, rates: &[f64]) -> Capacity {
+        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_with_every_seed(goal, rate))));
         for _ in 0..MAX_SEARCH_STEPS {
             let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
             let Step::Known(holds) = self.decide(goal, rate) else { break };
             bracket = bracket.narrowed(rate, holds);
         }
+        let rates = self.rates_of(self.plan.num_seeds);
         let mut band = [f64::INFINITY, 0.0];
         for replicate in 0..self.plan.num_seeds {
-            let of_seed = trials.iter().filter_map(|(&rate, samples)| {
-                let (_, sample) = samples.iter().find(|(of, _)| *of == replicate)?;
-                Some((f64::from_bits(rate), self.holds(goal, sample)))
-            });
+            let of_seed =
+                rates.iter().filter_map(|&rate| Some((rate, self.holds(goal, self.sample(rate, replicate)?))));
             let alone = Bracket::of(of_seed).low;
             band = [f64::min(band[0], alone), f64::max(band[1], alone)];
         }
-        bracket.capacity(band)
+        bracket.capacity(band, bracket.high.map(|high| self.reason(goal, high)))
     }
 
-    /// A number of its own for every trial of the study, whatever the order they are asked in.
-    fn id(&self, trial: &CurveTrial) -> u32 {
-        let key = key(trial);
-        // FNV-1a over what decides the outcome: a name, not a position, as positions would depend on the order.
-        let words = [u64::from(key.kind), key.rate, u64::from(key.replicate)];
-        let hash = words
-            .iter()
-            .flat_map(|word| word.to_le_bytes())
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        hash ^ (key.rate >> 29) as u32
+    /// Rates that were run with at least the first `num_seeds` seeds, ascending.
+    fn rates_of(&self, num_seeds: u32) -> Vec<f64> {
+        let firsts = self.outcomes.keys().filter(|key| key.kind == 0 && key.replicate == 0);
+        let rates = firsts.map(|key| f64::from_bits(key.rate));
+        rates.filter(|&rate| (1..num_seeds).all(|replicate| self.sample(rate, replicate).is_some())).collect()
+    }
+}
+
+/// Share of steps in which `limiter` stopped admission; the step time never does.
+fn stopped_share(sample: &PointSample, limiter: Limiter) -> f64 {
+    match limiter {
+        Limiter::MaxNumSeqs => sample.limiters.max_num_seqs,
+        Limiter::MaxNumBatchedTokens => sample.limiters.max_num_batched_tokens,
+        Limiter::KvBlocks => sample.limiters.kv_blocks,
+        Limiter::StepTime => 0.0,
     }
 }
 
@@ -346,7 +374,9 @@ impl Study for CurveStudy {
         let next = wanted.into_iter().find(|trial| !self.outstanding.contains(&key(trial)));
         let Some(trial) = next else { return Ask::Wait };
         self.outstanding.insert(key(&trial));
-        Ask::Trial(CurveTrial { id: self.id(&trial), ..trial })
+        let id = self.num_asked;
+        self.num_asked = self.num_asked.wrapping_add(1);
+        Ask::Trial(CurveTrial { id, ..trial })
     }
 
     fn tell(&mut self, trial: &CurveTrial, outcome: PointSample) {
@@ -361,31 +391,35 @@ impl Study for CurveStudy {
         if wanted.is_empty() {
             return (told, told);
         }
-        let grid = u64::from(self.plan.num_rates) * u64::from(self.plan.num_seeds);
+        let num_rates = u64::from(self.plan.num_rates) + u64::from(self.recorded_rate.is_some());
+        let grid = num_rates * u64::from(self.plan.num_seeds);
         // About a quarter of the grid is searched and relaxed on top.
         let extra = if self.plan.bisects { grid / 4 } else { 0 };
         (told, (1 + grid + extra).max(told + wanted.len() as u64))
     }
 
     fn snapshot(&self) -> Curve {
-        let mut by_rate: BTreeMap<u64, Vec<(u32, &PointSample)>> = BTreeMap::new();
-        for (key, sample) in self.outcomes.iter().filter(|(key, _)| key.kind == 0) {
-            by_rate.entry(key.rate).or_default().push((key.replicate, sample));
-        }
-        let mut curve = Curve { range_per_s: self.axis().unwrap_or_default(), ..Curve::default() };
-        for (&rate, samples) in &by_rate {
-            let samples: Vec<&PointSample> = samples.iter().map(|&(_, sample)| sample).collect();
-            curve.points.push(point(f64::from_bits(rate), &samples, &self.slo));
-        }
+        let Some(range_per_s) = self.axis() else { return Curve::default() };
+        let mut curve = Curve {
+            range_per_s,
+            recorded_rate: self.recorded_on_axis(),
+            num_requests: self.num_requests(),
+            ..Curve::default()
+        };
         let rates = self.grid();
-        let has =
-            |rate: f64, replicate: u32| self.outcomes.contains_key(&key(&self.trial(Stage::Grid, rate, replicate)));
-        if rates.is_empty() || !rates.iter().all(|&rate| (0..self.plan.num_seeds).all(|replicate| has(rate, replicate)))
-        {
+        let is_known = |replicate: &u32| rates.iter().all(|&rate| self.sample(rate, *replicate).is_some());
+        let num_known = (0..self.plan.num_seeds).take_while(is_known).count() as u32;
+        // A point over two seeds beside one over three would make a zigzag, so a seed counts once the grid has it.
+        let num_shown = num_known.max(1);
+        for rate in self.rates_of(num_shown) {
+            let samples: Vec<&PointSample> = self.samples(rate).take(num_shown as usize).collect();
+            curve.points.push(point(rate, &samples, &self.slo));
+        }
+        if num_known < self.plan.num_seeds {
             return curve;
         }
-        curve.saturation = Some(self.capacity(Goal::Saturation, &rates, &by_rate));
-        curve.capacity = Some(self.capacity(Goal::Capacity, &rates, &by_rate));
+        curve.saturation = Some(self.capacity(Goal::Saturation, &rates));
+        curve.capacity = Some(self.capacity(Goal::Capacity, &rates));
         if self.plan.ablates
             && let Step::Known(bracket) = self.search(Goal::Capacity, &rates)
             && let Step::Known(levers) = self.levers(&bracket)

@@ -21,7 +21,7 @@ pub enum Stage {
 /// One run to be made: the scenario at this rate with this replicate's random streams.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CurveTrial {
-    /// Position in the study; never reused.
+    /// Position among the trials asked of this study; never reused. Says nothing about the outcome.
     pub id: u32,
     /// What it is for.
     pub stage: Stage,
@@ -178,14 +178,20 @@ pub struct CurvePoint {
     pub time_shares: Vec<TimeShare>,
 }
 
-/// A rate found by bisection.
+/// A rate found by bracketing and bisection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Highest rate known to hold, requests per second; 0 if none of the axis does.
+    /// Highest rate known to hold with every seed, requests per second; 0 if none of the axis is.
     pub request_rate: f64,
-    /// Lowest rate known not to hold; none if the highest rate of the axis still holds.
+    /// Lowest rate above it that does not hold; none if the highest rate of the axis still holds, or if nothing holds
+    /// and the first rate that does not is undecided (then there is no bound).
     pub next_failing_rate: Option<f64>,
-    /// Lowest and highest over seeds taken alone.
+    /// Why that rate does not hold: [`Verdict::Overloaded`] or [`Verdict::Backlogged`] with some seed;
+    /// [`Verdict::Stable`], but a limit or the attainment is missed; [`Verdict::Undecided`] if runs were too short to
+    /// tell, so that it is *not known* to fail. None if the highest rate of the axis still holds.
+    pub next_failing_verdict: Option<Verdict>,
+    /// Lowest and highest over seeds taken alone: of the rates that were run with every seed, the highest that holds
+    /// with this one.
     pub band: [f64; 2],
     /// Whether the search is over: the two bounds are within 2.5 %, or nothing of the axis holds.
     pub is_final: bool,
@@ -194,18 +200,24 @@ pub struct Capacity {
 /// A curve over request rate, possibly partial.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Curve {
-    /// Points by ascending rate: the grid and what bisection added.
+    /// Points by ascending rate: the grid and what bisection added. All are over the same seeds.
     pub points: Vec<CurvePoint>,
     /// Lowest and highest rate of the axis.
     pub range_per_s: [f64; 2],
+    /// The rate at which a replayed trace was recorded (×1), if it is on the axis; the grid then has it.
+    pub recorded_rate: Option<f64>,
+    /// Requests asked of each run, which may be more than the plan's ([`super::CurvePlan::num_requests`]); a replayed
+    /// trace may hold fewer. 0 until it is known.
+    pub num_requests: u32,
     /// Highest stable offered rate.
     pub saturation: Option<Capacity>,
     /// Highest offered rate that keeps the SLO.
     pub capacity: Option<Capacity>,
-    /// What binds at capacity: the limiter whose relaxation raises capacity most.
+    /// What binds at capacity: the limiter whose relaxation raises capacity most, the first of `levers`.
     pub binding: Option<Limiter>,
-    /// Capacity with each limiter relaxed (a setting doubled, steps a fifth shorter), at least this factor of the
-    /// capacity, largest first; a factor of 1.5 is the largest that is looked for.
+    /// Capacity with each limiter relaxed (a setting doubled, steps a fifth shorter): *at least* this factor of the
+    /// capacity, largest first. A factor of 1.5 is the largest that is looked for; of limiters with equal factors the
+    /// one that stopped admission most comes first, and the step time before a setting that never did.
     pub levers: Vec<(Limiter, f64)>,
     /// Whether every trial has been told.
     pub is_complete: bool,

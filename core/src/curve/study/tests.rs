@@ -94,19 +94,20 @@ fn full() -> CurveStudy {
 
 #[test]
 fn the_order_and_number_of_workers_change_nothing() {
-    let (reference, mut trials) = run(full(), 1, 0);
-    trials.sort_by_key(|trial| trial.id);
-    assert!(trials.windows(2).all(|pair| pair[0].id != pair[1].id), "ids must differ");
-    for (workers, seed) in [(2, 1), (8, 2), (8, 3), (100, 4), (3, 5)] {
-        let (curve, mut made) = run(full(), workers, seed);
+    let what = |mut made: Vec<CurveTrial>| {
         made.sort_by_key(|trial| trial.id);
-        let without_stage = |trials: &[CurveTrial]| {
-            trials
-                .iter()
-                .map(|t| (t.id, t.request_rate.to_bits(), t.replicate, t.num_requests, t.relaxed))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(without_stage(&made), without_stage(&trials), "{workers} workers");
+        assert!(made.iter().zip(0..).all(|(trial, id)| trial.id == id), "ids are positions");
+        let mut what: Vec<_> =
+            made.iter().map(|t| (t.request_rate.to_bits(), t.replicate, t.num_requests, t.relaxed)).collect();
+        what.sort_unstable();
+        assert!(what.windows(2).all(|pair| pair[0] != pair[1]), "no run is made twice");
+        what
+    };
+    let (reference, made) = run(full(), 1, 0);
+    let trials = what(made);
+    for (workers, seed) in [(2, 1), (8, 2), (8, 3), (100, 4), (3, 5)] {
+        let (curve, made) = run(full(), workers, seed);
+        assert_eq!(what(made), trials, "{workers} workers");
         assert_eq!(std::format!("{curve:?}"), std::format!("{reference:?}"), "{workers} workers");
     }
 }
@@ -128,8 +129,13 @@ fn saturation_and_capacity_are_found_within_tolerance_and_budget() {
     within(curve.saturation, 20.0);
     within(curve.capacity, 15.4);
     assert_eq!(curve.range_per_s, [1.25, 30.0]);
-    // The second and third seed saturate later, as far as the grid shows it.
-    assert!(curve.saturation.is_some_and(|s| s.band[0] == s.request_rate && s.band[1] >= s.request_rate));
+    // The second and third seed saturate at 20.3 and 20.6, and all three were run at 20.3 and 20.6.
+    assert_eq!(curve.saturation.map(|s| (s.request_rate, s.band)), Some((20.0, [20.0, 20.6])));
+    assert_eq!(curve.saturation.and_then(|s| s.next_failing_verdict), Some(Verdict::Overloaded));
+    // A missed limit is told from an overload.
+    assert_eq!(curve.capacity.and_then(|c| c.next_failing_verdict), Some(Verdict::Stable));
+    assert!(curve.points.len() > 24 && curve.points.iter().all(|point| point.num_seeds == 3));
+    assert_eq!((curve.num_requests, curve.recorded_rate), (2000, None));
     let extra = made.iter().filter(|trial| trial.stage != Stage::Grid).count();
     assert!(extra * 4 <= 72, "{extra} trials beyond the grid");
     // 15.4 × 1.25 = 19.25 ≤ 19.5 < 15.4 × 1.5.
@@ -161,6 +167,7 @@ fn a_large_batch_makes_longer_runs() {
     study.tell(&probe, PointSample { mean_running: 512.0, ..outcome(&probe) });
     let Ask::Trial(trial) = study.ask() else { panic!("then the grid") };
     assert_eq!(trial.num_requests, 4000);
+    assert_eq!(study.snapshot().num_requests, 4000);
 }
 
 #[test]
@@ -189,4 +196,105 @@ fn nothing_holding_and_everything_holding_are_told_apart() {
     let (curve, _) = run(CurveStudy::new(&narrow, CurvePlan::full(&narrow.curve), None), 2, 1);
     let capacity = curve.capacity.expect("searched");
     assert!(!capacity.is_final && capacity.request_rate == 10.0 && capacity.next_failing_rate.is_none());
+}
+
+/// Runs a study with outcomes changed by `change`.
+fn run_changed(mut study: CurveStudy, change: impl Fn(&CurveTrial, &mut PointSample)) -> Curve {
+    while let Ask::Trial(trial) = study.ask() {
+        let mut sample = outcome(&trial);
+        change(&trial, &mut sample);
+        study.tell(&trial, sample);
+    }
+    study.snapshot()
+}
+
+#[test]
+fn undecided_is_not_told_as_failing() {
+    let curve = run_changed(full(), |_, sample| sample.verdict = Verdict::Undecided);
+    for found in [curve.saturation, curve.capacity].map(|found| found.expect("searched")) {
+        assert_eq!((found.request_rate, found.next_failing_rate), (0.0, None));
+        assert_eq!(found.next_failing_verdict, Some(Verdict::Undecided));
+    }
+    // Above 10 nothing is decided, but where the second seed is.
+    let undecided = |trial: &CurveTrial, sample: &mut PointSample| {
+        if trial.request_rate > 10.0 {
+            let is_decided = trial.request_rate > 11.0 && trial.replicate == 1;
+            sample.verdict = if is_decided { Verdict::Overloaded } else { Verdict::Undecided };
+        }
+    };
+    let capacity = run_changed(full(), undecided).capacity.expect("searched");
+    assert_eq!((capacity.request_rate, capacity.next_failing_verdict), (10.0, Some(Verdict::Undecided)));
+    assert!(capacity.next_failing_rate.is_some_and(|rate| rate > 10.0 && rate <= 10.25));
+    let mut narrow = scenario();
+    narrow.curve.range_per_s = Some([10.0, 56.0]);
+    narrow.curve.num_rates = 24;
+    let study = CurveStudy::new(&narrow, CurvePlan { bisects: false, ..CurvePlan::full(&narrow.curve) }, None);
+    let capacity = run_changed(study, undecided).capacity.expect("searched");
+    assert_eq!((capacity.next_failing_rate, capacity.next_failing_verdict), (Some(12.0), Some(Verdict::Overloaded)));
+}
+
+#[test]
+fn points_are_over_the_same_seeds_at_all_times() {
+    let mut study = full();
+    let mut most = 0;
+    while let Ask::Trial(trial) = study.ask() {
+        study.tell(&trial, outcome(&trial));
+        let points = study.snapshot().points;
+        assert!(points.windows(2).all(|pair| pair[0].num_seeds == pair[1].num_seeds));
+        assert!(points.len() >= most, "no point goes away");
+        most = points.len();
+    }
+}
+
+#[test]
+fn a_recorded_rate_is_on_the_grid_and_on_a_chosen_axis() {
+    let of = |scenario: &ResolvedScenario, rate: f64| {
+        let mut study = CurveStudy::new(scenario, CurvePlan::full(&scenario.curve), Some(rate));
+        while let Ask::Trial(trial) = study.ask() {
+            study.tell(&trial, outcome(&trial));
+            let (told, expected) = study.progress();
+            assert!(told <= expected);
+        }
+        study.snapshot()
+    };
+    for (rate, range) in [(0.3, [0.3, 30.0]), (7.7, [1.25, 30.0]), (33.3, [2.0, 48.0])] {
+        let curve = of(&scenario(), rate);
+        assert_eq!((curve.recorded_rate, curve.range_per_s), (Some(rate), range));
+        assert!(curve.points.iter().any(|point| point.request_rate == rate));
+        // The other rates stay round.
+        assert!(curve.points.iter().any(|point| point.request_rate == range[1] / 4.0));
+    }
+    let mut narrow = scenario();
+    narrow.curve.range_per_s = Some([1.0, 10.0]);
+    assert_eq!(of(&narrow, 3.7).recorded_rate, Some(3.7));
+    let curve = of(&narrow, 30.0);
+    assert_eq!((curve.recorded_rate, curve.range_per_s), (None, [1.0, 10.0]));
+    assert_eq!(of(&scenario(), f64::NAN).recorded_rate, None);
+}
+
+#[test]
+fn equal_levers_are_ordered_by_what_stops_admission() {
+    // Everything holds with anything relaxed, so all factors are those of the top of the ladder.
+    let with = |kv_blocks: f64, max_num_seqs: f64| {
+        run_changed(full(), |trial, sample| {
+            sample.limiters = LimiterShares { none: 0.0, kv_blocks, max_num_seqs, ..LimiterShares::default() };
+            sample.preemptions_per_request = 0.1;
+            if trial.relaxed.is_some() {
+                (sample.verdict, sample.tpot) = (Verdict::Stable, SamplePercentiles::default());
+            }
+        })
+    };
+    let curve = with(0.7, 0.3);
+    assert_eq!(
+        curve.levers,
+        [Limiter::KvBlocks, Limiter::MaxNumSeqs, Limiter::StepTime]
+            .map(|l| (l, 1.5))
+            .to_vec()
+            .into_iter()
+            .chain([(Limiter::MaxNumBatchedTokens, 1.0)])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(with(0.3, 0.7).binding, Some(Limiter::MaxNumSeqs));
+    // Preempting alone stops nobody.
+    assert_eq!(with(0.0, 0.0).binding, Some(Limiter::StepTime));
 }
