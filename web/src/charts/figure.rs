@@ -51,12 +51,8 @@ const MARGINS: [u32; 4] = [44, 12, 18, 22];
 
 /// Data, layout and configuration of one chart.
 #[must_use]
-pub fn figure(
-    model: &ChartModel,
-    theme: &Theme,
-    (width, height): (f64, f64),
-    (rate_end, value_end): (f64, f64),
-) -> Value {
+pub fn figure(model: &ChartModel, theme: &Theme, frame: Frame) -> Value {
+    let Frame { width, height, rate_end, value_end, is_settled } = frame;
     let mut data = Vec::new();
     for series in &model.series {
         if let Some(band) = band(series, theme) {

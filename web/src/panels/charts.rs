@@ -94,7 +94,11 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
             if legend.with_untracked(|legend| *legend != names) {
                 legend.set(names);
             }
-            Some(figure::figure(&model, &theme.get(), Frame { width, height, rate_end, value_end, is_settled: is_at_rest }))
+            Some(figure::figure(
+                &model,
+                &theme.get(),
+                Frame { width, height, rate_end, value_end, is_settled: is_at_rest },
+            ))
         });
         let Some(figure) = figure else { return };
         let element: HtmlElement = (*element).clone().unchecked_into();
