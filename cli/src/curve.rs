@@ -160,6 +160,13 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
     if curve.points.iter().any(|point| matches!(point.verdict, Verdict::Undecided | Verdict::Backlogged)) {
         writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;
     }
+    if curve.num_requests > scenario.curve.num_requests {
+        let planned = scenario.curve.num_requests;
+        writeln!(out, "runs have {} requests; {planned} would be too few to settle", curve.num_requests)?;
+    }
+    if let Some(rate) = curve.recorded_rate {
+        writeln!(out, "recorded rate of the trace: {rate:.4} requests/s")?;
+    }
     writeln!(out, "saturation point: {}", rate_text(curve.saturation))?;
     writeln!(out, "capacity under the SLO: {}", rate_text(curve.capacity))?;
     if let Some(limiter) = curve.binding {
@@ -262,6 +269,20 @@ mod tests {
         assert!(lines[2].contains("(77.7)") && lines[3].contains("(77.7)"), "{shown}");
         assert!(!lines[4].contains("77.7"), "{shown}");
         assert!(shown.contains("latencies in parentheses are no steady state"), "{shown}");
+    }
+
+    #[test]
+    fn longer_runs_and_the_rate_of_a_trace_are_told() {
+        let print = |curve: &Curve| {
+            let mut out = Vec::new();
+            print(&mut out, &Scenario::default(), curve).expect("memory takes everything");
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let longer = print(&Curve { num_requests: 16_000, recorded_rate: Some(2.5), ..Curve::default() });
+        assert!(longer.contains("runs have 16000 requests; 2000 would be too few to settle"), "{longer}");
+        assert!(longer.contains("recorded rate of the trace: 2.5000 requests/s"), "{longer}");
+        let planned = print(&Curve { num_requests: 2000, ..Curve::default() });
+        assert!(!planned.contains("runs have") && !planned.contains("recorded"), "{planned}");
     }
 
     #[test]
