@@ -4,6 +4,7 @@ use super::chart::{has_steady_latency, pick};
 use super::format;
 use crate::state::view::Percentile;
 use plimsoll_core::curve::{Capacity, Curve, CurvePoint, Limiter};
+use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{Basis, EngineConfig, Slo};
 
 /// The answer.
@@ -107,6 +108,15 @@ pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineConfig) -> Headline {
             lever: String::new(),
         };
     };
+    let is_undecided = capacity.next_failing_verdict == Some(Verdict::Undecided);
+    if capacity.request_rate <= 0.0 && is_undecided {
+        return Headline {
+            lead: "Not decided: the runs are too short to tell".into(),
+            figure: String::new(),
+            rest: format!("what it carries within the SLO ({slo_words})."),
+            lever: String::new(),
+        };
+    }
     if capacity.request_rate <= 0.0 {
         return Headline {
             lead: "Does not keep the SLO at any rate of the axis".into(),
@@ -115,7 +125,8 @@ pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineConfig) -> Headline {
             lever: lever(curve, engine),
         };
     }
-    let is_open = capacity.next_failing_rate.is_none();
+    // Above, nothing is known to fail: the axis ends, or the runs are too short to tell.
+    let is_open = capacity.next_failing_rate.is_none() || is_undecided;
     let is_rough = !is_open && !capacity.is_final;
     Headline {
         lead: if is_open {
@@ -157,7 +168,7 @@ fn lever(curve: &Curve, engine: &EngineConfig) -> String {
     let gain = curve.levers.iter().find(|(limiter, _)| *limiter == binding).map(|(_, factor)| *factor);
     match gain {
         Some(factor) if factor > 1.0 && capacity > 0.0 => format!(
-            "What binds is {word}: {} would give about {} req/s (+{}).",
+            "What binds is {word}: {} would give at least {} req/s (+{}).",
             relaxation(binding, engine),
             format::rate(capacity * factor),
             format::percent(factor - 1.0),
@@ -262,7 +273,6 @@ fn rate_number(label: &str, found: Option<Capacity>, help: &'static str) -> KeyN
 mod tests {
     use super::*;
     use crate::view_model::chart::tests::{curve, engine, point};
-    use plimsoll_core::report::Verdict;
 
     #[test]
     fn the_sentence_names_capacity_limits_and_lever() {
@@ -272,7 +282,7 @@ mod tests {
         assert_eq!(
             headline(&curve, &Slo::default(), &engine()).text(),
             "Carries 11.0 req/s within the SLO (p95 TTFT ≤ 500 ms, p95 TPOT ≤ 30 ms, 95 % attaining). \
-             What binds is max_num_seqs: raising max_num_seqs to 512 would give about 13.2 req/s (+20 %)."
+             What binds is max_num_seqs: raising max_num_seqs to 512 would give at least 13.2 req/s (+20 %)."
         );
     }
 
@@ -283,6 +293,16 @@ mod tests {
             capacity.next_failing_rate = None;
         }
         assert!(headline(&curve, &Slo::default(), &engine()).text().starts_with("Carries at least 11.0 req/s"));
+    }
+
+    #[test]
+    fn an_undecided_bound_is_at_least_and_nothing_decided_says_so() {
+        let mut curve = curve();
+        curve.capacity =
+            curve.capacity.map(|capacity| Capacity { next_failing_verdict: Some(Verdict::Undecided), ..capacity });
+        assert!(headline(&curve, &Slo::default(), &engine()).text().starts_with("Carries at least 11.0 req/s"));
+        curve.capacity = curve.capacity.map(|capacity| Capacity { request_rate: 0.0, ..capacity });
+        assert!(headline(&curve, &Slo::default(), &engine()).text().starts_with("Not decided"));
     }
 
     #[test]
