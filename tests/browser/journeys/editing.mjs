@@ -10,6 +10,9 @@ const fullDrawn = (page) =>
 // Waits for a full result that was not there at `before`.
 const nextFull = (page, before) =>
   page.waitForFunction((count) => performance.getEntriesByName('plimsoll:full-drawn').length > count, before, { timeout: 30_000 });
+// Waits until the answer at full resolution is read out; no chart need be in view for that.
+const answered = (page) =>
+  page.waitForFunction(() => document.querySelector('.answer [aria-live=polite]')?.textContent, undefined, { timeout: 30_000 });
 const settled = async (page) => {
   await firstResult(page);
   await nextFull(page, 0);
@@ -49,12 +52,12 @@ test('reload, a copied link, back and forward restore scenario and view', { time
     await page.waitForURL(/slo\.ttft_ms=250/);
     await page.waitForURL(/view\.tab=memory/);
     await page.reload();
-    await settled(page);
+    await answered(page);
     assert.equal(await page.getByLabel('TTFT at most', { exact: true }).inputValue(), '250');
     assert.equal(await page.getByRole('tab', { name: 'Memory' }).getAttribute('aria-selected'), 'true');
     const copied = page.url();
     const other = await open(browser, copied);
-    await settled(other.page);
+    await answered(other.page);
     assert.equal(await headline(other.page), await headline(page));
     await page.getByRole('radio', { name: '2', exact: true }).check({ force: true });
     await page.waitForURL(/tensor_parallel_size=2/);
