@@ -84,7 +84,7 @@ impl Command {
     /// While the user types in a field only Escape counts: undo there belongs to the text.
     #[must_use]
     pub fn of_key(key: &str, has_ctrl: bool, has_shift: bool, is_typing: bool) -> Option<Self> {
-        let key = if key.len() == 1 { key.to_lowercase() } else { key.to_owned() };
+        let key = if key.len() == 1 { key.to_ascii_lowercase() } else { key.to_owned() };
         Self::ALL.into_iter().find(|command| {
             (!is_typing || *command == Command::Stop)
                 && command.shortcuts().iter().any(|shortcut| {
@@ -100,7 +100,7 @@ impl Shortcut {
     /// The keys as a list shows them.
     #[must_use]
     pub fn text(self) -> String {
-        let key = if self.key == "Escape" { "Esc".to_owned() } else { self.key.to_uppercase() };
+        let key = if self.key == "Escape" { "Esc".to_owned() } else { self.key.to_ascii_uppercase() };
         format!("{}{}{key}", if self.has_ctrl { "Ctrl+" } else { "" }, if self.has_shift { "Shift+" } else { "" })
     }
 }

@@ -121,7 +121,7 @@ pub fn figure(model: &ChartModel, theme: &Theme, frame: Frame) -> Value {
 
 fn axis(end: f64, theme: &Theme) -> Value {
     json!({
-        "range": [0, end], "fixedrange": true, "rangemode": "tozero", "nticks": 7,
+        "range": [0, end], "fixedrange": true, "rangemode": "tozero", "nticks": 5,
         "gridcolor": theme.grid, "linecolor": theme.quiet, "zeroline": false, "showline": true,
         "tickfont": { "color": theme.quiet, "size": 11 }, "hoverformat": ".3~s", "automargin": false,
     })
@@ -130,7 +130,7 @@ fn axis(end: f64, theme: &Theme) -> Value {
 fn line(series: &Series, unit: &str, theme: &Theme, has_markers: bool) -> Value {
     let (color, width, dash, symbol) = match series.style {
         Style::Main => (&theme.series[0], 2.5, "solid", Some("circle")),
-        Style::Second => (&theme.series[1], 2.0, "dash", Some("diamond-open")),
+        Style::Second => (&theme.series[1], 2.0, "dash", None),
         Style::Lower => (&theme.series[2], 1.2, "dot", None),
         Style::Upper => (&theme.series[2], 1.2, "longdash", None),
         Style::Reference => (&theme.quiet, 1.0, "dot", None),

@@ -19,9 +19,9 @@ pub struct Entry {
 
 /// Entries that contain every word of the text.
 fn matching(entries: &[Entry], text: &str) -> Vec<Entry> {
-    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+    let words: Vec<String> = text.split_whitespace().map(str::to_ascii_lowercase).collect();
     let fits = |entry: &&Entry| {
-        let name = format!("{} {}", entry.id, entry.label).to_lowercase();
+        let name = format!("{} {}", entry.id, entry.label).to_ascii_lowercase();
         words.iter().all(|word| name.contains(word))
     };
     // What can be taken comes first; the order is otherwise that of the list.

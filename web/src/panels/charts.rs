@@ -169,7 +169,6 @@ fn Legend(series: RwSignal<Vec<(String, Style)>>) -> impl IntoView {
                                 <svg viewBox="0 0 26 8" aria-hidden="true">
                                     <path d="M0 4h26" stroke="currentColor" stroke-dasharray=dashes />
                                     {(style == Style::Main).then(|| view! { <circle cx="13" cy="4" r="3" fill="currentColor" /> })}
-                                    {(style == Style::Second).then(|| view! { <path d="M13 .8 16.2 4 13 7.2 9.8 4z" stroke="currentColor" class="hollow" /> })}
                                 </svg>
                                 {name}
                             </li>

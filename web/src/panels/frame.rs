@@ -265,6 +265,6 @@ fn next_theme(page: Page) {
     page.theme.update(|theme| *theme += 1);
     page.say(match next {
         "" => "Colors follow the system.".to_owned(),
-        next => format!("{}{} colors.", next[..1].to_uppercase(), &next[1..]),
+        next => format!("{}{} colors.", next[..1].to_ascii_uppercase(), &next[1..]),
     });
 }

@@ -275,7 +275,7 @@ pub const WORKLOAD: [Field; 5] = [
         label: "Input tokens, mean",
         help: "Prompt tokens of one's own, without the shared prefix.",
         unit: Unit::Tokens,
-        range: [8.0, 32_768.0],
+        range: [16.0, 8192.0],
         get: |s| Some(mean(&s.workload.input_tokens)),
         set: |s, v| required(|v| set_mean(&mut s.workload.input_tokens, v), v),
         ..BASE
@@ -297,7 +297,7 @@ pub const WORKLOAD: [Field; 5] = [
         label: "Output tokens, mean",
         help: "Tokens generated per request.",
         unit: Unit::Tokens,
-        range: [1.0, 8192.0],
+        range: [4.0, 4096.0],
         get: |s| Some(mean(&s.workload.output_tokens)),
         set: |s, v| required(|v| set_mean(&mut s.workload.output_tokens, v), v),
         ..BASE

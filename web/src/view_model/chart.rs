@@ -24,7 +24,7 @@ pub enum Chart {
 pub enum Style {
     /// The main line: solid, with markers.
     Main,
-    /// A second quantity: dashed, with diamonds.
+    /// A second quantity: dashed.
     Second,
     /// A lower companion: dotted, thin.
     Lower,

@@ -60,7 +60,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<f64, String> {
     if compact.is_empty() {
         return Err("a number is needed".into());
     }
-    let lower = compact.to_lowercase();
+    let lower = compact.to_ascii_lowercase();
     let (number, factor) = split_suffix(&lower, unit);
     let value: f64 = number.parse().map_err(|_| format!("`{}` is not a number", text.trim()))?;
     if !value.is_finite() {
