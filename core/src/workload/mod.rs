@@ -38,7 +38,25 @@ pub struct Request {
     pub tenant: u16,
 }
 
+/// What a closed-loop source learns about a request when its fate is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which request.
+    pub id: u32,
+    /// End of the step that finished it, without the overheads of its tokens; otherwise the tick that settled it.
+    pub end: SimTime,
+    /// Output tokens in the KV cache at the end, if it finished (the last output token is never among them); none if
+    /// it was refused, dropped or gave up.
+    pub context_tokens: Option<u32>,
+}
+
 /// Where requests come from, in order of arrival.
+///
+/// An *open* source knows every arrival beforehand, and whoever drives it may take requests early.
+/// In a *closed loop* arrivals depend on what became of earlier requests. Whoever drives such a source
+/// - tells it every [`Outcome`] as soon as it is known, which may be before the simulated time of its end,
+/// - asks [`RequestSource::next_arrival`] again after that, and
+/// - takes a request only when nothing else happens before its arrival.
 pub trait RequestSource {
     /// The next request, or none when the workload is exhausted. Arrival times never decrease.
     fn next_request(&mut self) -> Option<Request>;
@@ -49,4 +67,15 @@ pub trait RequestSource {
     fn shares_output(&self) -> bool {
         false
     }
+    /// Whether arrivals depend on outcomes; constant over a run.
+    #[inline]
+    fn is_closed_loop(&self) -> bool {
+        false
+    }
+    /// When the next request arrives as far as is known; asked of closed-loop sources only.
+    fn next_arrival(&self) -> Option<SimTime> {
+        None
+    }
+    /// Learns what became of a request; told to closed-loop sources only. What it adds arrives after `outcome.end`.
+    fn settled(&mut self, _outcome: &Outcome) {}
 }

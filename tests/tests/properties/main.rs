@@ -3,6 +3,7 @@
 //! `PLIMSOLL_CASES` asks for more cases of each property (2,000 of the comparison of the two modes are the least).
 
 mod case;
+mod closed_loop;
 mod conservation;
 mod fast_forward;
 mod monotone;

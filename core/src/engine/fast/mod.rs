@@ -8,6 +8,7 @@
 //! - A step in which the budget or the blocks run short is walked in list order, as the specification words it
 //!   ([`irregular`]).
 
+mod arrivals;
 mod gaps;
 mod irregular;
 mod pool;
@@ -22,34 +23,15 @@ use crate::numeric::product;
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
-use crate::workload::{PrefixTree, Request, RequestSource};
+use crate::workload::{Outcome, PrefixTree, Request, RequestSource};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
+use arrivals::Enqueueing;
 use core::cmp::Reverse;
 use gaps::Gaps;
 use pool::Pool;
 use queue::Queue;
 use slots::{Phase, Slots};
-
-/// A request on its way into the queue, by the time it gets there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Enqueueing {
-    time: i64,
-    sequence: u64,
-    request: Request,
-}
-
-impl Ord for Enqueueing {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.time, self.sequence).cmp(&(other.time, other.sequence))
-    }
-}
-
-impl PartialOrd for Enqueueing {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 /// One replica that skips what repeats.
 pub(super) struct Fast {
@@ -86,6 +68,8 @@ pub(super) struct Fast {
     upcoming: Option<Request>,
     is_exhausted: bool,
     last_arrival: i64,
+    /// What a closed-loop source has not been told yet.
+    outcomes: Option<Vec<Outcome>>,
     /// Scratch: prefill items of the step.
     items: Vec<StepItem>,
     /// Scratch: requests that finish in the step.
@@ -129,6 +113,7 @@ impl Fast {
             upcoming: None,
             is_exhausted: false,
             last_arrival: 0,
+            outcomes: None,
             items: Vec::new(),
             finished: Vec::new(),
 
@@ -145,11 +130,20 @@ impl Fast {
     ) -> bool {
         let stop_at = self.totals.steps.saturating_add(max_steps);
         let horizon = self.config.horizon.0;
+        if source.is_closed_loop() {
+            self.outcomes.get_or_insert_default();
+        }
         while self.totals.steps < stop_at {
-            self.receive(source, observer);
-            let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
             let timeout = self.next_deadline();
             let step = self.next_step.unwrap_or(i64::MAX);
+            let arrival = match self.outcomes {
+                None => {
+                    self.receive(source, observer);
+                    i64::MAX
+                }
+                Some(_) => self.receive_closed(source, step.min(timeout), observer),
+            };
+            let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
             // Kinds rank enqueue, step, timeout at equal times.
             if enqueue <= step && enqueue <= timeout {
                 let Some(Reverse(next)) = self.enqueueing.peek().copied() else { return true };
@@ -164,7 +158,7 @@ impl Fast {
                     return true;
                 }
                 self.clock = self.clock.max(step);
-                let until = (enqueue.saturating_sub(1)).min(timeout).min(horizon);
+                let until = enqueue.min(arrival).saturating_sub(1).min(timeout).min(horizon);
                 self.step(step, until, stop_at, source.prefixes(), observer);
             } else {
                 if timeout > horizon {
@@ -229,33 +223,6 @@ impl Fast {
         SimTime(self.clock)
     }
 
-    /// Takes arrivals from the source until the next enqueueing is known: none can come before the arrival of a
-    /// request that is not taken yet.
-    #[inline]
-    fn receive<S: RequestSource, O: Observer>(&mut self, source: &mut S, observer: &mut O) {
-        loop {
-            if self.upcoming.is_none() {
-                if self.is_exhausted {
-                    return;
-                }
-                self.upcoming = source.next_request().filter(|request| request.arrive <= self.config.horizon);
-                self.is_exhausted = self.upcoming.is_none();
-            }
-            let Some(request) = self.upcoming else { return };
-            if self.enqueueing.peek().is_some_and(|Reverse(next)| next.time < request.arrive.0) {
-                return;
-            }
-            self.upcoming = None;
-            self.last_arrival = self.last_arrival.max(request.arrive.0);
-            if observer.wants_events() {
-                observer.event(&Event::Arrive { time: request.arrive, id: request.id });
-            }
-            let time = request.arrive.0.saturating_add(self.latency.queueing(request.input_tokens));
-            self.enqueueing.push(Reverse(Enqueueing { time, sequence: self.sequence, request }));
-            self.sequence += 1;
-        }
-    }
-
     /// The earliest deadline of a live request.
     #[inline]
     fn next_deadline(&mut self) -> i64 {
@@ -285,6 +252,7 @@ impl Fast {
             if observer.wants_events() && fate == Fate::Dropped {
                 observer.event(&Event::Drop { time: SimTime(now), id: request.id });
             }
+            self.tell_outcome(request.id, now, None);
             observer.settled(&RequestRecord { fate, ..slots::in_pipeline(request, now) });
         } else {
             let slot = self.slots.insert(request);
@@ -305,6 +273,13 @@ impl Fast {
             used_blocks: self.pool.used(),
             output_tokens: self.produced,
         });
+    }
+
+    #[inline]
+    fn tell_outcome(&mut self, id: u32, end: i64, context_tokens: Option<u32>) {
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.push(Outcome { id, end: SimTime(end), context_tokens });
+        }
     }
 
     #[inline]
@@ -501,6 +476,7 @@ impl Fast {
         self.totals.completed += 1;
         self.totals.length_capped += u64::from(!is_done);
         self.totals.output_tokens += u64::from(record.produced_tokens);
+        self.tell_outcome(record.request.id, end, Some(steps));
         if end <= self.config.horizon.0 {
             self.clock = self.clock.max(end);
         }
@@ -559,6 +535,7 @@ impl Fast {
         } else {
             self.slots.remove(slot);
         }
+        self.tell_outcome(record.request.id, now, None);
         if observer.wants_events() {
             observer.event(&Event::Timeout { time: SimTime(now), id: record.request.id });
         }

@@ -4,14 +4,16 @@
 //! Section numbers in comments are those of the engine specification.
 
 mod block_store;
+mod live;
 
-use self::block_store::{BlockStore, Holding};
+use self::block_store::BlockStore;
+use self::live::Live;
 use super::order::{self, QueueKey};
 use crate::latency::{LatencyModel, StepItem, WorkSums};
-use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
+use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
-use crate::workload::{PrefixTree, Request, RequestSource};
+use crate::workload::{Outcome, PrefixTree, Request, RequestSource};
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -38,26 +40,6 @@ impl Kind {
     }
 }
 
-/// A request from its arrival until its fate is settled.
-#[derive(Debug)]
-struct Live {
-    request: Request,
-    answer_limit: u32,
-    pos: u32,
-    /// Tokens in the current step (`k`).
-    tokens: u32,
-    /// Position after the step of its admission, while that step lasts.
-    target: Option<u32>,
-    is_running: bool,
-    is_enqueued: bool,
-    is_settled: bool,
-    has_first_token: bool,
-    ttft: Option<i64>,
-    scheduling_delay: Option<i64>,
-    gaps: Vec<i64>,
-    holding: Holding,
-}
-
 /// One replica, one step at a time.
 pub(super) struct Plain {
     config: EngineConfig,
@@ -76,6 +58,8 @@ pub(super) struct Plain {
     produced: u64,
     upcoming: Option<Request>,
     is_exhausted: bool,
+    /// What a closed-loop source has not been told yet.
+    outcomes: Option<Vec<Outcome>>,
 }
 
 impl Plain {
@@ -98,6 +82,7 @@ impl Plain {
             produced: 0,
             upcoming: None,
             is_exhausted: false,
+            outcomes: None,
         }
     }
 
@@ -109,20 +94,20 @@ impl Plain {
         observer: &mut O,
     ) -> bool {
         let stop_at = self.totals.steps.saturating_add(max_steps);
+        if source.is_closed_loop() {
+            self.outcomes.get_or_insert_default();
+        }
         while self.totals.steps < stop_at {
-            if self.upcoming.is_none() && !self.is_exhausted {
-                self.upcoming = source.next_request();
-                self.is_exhausted = self.upcoming.is_none();
-            }
+            let arrival = self.next_arrival(source);
             let next = self.events.peek().map(|Reverse((time, ..))| *time);
             // Arrivals at the cluster come before any event of the replica at the same time.
-            if let Some(request) = self.upcoming
-                && next.is_none_or(|time| request.arrive.0 <= time)
+            if let Some(arrival) = arrival
+                && next.is_none_or(|time| arrival.0 <= time)
             {
-                if request.arrive > self.config.horizon {
+                if arrival > self.config.horizon {
                     return true;
                 }
-                self.upcoming = None;
+                let Some(request) = self.upcoming.take().or_else(|| source.next_request()) else { return true };
                 let live = self.live.len();
                 self.live.push(Live::new(request));
                 self.push(request.arrive.0, Kind::Arrive(live));
@@ -178,6 +163,21 @@ impl Plain {
 
     pub(super) fn clock(&self) -> SimTime {
         SimTime(self.clock)
+    }
+
+    /// When the next request arrives, after a closed-loop source was told all that is new.
+    fn next_arrival<S: RequestSource>(&mut self, source: &mut S) -> Option<SimTime> {
+        if let Some(outcomes) = &mut self.outcomes {
+            for outcome in outcomes.drain(..) {
+                source.settled(&outcome);
+            }
+            return source.next_arrival();
+        }
+        if self.upcoming.is_none() && !self.is_exhausted {
+            self.upcoming = source.next_request();
+            self.is_exhausted = self.upcoming.is_none();
+        }
+        self.upcoming.map(|request| request.arrive)
     }
 
     fn push(&mut self, time: i64, kind: Kind) {
@@ -491,6 +491,10 @@ impl Plain {
                 continue;
             };
             self.store.release(&mut entry.holding);
+            if let Some(outcomes) = &mut self.outcomes {
+                let context_tokens = Some(entry.pos - input_tokens);
+                outcomes.push(Outcome { id: entry.request.id, end: SimTime(now + duration), context_tokens });
+            }
             self.push(now + duration, Kind::Left);
             self.record(live, fate, now, observer);
         }
@@ -538,60 +542,12 @@ impl Plain {
     fn settle<O: Observer>(&mut self, live: usize, fate: Fate, now: i64, observer: &mut O) {
         let entry = &mut self.live[live];
         entry.is_settled = true;
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.push(Outcome { id: entry.request.id, end: SimTime(now), context_tokens: None });
+        }
         if observer.wants_events() && fate == Fate::Dropped {
             observer.event(&Event::Drop { time: SimTime(now), id: entry.request.id });
         }
         observer.settled(&entry.record(fate, now));
-    }
-}
-
-impl Live {
-    fn new(request: Request) -> Self {
-        Self {
-            request,
-            answer_limit: request.answer_limit,
-            pos: 0,
-            tokens: 0,
-            target: None,
-            is_running: false,
-            is_enqueued: false,
-            is_settled: false,
-            has_first_token: false,
-            ttft: None,
-            scheduling_delay: None,
-            gaps: Vec::new(),
-            holding: Holding::default(),
-        }
-    }
-
-    /// Output tokens it holds at the moment.
-    fn produced(&self) -> u64 {
-        self.gaps.len() as u64 + u64::from(self.has_first_token && self.request.output_tokens > 0)
-    }
-
-    fn record(&self, fate: Fate, now: i64) -> RequestRecord {
-        RequestRecord {
-            request: self.request,
-            fate,
-            ttft: self.ttft.map(SimTime),
-            scheduling_delay: self.scheduling_delay.map(SimTime),
-            e2e: None,
-            gap_sum: SimTime::ZERO,
-            num_gaps: 0,
-            produced_tokens: 0,
-            settled_at: SimTime(now),
-        }
-    }
-
-    fn completed_record(&self, fate: Fate, now: i64, final_overhead: i64) -> RequestRecord {
-        let steps = self.pos - self.request.input_tokens;
-        let gap_sum: i64 = self.gaps.iter().sum();
-        RequestRecord {
-            e2e: self.ttft.map(|ttft| SimTime(ttft + gap_sum + final_overhead)),
-            gap_sum: SimTime(gap_sum),
-            num_gaps: self.gaps.len() as u32,
-            produced_tokens: steps + u32::from(steps < self.request.output_tokens),
-            ..self.record(fate, now)
-        }
     }
 }

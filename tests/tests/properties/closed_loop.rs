@@ -1,0 +1,130 @@
+//! A closed loop is the same in both modes, and never has more requests in flight than users.
+
+use super::case::{Case, Told, case, runner};
+use plimsoll_core::engine::{Mode, Simulation};
+use plimsoll_core::observation::Fate;
+use plimsoll_core::time::SimTime;
+use plimsoll_core::workload::{Outcome, PrefixTree, Request, RequestSource};
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// The requests of a case, given out to users: each asks again some time after its request was settled.
+struct Users {
+    case: Case,
+    /// Arrivals to come, by time and position in the case.
+    coming: BTreeMap<(i64, usize), Request>,
+    next: usize,
+    thinks: i64,
+    in_flight: u32,
+    most_in_flight: u32,
+}
+
+impl Users {
+    fn new(case: &Case, num_users: usize, thinks: i64) -> Self {
+        let mut users =
+            Self { case: case.clone(), coming: BTreeMap::new(), next: 0, thinks, in_flight: 0, most_in_flight: 0 };
+        for user in 0..num_users {
+            users.ask(thinks * user as i64 / num_users as i64);
+        }
+        users
+    }
+
+    fn ask(&mut self, arrive: i64) {
+        let Some(mut request) = self.case.requests.get(self.next).copied() else { return };
+        let patience = request.deadline.0 - request.arrive.0;
+        if request.deadline > SimTime::ZERO {
+            request.deadline = SimTime(arrive + patience);
+        }
+        request.arrive = SimTime(arrive);
+        self.coming.insert((arrive, self.next), request);
+        self.next += 1;
+    }
+}
+
+impl RequestSource for Users {
+    fn next_request(&mut self) -> Option<Request> {
+        let (_, request) = self.coming.pop_first()?;
+        self.in_flight += 1;
+        self.most_in_flight = self.most_in_flight.max(self.in_flight);
+        Some(request)
+    }
+
+    fn prefixes(&self) -> &PrefixTree {
+        &self.case.prefixes
+    }
+
+    fn shares_output(&self) -> bool {
+        self.case.source().shares_output()
+    }
+
+    fn is_closed_loop(&self) -> bool {
+        true
+    }
+
+    fn next_arrival(&self) -> Option<SimTime> {
+        self.coming.first_key_value().map(|((arrive, _), _)| SimTime(*arrive))
+    }
+
+    fn settled(&mut self, outcome: &Outcome) {
+        self.in_flight -= 1;
+        self.ask(outcome.end.0 + self.thinks);
+    }
+}
+
+fn run(case: &Case, users: Users, mode: Mode, slice: u64) -> Told {
+    let mut told = Told::default();
+    let mut simulation = Simulation::new(case.engine, case.timing.build(1.0), users, mode);
+    while !simulation.run_for(slice, &mut told) {}
+    told.totals = simulation.finish(&mut told);
+    told.totals.jumps = Default::default();
+    told
+}
+
+/// At most this many requests are between arrival and the tick that settled them.
+fn most_in_flight(told: &Told) -> usize {
+    let mut changes: Vec<(i64, i32)> = Vec::new();
+    for record in &told.records {
+        changes.push((record.request.arrive.0, 1));
+        changes.push((record.settled_at.0.max(record.request.arrive.0), -1));
+    }
+    // At equal ticks the one that leaves was there first.
+    changes.sort_unstable();
+    let mut now = 0;
+    changes
+        .iter()
+        .map(|(_, change)| {
+            now += change;
+            now
+        })
+        .max()
+        .unwrap_or(0)
+        .max(0) as usize
+}
+
+#[test]
+fn both_modes_agree_in_a_closed_loop() {
+    let (asked_again, full) = (RefCell::new(0u32), RefCell::new(0u32));
+    let thinks = prop_oneof![Just(0i64), 0..2_000i64, 0..3_000_000i64];
+    let slices = prop_oneof![Just(u64::MAX), 1..50u64];
+    runner(1_000)
+        .run(&(case(), 1..12usize, thinks, slices), |(case, num_users, thinks, slice)| {
+            let step = run(&case, Users::new(&case, num_users, thinks), Mode::Step, u64::MAX);
+            let fast = run(&case, Users::new(&case, num_users, thinks), Mode::Fast, slice);
+            prop_assert_eq!(&step.records, &fast.records);
+            prop_assert_eq!(&step.samples, &fast.samples);
+            prop_assert_eq!(&step.totals, &fast.totals);
+            let most = most_in_flight(&step);
+            prop_assert!(most <= num_users, "{} in flight with {} users", most, num_users);
+            *asked_again.borrow_mut() += u32::from(step.records.len() > num_users);
+            *full.borrow_mut() += u32::from(most == num_users);
+            if case.engine.horizon == SimTime::MAX {
+                // Everybody asks again until the list is empty.
+                prop_assert_eq!(step.records.len(), case.requests.len());
+                prop_assert!(step.records.iter().all(|record| record.fate != Fate::InPipeline));
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(asked_again.into_inner() > 400 && full.into_inner() > 400, "the cases are no closed loops");
+}
