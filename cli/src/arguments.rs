@@ -28,6 +28,18 @@ pub enum Command {
     Curve(Box<CurveArguments>),
     /// List what is built in: models, accelerators, coefficients, presets, scenarios.
     Catalog(CatalogArguments),
+    /// Say what logs of a real server hold and what is wrong with them.
+    Inspect(InspectArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// Results of a benchmark client, traces, server logs; recognized by content.
+    #[arg(value_name = "LOG", required = true)]
+    pub logs: Vec<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,8 +8,10 @@ mod arguments;
 mod catalog;
 mod curve;
 mod input;
+mod inspect;
 mod later;
 mod log;
+mod measured;
 mod output;
 mod run;
 mod usage;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Curve(arguments) => curve::curve(&arguments),
         Command::Catalog(arguments) => catalog::catalog(&arguments),
+        Command::Inspect(arguments) => inspect::inspect(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

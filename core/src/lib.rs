@@ -93,6 +93,9 @@ pub mod scenario;
 // What arrives.
 pub mod workload;
 
+// What was measured.
+pub mod measurement;
+
 // What happens.
 pub mod observation;
 

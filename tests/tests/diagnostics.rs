@@ -9,8 +9,16 @@ use std::path::Path;
 fn every_diagnostic_code_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut codes = BTreeSet::new();
-    for folder in ["core/src", "formats/src", "configs/src", "cli/src", "web/src", "web/engine/src", "web/protocol/src"]
-    {
+    for folder in [
+        "core/src",
+        "formats/src",
+        "logs/src",
+        "configs/src",
+        "cli/src",
+        "web/src",
+        "web/engine/src",
+        "web/protocol/src",
+    ] {
         collect(&root.join(folder), &mut codes);
     }
     assert!(codes.len() > 30, "{codes:?}");

@@ -35,10 +35,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-core", &[]),
     ("plimsoll-configs", &["plimsoll-core"]),
     ("plimsoll-formats", &["plimsoll-core", "plimsoll-configs"]),
+    ("plimsoll-logs", &["plimsoll-core"]),
     ("plimsoll-protocol", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"]),
     ("plimsoll-engine", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
     ("plimsoll-web", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
-    ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"]),
+    ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),
     ("plimsoll-tests", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
     ("xtask", &[]),
 ];
