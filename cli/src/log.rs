@@ -56,7 +56,9 @@ impl EventLog {
 
 fn time_of(event: &Event) -> SimTime {
     match *event {
-        Event::Arrive { time, .. }
+        Event::Reject { time, .. }
+        | Event::Route { time, .. }
+        | Event::Arrive { time, .. }
         | Event::Enqueue { time, .. }
         | Event::Drop { time, .. }
         | Event::Admit { time, .. }
@@ -71,6 +73,8 @@ fn time_of(event: &Event) -> SimTime {
 /// One event as a line: time in microseconds, what, which.
 fn line(event: &Event) -> String {
     match *event {
+        Event::Reject { time, id } => format!("{:>12} reject       request_{id}", time.0),
+        Event::Route { time, id, replica } => format!("{:>12} route        request_{id} replica={replica}", time.0),
         Event::Arrive { time, id } => format!("{:>12} arrive       request_{id}", time.0),
         Event::Enqueue { time, id } => format!("{:>12} enqueue      request_{id}", time.0),
         Event::Drop { time, id } => format!("{:>12} drop         request_{id}", time.0),

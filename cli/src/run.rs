@@ -5,10 +5,11 @@ use crate::input::{self, Input, Purpose};
 use crate::log::{EventLog, Watcher};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use indicatif::{ProgressBar, ProgressStyle};
+use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::engine::{Mode, Simulation};
-use plimsoll_core::observation::ReplicaTotals;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::report::{Collector, Report, ReportSettings, Verdict};
+use plimsoll_core::scenario::ResolvedScenario;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Generator, RequestSource, TraceSource};
 use serde::Serialize;
@@ -134,10 +135,11 @@ fn finished<S: RequestSource>(
     Report::new(watcher.collector, &totals)
 }
 
-fn simulate<S: RequestSource>(input: &Input, walks: bool, source: S, watcher: &mut Watcher) -> ReplicaTotals {
+fn simulate<S: RequestSource>(input: &Input, walks: bool, source: S, watcher: &mut Watcher) -> ClusterTotals {
     // Every step is an event of the log, so nothing is skipped while it is written.
     let mode = if walks { Mode::Step } else { Mode::Fast };
-    let mut simulation = Simulation::new(input.resolved.engine, input.resolved.latency.clone(), source, mode);
+    let ResolvedScenario { cluster, engine, latency, .. } = &input.resolved;
+    let mut simulation = Simulation::new(cluster, *engine, latency.clone(), source, mode);
     while !simulation.run_for(SLICE, watcher) {
         let clock = simulation.clock();
         if let Some(log) = &mut watcher.events {

@@ -2,8 +2,8 @@
 //!
 //! The module list is the pipeline.
 //! A [`scenario::Scenario`] is resolved against a [`catalog`] into a [`scenario::ResolvedScenario`].
-//! Its [`workload`] gives requests, its [`latency`] model gives step times, and the [`engine`] serves the one with
-//! the other, telling [`observation`]s.
+//! Its [`workload`] gives requests, its [`latency`] model gives step times, and an [`engine`] per replica serves the one
+//! with the other, telling [`observation`]s; the [`cluster`] decides which replica serves whom.
 //! A [`report`] computes metrics from these; a [`study`] asks for many runs, and the [`curve`] is a study over
 //! request rates.
 //!
@@ -13,10 +13,11 @@
 //! Two requests of equal length, served together: the prompts take one step, each further token another.
 //!
 //! ```
-//! use plimsoll_core::engine::{Mode, simulate};
+//! use plimsoll_core::cluster::simulate;
+//! use plimsoll_core::engine::Mode;
 //! use plimsoll_core::latency::LatencyModel;
 //! use plimsoll_core::report::{Collector, Report, ReportSettings};
-//! use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
+//! use plimsoll_core::scenario::{ClusterConfig, EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
 //! use plimsoll_core::time::SimTime;
 //! use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace, TraceSource};
 //!
@@ -51,12 +52,14 @@
 //! let mut collector = Collector::streaming(ReportSettings {
 //!     slo: Slo::default(),
 //!     priority: engine.priority,
+//!     num_replicas: 1,
 //!     num_blocks: engine.num_blocks,
 //!     time_share_names: latency.time_share_names(),
 //!     classes: Vec::new(),
 //!     tenants: Vec::new(),
 //! });
-//! let totals = simulate(engine, latency, TraceSource::new(trace.into()), Mode::Fast, &mut collector);
+//! let cluster = ClusterConfig::single();
+//! let totals = simulate(&cluster, engine, latency, TraceSource::new(trace.into()), Mode::Fast, &mut collector);
 //! let report = Report::new(collector, &totals);
 //! assert_eq!(report.ttft.mean, 7.0); // 5 ms + 200 × 10 µs
 //! assert_eq!(report.itl.mean, 5.2); // 5 ms + 2 × 100 µs
@@ -100,6 +103,8 @@ pub mod measurement;
 pub mod observation;
 
 pub mod engine;
+
+pub mod cluster;
 
 // What it means.
 pub mod report;

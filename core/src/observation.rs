@@ -3,6 +3,10 @@
 //! An engine knows nothing of metrics. It tells an [`Observer`] about each request once, when the request's
 //! fate is settled, and hands over its [`ReplicaTotals`] at the end.
 
+mod decision;
+
+pub use decision::{AdmissionDecision, AdmissionReason, Candidate, RoutingDecision, RoutingReason};
+
 use crate::latency::TimeShares;
 use crate::time::SimTime;
 use crate::workload::Request;
@@ -27,6 +31,8 @@ pub enum Fate {
     StillRunning,
     /// On its way (not yet enqueued) when the run ended.
     InPipeline,
+    /// Refused by the admission policy.
+    Rejected,
 }
 
 /// Everything known about one request once its fate is settled.
@@ -36,6 +42,8 @@ pub struct RequestRecord {
     pub request: Request,
     /// How it ended.
     pub fate: Fate,
+    /// Which replica had it; 0 if it never reached one.
+    pub replica: u32,
     /// Arrival to the end of the step that finished the prompt (the last time it did), if it ever did.
     pub ttft: Option<SimTime>,
     /// Arrival to the step of its last admission, if it was ever admitted.
@@ -53,6 +61,9 @@ pub struct RequestRecord {
 }
 
 /// One moment of the queue, taken when a request is enqueued.
+///
+/// In a cluster the numbers are sums over the replicas, each as it was when a request was last enqueued there, with that
+/// request in its batch already unless others waited before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueSample {
     /// When.
@@ -67,16 +78,30 @@ pub struct QueueSample {
     pub output_tokens: u64,
 }
 
-/// Listens to an engine. All methods may be no-ops; none can influence the run.
+/// Listens to a simulation. All methods may be no-ops; none can influence the run.
 pub trait Observer {
     /// A request's fate is settled; called exactly once per offered request.
+    ///
+    /// Requests of one replica come in order of time, those of different replicas in no particular order.
     fn settled(&mut self, record: &RequestRecord);
 
-    /// A request was enqueued (or dropped at the door).
+    /// A request was enqueued (or dropped at the door); in order of time.
     fn enqueued(&mut self, _sample: &QueueSample) {}
+
+    /// The same moment, of the replica alone; only in a cluster of several.
+    fn enqueued_at(&mut self, _replica: u32, _sample: &QueueSample) {}
+
+    /// A request was admitted or refused; only told by a simulation that traces its decisions.
+    fn admission(&mut self, _decision: &AdmissionDecision) {}
+
+    /// A request was routed; only told by a simulation that traces its decisions.
+    fn routing(&mut self, _decision: &RoutingDecision) {}
 
     /// A line for the debug log; only called if [`Observer::wants_events`] says yes.
     fn event(&mut self, _event: &Event) {}
+
+    /// The events that follow are those of this replica; only called if [`Observer::wants_events`] says yes.
+    fn turn_to(&mut self, _replica: u32) {}
 
     /// Whether [`Observer::event`] should be called; constant over a run.
     #[inline]
@@ -88,6 +113,22 @@ pub trait Observer {
 /// One event of a run, as the debug log prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
+    /// A request was refused by the admission policy.
+    Reject {
+        /// When.
+        time: SimTime,
+        /// Which request.
+        id: u32,
+    },
+    /// A request was sent to a replica, in a cluster of several.
+    Route {
+        /// When.
+        time: SimTime,
+        /// Which request.
+        id: u32,
+        /// Which replica.
+        replica: u32,
+    },
     /// A request reached the replica.
     Arrive {
         /// When.
@@ -234,6 +275,58 @@ pub struct ReplicaTotals {
     /// Runs of steps executed at once, by length: windows of at least eight steps, and evictions inside a window.
     /// Zero in step mode; not part of any report.
     pub jumps: JumpCounts,
+}
+
+impl ReplicaTotals {
+    /// Adds another replica's counts: sums, and the larger peak and end.
+    ///
+    /// The counts of replicas can be added in any order but for `time_shares`, which are doubles.
+    pub fn add(&mut self, other: &Self) {
+        for (ours, theirs) in [
+            (&mut self.completed, other.completed),
+            (&mut self.dropped, other.dropped),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.length_capped, other.length_capped),
+            (&mut self.still_queued, other.still_queued),
+            (&mut self.still_running, other.still_running),
+            (&mut self.preemptions, other.preemptions),
+            (&mut self.kv_allocation_failures, other.kv_allocation_failures),
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.steps, other.steps),
+            (&mut self.waiting_sum, other.waiting_sum),
+            (&mut self.running_sum, other.running_sum),
+            (&mut self.cache_hits, other.cache_hits),
+            (&mut self.cache_misses, other.cache_misses),
+            (&mut self.tier_mirrored, other.tier_mirrored),
+            (&mut self.tier_evicted, other.tier_evicted),
+            (&mut self.tier_misses, other.tier_misses),
+            (&mut self.busy, other.busy),
+            (&mut self.limiters.steps, other.limiters.steps),
+            (&mut self.limiters.none, other.limiters.none),
+            (&mut self.limiters.max_num_seqs, other.limiters.max_num_seqs),
+            (&mut self.limiters.max_num_batched_tokens, other.limiters.max_num_batched_tokens),
+            (&mut self.limiters.kv_blocks, other.limiters.kv_blocks),
+            (&mut self.jumps.windows, other.jumps.windows),
+            (&mut self.jumps.long_windows, other.jumps.long_windows),
+            (&mut self.jumps.evicting_windows, other.jumps.evicting_windows),
+        ] {
+            *ours += theirs;
+        }
+        self.kv_integral += other.kv_integral;
+        self.kv_peak = self.kv_peak.max(other.kv_peak);
+        self.end = self.end.max(other.end);
+        for (ours, theirs) in self.time_shares.iter_mut().zip(&other.time_shares) {
+            *ours += theirs;
+        }
+        self.gaps.extend_from_slice(&other.gaps);
+        self.gaps.sort_unstable_by_key(|(value, _)| *value);
+        self.gaps.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            kept.1 += if is_same { next.1 } else { 0 };
+            is_same
+        });
+    }
 }
 
 /// How much of a run was fast-forwarded; for coverage checks only, never reported.

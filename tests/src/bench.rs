@@ -3,7 +3,8 @@
 //! All serve llama-3.1-8b-instruct on one H100: 512 ± 256 input and output tokens, poisson arrivals of 20 requests per second.
 //! A run goes from the generator to the finished report with exact percentiles.
 
-use plimsoll_core::engine::{Mode, simulate};
+use plimsoll_core::cluster::simulate;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
     AcceleratorChoice, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario, Scenario,
@@ -37,9 +38,9 @@ pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
     let scenario = resolved(name)?;
     let source = Generator::new(&scenario.workload, REQUEST_RATE, num_requests, scenario.seed, 0);
     let mut collector = Collector::streaming(ReportSettings::new(&scenario));
-    let totals = simulate(scenario.engine, scenario.latency, source, Mode::Fast, &mut collector);
+    let totals = simulate(&scenario.cluster, scenario.engine, scenario.latency, source, Mode::Fast, &mut collector);
     let report = Report::new(collector, &totals);
-    Some(Counts { requests: u64::from(num_requests), steps: report.steps, preemptions: totals.preemptions })
+    Some(Counts { requests: u64::from(num_requests), steps: report.steps, preemptions: totals.total.preemptions })
 }
 
 fn resolved(name: &str) -> Option<ResolvedScenario> {

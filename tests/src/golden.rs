@@ -5,11 +5,15 @@
 //! [`check_case`] takes texts, not paths, so that the suite also runs inside a browser.
 
 use plimsoll_core::catalog::Catalog;
-use plimsoll_core::engine::{Mode, simulate};
+use plimsoll_core::cluster::Simulation;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Fate, RequestRecord};
-use plimsoll_core::report::{Collector, Report, ReportSettings};
-use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
+use plimsoll_core::report::{Collector, Report, ReportSettings, SummaryJson};
+use plimsoll_core::scenario::{
+    AdmissionConfig, AdmissionPolicy, ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, RoutingConfig,
+    RoutingPolicy, SchedulerPolicy, ScorerWeight, Slo,
+};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::TraceSource;
 use serde::Deserialize;
@@ -50,6 +54,29 @@ struct Case {
     scheduler: SchedulerPolicy,
     #[serde(default)]
     priority: PriorityPolicy,
+    #[serde(default = "one")]
+    instances: u32,
+    #[serde(default)]
+    routing: RoutingPolicy,
+    #[serde(default)]
+    routing_scorers: String,
+    #[serde(default)]
+    admission: AdmissionPolicy,
+    #[serde(default)]
+    token_bucket_capacity: f64,
+    #[serde(default)]
+    token_bucket_refill_rate: f64,
+    #[serde(default)]
+    admission_latency_us: i64,
+    #[serde(default)]
+    routing_latency_us: i64,
+    #[serde(default)]
+    snapshot_refresh_us: i64,
+    #[serde(default)]
+    cache_signal_delay_us: i64,
+    /// Whether decisions are traced, with two candidates each.
+    #[serde(default)]
+    trace: bool,
     #[serde(default)]
     kv_cpu_blocks: u32,
     #[serde(default = "transfer_bandwidth")]
@@ -58,6 +85,9 @@ struct Case {
     kv_transfer_base_latency: i64,
 }
 
+fn one() -> u32 {
+    1
+}
 fn sixteen() -> u32 {
     16
 }
@@ -184,6 +214,7 @@ pub fn check_case(text: &CaseText, mode: Mode, catalog: &Catalog) -> Result<Vec<
     let settings = ReportSettings {
         slo: Slo::default(),
         priority: case.priority,
+        num_replicas: case.instances,
         num_blocks: case.kv_blocks,
         time_share_names: &[],
         classes: trace.classes().to_vec(),
@@ -191,13 +222,27 @@ pub fn check_case(text: &CaseText, mode: Mode, catalog: &Catalog) -> Result<Vec<
     };
     let mut collector = Collector::detailed(settings);
     let latency = latency_model(&case, catalog)?;
-    let totals = simulate(engine_config(&case), latency, TraceSource::new(trace), mode, &mut collector);
+    let cluster = cluster_config(&case)?;
+    let mut simulation = Simulation::new(&cluster, engine_config(&case), latency, TraceSource::new(trace), mode);
+    if case.trace {
+        simulation = simulation.tracing(2);
+    }
+    while !simulation.run_for(u64::MAX, &mut collector) {}
+    let totals = simulation.finish(&mut collector);
     let records = collector.records().to_vec();
     let report = Report::new(collector, &totals);
 
     check_requests(&expected, &records)?;
-    check_metrics(&expected, &report)?;
+    check_metrics(expected.get("metrics"), &report.summary)?;
+    let none = Vec::new();
+    let instances = expected.get("per_instance").and_then(Value::as_array).unwrap_or(&none);
+    for replica in &report.replicas {
+        let id = replica.summary.instance_id.as_str();
+        let wanted = instances.iter().find(|instance| instance.get("instance_id").and_then(Value::as_str) == Some(id));
+        check_metrics(wanted, &replica.summary).map_err(|difference| format!("{id}: {difference}"))?;
+    }
     check_counters(&expected, &report)?;
+    check_decisions(&expected, &report)?;
     serde_json::to_vec(&report).map_err(|error| error.to_string())
 }
 
@@ -237,6 +282,41 @@ fn latency_model(case: &Case, catalog: &Catalog) -> Result<LatencyModel, String>
             .map(|(model, gpu)| LatencyModel::trained_physics(model, gpu, case.tp, &physics.alpha, &physics.beta))?,
     }
     .map_err(|problems| format!("{problems:?}"))
+}
+
+fn cluster_config(case: &Case) -> Result<ClusterConfig, String> {
+    Ok(ClusterConfig {
+        num_replicas: case.instances,
+        admission: match case.admission {
+            AdmissionPolicy::AlwaysAdmit => AdmissionConfig::AlwaysAdmit,
+            AdmissionPolicy::RejectAll => AdmissionConfig::RejectAll,
+            AdmissionPolicy::TokenBucket => AdmissionConfig::TokenBucket {
+                capacity: case.token_bucket_capacity,
+                refill_rate: case.token_bucket_refill_rate,
+            },
+        },
+        admission_latency: SimTime(case.admission_latency_us),
+        routing: match case.routing {
+            RoutingPolicy::RoundRobin => RoutingConfig::RoundRobin,
+            RoutingPolicy::LeastLoaded => RoutingConfig::LeastLoaded,
+            RoutingPolicy::AlwaysBusiest => RoutingConfig::AlwaysBusiest,
+            RoutingPolicy::PrefixAffinity => RoutingConfig::PrefixAffinity,
+            RoutingPolicy::Weighted => RoutingConfig::Weighted(scorers(&case.routing_scorers)?),
+        },
+        routing_latency: SimTime(case.routing_latency_us),
+        snapshot_refresh_interval: SimTime(case.snapshot_refresh_us),
+        cache_signal_delay: SimTime(case.cache_signal_delay_us),
+    })
+}
+
+/// Scorers as `name:weight,…`.
+fn scorers(text: &str) -> Result<Vec<ScorerWeight>, String> {
+    let scorer = |pair: &str| {
+        let (name, weight) = pair.split_once(':').ok_or_else(|| format!("{pair} is not a name and a weight"))?;
+        let name = serde_json::from_value(Value::from(name)).map_err(|error| error.to_string())?;
+        Ok(ScorerWeight { name, weight: weight.parse().map_err(|_| format!("{weight} is not a number"))? })
+    };
+    text.split(',').map(scorer).collect()
 }
 
 fn engine_config(case: &Case) -> EngineConfig {
@@ -290,17 +370,44 @@ fn check_requests(expected: &Value, records: &[RequestRecord]) -> Result<(), Str
     Ok(())
 }
 
-/// The summary, by the reference's own field names.
-fn check_metrics(expected: &Value, report: &Report) -> Result<(), String> {
-    let got = serde_json::to_value(&report.summary).map_err(|error| error.to_string())?;
-    let Some(wanted) = expected.get("metrics").and_then(Value::as_object) else {
-        return Err("expected.json has no metrics".into());
+/// A summary, by the reference's own field names.
+fn check_metrics(wanted: Option<&Value>, summary: &SummaryJson) -> Result<(), String> {
+    let got = serde_json::to_value(summary).map_err(|error| error.to_string())?;
+    let Some(wanted) = wanted.and_then(Value::as_object) else {
+        return Err("expected.json has no such metrics".into());
     };
     for (name, want) in wanted {
         let Some(want) = want.as_f64() else { continue };
         let got = got.get(name).and_then(Value::as_f64);
         if !got.is_some_and(|got| is_close(got, want)) {
             return Err(format!("{name}: expected {want}, got {got:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The trace summary; regrets at the printed digits.
+fn check_decisions(expected: &Value, report: &Report) -> Result<(), String> {
+    let Some(wanted) = expected.get("trace_summary") else { return Ok(()) };
+    let Some(got) = &report.trace_summary else { return Err("no decisions were traced".into()) };
+    let number = |name: &str| wanted.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let counts = [("total", got.total_decisions), ("admitted", got.admitted), ("rejected", got.rejected)];
+    for (name, got) in counts {
+        if number(name) != got as f64 {
+            return Err(format!("{name} decisions: expected {}, got {got}", number(name)));
+        }
+    }
+    for (index, got) in got.targets.iter().enumerate() {
+        let name = format!("instance_{index}");
+        let want = wanted.get("targets").and_then(|targets| targets.get(&name)).and_then(Value::as_u64).unwrap_or(0);
+        if want != *got {
+            return Err(format!("routed to {name}: expected {want}, got {got}"));
+        }
+    }
+    for (name, got) in [("mean_regret", got.mean_regret), ("max_regret", got.max_regret)] {
+        // Printed with six decimals.
+        if (number(name) - got).abs() > 0.5e-6 + 1e-12 {
+            return Err(format!("{name}: expected {}, got {got}", number(name)));
         }
     }
     Ok(())
@@ -313,6 +420,8 @@ fn check_counters(expected: &Value, report: &Report) -> Result<(), String> {
     };
     let counters = [
         ("Priority Inversions", report.anomalies.priority_inversions),
+        ("HOL Blocking Events", report.anomalies.hol_blocking_events),
+        ("Rejected Requests (Admission)", report.anomalies.rejected_requests),
         ("Dropped Unservable", report.anomalies.dropped_unservable),
         ("Length-Capped Requests", report.anomalies.length_capped_requests),
     ];

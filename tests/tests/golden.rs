@@ -10,10 +10,10 @@ fn folder() -> &'static Path {
 }
 
 #[test]
-fn every_case_of_one_replica_is_exact_in_both_modes() {
-    let outcome = run_directory(folder(), true, plimsoll_configs::catalog()).expect("the cases can be read");
+fn every_case_is_exact_in_both_modes() {
+    let outcome = run_directory(folder(), false, plimsoll_configs::catalog()).expect("the cases can be read");
     assert!(outcome.is_exact(), "{:#?}", outcome.differences);
-    assert_eq!(outcome.total, 29);
+    assert_eq!(outcome.total, 39);
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn the_compiled_in_cases_are_those_of_the_folder() {
     let names = |cases: &[plimsoll_tests::golden::CaseText]| -> Vec<String> {
         cases.iter().map(|case| case.name.clone()).collect()
     };
-    let read = read_cases(folder(), true).expect("the cases can be read");
+    let read = read_cases(folder(), false).expect("the cases can be read");
     assert_eq!(names(&golden_cases::cases()), names(&read));
 }
 

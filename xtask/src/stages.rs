@@ -99,7 +99,7 @@ fn native_tests(repository: &Repository) -> Result<()> {
 }
 
 fn golden_cases(repository: &Repository) -> Result<()> {
-    golden(repository, &repository.root.join("tests/golden"), true)
+    golden(repository, &repository.root.join("tests/golden"), false)
 }
 
 fn documentation(repository: &Repository) -> Result<()> {

@@ -1,13 +1,14 @@
 //! One run of a curve: from a trial to its sample.
 
 use super::types::{CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
-use crate::engine::{Mode, Simulation};
+use crate::cluster::Simulation;
+use crate::engine::Mode;
 use crate::numeric::{SampleSummary, select_percentiles};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{
     Asked, Assessment, LatencyStats, RequestLimits, Verdict, assess, gap_summary, limiter_shares, time_shares,
 };
-use crate::scenario::{ResolvedScenario, Slo};
+use crate::scenario::{AdmissionConfig, ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};
 use crate::workload::{Generator, PrefixTree, Request, RequestSource, Trace, TraceSource};
 use alloc::sync::Arc;
@@ -26,7 +27,9 @@ pub struct TrialRun {
 /// What is needed to make a sample of a finished run.
 struct Context {
     slo: Slo,
-    num_blocks: u32,
+    num_replicas: u32,
+    /// KV blocks of all replicas.
+    num_blocks: f64,
     time_share_names: &'static [&'static str],
     request_rate: f64,
     /// Factor on all times of the sample: below 1 where a faster deployment is told by a slower one.
@@ -66,16 +69,22 @@ impl TrialRun {
                 trial.replicate,
             )),
         };
-        // Nobody gives up in a probe: it asks how fast the deployment is, not how patient its clients are.
+        // Nobody gives up in a probe, and nobody is refused: it asks how fast the deployment is, not how patient its
+        // clients are nor how many of them it lets in.
         let is_probe = trial.stage == Stage::Probe;
+        let mut cluster = scenario.cluster.clone();
+        if is_probe {
+            cluster.admission = AdmissionConfig::AlwaysAdmit;
+        }
         let patience = if is_probe { f64::INFINITY } else { 1.0 / time_scale };
         let source = TrialSource { requests, patience };
         Self {
-            simulation: Some(Simulation::new(engine, scenario.latency.clone(), source, Mode::Fast)),
+            simulation: Some(Simulation::new(&cluster, engine, scenario.latency.clone(), source, Mode::Fast)),
             log: RunLog::with_capacity(trial.num_requests),
             context: Context {
                 slo: scenario.slo.clone(),
-                num_blocks: engine.num_blocks,
+                num_replicas: cluster.num_replicas,
+                num_blocks: f64::from(engine.num_blocks) * f64::from(cluster.num_replicas),
                 time_share_names: scenario.latency.time_share_names(),
                 request_rate: rate,
                 time_scale,
@@ -91,7 +100,7 @@ impl TrialRun {
             return None;
         }
         let totals = self.simulation.take()?.finish(&mut self.log);
-        Some(self.context.sample(&self.log, &totals))
+        Some(self.context.sample(&self.log, &totals.total))
     }
 }
 
@@ -254,14 +263,14 @@ impl Context {
             mean_running: mean(|sample| f64::from(sample.running)),
             // The arrival that looks is counted as waiting itself.
             mean_waiting: mean(|sample| f64::from(sample.waiting.saturating_sub(1))),
-            kv_usage: ratio(mean(|sample| f64::from(sample.used_blocks)), f64::from(self.num_blocks)),
+            kv_usage: ratio(mean(|sample| f64::from(sample.used_blocks)), self.num_blocks),
             preemptions_per_request: ratio(totals.preemptions as f64, totals.completed as f64),
             prefix_hit_ratio: ratio(
                 totals.cache_hits as f64,
                 (totals.cache_hits + totals.cache_misses + totals.tier_misses) as f64,
             ),
             limiters: limiter_shares(&totals.limiters),
-            time_shares: time_shares(totals, self.time_share_names),
+            time_shares: time_shares(totals, self.num_replicas, self.time_share_names),
             steps: totals.steps,
         }
     }

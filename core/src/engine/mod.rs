@@ -1,7 +1,8 @@
 //! What happens inside one replica: queue, batch, KV cache, steps (engine specification).
 //!
-//! The engine takes requests and tells an [`Observer`] what became of them.
-//! It does not know that other replicas exist, nor routing, prices, metrics or files.
+//! An [`Engine`] takes requests and tells an [`Observer`] what became of them.
+//! It does not know that other replicas exist, nor routing, prices, metrics or files; whoever drives it says how far it
+//! may go.
 //! There are two of it: `plain` walks every step as the specification words it, and is the oracle; `fast` skips
 //! what repeats. They give the same bytes.
 
@@ -14,9 +15,11 @@ use crate::latency::LatencyModel;
 use crate::observation::{Observer, ReplicaTotals};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
-use crate::workload::RequestSource;
+use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use fast::Fast;
+pub(crate) use order::compare_as_text;
 use plain::Plain;
 
 /// How steps are executed; the results are the same to the byte.
@@ -29,53 +32,166 @@ pub enum Mode {
     Fast,
 }
 
-/// One replica serving one source of requests, resumable.
-pub struct Simulation<S> {
-    source: S,
-    engine: Engine,
+/// What others can see of a replica at a moment (cluster specification 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Requests waiting.
+    pub waiting: u32,
+    /// Requests in the running batch.
+    pub running: u32,
+    /// KV blocks in use.
+    pub used_blocks: u32,
 }
 
-enum Engine {
+/// The prefixes a replica had cached at some moment.
+#[derive(Debug, Clone, Default)]
+pub struct CachedPrefixes(Vec<u32>);
+
+/// One replica.
+///
+/// Times are microseconds; [`i64::MAX`] is never.
+pub struct Engine(Variant);
+
+enum Variant {
     Plain(Box<Plain>),
     Fast(Box<Fast>),
 }
 
-impl<S: RequestSource> Simulation<S> {
-    /// A simulation at time zero.
+impl Engine {
+    /// An idle replica at time zero.
     ///
-    /// With a CPU tier, or where outputs come back as parts of later prompts, every block has to be followed step
-    /// by step, so both modes do.
-    pub fn new(config: EngineConfig, latency: LatencyModel, source: S, mode: Mode) -> Self {
+    /// With a CPU tier, or where outputs come back as parts of later prompts (`shares_output`), every block has to be
+    /// followed step by step, so both modes do.
+    pub fn new(config: EngineConfig, latency: LatencyModel, shares_output: bool, mode: Mode) -> Self {
         let has_tier = config.cpu_tier.is_some() && config.enable_prefix_caching;
-        let engine = if mode == Mode::Step || has_tier || source.shares_output() {
-            Engine::Plain(Box::new(Plain::new(config, latency)))
+        Self(if mode == Mode::Step || has_tier || shares_output {
+            Variant::Plain(Box::new(Plain::new(config, latency)))
         } else {
-            Engine::Fast(Box::new(Fast::new(config, latency)))
-        };
-        Self { source, engine }
+            Variant::Fast(Box::new(Fast::new(config, latency)))
+        })
     }
 
-    /// Runs until about `max_steps` engine steps were made or nothing is left to do; whether it is finished.
-    pub fn run_for<O: Observer>(&mut self, max_steps: u64, observer: &mut O) -> bool {
-        match &mut self.engine {
-            Engine::Plain(engine) => engine.run_for(&mut self.source, max_steps, observer),
-            Engine::Fast(engine) => engine.run_for(&mut self.source, max_steps, observer),
+    /// A request reaches the replica at `time`, which is not before that of any request submitted earlier, nor before
+    /// the limit of any [`Engine::advance`]; nothing happens to it before the time that is given back.
+    #[inline]
+    pub fn submit(&mut self, request: Request, time: i64) -> i64 {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.submit(request, time),
+            Variant::Fast(engine) => engine.submit(request, time),
+        }
+    }
+
+    /// Processes the events before `limit` until about `max_steps` steps were made or a closed-loop source has
+    /// something to learn; whether it got there.
+    ///
+    /// A `limit` beyond the horizon stands for the horizon's last microsecond.
+    #[inline]
+    pub fn advance<O: Observer>(
+        &mut self,
+        limit: i64,
+        max_steps: u64,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) -> bool {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.advance(limit, max_steps, prefixes, observer),
+            Variant::Fast(engine) => engine.advance(limit, max_steps, prefixes, observer),
+        }
+    }
+
+    /// Processes exactly one event, if there is one within the horizon; skipping engines may take more.
+    pub fn process_next<O: Observer>(&mut self, prefixes: &PrefixTree, observer: &mut O) {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.process_next(prefixes, observer),
+            Variant::Fast(engine) => {
+                let next = engine.next_event();
+                engine.advance(next.saturating_add(1), 1, prefixes, observer);
+            }
+        }
+    }
+
+    /// No event happens before this time.
+    #[inline]
+    pub fn next_event(&mut self) -> i64 {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.next_event(),
+            Variant::Fast(engine) => engine.next_event(),
+        }
+    }
+
+    /// Before this time, unless a request is submitted, nobody joins, leaves or moves between queue and batch.
+    #[inline]
+    pub fn quiet_until(&mut self, prefixes: &PrefixTree) -> i64 {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.next_event(),
+            Variant::Fast(engine) => engine.quiet_until(prefixes),
+        }
+    }
+
+    /// Queue, batch and KV blocks as they are after the last processed event.
+    #[inline]
+    pub fn load(&self) -> Load {
+        match &self.0 {
+            Variant::Plain(engine) => engine.load(),
+            Variant::Fast(engine) => engine.load(),
+        }
+    }
+
+    /// Steps made so far.
+    #[inline]
+    pub fn steps(&self) -> u64 {
+        match &self.0 {
+            Variant::Plain(engine) => engine.steps(),
+            Variant::Fast(engine) => engine.steps(),
+        }
+    }
+
+    /// Leading blocks of a new request's prompt that are cached (KV specification 3).
+    pub fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.cached_blocks(request, prefixes),
+            Variant::Fast(engine) => engine.cached_blocks(request, prefixes),
+        }
+    }
+
+    /// Copies what [`Engine::cached_blocks`] rests on, for [`Engine::cached_blocks_in`].
+    pub fn copy_cached_prefixes(&self, copy: &mut CachedPrefixes) {
+        match &self.0 {
+            Variant::Plain(engine) => engine.copy_cached_prefixes(&mut copy.0),
+            Variant::Fast(engine) => engine.copy_cached_prefixes(&mut copy.0),
+        }
+    }
+
+    /// [`Engine::cached_blocks`] as it was when the copy was made.
+    pub fn cached_blocks_in(&mut self, copy: &CachedPrefixes, request: &Request, prefixes: &PrefixTree) -> u32 {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.cached_blocks_in(&copy.0, request, prefixes),
+            Variant::Fast(engine) => engine.cached_blocks_in(&copy.0, request, prefixes),
+        }
+    }
+
+    /// What a closed-loop source has not been told yet; kept only once there is a list.
+    #[inline]
+    pub fn outcomes(&mut self) -> &mut Option<Vec<Outcome>> {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.outcomes(),
+            Variant::Fast(engine) => engine.outcomes(),
         }
     }
 
     /// Settles the requests that are left and gives the totals.
     pub fn finish<O: Observer>(self, observer: &mut O) -> ReplicaTotals {
-        match self.engine {
-            Engine::Plain(engine) => engine.finish(observer),
-            Engine::Fast(engine) => engine.finish(observer),
+        match self.0 {
+            Variant::Plain(engine) => engine.finish(observer),
+            Variant::Fast(engine) => engine.finish(observer),
         }
     }
 
     /// The current simulated time.
     pub fn clock(&self) -> SimTime {
-        match &self.engine {
-            Engine::Plain(engine) => engine.clock(),
-            Engine::Fast(engine) => engine.clock(),
+        match &self.0 {
+            Variant::Plain(engine) => engine.clock(),
+            Variant::Fast(engine) => engine.clock(),
         }
     }
 
@@ -84,22 +200,9 @@ impl<S: RequestSource> Simulation<S> {
     /// # Errors
     /// Names the broken invariant.
     pub fn audit(&mut self) -> Result<(), &'static str> {
-        match &mut self.engine {
-            Engine::Plain(engine) => engine.audit(),
-            Engine::Fast(engine) => engine.audit(),
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.audit(),
+            Variant::Fast(engine) => engine.audit(),
         }
     }
-}
-
-/// Runs a whole simulation at once.
-pub fn simulate<S: RequestSource, O: Observer>(
-    config: EngineConfig,
-    latency: LatencyModel,
-    source: S,
-    mode: Mode,
-    observer: &mut O,
-) -> ReplicaTotals {
-    let mut simulation = Simulation::new(config, latency, source, mode);
-    while !simulation.run_for(u64::MAX, observer) {}
-    simulation.finish(observer)
 }

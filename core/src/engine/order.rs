@@ -37,7 +37,7 @@ pub(super) fn compare(scheduler: SchedulerPolicy, left: &QueueKey, right: &Queue
 }
 
 /// Compares two ids as decimal text: 10 comes before 2.
-fn compare_as_text(left: u32, right: u32) -> Ordering {
+pub(crate) fn compare_as_text(left: u32, right: u32) -> Ordering {
     let digits = |value: u32| value.checked_ilog10().unwrap_or(0);
     let (a, b) = (digits(left), digits(right));
     let scale = |value: u32, by: u32| u64::from(value) * 10u64.pow(by);

@@ -1,9 +1,10 @@
 //! Turns what a simulation tells into what a report needs.
 
 use super::anomaly::Finished;
+use super::decisions::{Counter, Decision};
 use super::slo::Attainment;
-use crate::numeric::Samples;
-use crate::observation::{Fate, Observer, QueueSample, RequestRecord};
+use crate::numeric::{EXACT_LIMIT, Samples};
+use crate::observation::{AdmissionDecision, Fate, Observer, QueueSample, RequestRecord, RoutingDecision};
 use crate::scenario::{PriorityPolicy, ResolvedScenario, Slo};
 use crate::time::SimTime;
 use alloc::string::String;
@@ -19,7 +20,9 @@ pub struct ReportSettings {
     pub slo: Slo,
     /// Priority policy; inversions are counted only where it is not constant.
     pub priority: PriorityPolicy,
-    /// KV blocks of the replica.
+    /// Replicas; each is reported on its own if there are several.
+    pub num_replicas: u32,
+    /// KV blocks of each replica.
     pub num_blocks: u32,
     /// Names of the latency model's terms.
     pub time_share_names: &'static [&'static str],
@@ -36,6 +39,7 @@ impl ReportSettings {
         Self {
             slo: scenario.slo.clone(),
             priority: scenario.engine.priority,
+            num_replicas: scenario.cluster.num_replicas,
             num_blocks: scenario.engine.num_blocks,
             time_share_names: scenario.latency.time_share_names(),
             classes: Vec::new(),
@@ -63,6 +67,14 @@ pub struct Collector {
     pub(super) delay: Samples,
     pub(super) attainment: Attainment,
     pub(super) records: Option<Vec<RequestRecord>>,
+    /// Per replica, by index; empty with one replica.
+    pub(super) replicas: Vec<ReplicaSamples>,
+    /// Refused requests per SLO class, by index.
+    pub(super) rejected: Vec<u64>,
+    pub(super) in_pipeline: u64,
+    pub(super) decisions: Counter,
+    /// Every decision, if they are kept.
+    trace: Option<Vec<Decision>>,
     pub(super) queue: QueueSeries,
     /// Requests told of so far.
     pub(super) offered: u64,
@@ -78,13 +90,30 @@ pub(super) struct ClassSamples {
     pub(super) finished: Vec<Finished>,
 }
 
+/// Samples of one replica, microseconds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReplicaSamples {
+    pub(super) ttft: Samples,
+    pub(super) e2e: Samples,
+    pub(super) delay: Samples,
+}
+
 impl Collector {
     /// Keeps what a report needs, in bounded memory.
     #[must_use]
     pub fn streaming(settings: ReportSettings) -> Self {
         let attainment = Attainment::new(&settings.slo);
+        let num_replicas = if settings.num_replicas > 1 { settings.num_replicas as usize } else { 0 };
+        // All replicas together keep as many values as one would.
+        let sample = || Samples::with_exact_limit(EXACT_LIMIT / num_replicas.max(1));
+        let replica = || ReplicaSamples { ttft: sample(), e2e: sample(), delay: sample() };
         Self {
             settings,
+            replicas: core::iter::repeat_with(replica).take(num_replicas).collect(),
+            rejected: Vec::new(),
+            in_pipeline: 0,
+            decisions: Counter::default(),
+            trace: None,
             classes: alloc::vec![ClassSamples::default()],
             tenants: alloc::vec![(0, 0)],
             tpot: Samples::default(),
@@ -104,6 +133,17 @@ impl Collector {
         Self { records: Some(Vec::new()), ..Self::streaming(settings) }
     }
 
+    /// Keeps every decision as well, if the simulation traces them.
+    #[must_use]
+    pub fn keeping_decisions(self) -> Self {
+        Self { trace: Some(Vec::new()), ..self }
+    }
+
+    /// Every decision so far in the order they were made, which are taken out; empty unless they are kept.
+    pub fn take_decisions(&mut self) -> Vec<Decision> {
+        self.trace.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
     /// Every record so far in the order of settling; empty unless detailed.
     #[must_use]
     pub fn records(&self) -> &[RequestRecord] {
@@ -119,6 +159,36 @@ impl Collector {
         &mut self.classes[index]
     }
 
+    #[cold]
+    fn reject(&mut self, class: u16) {
+        let class = usize::from(class);
+        if class >= self.rejected.len() {
+            self.rejected.resize(class + 1, 0);
+        }
+        self.rejected[class] += 1;
+    }
+
+    /// A request that was not turned away.
+    #[inline]
+    fn served(&mut self, record: &RequestRecord) {
+        self.in_pipeline += u64::from(record.fate == Fate::InPipeline);
+        if let Some(ttft) = record.ttft {
+            self.class(record.request.slo_class).ttft.add(ttft.0);
+            if let Some(replica) = self.replicas.get_mut(record.replica as usize) {
+                replica.ttft.add(ttft.0);
+            }
+            if let (Fate::Completed | Fate::LengthCapped, Some(e2e)) = (record.fate, record.e2e) {
+                self.finish(record, ttft, e2e);
+            }
+        }
+        if let Some(delay) = record.scheduling_delay {
+            self.delay.add(delay.0);
+            if let Some(replica) = self.replicas.get_mut(record.replica as usize) {
+                replica.delay.add(delay.0);
+            }
+        }
+    }
+
     #[inline]
     fn finish(&mut self, record: &RequestRecord, ttft: SimTime, e2e: SimTime) {
         let gaps = i64::from(record.produced_tokens) - 1;
@@ -127,10 +197,18 @@ impl Collector {
             self.tpot.add((e2e.0 - ttft.0).saturating_mul(1000) / gaps);
         }
         let counts_inversions = self.settings.priority != PriorityPolicy::Constant;
+        if let Some(replica) = self.replicas.get_mut(record.replica as usize) {
+            replica.e2e.add(e2e.0);
+        }
         let class = self.class(record.request.slo_class);
         class.e2e.add(e2e.0);
         if counts_inversions {
-            class.finished.push(Finished { arrive: record.request.arrive, id: record.request.id, e2e });
+            class.finished.push(Finished {
+                replica: record.replica,
+                arrive: record.request.arrive,
+                id: record.request.id,
+                e2e,
+            });
         }
         let tenant = usize::from(record.request.tenant);
         if tenant >= self.tenants.len() {
@@ -149,16 +227,10 @@ impl Observer for Collector {
         self.last_arrival = self.last_arrival.max(record.request.arrive);
         self.first_arrival = self.first_arrival.min(record.request.arrive);
         self.attainment.add(record);
-        if record.fate != Fate::Dropped {
-            if let Some(ttft) = record.ttft {
-                self.class(record.request.slo_class).ttft.add(ttft.0);
-                if let (Fate::Completed | Fate::LengthCapped, Some(e2e)) = (record.fate, record.e2e) {
-                    self.finish(record, ttft, e2e);
-                }
-            }
-            if let Some(delay) = record.scheduling_delay {
-                self.delay.add(delay.0);
-            }
+        match record.fate {
+            Fate::Dropped => {}
+            Fate::Rejected => self.reject(record.request.slo_class),
+            _ => self.served(record),
         }
         if let Some(records) = &mut self.records {
             records.push(*record);
@@ -168,6 +240,20 @@ impl Observer for Collector {
     #[inline]
     fn enqueued(&mut self, sample: &QueueSample) {
         self.queue.add(sample);
+    }
+
+    fn admission(&mut self, decision: &AdmissionDecision) {
+        self.decisions.admission(decision);
+        if let Some(trace) = &mut self.trace {
+            trace.push(Decision::Admission(*decision));
+        }
+    }
+
+    fn routing(&mut self, decision: &RoutingDecision) {
+        self.decisions.routing(decision);
+        if let Some(trace) = &mut self.trace {
+            trace.push(Decision::Routing(decision.clone()));
+        }
     }
 }
 

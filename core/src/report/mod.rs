@@ -6,16 +6,20 @@
 
 mod anomaly;
 mod collector;
+mod decisions;
 mod json;
+mod replicas;
 mod shares;
 mod slo;
 mod summary;
 mod types;
 mod verdict;
 
-pub use anomaly::AnomalyCounters;
+pub use anomaly::{AnomalyCounters, RejectedClass};
 pub use collector::{Collector, ReportSettings};
+pub use decisions::{Decision, TraceSummary};
 pub use json::{RequestJson, SummaryJson};
+pub use replicas::ReplicaReport;
 pub use shares::{limiter_shares, time_shares};
 pub use slo::{RequestLimits, SloReport};
 pub(crate) use summary::{Asked, gap_summary};

@@ -3,7 +3,12 @@
 use super::anomaly::count_inversions;
 use super::collector::Collector;
 use super::json::{RequestJson, SummaryJson};
-use super::{AnomalyCounters, LimiterShares, SloReport, TimeShare, Verdict, assess, limiter_shares, time_shares};
+use super::replicas::{count_blocked, per_step, replica_reports};
+use super::{
+    AnomalyCounters, LimiterShares, RejectedClass, ReplicaReport, SloReport, TimeShare, TraceSummary, Verdict, assess,
+    limiter_shares, time_shares,
+};
+use crate::cluster::ClusterTotals;
 use crate::numeric::{Percentile, SampleSummary, Samples, percentiles_of_counts};
 use crate::observation::ReplicaTotals;
 use crate::scenario::Slo;
@@ -131,6 +136,12 @@ pub struct Report {
     pub limiters: LimiterShares,
     /// Where the time went.
     pub time_shares: Vec<TimeShare>,
+    /// Requests on their way to a replica when the run was cut.
+    pub in_pipeline: u64,
+    /// Each replica; empty if there is only one.
+    pub replicas: Vec<ReplicaReport>,
+    /// What the decisions came to, if they were traced.
+    pub trace_summary: Option<TraceSummary>,
     /// Per SLO class; empty if there is only the unnamed one.
     pub classes: Vec<ClassReport>,
     /// Per tenant; empty if there is only the unnamed one.
@@ -142,7 +153,11 @@ pub struct Report {
 impl Report {
     /// The report of a run that was collected and has these totals.
     #[must_use]
-    pub fn new(collector: Collector, totals: &ReplicaTotals) -> Self {
+    pub fn new(mut collector: Collector, cluster: &ClusterTotals) -> Self {
+        let totals = &cluster.total;
+        let trace_summary = core::mem::take(&mut collector.decisions).summary(cluster.replicas.len());
+        let (rejected, in_pipeline) = (core::mem::take(&mut collector.rejected), collector.in_pipeline);
+        let replica_samples = core::mem::take(&mut collector.replicas);
         let Collector { settings, mut classes, tenants, mut tpot, mut delay, attainment, records, queue, .. } =
             collector;
         let asked = Asked::new(&settings.slo);
@@ -194,7 +209,6 @@ impl Report {
         .all(|&(limit, stats)| limit.is_none_or(|limit| stats.slo <= limit));
         let slo = attainment.report(totals.end, percentiles_hold, settings.slo.attainment);
 
-        let per_step = |sum: u64| if totals.steps == 0 { 0.0 } else { sum as f64 / totals.steps as f64 };
         let num_tenants = tenants.iter().filter(|&&(completed, _)| completed > 0).count();
         let mut summary = summarize(totals, &ttft, &itl, &e2e, &delay);
         if let Some(records) = records {
@@ -210,18 +224,24 @@ impl Report {
             ttft_raw,
             e2e_raw,
             slo,
-            kv: kv_report(totals, settings.num_blocks),
+            kv: kv_report(&cluster.replicas, settings.num_blocks),
             anomalies: AnomalyCounters {
                 priority_inversions: inversions,
+                hol_blocking_events: count_blocked(&cluster.replicas),
+                rejected_requests: rejected.iter().sum(),
+                rejected_by_class: rejected_classes(&rejected, &settings.classes),
                 dropped_unservable: totals.dropped,
                 length_capped_requests: totals.length_capped,
             },
             verdict,
             steps: totals.steps,
-            mean_running: per_step(totals.running_sum),
-            mean_waiting: per_step(totals.waiting_sum),
+            mean_running: per_step(totals.running_sum, totals.steps),
+            mean_waiting: per_step(totals.waiting_sum, totals.steps),
             limiters: limiter_shares(&totals.limiters),
-            time_shares: time_shares(totals, settings.time_share_names),
+            time_shares: time_shares(totals, settings.num_replicas, settings.time_share_names),
+            in_pipeline,
+            replicas: replica_reports(&cluster.replicas, replica_samples, totals.end.0, settings.num_blocks, &asked),
+            trace_summary,
             classes: class_reports,
             jain_fairness: (num_tenants > 1).then(|| jain(&tenants)),
             tenants: if num_tenants > 1 { tenant_reports(&tenants, &settings.tenants) } else { Vec::new() },
@@ -298,7 +318,7 @@ pub(crate) fn gap_summary(totals: &ReplicaTotals, percentiles: &[f64]) -> Sample
     }
 }
 
-fn summarize(
+pub(super) fn summarize(
     totals: &ReplicaTotals,
     ttft: &LatencyStats,
     itl: &LatencyStats,
@@ -343,16 +363,34 @@ fn summarize(
     summary
 }
 
-fn kv_report(totals: &ReplicaTotals, num_blocks: u32) -> KvReport {
+/// KV cache of the replicas: rates and mean usage averaged over them, idle ones included (metrics specification 1).
+pub(super) fn kv_report(replicas: &[ReplicaTotals], num_blocks: u32) -> KvReport {
     let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-    let lookups = totals.cache_hits + totals.cache_misses + totals.tier_misses;
+    let sum = |of: &dyn Fn(&ReplicaTotals) -> f64| replicas.iter().map(of).sum::<f64>();
+    let mean = |of: &dyn Fn(&ReplicaTotals) -> f64| ratio(sum(of), replicas.len() as f64);
+    let blocks = f64::from(num_blocks);
     KvReport {
-        preemption_rate: ratio(totals.preemptions as f64, totals.completed as f64),
-        cache_hit_rate: ratio(totals.cache_hits as f64, lookups as f64),
-        thrashing_rate: ratio(totals.tier_evicted as f64, totals.tier_mirrored as f64),
-        usage_mean: ratio(ratio(totals.kv_integral as f64, totals.busy as f64), f64::from(num_blocks)),
-        usage_peak: ratio(totals.kv_peak as f64, f64::from(num_blocks)),
+        preemption_rate: ratio(sum(&|replica| replica.preemptions as f64), sum(&|replica| replica.completed as f64)),
+        cache_hit_rate: mean(&|replica| {
+            let lookups = replica.cache_hits + replica.cache_misses + replica.tier_misses;
+            ratio(replica.cache_hits as f64, lookups as f64)
+        }),
+        thrashing_rate: mean(&|replica| ratio(replica.tier_evicted as f64, replica.tier_mirrored as f64)),
+        usage_mean: ratio(
+            ratio(sum(&|replica| replica.kv_integral as f64), sum(&|replica| replica.busy as f64)),
+            blocks,
+        ),
+        usage_peak: ratio(replicas.iter().map(|replica| replica.kv_peak).max().unwrap_or(0) as f64, blocks),
     }
+}
+
+/// Refused requests by the name of their class.
+fn rejected_classes(rejected: &[u64], names: &[String]) -> Vec<RejectedClass> {
+    let class = |(index, &requests): (usize, &u64)| RejectedClass {
+        name: names.get(index).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| "standard".into()),
+        requests,
+    };
+    rejected.iter().enumerate().filter(|(_, count)| **count > 0).map(class).collect()
 }
 
 fn tenant_reports(tenants: &[(u64, u64)], names: &[String]) -> Vec<TenantReport> {

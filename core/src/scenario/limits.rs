@@ -30,26 +30,26 @@ pub(super) struct Bounds<'a> {
 }
 
 impl Bounds<'_> {
-    fn reject(&mut self, path: &str, value: impl Display, hint: impl Into<String>) {
+    pub(super) fn reject(&mut self, path: &str, value: impl Display, hint: impl Into<String>) {
         let field = path.rsplit('.').next().unwrap_or(path);
         let diagnostic = Diagnostic::error("invalid-value", path, format!("{field} is {value}")).with_hint(hint);
         self.diagnostics.push(diagnostic);
     }
 
-    fn integer(&mut self, path: &str, value: u32, range: RangeInclusive<u32>) {
+    pub(super) fn integer(&mut self, path: &str, value: u32, range: RangeInclusive<u32>) {
         if !range.contains(&value) {
             self.reject(path, value, format!("give a whole number from {} to {}", range.start(), range.end()));
         }
     }
 
     /// A finite number above zero, at most `max`.
-    fn positive(&mut self, path: &str, value: f64, max: f64) {
+    pub(super) fn positive(&mut self, path: &str, value: f64, max: f64) {
         if !(value > 0.0 && value <= max) {
             self.reject(path, value, format!("give a number above 0 and at most {max}"));
         }
     }
 
-    fn within(&mut self, path: &str, value: f64, range: RangeInclusive<f64>) {
+    pub(super) fn within(&mut self, path: &str, value: f64, range: RangeInclusive<f64>) {
         if !range.contains(&value) {
             self.reject(path, value, format!("give a number from {} to {}", range.start(), range.end()));
         }

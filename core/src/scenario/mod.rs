@@ -6,6 +6,7 @@
 
 mod blocks;
 mod choices;
+mod cluster;
 mod deployment;
 mod limits;
 mod memory;
@@ -13,6 +14,10 @@ mod resolve;
 mod resolved;
 
 pub use choices::Choice;
+pub use cluster::{
+    AdmissionConfig, AdmissionPolicy, AdmissionSettings, ClusterConfig, ClusterSettings, RoutingConfig, RoutingPolicy,
+    RoutingSettings, ScorerName, ScorerWeight,
+};
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
 use crate::catalog::{AcceleratorSpec, LengthSpec, ModelSpec, WorkloadPreset};
@@ -35,6 +40,8 @@ pub struct Scenario {
     pub deployment: Deployment,
     /// Settings of the serving engine.
     pub engine: EngineSettings,
+    /// How many replicas there are, and how requests reach them.
+    pub cluster: ClusterSettings,
     /// Which step-time model predicts, and with which coefficients.
     pub latency: LatencySettings,
     /// What arrives.
@@ -334,6 +341,7 @@ impl Default for Scenario {
             version: SCENARIO_VERSION,
             deployment: Deployment::default(),
             engine: EngineSettings::default(),
+            cluster: ClusterSettings::default(),
             latency: LatencySettings::default(),
             workload: WorkloadSettings::default(),
             slo: Slo::default(),

@@ -26,6 +26,7 @@ impl Scenario {
         let mut bounds = Bounds { diagnostics: &mut diagnostics };
         bounds.version(self);
         let (horizon, cpu_tier) = bounds.engine(self);
+        let cluster = bounds.cluster(&self.cluster);
         let workload = bounds.workload(&self.workload);
         bounds.slo(&self.slo);
         bounds.curve(&self.curve);
@@ -71,6 +72,7 @@ impl Scenario {
         };
         let value = ResolvedScenario {
             engine,
+            cluster,
             latency: latency.model,
             workload,
             slo: self.slo.clone(),

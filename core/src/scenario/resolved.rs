@@ -103,6 +103,8 @@ pub struct MemoryLedger {
 pub struct ResolvedScenario {
     /// The engine of each replica.
     pub engine: EngineConfig,
+    /// How many replicas there are, and how requests reach them.
+    pub cluster: super::ClusterConfig,
     /// How long its steps take.
     pub latency: LatencyModel,
     /// What arrives; bounds checked.

@@ -1,6 +1,7 @@
 //! The worked examples of the engine specification, section 8, in both modes.
 
 use super::{blackbox, engine, run};
+use plimsoll_core::cluster::ClusterTotals;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{ReplicaTotals, RequestRecord};
 use plimsoll_core::report::{Collector, Report, ReportSettings};
@@ -161,6 +162,7 @@ fn a_report_of_two_requests() {
     let settings = |tpot_ms: f64| ReportSettings {
         slo: Slo { ttft_ms: Some(2.0), tpot_ms: Some(tpot_ms), ..Slo::default() },
         priority: PriorityPolicy::Constant,
+        num_replicas: 1,
         num_blocks: 1000,
         time_share_names: &["fixed", "prefill", "decode"],
         classes: Vec::new(),
@@ -170,7 +172,7 @@ fn a_report_of_two_requests() {
         let (records, totals) = pair.run(Mode::Fast);
         let mut collector = Collector::detailed(settings(tpot_ms));
         records.iter().for_each(|record| plimsoll_core::observation::Observer::settled(&mut collector, record));
-        Report::new(collector, &totals)
+        Report::new(collector, &ClusterTotals::new(vec![totals]))
     };
     let met = report(1.015);
     // (3195 − 1165)/2 = 1015 µs for the first; the second has one token, so no TPOT, which counts as zero.

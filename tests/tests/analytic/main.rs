@@ -4,10 +4,11 @@
 mod by_hand;
 mod queueing;
 
-use plimsoll_core::engine::{Mode, simulate};
+use plimsoll_core::cluster::simulate;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::scenario::{ClusterConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::RequestSource;
 
@@ -52,7 +53,7 @@ fn blackbox(alpha: [f64; 3], beta: [f64; 3]) -> LatencyModel {
 /// Records by request number and totals of a run.
 fn run<S: RequestSource>(engine: EngineConfig, latency: LatencyModel, source: S, mode: Mode) -> (Log, ReplicaTotals) {
     let mut log = Log::default();
-    let totals = simulate(engine, latency, source, mode, &mut log);
+    let totals = simulate(&ClusterConfig::single(), engine, latency, source, mode, &mut log);
     log.records.sort_by_key(|record| record.request.id);
-    (log, totals)
+    (log, totals.total)
 }

@@ -1,10 +1,11 @@
 //! Random scenarios, small enough to run thousands and nasty enough to meet every rule of the engine.
 
 use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec};
-use plimsoll_core::engine::{Mode, Simulation};
+use plimsoll_core::cluster::Simulation;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::scenario::{ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
 use proptest::prelude::*;
@@ -263,7 +264,7 @@ impl Case {
     }
 
     pub fn simulation(&self, mode: Mode) -> Simulation<Replay> {
-        Simulation::new(self.engine, self.timing.build(1.0), self.source(), mode)
+        Simulation::new(&ClusterConfig::single(), self.engine, self.timing.build(1.0), self.source(), mode)
     }
 
     /// Runs to the end in slices of `slice` steps.
@@ -271,7 +272,7 @@ impl Case {
         let mut told = Told::default();
         let mut simulation = self.simulation(mode);
         while !simulation.run_for(slice, &mut told) {}
-        told.totals = simulation.finish(&mut told);
+        told.totals = simulation.finish(&mut told).total;
         told
     }
 }

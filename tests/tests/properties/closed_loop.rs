@@ -1,8 +1,10 @@
 //! A closed loop is the same in both modes, and never has more requests in flight than users.
 
 use super::case::{Case, Told, case, runner};
-use plimsoll_core::engine::{Mode, Simulation};
+use plimsoll_core::cluster::Simulation;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::Fate;
+use plimsoll_core::scenario::ClusterConfig;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Outcome, PrefixTree, Request, RequestSource};
 use proptest::prelude::*;
@@ -74,9 +76,9 @@ impl RequestSource for Users {
 
 fn run(case: &Case, users: Users, mode: Mode, slice: u64) -> Told {
     let mut told = Told::default();
-    let mut simulation = Simulation::new(case.engine, case.timing.build(1.0), users, mode);
+    let mut simulation = Simulation::new(&ClusterConfig::single(), case.engine, case.timing.build(1.0), users, mode);
     while !simulation.run_for(slice, &mut told) {}
-    told.totals = simulation.finish(&mut told);
+    told.totals = simulation.finish(&mut told).total;
     told.totals.jumps = Default::default();
     told
 }

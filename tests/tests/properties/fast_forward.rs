@@ -1,6 +1,7 @@
 //! Skipping steps changes no byte (engine specification 9).
 
 use super::case::{Told, case, runner};
+use plimsoll_core::cluster::ClusterTotals;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Fate, JumpCounts, RequestRecord};
 use plimsoll_core::report::{Collector, Report, ReportSettings};
@@ -26,6 +27,7 @@ fn report_bytes(told: &Told) -> String {
     let mut collector = Collector::detailed(ReportSettings {
         slo: Slo::default(),
         priority: plimsoll_core::scenario::PriorityPolicy::SloBased,
+        num_replicas: 1,
         num_blocks: 1000,
         time_share_names: &[],
         classes: Vec::new(),
@@ -37,7 +39,8 @@ fn report_bytes(told: &Told) -> String {
     for record in &told.records {
         collector.settled(record);
     }
-    serde_json::to_string(&Report::new(collector, &told.totals)).expect("a report is plain data")
+    serde_json::to_string(&Report::new(collector, &ClusterTotals::new(vec![told.totals.clone()])))
+        .expect("a report is plain data")
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! More speed never costs time.
 
 use super::case::{Told, case, runner, timing};
-use plimsoll_core::engine::{Mode, Simulation};
+use plimsoll_core::cluster::Simulation;
+use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::StepItem;
+use plimsoll_core::scenario::ClusterConfig;
 use plimsoll_core::time::SimTime;
 use proptest::prelude::*;
 
@@ -62,9 +64,15 @@ fn a_faster_accelerator_never_finishes_a_given_batch_later() {
             let makespan = |speed: f64| {
                 let mut told = Told::default();
                 let source = case.source();
-                let mut simulation = Simulation::new(case.engine, case.timing.build(speed), source, Mode::Fast);
+                let mut simulation = Simulation::new(
+                    &ClusterConfig::single(),
+                    case.engine,
+                    case.timing.build(speed),
+                    source,
+                    Mode::Fast,
+                );
                 while !simulation.run_for(u64::MAX, &mut told) {}
-                simulation.finish(&mut told).end
+                simulation.finish(&mut told).total.end
             };
             prop_assert!(makespan(speed) <= makespan(1.0));
             Ok(())

@@ -2,7 +2,9 @@ use super::*;
 use crate::curve::types::SamplePercentiles;
 use crate::latency::LatencyModel;
 use crate::report::LimiterShares;
-use crate::scenario::{Basis, CurveSettings, EngineConfig, PriorityPolicy, SchedulerPolicy, WorkloadSettings};
+use crate::scenario::{
+    Basis, ClusterConfig, CurveSettings, EngineConfig, PriorityPolicy, SchedulerPolicy, WorkloadSettings,
+};
 use crate::time::SimTime;
 use std::string::String;
 
@@ -21,6 +23,7 @@ fn scenario() -> ResolvedScenario {
             cpu_tier: None,
             horizon: SimTime::MAX,
         },
+        cluster: ClusterConfig::single(),
         latency: LatencyModel::blackbox(&[1.0, 1.0, 1.0], &[1.0, 1.0, 1.0]).expect("plain coefficients"),
         workload: WorkloadSettings::default(),
         slo: Slo::default(),

@@ -11,6 +11,7 @@
 mod arrivals;
 mod gaps;
 mod irregular;
+mod outlook;
 mod pool;
 mod queue;
 mod regular;
@@ -23,8 +24,8 @@ use crate::numeric::product;
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
-use crate::workload::{Outcome, PrefixTree, Request, RequestSource};
-use alloc::collections::BinaryHeap;
+use crate::workload::{Outcome, PrefixTree, Request};
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use arrivals::Enqueueing;
 use core::cmp::Reverse;
@@ -65,8 +66,8 @@ pub(super) struct Fast {
     totals: ReplicaTotals,
     work: WorkSums,
     produced: u64,
-    upcoming: Option<Request>,
-    is_exhausted: bool,
+    /// Requests that reached the replica and are not on their way into the queue yet, with the time they did.
+    inbox: VecDeque<(Request, i64)>,
     last_arrival: i64,
     /// What a closed-loop source has not been told yet.
     outcomes: Option<Vec<Outcome>>,
@@ -110,8 +111,7 @@ impl Fast {
             totals: ReplicaTotals::default(),
             work: WorkSums::default(),
             produced: 0,
-            upcoming: None,
-            is_exhausted: false,
+            inbox: VecDeque::new(),
             last_arrival: 0,
             outcomes: None,
             items: Vec::new(),
@@ -121,54 +121,41 @@ impl Fast {
         }
     }
 
-    /// Processes events until about `max_steps` steps were made; whether nothing is left to do.
-    pub(super) fn run_for<S: RequestSource, O: Observer>(
+    /// [`crate::engine::Engine::advance`].
+    pub(super) fn advance<O: Observer>(
         &mut self,
-        source: &mut S,
+        limit: i64,
         max_steps: u64,
+        prefixes: &PrefixTree,
         observer: &mut O,
     ) -> bool {
         let stop_at = self.totals.steps.saturating_add(max_steps);
-        let horizon = self.config.horizon.0;
-        if source.is_closed_loop() {
-            self.outcomes.get_or_insert_default();
-        }
-        while self.totals.steps < stop_at {
+        let limit = limit.min(self.config.horizon.0.saturating_add(1));
+        loop {
+            self.receive(observer);
+            let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
             let timeout = self.next_deadline();
             let step = self.next_step.unwrap_or(i64::MAX);
-            let arrival = match self.outcomes {
-                None => {
-                    self.receive(source, observer);
-                    i64::MAX
-                }
-                Some(_) => self.receive_closed(source, step.min(timeout), observer),
-            };
-            let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
+            if enqueue.min(timeout).min(step) >= limit {
+                return true;
+            }
+            if self.totals.steps >= stop_at || self.outcomes.as_ref().is_some_and(|news| !news.is_empty()) {
+                return false;
+            }
             // Kinds rank enqueue, step, timeout at equal times.
             if enqueue <= step && enqueue <= timeout {
-                let Some(Reverse(next)) = self.enqueueing.peek().copied() else { return true };
-                if next.time > horizon {
-                    return true;
-                }
-                self.enqueueing.pop();
+                let Some(Reverse(next)) = self.enqueueing.pop() else { return true };
                 self.clock = self.clock.max(next.time);
                 self.enqueue(next.request, next.time, observer);
             } else if step <= timeout {
-                if step > horizon {
-                    return true;
-                }
                 self.clock = self.clock.max(step);
-                let until = enqueue.min(arrival).saturating_sub(1).min(timeout).min(horizon);
-                self.step(step, until, stop_at, source.prefixes(), observer);
+                let until = enqueue.min(limit).saturating_sub(1).min(timeout);
+                self.step(step, until, stop_at, prefixes, observer);
             } else {
-                if timeout > horizon {
-                    return true;
-                }
                 self.clock = self.clock.max(timeout);
-                self.time_out(timeout, source.prefixes(), observer);
+                self.time_out(timeout, prefixes, observer);
             }
         }
-        false
     }
 
     pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {

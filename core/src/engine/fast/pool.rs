@@ -154,6 +154,21 @@ impl Pool {
         free
     }
 
+    /// Copies the index, for [`Pool::count_leading`].
+    pub(super) fn copy_index(&self, copy: &mut Vec<u32>) {
+        copy.clone_from(&self.index);
+    }
+
+    /// How many leading blocks of a new prompt a copy of the index knows.
+    pub(super) fn count_leading(&mut self, prompt: Prompt, tree: &PrefixTree, copy: &[u32]) -> u32 {
+        self.keys.clear();
+        if self.is_caching && prompt.prefix != PrefixId::NONE {
+            self.collect_keys(prompt, &Holding::default(), tree);
+        }
+        let is_known = |key: &&u32| copy.get(**key as usize).is_some_and(|node| *node != NONE);
+        self.keys.iter().take_while(is_known).count() as u32
+    }
+
     /// Whether blocks for prompt positions `[from, to)` can be had, `free_hits` of the found ones being free.
     #[inline]
     pub(super) fn fits(&self, from: u32, to: u32, free_hits: u32) -> bool {

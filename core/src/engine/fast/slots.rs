@@ -107,6 +107,7 @@ pub(super) fn in_pipeline(request: Request, now: i64) -> RequestRecord {
     RequestRecord {
         request,
         fate: Fate::InPipeline,
+        replica: 0,
         ttft: None,
         scheduling_delay: None,
         e2e: None,

@@ -159,7 +159,7 @@ impl Fast {
     }
 
     /// Steps up to and including the one in which the first decoding request finishes.
-    fn steps_until_due(&mut self) -> u64 {
+    pub(super) fn steps_until_due(&mut self) -> u64 {
         while let Some(Reverse((finish, slot))) = self.due.peek().copied() {
             if self.is_due(finish, slot) {
                 return finish - self.tick;

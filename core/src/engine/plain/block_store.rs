@@ -107,6 +107,32 @@ impl BlockStore {
         found
     }
 
+    /// How many leading full blocks of a prompt have keys that `is_known`.
+    pub(super) fn count_leading(
+        &mut self,
+        request: &Request,
+        prefixes: &PrefixTree,
+        is_known: impl Fn(u32) -> bool,
+    ) -> u32 {
+        let mut key = None;
+        for index in 0..request.input_tokens / self.block_size {
+            let next = self.chain(key, self.runs(request, prefixes, index * self.block_size, self.block_size));
+            if !is_known(next) {
+                return index;
+            }
+            key = Some(next);
+        }
+        request.input_tokens / self.block_size
+    }
+
+    /// The keys in the index, ascending; none without prefix caching.
+    pub(super) fn copy_index(&self, copy: &mut Vec<Key>) {
+        copy.clear();
+        if self.is_caching {
+            copy.extend(self.index.keys());
+        }
+    }
+
     /// Allocates for positions `[from, to)`, with the CPU tier if there is one.
     pub(super) fn allocate(
         &mut self,

@@ -54,6 +54,7 @@ impl Live {
         RequestRecord {
             request: self.request,
             fate,
+            replica: 0,
             ttft: self.ttft.map(SimTime),
             scheduling_delay: self.scheduling_delay.map(SimTime),
             e2e: None,

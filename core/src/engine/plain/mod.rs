@@ -8,12 +8,13 @@ mod live;
 
 use self::block_store::BlockStore;
 use self::live::Live;
+use super::Load;
 use super::order::{self, QueueKey};
 use crate::latency::{LatencyModel, StepItem, WorkSums};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
-use crate::workload::{Outcome, PrefixTree, Request, RequestSource};
+use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -56,8 +57,6 @@ pub(super) struct Plain {
     gaps: BTreeMap<i64, u64>,
     work: WorkSums,
     produced: u64,
-    upcoming: Option<Request>,
-    is_exhausted: bool,
     /// What a closed-loop source has not been told yet.
     outcomes: Option<Vec<Outcome>>,
 }
@@ -80,58 +79,94 @@ impl Plain {
             gaps: BTreeMap::new(),
             work: WorkSums::default(),
             produced: 0,
-            upcoming: None,
-            is_exhausted: false,
             outcomes: None,
         }
     }
 
-    /// Processes events until about `max_steps` steps were made; whether nothing is left to do.
-    pub(super) fn run_for<S: RequestSource, O: Observer>(
+    /// [`super::Engine::submit`].
+    pub(super) fn submit(&mut self, request: Request, time: i64) -> i64 {
+        let live = self.live.len();
+        self.live.push(Live::new(request));
+        self.push(time, Kind::Arrive(live));
+        time
+    }
+
+    /// [`super::Engine::outcomes`].
+    pub(super) fn outcomes(&mut self) -> &mut Option<Vec<Outcome>> {
+        &mut self.outcomes
+    }
+
+    /// [`super::Engine::next_event`].
+    pub(super) fn next_event(&self) -> i64 {
+        self.events.peek().map_or(i64::MAX, |Reverse((time, ..))| *time)
+    }
+
+    /// [`super::Engine::advance`].
+    pub(super) fn advance<O: Observer>(
         &mut self,
-        source: &mut S,
+        limit: i64,
         max_steps: u64,
+        prefixes: &PrefixTree,
         observer: &mut O,
     ) -> bool {
+        let limit = limit.min(self.config.horizon.0.saturating_add(1));
         let stop_at = self.totals.steps.saturating_add(max_steps);
-        if source.is_closed_loop() {
-            self.outcomes.get_or_insert_default();
+        while self.next_event() < limit {
+            if self.totals.steps >= stop_at || self.outcomes.as_ref().is_some_and(|news| !news.is_empty()) {
+                return false;
+            }
+            self.process_next(prefixes, observer);
         }
-        while self.totals.steps < stop_at {
-            let arrival = self.next_arrival(source);
-            let next = self.events.peek().map(|Reverse((time, ..))| *time);
-            // Arrivals at the cluster come before any event of the replica at the same time.
-            if let Some(arrival) = arrival
-                && next.is_none_or(|time| arrival.0 <= time)
-            {
-                if arrival > self.config.horizon {
-                    return true;
-                }
-                let Some(request) = self.upcoming.take().or_else(|| source.next_request()) else { return true };
-                let live = self.live.len();
-                self.live.push(Live::new(request));
-                self.push(request.arrive.0, Kind::Arrive(live));
-                continue;
-            }
-            let Some(Reverse((time, _, _, kind))) = self.events.pop() else { return true };
-            if time > self.config.horizon.0 {
-                return true;
-            }
-            if let Kind::Timeout(live) = kind
-                && self.live[live].is_settled
-            {
-                continue;
-            }
-            self.clock = self.clock.max(time);
-            match kind {
-                Kind::Arrive(live) => self.arrive(live, time, observer),
-                Kind::Enqueue(live) => self.enqueue(live, time, source.prefixes(), observer),
-                Kind::Step => self.step(time, source.prefixes(), observer),
-                Kind::Left => {}
-                Kind::Timeout(live) => self.time_out(live, time, observer),
-            }
+        true
+    }
+
+    /// Processes exactly one event, unless it lies beyond the horizon.
+    pub(super) fn process_next<O: Observer>(&mut self, prefixes: &PrefixTree, observer: &mut O) {
+        if self.next_event() > self.config.horizon.0 {
+            return;
         }
-        false
+        let Some(Reverse((time, _, _, kind))) = self.events.pop() else { return };
+        if let Kind::Timeout(live) = kind
+            && self.live[live].is_settled
+        {
+            return;
+        }
+        self.clock = self.clock.max(time);
+        match kind {
+            Kind::Arrive(live) => self.arrive(live, time, observer),
+            Kind::Enqueue(live) => self.enqueue(live, time, observer),
+            Kind::Step => self.step(time, prefixes, observer),
+            Kind::Left => {}
+            Kind::Timeout(live) => self.time_out(live, time, observer),
+        }
+    }
+
+    /// [`super::Engine::load`].
+    pub(super) fn load(&self) -> Load {
+        Load {
+            waiting: self.waiting.len() as u32,
+            running: self.running.len() as u32,
+            used_blocks: self.store.used() as u32,
+        }
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.totals.steps
+    }
+
+    /// [`super::Engine::cached_blocks`].
+    pub(super) fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
+        self.store.lookup(request, prefixes).len() as u32
+    }
+
+    /// [`super::Engine::copy_cached_prefixes`].
+    pub(super) fn copy_cached_prefixes(&self, copy: &mut Vec<u32>) {
+        self.store.copy_index(copy);
+    }
+
+    /// [`super::Engine::cached_blocks_in`].
+    pub(super) fn cached_blocks_in(&mut self, copy: &[u32], request: &Request, prefixes: &PrefixTree) -> u32 {
+        self.store.count_leading(request, prefixes, |key| copy.binary_search(&key).is_ok())
     }
 
     pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {
@@ -165,21 +200,6 @@ impl Plain {
         SimTime(self.clock)
     }
 
-    /// When the next request arrives, after a closed-loop source was told all that is new.
-    fn next_arrival<S: RequestSource>(&mut self, source: &mut S) -> Option<SimTime> {
-        if let Some(outcomes) = &mut self.outcomes {
-            for outcome in outcomes.drain(..) {
-                source.settled(&outcome);
-            }
-            return source.next_arrival();
-        }
-        if self.upcoming.is_none() && !self.is_exhausted {
-            self.upcoming = source.next_request();
-            self.is_exhausted = self.upcoming.is_none();
-        }
-        self.upcoming.map(|request| request.arrive)
-    }
-
     fn push(&mut self, time: i64, kind: Kind) {
         self.events.push(Reverse((time, kind.rank(), self.sequence, kind)));
         self.sequence += 1;
@@ -194,7 +214,7 @@ impl Plain {
     }
 
     /// Section 4.
-    fn enqueue<O: Observer>(&mut self, live: usize, now: i64, _prefixes: &PrefixTree, observer: &mut O) {
+    fn enqueue<O: Observer>(&mut self, live: usize, now: i64, observer: &mut O) {
         let config = self.config;
         let entry = &mut self.live[live];
         let request = entry.request;

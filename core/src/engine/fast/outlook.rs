@@ -1,0 +1,88 @@
+//! What others may look at, and until when they need not look again.
+
+use super::Fast;
+use super::pool::{Holding, Prompt};
+use crate::engine::Load;
+use crate::workload::{Outcome, PrefixTree, Request};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+impl Fast {
+    /// [`crate::engine::Engine::load`].
+    #[inline]
+    pub(in crate::engine) fn load(&self) -> Load {
+        Load { waiting: self.queue.len() as u32, running: self.num_running(), used_blocks: self.pool.used() }
+    }
+
+    /// [`crate::engine::Engine::outcomes`].
+    #[inline]
+    pub(in crate::engine) fn outcomes(&mut self) -> &mut Option<Vec<Outcome>> {
+        &mut self.outcomes
+    }
+
+    #[inline]
+    pub(in crate::engine) fn steps(&self) -> u64 {
+        self.totals.steps
+    }
+
+    /// [`crate::engine::Engine::next_event`].
+    #[inline]
+    pub(in crate::engine) fn next_event(&mut self) -> i64 {
+        self.next_outside_steps().min(self.next_step.unwrap_or(i64::MAX))
+    }
+
+    /// A time before which nobody is enqueued and no deadline passes.
+    #[inline]
+    fn next_outside_steps(&mut self) -> i64 {
+        let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
+        // Nobody in the inbox gets into the queue before reaching the replica.
+        let arrival = self.inbox.front().map_or(i64::MAX, |(_, time)| *time);
+        enqueue.min(arrival).min(self.next_deadline())
+    }
+
+    /// [`crate::engine::Engine::quiet_until`].
+    ///
+    /// While a batch only decodes, nobody leaves it before the first request is due, the steps until then are as many
+    /// as it has tokens left, and none is shorter than the next one, as context only grows.
+    pub(in crate::engine) fn quiet_until(&mut self, prefixes: &PrefixTree) -> i64 {
+        let outside = self.next_outside_steps();
+        let Some(step) = self.next_step.filter(|step| *step < outside) else { return outside };
+        if !self.prefilling.is_empty() || self.num_decoding == 0 || !self.can_skip(prefixes) {
+            return step;
+        }
+        let steps = self.steps_until_due();
+        let most_blocks = u64::from(self.num_decoding) * (steps / u64::from(self.config.block_size) + 1);
+        let Some(duration) = self.latency.decode_stepper(self.num_decoding).step_time(self.pos_sum) else {
+            return step;
+        };
+        if most_blocks > u64::from(self.pool.free()) {
+            // Somebody may be preempted before.
+            return step;
+        }
+        let quiet = duration.saturating_mul(steps.saturating_sub(1) as i64);
+        step.saturating_add(quiet).min(outside)
+    }
+
+    /// [`crate::engine::Engine::cached_blocks`].
+    pub(in crate::engine) fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
+        let prompt = Prompt { prefix: request.prefix, tokens: request.input_tokens };
+        self.pool.lookup(prompt, &Holding::default(), prefixes);
+        self.pool.found.len() as u32
+    }
+
+    /// [`crate::engine::Engine::copy_cached_prefixes`].
+    pub(in crate::engine) fn copy_cached_prefixes(&self, copy: &mut Vec<u32>) {
+        self.pool.copy_index(copy);
+    }
+
+    /// [`crate::engine::Engine::cached_blocks_in`].
+    pub(in crate::engine) fn cached_blocks_in(
+        &mut self,
+        copy: &[u32],
+        request: &Request,
+        prefixes: &PrefixTree,
+    ) -> u32 {
+        let prompt = Prompt { prefix: request.prefix, tokens: request.input_tokens };
+        self.pool.count_leading(prompt, prefixes, copy)
+    }
+}
