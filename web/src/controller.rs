@@ -1,6 +1,6 @@
 //! From an edit to a drawn curve: which study runs when, and what is shown of it.
 //!
-//! Each edit starts a *follow* study (few rates, few requests) at once; when it stands and nothing newer has come,
+//! Each edit starts a *follow* study (few rates, few requests) at once; when it is drawn and nothing newer has come,
 //! the *full* study runs.
 //! A newer edit ends what runs, except while a slider moves faster than follow studies end: then the running one may
 //! finish, so that the curve keeps moving.
@@ -28,6 +28,10 @@ const UPDATE_EVERY: f64 = 250.0;
 const TOO_OLD: f64 = 80.0;
 /// A follow study older than this, milliseconds, is no longer worth finishing.
 const TOO_LONG: f64 = 400.0;
+/// How long after a coarse curve the full study begins: the page draws first, for workers would take its cores.
+const DRAW_FIRST: Duration = Duration::from_millis(2);
+/// How long an answer may take before what is on the screen is shown as out of date.
+const STALE_AFTER: Duration = Duration::from_millis(250);
 /// How long a Stop waits for an answer before workers are replaced.
 const STOP_PATIENCE: Duration = Duration::from_millis(100);
 /// Results kept, so that undo and back answer at once.
@@ -69,6 +73,8 @@ pub struct Basics {
 enum Phase {
     Idle,
     Follow,
+    /// The follow study is complete and being drawn.
+    Drawing,
     Full,
 }
 
@@ -90,6 +96,8 @@ struct Inner {
     work_began: f64,
     last_drawn: f64,
     last_update: f64,
+    /// Whether somebody will look whether the screen is out of date.
+    is_watched: bool,
     /// Number of the newest study or repeated result.
     job: u64,
     kept: Vec<(Scenario, Rc<Shown>)>,
@@ -137,6 +145,7 @@ impl Controller {
             work_began: 0.0,
             last_drawn: 0.0,
             last_update: 0.0,
+            is_watched: false,
             job: 0,
             kept: Vec::new(),
             file_name: String::new(),
@@ -158,6 +167,8 @@ impl Controller {
                 let basics = Rc::new(basics(&scenario, &warned.value));
                 let task = Task { scenario, resolved: Rc::new(warned.value), basics };
                 inner.request(page, task);
+                drop(inner);
+                self.watch(page);
             }
             Err(diagnostics) => {
                 set_if_other(page, diagnostics);
@@ -165,6 +176,26 @@ impl Controller {
                 page.is_stale.set(true);
             }
         }
+    }
+
+    /// Shows what is on the screen as out of date if the answer is long in coming.
+    fn watch(&self, page: Page) {
+        if core::mem::replace(&mut self.0.borrow_mut().is_watched, true) {
+            return;
+        }
+        let controller = self.clone();
+        let look = move || {
+            let mut inner = controller.0.borrow_mut();
+            inner.is_watched = false;
+            let is_awaited = inner.waiting.is_some() || inner.phase == Phase::Follow;
+            if is_awaited && inner.last_drawn < inner.work_began {
+                page.is_stale.set(true);
+            } else if is_awaited {
+                drop(inner);
+                controller.watch(page);
+            }
+        };
+        set_timeout(look, STALE_AFTER);
     }
 
     /// Number of the newest study begun.
@@ -242,6 +273,10 @@ impl Controller {
             }
         }
         inner.supply(page);
+        if inner.phase == Phase::Drawing {
+            let controller = self.clone();
+            set_timeout(move || controller.0.borrow_mut().refine(page), DRAW_FIRST);
+        }
         let name = inner.file_name.clone();
         for response in &files {
             if let Response::Finished { outcome: Outcome::File { content, .. }, .. } = response
@@ -269,7 +304,6 @@ impl Inner {
             return;
         }
         let now = now();
-        page.is_stale.set(true);
         if self.phase == Phase::Idle {
             self.work_began = now;
         }
@@ -287,7 +321,7 @@ impl Inner {
         self.waiting = None;
         let (plan, max_batch) = match phase {
             Phase::Full => (CurvePlan::full(&task.resolved.curve), 3),
-            Phase::Follow | Phase::Idle => (CurvePlan::follow(), 1),
+            Phase::Follow | Phase::Drawing | Phase::Idle => (CurvePlan::follow(), 1),
         };
         let study = match self.driver.take() {
             // The follow study's runs are part of the full one.
@@ -350,10 +384,10 @@ impl Inner {
         let is_full = self.phase == Phase::Full;
         let shown = Rc::new(Shown { job: self.job, curve, is_full, basics: Rc::clone(&task.basics) });
         let next = self.waiting.take();
-        // Workers first: they compute while the page draws.
         match next {
+            // Workers first: they compute while the page draws.
             Some(newer) => self.begin(page, newer, Phase::Follow),
-            None if !is_full => self.begin(page, task, Phase::Full),
+            None if !is_full => self.phase = Phase::Drawing,
             None => {
                 self.kept.retain(|(scenario, _)| *scenario != task.scenario);
                 self.kept.truncate(MAX_KEPT - 1);
@@ -364,11 +398,20 @@ impl Inner {
         self.draw(page, shown);
     }
 
+    /// Goes on from the follow study to the full one, unless something newer has come.
+    fn refine(&mut self, page: Page) {
+        if self.phase == Phase::Drawing
+            && let Some(task) = self.task.clone()
+        {
+            self.begin(page, task, Phase::Full);
+        }
+    }
+
     fn draw(&mut self, page: Page, shown: Rc<Shown>) {
         let name = if shown.is_full { "plimsoll:full-drawn" } else { "plimsoll:follow-drawn" };
         page.redraws.update_value(|redraws| redraws.begin(shown.job, name));
         self.last_drawn = now();
-        if self.waiting.is_none() && (self.phase == Phase::Full || self.phase == Phase::Idle) {
+        if self.waiting.is_none() && self.phase != Phase::Follow {
             page.is_stale.set(false);
         }
         if page.trouble.with_untracked(Option::is_some) {

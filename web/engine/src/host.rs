@@ -1,7 +1,7 @@
 //! The worker's side of the protocol: a table of jobs, worked on in slices of time.
 //!
 //! Messages go in, responses come out through a closure, time comes from a closure, so the host is tested natively.
-//! A slice ends after about ten milliseconds; between slices the worker looks at its messages, so a cancel is
+//! A slice ends after a few milliseconds; between slices the worker looks at its messages, so a cancel is
 //! honoured within one.
 
 use plimsoll_core::curve::{CurveTrial, PointSample, TrialRun};
@@ -12,11 +12,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Length of a slice, milliseconds.
-const SLICE_MS: f64 = 8.0;
+const SLICE_MS: f64 = 4.0;
 /// Shortest time between two progress messages of a job, milliseconds.
 const REPORT_EVERY_MS: f64 = 100.0;
 /// Steps between two looks at the clock aim at this, milliseconds.
-const LOOK_EVERY_MS: f64 = 2.0;
+const LOOK_EVERY_MS: f64 = 1.0;
 /// Fewest and most steps between two looks.
 const STEPS: [u64; 2] = [256, 1 << 24];
 

@@ -1,6 +1,6 @@
 //! Plotly in the page: loaded when first needed, redrawn with small figures, timed.
 
-use super::figure::Theme;
+use super::figure::{Figure, Theme};
 use crate::worker::browser::{address, words};
 use js_sys::{Function, JSON, Promise, Reflect};
 use std::cell::RefCell;
@@ -17,6 +17,15 @@ extern "C" {
         layout: &JsValue,
         config: &JsValue,
     ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_namespace = Plotly, js_name = animate, catch)]
+    fn plotly_animate(element: &HtmlElement, frame: &JsValue, options: &JsValue) -> Result<Promise, JsValue>;
+
+    /// What Plotly makes of an element once it has drawn there.
+    type Graph;
+
+    #[wasm_bindgen(method, catch)]
+    fn on(this: &Graph, event: &str, listener: &Function) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(js_namespace = performance, js_name = mark, catch)]
     fn performance_mark(name: &str, options: &JsValue) -> Result<JsValue, JsValue>;
@@ -120,13 +129,38 @@ fn inject() -> Result<Promise, String> {
 ///
 /// # Errors
 /// In words, when Plotly refuses.
-pub async fn react(element: HtmlElement, figure: serde_json::Value) -> Result<(), String> {
-    let parsed = JSON::parse(&figure.to_string()).map_err(|error| words(&error))?;
+pub async fn react(element: &HtmlElement, figure: &Figure) -> Result<(), String> {
+    let parsed = JSON::parse(&figure.whole().to_string()).map_err(|error| words(&error))?;
     let part = |name: &str| Reflect::get(&parsed, &name.into()).unwrap_or(JsValue::UNDEFINED);
     let redrawn =
-        plotly_react(&element, &part("data"), &part("layout"), &part("config")).map_err(|error| words(&error))?;
+        plotly_react(element, &part("data"), &part("layout"), &part("config")).map_err(|error| words(&error))?;
     // Resolved behind `plotly_afterplot`, also where nothing had to be redrawn and no event comes.
     JsFuture::from(redrawn).await.map(|_| ()).map_err(|error| words(&error))
+}
+
+/// Gives a figure that stands other points; a listener of [`on_moved`] is told when Plotly has redrawn.
+///
+/// # Errors
+/// In words, when Plotly refuses.
+pub fn animate(element: &HtmlElement, figure: &Figure) -> Result<(), String> {
+    const AT_ONCE: &str = r#"{"mode":"immediate","transition":{"duration":0},"frame":{"duration":0,"redraw":false}}"#;
+    let parse = |text: &str| JSON::parse(text).map_err(|error| words(&error));
+    let (motion, options) = (parse(&figure.motion().to_string())?, parse(AT_ONCE)?);
+    let moved = plotly_animate(element, &motion, &options).map_err(|error| words(&error))?;
+    // Rejected where a newer curve has come before this one was drawn, which is no trouble.
+    leptos::task::spawn_local(async move {
+        let _ = JsFuture::from(moved).await;
+    });
+    Ok(())
+}
+
+/// Calls the listener after each redraw of an animation; the figure must stand.
+///
+/// # Errors
+/// In words, when Plotly refuses.
+pub fn on_moved(element: &HtmlElement, listener: &Function) -> Result<(), String> {
+    let graph: &Graph = element.unchecked_ref();
+    graph.on("plotly_transitioned", listener).map(|_| ()).map_err(|error| words(&error))
 }
 
 /// Colours from the page's style tokens.
@@ -145,9 +179,6 @@ pub fn theme() -> Theme {
         grid: token("--chart-grid"),
         series: [token("--chart-main"), token("--chart-second"), token("--chart-companion")],
         band: token("--chart-band"),
-        limit: token("--chart-limit"),
-        capacity: token("--chart-capacity"),
-        shades: [token("--chart-backlogged"), token("--chart-overloaded")],
         surface: token("--surface"),
     }
 }

@@ -1,7 +1,7 @@
 //! The charts over request rate, each with its table.
 
-use crate::charts::figure::{self, Frame};
-use crate::charts::plotly;
+use crate::charts::figure::{self, Figure, Frame};
+use crate::charts::{marks, plotly};
 use crate::components::icon::{CHART, Icon, TABLE};
 use crate::page::page;
 use crate::view_model::axis::AxisMemory;
@@ -59,6 +59,11 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
     let element: NodeRef<html::Div> = NodeRef::new();
     let value_axis = StoredValue::new(AxisMemory::default());
     let legend: RwSignal<Vec<(String, Style)>> = RwSignal::new(Vec::new());
+    // What Plotly shows; a curve with the same frame only moves its points.
+    let standing: StoredValue<Option<Figure>> = StoredValue::new(None);
+    let moved_job = StoredValue::new(0);
+    let is_moving = RwSignal::new(false);
+    let marks = RwSignal::new(String::new());
     let theme = Memo::new(move |_| {
         page.theme.track();
         plotly::theme()
@@ -94,17 +99,38 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
             if legend.with_untracked(|legend| *legend != names) {
                 legend.set(names);
             }
-            Some(figure::figure(
-                &model,
-                &theme.get(),
-                Frame { width, height, rate_end, value_end, is_settled: is_at_rest },
-            ))
+            let frame = Frame { width, height, rate_end, value_end };
+            is_moving.set(!is_at_rest);
+            marks.set(marks::marks(&model, frame));
+            Some(figure::figure(&model, &theme.get(), frame))
         });
         let Some(figure) = figure else { return };
         let element: HtmlElement = (*element).clone().unchecked_into();
+        let has_frame = standing.with_value(|standing| standing.as_ref().is_some_and(|old| figure.has_frame_of(old)));
+        if has_frame {
+            moved_job.set_value(job);
+            if plotly::animate(&element, &figure).is_ok() {
+                standing.set_value(Some(figure));
+                return;
+            }
+        }
         leptos::task::spawn_local(async move {
-            if plotly::react(element, figure).await.is_ok() {
-                page.redraws.try_update_value(|redraws| redraws.drawn_for(chart.id(), job));
+            if plotly::react(&element, &figure).await.is_err() {
+                return;
+            }
+            // None: the chart has left the page meanwhile.
+            let Some(is_first) = standing.try_update_value(|standing| standing.replace(figure).is_none()) else {
+                return;
+            };
+            page.redraws.try_update_value(|redraws| redraws.drawn_for(chart.id(), job));
+            if is_first {
+                let listener = Closure::<dyn Fn()>::new(move || {
+                    let Some(job) = moved_job.try_get_value() else { return };
+                    page.redraws.try_update_value(|redraws| redraws.drawn_for(chart.id(), job));
+                });
+                let _ = plotly::on_moved(&element, listener.as_ref().unchecked_ref());
+                // It lives as long as the chart, which lives as long as the page.
+                listener.forget();
             }
         });
     });
@@ -134,13 +160,18 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
             <Legend series=legend />
             <p class="axis value" aria-hidden="true">{chart.unit()}</p>
             <div
-                node_ref=element
                 class="plot"
                 class:stale=move || page.is_stale.get()
-                role="img"
-                aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
+                class:moving=move || is_moving.get()
                 hidden=move || is_table.get()
-            ></div>
+            >
+                <div class="marks" aria-hidden="true" inner_html=move || marks.get()></div>
+                <div
+                    node_ref=element
+                    role="img"
+                    aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
+                ></div>
+            </div>
             <p class="axis rate" aria-hidden="true">"request rate (req/s)"</p>
             {move || is_table.get().then(|| view! { <ChartTable chart=chart /> })}
         </section>

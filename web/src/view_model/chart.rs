@@ -43,7 +43,9 @@ pub struct Series {
     pub style: Style,
     /// Rate and value by ascending rate.
     pub points: Vec<(f64, f64)>,
-    /// Lowest and highest over seeds at the same rates; empty if not shown.
+    /// Whether a band over seeds belongs to it.
+    pub has_band: bool,
+    /// Lowest and highest over seeds at the same rates; empty without a band.
     pub band: Vec<(f64, f64)>,
 }
 
@@ -183,6 +185,7 @@ pub fn model(chart: Chart, curve: &Curve, slo: &Slo, percentile: Percentile) -> 
                 name: "offered".into(),
                 style: Style::Reference,
                 points: vec![(0.0, 0.0), (rate_end, rate_end)],
+                has_band: false,
                 band: Vec::new(),
             },
         ],
@@ -273,7 +276,7 @@ fn collect<'a>(
     has_band: bool,
     value: impl Fn(&CurvePoint) -> Band,
 ) -> Series {
-    let mut series = Series { name, style, points: Vec::new(), band: Vec::new() };
+    let mut series = Series { name, style, points: Vec::new(), has_band, band: Vec::new() };
     for point in points {
         let band = value(point);
         series.points.push((point.request_rate, band.mid));
