@@ -301,14 +301,14 @@ fn workload(
     if takes_lengths {
         set(&mut workload.prefix.tokens, arguments.prefix_tokens);
         workload.input_tokens = lengths_with(
-            workload.input_tokens,
+            &workload.input_tokens,
             arguments.prompt_tokens,
             arguments.prompt_tokens_stdev,
             arguments.prompt_tokens_min,
             arguments.prompt_tokens_max,
         );
         workload.output_tokens = lengths_with(
-            workload.output_tokens,
+            &workload.output_tokens,
             arguments.output_tokens,
             arguments.output_tokens_stdev,
             arguments.output_tokens_min,
@@ -380,16 +380,16 @@ fn without_effect(arguments: &ScenarioArguments, purpose: Purpose, is_trace: boo
 
 /// A length distribution with the given parts replaced.
 fn lengths_with(
-    lengths: LengthSettings,
+    lengths: &LengthSettings,
     mean: Option<f64>,
     std_dev: Option<f64>,
     min: Option<u32>,
     max: Option<u32>,
 ) -> LengthSettings {
     if mean.is_none() && std_dev.is_none() && min.is_none() && max.is_none() {
-        return lengths;
+        return lengths.clone();
     }
-    match lengths {
+    match *lengths {
         LengthSettings::Normal { mean: m, std_dev: s, min: low, max: high } => LengthSettings::Normal {
             mean: mean.unwrap_or(m),
             std_dev: std_dev.unwrap_or(s),
@@ -402,11 +402,11 @@ fn lengths_with(
             min: min.unwrap_or(low),
             max: max.unwrap_or(high),
         },
-        LengthSettings::Constant { value } => LengthSettings::Normal {
-            mean: mean.unwrap_or(f64::from(value)),
-            std_dev: std_dev.unwrap_or(0.0),
+        ref other => LengthSettings::Normal {
+            mean: mean.unwrap_or(other.mean()),
+            std_dev: std_dev.unwrap_or(other.std_dev()),
             min: min.unwrap_or(1),
-            max: max.unwrap_or(7000.max(value)),
+            max: max.unwrap_or(7000.max(other.usual_maximum() as u32)),
         },
     }
 }
@@ -459,7 +459,15 @@ fn trace(
         return Err(file_failure(&shown, &message));
     }
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    scenario.workload.trace = Some(TraceChoice { name, hash });
+    let declared = scenario.workload.trace.take();
+    let window_s = declared.as_ref().and_then(|choice| choice.window_s);
+    let rate_scale = declared.and_then(|choice| choice.rate_scale);
+    let choice = TraceChoice { name, hash, window_s, rate_scale };
+    let trace = Arc::new(trace).chosen(&choice);
+    scenario.workload.trace = Some(choice);
+    if trace.requests().is_empty() {
+        return Err(file_failure(&shown, "no request arrives in the window that is to be replayed"));
+    }
     if purpose == Purpose::Run
         && let Some(horizon) = scenario.horizon_us
     {
@@ -470,5 +478,5 @@ fn trace(
             diagnostics.push(Diagnostic::warning("requests-after-horizon", shown, message));
         }
     }
-    Ok(Some(Arc::new(trace)))
+    Ok(Some(trace))
 }

@@ -11,7 +11,7 @@ use plimsoll_core::engine::Mode;
 use plimsoll_core::report::{Collector, Report, ReportSettings, Verdict};
 use plimsoll_core::scenario::ResolvedScenario;
 use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{Generator, RequestSource, TraceSource};
+use plimsoll_core::workload::{RequestSource, Source};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -99,20 +99,15 @@ fn unsteady(report: &Report, is_trace: bool) -> Option<Diagnostic> {
 
 fn simulated(input: &Input, arguments: &RunArguments) -> Report {
     let scenario = &input.resolved;
-    let workload = &scenario.workload;
+    let source = Source::of_run(&scenario.workload, input.trace.as_ref(), scenario.seed, scenario.engine.horizon);
     let mut settings = ReportSettings::new(scenario);
-    match &input.trace {
-        Some(trace) => {
-            settings.classes = trace.classes().to_vec();
-            settings.tenants = trace.tenants().to_vec();
-            let num_requests = trace.requests().len() as u64;
-            finished(input, arguments, settings, TraceSource::new(trace.clone()), num_requests)
-        }
-        None => {
-            let source = Generator::new(workload, workload.request_rate, workload.num_requests, scenario.seed, 0);
-            finished(input, arguments, settings, source, u64::from(workload.num_requests))
-        }
-    }
+    settings.classes = source.classes().to_vec();
+    settings.tenants = source.tenants().to_vec();
+    let num_requests = match &input.trace {
+        Some(trace) => trace.requests().len() as u64,
+        None => u64::from(scenario.workload.num_requests),
+    };
+    finished(input, arguments, settings, source, num_requests)
 }
 
 fn finished<S: RequestSource>(

@@ -30,6 +30,8 @@ pub enum Purpose {
     OutputLengths,
     /// Whether a request carries a shared prefix, and which.
     PrefixChoice,
+    /// Share of an output that is reasoning.
+    ReasonRatio,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Purpose::InputLengths => 2,
             Purpose::OutputLengths => 3,
             Purpose::PrefixChoice => 4,
+            Purpose::ReasonRatio => 5,
         }
     }
 }
@@ -57,8 +60,15 @@ impl Stream {
     /// The stream of `purpose` under `seed`.
     #[must_use]
     pub fn new(seed: Seed, purpose: Purpose) -> Self {
+        Self::of_part(seed, purpose, 0)
+    }
+
+    /// The stream of `purpose` for one of several parts of a workload, e.g. a client; part 0 is [`Stream::new`]'s.
+    #[must_use]
+    pub fn of_part(seed: Seed, purpose: Purpose, part: u64) -> Self {
         let replicate = mix(seed.seed ^ mix(u64::from(seed.replicate)));
-        let state = mix(replicate ^ mix(purpose.code() << 32));
+        let purpose = mix(replicate ^ mix(purpose.code() << 32));
+        let state = if part == 0 { purpose } else { mix(purpose ^ mix(part)) };
         // A congruential generator's streams differ by the increment; a hashed state keeps them from running parallel.
         Self { generator: Lcg64Xsh32::new(state, mix(state)) }
     }
@@ -232,6 +242,10 @@ mod tests {
         Stream::new(Seed { seed: 42, replicate }, purpose)
     }
 
+    fn part(part: u64) -> Stream {
+        Stream::of_part(Seed { seed: 42, replicate: 0 }, Purpose::InputLengths, part)
+    }
+
     /// Mean and variance of `n` draws.
     fn moments(n: u32, mut draw: impl FnMut() -> f64) -> (f64, f64) {
         let values: Vec<f64> = (0..n).map(|_| draw()).collect();
@@ -282,6 +296,8 @@ mod tests {
             (stream(0, Purpose::InputLengths), stream(0, Purpose::OutputLengths)),
             (stream(0, Purpose::InputLengths), stream(1, Purpose::InputLengths)),
             (stream(1, Purpose::Arrivals), stream(0, Purpose::PrefixChoice)),
+            (part(1), part(2)),
+            (part(1), part((2 << 32) + 1)),
         ] {
             let (mut a, mut b) = (a, b);
             let r = (0..n).map(|_| a.normal() * b.normal()).sum::<f64>() / f64::from(n);
@@ -293,6 +309,7 @@ mod tests {
     fn a_stream_is_the_same_for_ever() {
         let mut s = stream(0, Purpose::Arrivals);
         let first: Vec<u64> = (0..2).map(|_| s.bits()).collect();
+        assert_eq!(Stream::of_part(Seed { seed: 42, replicate: 0 }, Purpose::Arrivals, 0).bits(), first[0]);
         assert_eq!(first, [14_110_050_847_086_933_503, 7_394_757_195_391_727_434]);
     }
 }

@@ -49,7 +49,7 @@ fn resolved(name: &str) -> Option<ResolvedScenario> {
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H100".into()));
     scenario.deployment.tensor_parallel_size = Some(1);
     let lengths = LengthSettings::Normal { mean: 512.0, std_dev: 256.0, min: 2, max: 7000 };
-    scenario.workload.input_tokens = lengths;
+    scenario.workload.input_tokens = lengths.clone();
     scenario.workload.output_tokens = lengths;
     scenario.workload.request_rate = REQUEST_RATE;
     scenario.latency.model = LatencyModelChoice::Blackbox;

@@ -500,8 +500,11 @@ fn take_file(page: Page, name: &str, response: Response) {
                         crate::view_model::format::number(mean_output_tokens, 3),
                     );
                     page.edit("workload.trace", crate::page::Step::Deliberate, |scenario| {
-                        scenario.workload.trace =
-                            Some(plimsoll_core::scenario::TraceChoice { name: name.to_owned(), hash });
+                        scenario.workload.trace = Some(plimsoll_core::scenario::TraceChoice {
+                            name: name.to_owned(),
+                            hash,
+                            ..Default::default()
+                        });
                     });
                     page.toast.set(Some(Toast { text, has_undo: true }));
                 }

@@ -10,7 +10,7 @@ use crate::report::{
 };
 use crate::scenario::{AdmissionConfig, ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};
-use crate::workload::{Generator, PrefixTree, Request, RequestSource, Trace, TraceSource};
+use crate::workload::{Outcome, PrefixTree, Request, RequestSource, Source, Trace};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -59,16 +59,8 @@ impl TrialRun {
             Some(Limiter::StepTime) => time_scale = 1.0 / STEP_SPEED_UP,
         }
         let rate = trial.request_rate * time_scale;
-        let requests = match trace {
-            Some(trace) => Requests::Replayed(TraceSource::at_rate(Arc::clone(trace), rate, trial.num_requests)),
-            None => Requests::Drawn(Generator::new(
-                &scenario.workload,
-                rate,
-                trial.num_requests,
-                scenario.seed,
-                trial.replicate,
-            )),
-        };
+        let draw = (scenario.seed, trial.replicate);
+        let requests = Source::new(&scenario.workload, trace, rate, trial.num_requests, draw, SimTime::MAX);
         // Nobody gives up in a probe, and nobody is refused: it asks how fast the deployment is, not how patient its
         // clients are nor how many of them it lets in.
         let is_probe = trial.stage == Stage::Probe;
@@ -115,14 +107,8 @@ pub fn run_trial(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial:
     }
 }
 
-/// Requests drawn or replayed.
-enum Requests {
-    Drawn(Generator),
-    Replayed(TraceSource),
-}
-
 struct TrialSource {
-    requests: Requests,
+    requests: Source,
     /// Factor on the time from arrival to deadline; infinite = nobody ever gives up.
     patience: f64,
 }
@@ -130,10 +116,7 @@ struct TrialSource {
 impl RequestSource for TrialSource {
     #[inline]
     fn next_request(&mut self) -> Option<Request> {
-        let mut request = match &mut self.requests {
-            Requests::Drawn(generator) => generator.next_request(),
-            Requests::Replayed(source) => source.next_request(),
-        }?;
+        let mut request = self.requests.next_request()?;
         if self.patience != 1.0 && request.deadline > SimTime::ZERO {
             let stretched = (request.deadline.0 - request.arrive.0) as f64 * self.patience;
             let deadline = request.arrive.0.saturating_add(truncate(stretched)).max(1);
@@ -143,17 +126,24 @@ impl RequestSource for TrialSource {
     }
 
     fn prefixes(&self) -> &PrefixTree {
-        match &self.requests {
-            Requests::Drawn(generator) => generator.prefixes(),
-            Requests::Replayed(source) => source.prefixes(),
-        }
+        self.requests.prefixes()
     }
 
     fn shares_output(&self) -> bool {
-        match &self.requests {
-            Requests::Drawn(generator) => generator.shares_output(),
-            Requests::Replayed(source) => source.shares_output(),
-        }
+        self.requests.shares_output()
+    }
+
+    #[inline]
+    fn is_closed_loop(&self) -> bool {
+        self.requests.is_closed_loop()
+    }
+
+    fn next_arrival(&self) -> Option<SimTime> {
+        self.requests.next_arrival()
+    }
+
+    fn settled(&mut self, outcome: &Outcome) {
+        self.requests.settled(outcome);
     }
 }
 

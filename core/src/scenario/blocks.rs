@@ -4,12 +4,12 @@ use super::deployment::KnownDeployment;
 use super::limits::{BLOCK_SIZES, NUM_BLOCKS};
 use super::memory::{DEFAULT_UTILIZATION, MemoryQuestion, NoBlocks};
 use super::resolve::{ChosenLatency, Resolution};
-use super::{BlocksSource, LengthSettings, MemoryLedger, WorkloadSettings};
+use super::{BlocksSource, ClientSettings, LengthSettings, MemoryLedger, WorkloadSettings};
 use crate::catalog::ModelSpec;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::latency::LatencyModel;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// KV blocks where nothing better is known (latency specification 5.5).
@@ -220,29 +220,30 @@ impl Resolution<'_> {
             return;
         }
         let capacity = u64::from(blocks) * u64::from(self.scenario.engine.block_size);
-        let prefix = f64::from(workload.prefix.tokens);
-        let (input, output) = (workload.input_tokens, workload.output_tokens);
-        let longest = prefix + usual_maximum(input) + usual_maximum(output);
         let limit = if max_model_len > 0 { u64::from(max_model_len).min(capacity) } else { capacity };
-        if longest > limit as f64 {
-            let what = if limit < capacity { "max_model_len" } else { "the KV cache" };
-            // Beyond the usual maximum a distribution goes on, up to its bound.
-            let rest = if is_bounded(input) && is_bounded(output) {
-                ""
-            } else {
-                " (about one prompt and one answer in a thousand are longer still)"
-            };
-            diagnostics.push(
-                Diagnostic::warning(
-                    "requests-too-long",
-                    "workload.input_tokens",
-                    format!("requests of up to {longest:.0} tokens arrive{rest}, but {what} allows {limit}"),
-                )
-                .with_hint("longer ones are dropped or cut; shorten the lengths or raise the limit"),
-            );
+        let what = if limit < capacity { "max_model_len" } else { "the KV cache" };
+        let (mut weights, mut typical) = (0.0, 0.0);
+        for kind in kinds(workload) {
+            if kind.longest > limit as f64 {
+                // Beyond the usual maximum a distribution goes on, up to its bound.
+                let rest = if kind.is_bounded {
+                    ""
+                } else {
+                    " (about one prompt and one answer in a thousand are longer still)"
+                };
+                diagnostics.push(
+                    Diagnostic::warning(
+                        "requests-too-long",
+                        kind.path,
+                        format!("requests of up to {:.0} tokens arrive{rest}, but {what} allows {limit}", kind.longest),
+                    )
+                    .with_hint("longer ones are dropped or cut; shorten the lengths or raise the limit"),
+                );
+            }
+            weights += kind.weight;
+            typical += kind.weight * kind.typical;
         }
-        let typical = prefix * workload.prefix.share_ratio + mean_of(input) + mean_of(output);
-        let holds = capacity as f64 / typical;
+        let holds = capacity as f64 / (typical / weights);
         let max_num_seqs = self.scenario.engine.max_num_seqs;
         if holds < f64::from(max_num_seqs) {
             diagnostics.push(
@@ -255,6 +256,54 @@ impl Resolution<'_> {
             );
         }
     }
+}
+
+/// The sizes of one kind of requests, tokens.
+struct Kind {
+    path: String,
+    /// Share among all kinds, not normalized.
+    weight: f64,
+    typical: f64,
+    longest: f64,
+    is_bounded: bool,
+}
+
+/// The kinds of requests a workload has: one, or one per client.
+fn kinds(workload: &WorkloadSettings) -> Vec<Kind> {
+    if workload.clients.is_empty() {
+        let (input, output) = (&workload.input_tokens, &workload.output_tokens);
+        let prefix = f64::from(workload.prefix.tokens);
+        return alloc::vec![Kind {
+            path: "workload.input_tokens".into(),
+            weight: 1.0,
+            typical: prefix * workload.prefix.share_ratio + input.mean() + output.mean(),
+            longest: prefix + input.usual_maximum() + output.usual_maximum(),
+            is_bounded: input.is_bounded() && output.is_bounded(),
+        }];
+    }
+    let kind = |(index, client): (usize, &ClientSettings)| {
+        let prefix = if client.prefix_group.is_empty() { 0.0 } else { f64::from(client.prefix_tokens) };
+        // A conversation is longest in its last turn and half as long on average.
+        let turns = client.session.filter(|session| session.accumulates).map_or(1, |session| session.max_rounds);
+        let of = |size: fn(&LengthSettings) -> f64| input_of(client, size) + size(&client.output_tokens);
+        Kind {
+            path: format!("workload.clients[{index}]"),
+            weight: client.closed_loop.map_or(client.rate_fraction, |users| f64::from(users.concurrency)),
+            typical: prefix + of(LengthSettings::mean) * (f64::from(turns) + 1.0) / 2.0,
+            longest: prefix + of(LengthSettings::usual_maximum) * f64::from(turns),
+            is_bounded: client.multimodal.is_none()
+                && client.input_tokens.is_bounded()
+                && client.output_tokens.is_bounded(),
+        }
+    };
+    workload.clients.iter().enumerate().map(kind).collect()
+}
+
+/// Some size of a client's prompts, all modalities together.
+fn input_of(client: &ClientSettings, size: fn(&LengthSettings) -> f64) -> f64 {
+    let Some(parts) = &client.multimodal else { return size(&client.input_tokens) };
+    let items = [&parts.image, &parts.audio, &parts.video].into_iter().flatten();
+    parts.text.as_ref().map_or(0.0, size) + items.map(|item| size(&item.tokens) * size(&item.count)).sum::<f64>()
 }
 
 /// The longest context the position embedding serves, tokens; 0 if not stated.
@@ -274,45 +323,6 @@ fn longest_context(model: &ModelSpec) -> u64 {
         _ => stated,
     };
     u64::try_from(crate::time::truncate(base as f64 * rope.factor)).unwrap_or(0)
-}
-
-fn mean_of(lengths: LengthSettings) -> f64 {
-    match lengths {
-        LengthSettings::Normal { mean, .. } | LengthSettings::Lognormal { mean, .. } => mean,
-        LengthSettings::Constant { value } => f64::from(value),
-    }
-}
-
-/// A length that about one request in a thousand exceeds, within the bounds.
-fn usual_maximum(lengths: LengthSettings) -> f64 {
-    match lengths {
-        LengthSettings::Normal { max, .. } | LengthSettings::Lognormal { max, .. } => {
-            unbounded_maximum(lengths).min(f64::from(max))
-        }
-        LengthSettings::Constant { value } => f64::from(value),
-    }
-}
-
-/// Whether no length goes beyond the usual maximum.
-fn is_bounded(lengths: LengthSettings) -> bool {
-    match lengths {
-        LengthSettings::Normal { std_dev, max, .. } | LengthSettings::Lognormal { std_dev, max, .. } => {
-            std_dev == 0.0 || unbounded_maximum(lengths) >= f64::from(max)
-        }
-        LengthSettings::Constant { .. } => true,
-    }
-}
-
-/// Three standard deviations above the center of the normal law behind the lengths.
-fn unbounded_maximum(lengths: LengthSettings) -> f64 {
-    match lengths {
-        LengthSettings::Normal { mean, std_dev, .. } => mean + 3.0 * std_dev,
-        LengthSettings::Lognormal { mean, std_dev, .. } => {
-            let variance = libm::log1p((std_dev / mean) * (std_dev / mean));
-            mean * libm::exp(3.0 * libm::sqrt(variance) - 0.5 * variance)
-        }
-        LengthSettings::Constant { value } => f64::from(value),
-    }
 }
 
 #[cfg(test)]
@@ -355,20 +365,6 @@ mod tests {
             hidden_act: String::new(),
             provenance: Provenance::default(),
         }
-    }
-
-    #[test]
-    fn the_usual_maximum_is_exceeded_by_one_in_a_thousand() {
-        let normal = LengthSettings::Normal { mean: 500.0, std_dev: 100.0, min: 1, max: 7000 };
-        assert_eq!((usual_maximum(normal), is_bounded(normal)), (800.0, false));
-        let cut = LengthSettings::Normal { mean: 500.0, std_dev: 100.0, min: 1, max: 700 };
-        assert_eq!((usual_maximum(cut), is_bounded(cut)), (700.0, true));
-        let constant = LengthSettings::Constant { value: 9 };
-        assert_eq!((usual_maximum(constant), is_bounded(constant)), (9.0, true));
-        // e^(3σ - σ²/2) with σ² = ln 2.
-        let skewed = LengthSettings::Lognormal { mean: 500.0, std_dev: 500.0, min: 1, max: 70_000 };
-        assert!((usual_maximum(skewed) - 500.0 * 8.594_2).abs() < 1.0, "{}", usual_maximum(skewed));
-        assert!(!is_bounded(skewed));
     }
 
     #[test]

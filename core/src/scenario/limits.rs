@@ -1,9 +1,7 @@
 //! The bounds of everything that needs no catalogue: engine limits, workload, SLO, curve.
 
-use super::{
-    ArrivalSettings, CpuTierConfig, CurveSettings, EngineSettings, LengthSettings, SCENARIO_VERSION, Scenario, Slo,
-    WorkloadSettings,
-};
+use super::workload_limits::{MAX_REQUESTS, MAX_TOKENS};
+use super::{CpuTierConfig, CurveSettings, EngineSettings, SCENARIO_VERSION, Scenario, Slo};
 use crate::diagnostic::Diagnostic;
 use crate::time::SimTime;
 use alloc::format;
@@ -11,13 +9,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::ops::RangeInclusive;
-
-/// Longest accepted prompt part or output, tokens; longer than the longest context of any model.
-const MAX_TOKENS: u32 = 16_777_216;
-/// Most requests of one run; their records would no longer fit into a browser tab.
-const MAX_REQUESTS: u32 = 100_000_000;
-/// Above this coefficient of variation gamma gaps are too ragged to sample (workload specification 3).
-const MAX_CV: f64 = 10.0;
 
 /// Tokens of a KV block.
 pub(super) const BLOCK_SIZES: RangeInclusive<u32> = 1..=65_536;
@@ -130,72 +121,6 @@ impl Bounds<'_> {
                 self.diagnostics.push(Diagnostic::warning("not-modelled", path, message).with_hint(hint));
             }
         }
-    }
-
-    /// Checks the workload and gives it in the form that generators take.
-    pub fn workload(&mut self, workload: &WorkloadSettings) -> WorkloadSettings {
-        let mut checked = workload.clone();
-        self.positive("workload.request_rate", workload.request_rate, 1e6);
-        self.integer("workload.num_requests", workload.num_requests, 1..=MAX_REQUESTS);
-        if let ArrivalSettings::Gamma { cv } = workload.arrival {
-            if !(cv > 0.0 && cv.is_finite()) {
-                self.reject("workload.arrival.cv", cv, "give a number above 0; 1 is poisson, larger is burstier");
-            } else if cv > MAX_CV {
-                checked.arrival = ArrivalSettings::Poisson;
-                let message = format!("gamma arrivals with cv {cv} cannot be sampled; poisson arrivals are used");
-                self.diagnostics.push(
-                    Diagnostic::warning("gamma-as-poisson", "workload.arrival.cv", message)
-                        .with_hint(format!("give a cv of at most {MAX_CV}")),
-                );
-            }
-        }
-        checked.input_tokens = self.lengths("workload.input_tokens", workload.input_tokens);
-        checked.output_tokens = self.lengths("workload.output_tokens", workload.output_tokens);
-        self.integer("workload.prefix.tokens", workload.prefix.tokens, 0..=MAX_TOKENS);
-        self.integer("workload.prefix.groups", workload.prefix.groups, 1..=1_000_000);
-        self.within("workload.prefix.share_ratio", workload.prefix.share_ratio, 0.0..=1.0);
-        if let Some(seconds) = workload.timeout_s {
-            self.positive("workload.timeout_s", seconds, 1e9);
-        }
-        if let Some(trace) = &workload.trace {
-            let is_hash = trace.hash.len() == 16 && trace.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !is_hash {
-                self.reject(
-                    "workload.trace.hash",
-                    format!("\"{}\"", trace.hash),
-                    "sixteen hexadecimal digits name a trace",
-                );
-            }
-        }
-        checked
-    }
-
-    /// Checks a length distribution; a lower bound of 0 is raised to 1, the least a draw gives.
-    fn lengths(&mut self, path: &str, lengths: LengthSettings) -> LengthSettings {
-        match lengths {
-            LengthSettings::Constant { value } => {
-                self.integer(&format!("{path}.value"), value, 1..=MAX_TOKENS);
-                lengths
-            }
-            LengthSettings::Normal { mean, std_dev, min, max } => {
-                self.spread(path, mean, std_dev, min, max);
-                LengthSettings::Normal { mean, std_dev, min: min.max(1), max }
-            }
-            LengthSettings::Lognormal { mean, std_dev, min, max } => {
-                self.spread(path, mean, std_dev, min, max);
-                LengthSettings::Lognormal { mean, std_dev, min: min.max(1), max }
-            }
-        }
-    }
-
-    fn spread(&mut self, path: &str, mean: f64, std_dev: f64, min: u32, max: u32) {
-        self.integer(&format!("{path}.max"), max, 1..=MAX_TOKENS);
-        if min > max {
-            self.reject(&format!("{path}.min"), min, format!("give a number of at most max, {max}"));
-        } else if !(f64::from(min)..=f64::from(max)).contains(&mean) || mean == 0.0 {
-            self.reject(&format!("{path}.mean"), mean, format!("give a number from min {} to max {max}", min.max(1)));
-        }
-        self.within(&format!("{path}.std_dev"), std_dev, 0.0..=f64::from(MAX_TOKENS));
     }
 
     pub fn slo(&mut self, slo: &Slo) {

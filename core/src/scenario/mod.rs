@@ -12,6 +12,8 @@ mod limits;
 mod memory;
 mod resolve;
 mod resolved;
+mod workload;
+mod workload_limits;
 
 pub use choices::Choice;
 pub use cluster::{
@@ -20,7 +22,12 @@ pub use cluster::{
 };
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
-use crate::catalog::{AcceleratorSpec, LengthSpec, ModelSpec, WorkloadPreset};
+pub use workload::{
+    ActiveWindow, ArrivalSettings, ClientSettings, ClosedLoopSettings, ItemSettings, LengthSettings,
+    MultimodalSettings, NetworkSettings, PrefixSettings, SLO_CLASSES, SessionSettings, TraceChoice, WorkloadSettings,
+};
+
+use crate::catalog::{AcceleratorSpec, ModelSpec};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -185,98 +192,6 @@ pub enum LatencyModelChoice {
     TrainedPhysics,
 }
 
-/// What arrives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WorkloadSettings {
-    /// Mean requests per second offered to the cluster; curves override it.
-    pub request_rate: f64,
-    /// Requests of one run.
-    pub num_requests: u32,
-    /// How the gaps between arrivals vary.
-    pub arrival: ArrivalSettings,
-    /// Prompt tokens of one's own, without the shared prefix.
-    pub input_tokens: LengthSettings,
-    /// Output tokens.
-    pub output_tokens: LengthSettings,
-    /// Prompt tokens shared with others, in front of one's own.
-    pub prefix: PrefixSettings,
-    /// Seconds after which a client gives up; none = never.
-    pub timeout_s: Option<f64>,
-    /// Replay this recorded trace instead; its lengths and arrivals replace the fields above.
-    pub trace: Option<TraceChoice>,
-}
-
-/// How the gaps between arrivals vary.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "process", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum ArrivalSettings {
-    /// Equal gaps.
-    Constant,
-    /// Exponential gaps.
-    Poisson,
-    /// Gamma gaps with this coefficient of variation (`burstiness` = 1/cv²).
-    Gamma {
-        /// Coefficient of variation of the gaps; 1 is poisson, larger is burstier.
-        cv: f64,
-    },
-}
-
-/// A length distribution, tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "distribution", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LengthSettings {
-    /// Normal, *clamped* to the bounds and rounded.
-    Normal {
-        /// Mean before clamping.
-        mean: f64,
-        /// Standard deviation before clamping.
-        std_dev: f64,
-        /// Smallest length.
-        min: u32,
-        /// Largest length.
-        max: u32,
-    },
-    /// Lognormal by the mean and deviation of the value itself, clamped and rounded.
-    Lognormal {
-        /// Mean before clamping.
-        mean: f64,
-        /// Standard deviation before clamping.
-        std_dev: f64,
-        /// Smallest length.
-        min: u32,
-        /// Largest length.
-        max: u32,
-    },
-    /// Always the same.
-    Constant {
-        /// The length.
-        value: u32,
-    },
-}
-
-/// Prompt tokens shared between requests.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PrefixSettings {
-    /// Length of each shared prefix, tokens; 0 = none.
-    pub tokens: u32,
-    /// How many different prefixes there are.
-    pub groups: u32,
-    /// Share of the requests that carry one, 0–1.
-    pub share_ratio: f64,
-}
-
-/// A recorded trace, named by its content; the bytes themselves are never part of a scenario.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TraceChoice {
-    /// File name, for people.
-    pub name: String,
-    /// Hash of the parsed trace, sixteen hexadecimal digits.
-    pub hash: String,
-}
-
 /// Limits a deployment must keep (definitions 2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -316,22 +231,6 @@ impl Scenario {
     #[must_use]
     pub fn base(revision: u32) -> Option<Self> {
         (revision == 1).then(Self::default)
-    }
-}
-
-impl WorkloadSettings {
-    /// Takes the token lengths of a preset; arrivals, rate and count stay.
-    pub fn apply_preset(&mut self, preset: &WorkloadPreset) {
-        self.input_tokens = preset.input_tokens.into();
-        self.output_tokens = preset.output_tokens.into();
-        self.prefix = PrefixSettings { tokens: preset.prefix_tokens, ..PrefixSettings::default() };
-        self.trace = None;
-    }
-}
-
-impl From<LengthSpec> for LengthSettings {
-    fn from(LengthSpec { mean, std_dev, min, max }: LengthSpec) -> Self {
-        Self::Normal { mean, std_dev, min, max }
     }
 }
 
@@ -390,28 +289,6 @@ impl Default for EngineSettings {
 impl Default for LatencySettings {
     fn default() -> Self {
         Self { model: LatencyModelChoice::TrainedPhysics, alpha: None, beta: None }
-    }
-}
-
-impl Default for WorkloadSettings {
-    fn default() -> Self {
-        let lengths = LengthSettings::Normal { mean: 512.0, std_dev: 256.0, min: 2, max: 7000 };
-        Self {
-            request_rate: 1.0,
-            num_requests: 2000,
-            arrival: ArrivalSettings::Poisson,
-            input_tokens: lengths,
-            output_tokens: lengths,
-            prefix: PrefixSettings::default(),
-            timeout_s: None,
-            trace: None,
-        }
-    }
-}
-
-impl Default for PrefixSettings {
-    fn default() -> Self {
-        Self { tokens: 0, groups: 1, share_ratio: 1.0 }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Requests drawn from distributions (workload specification 1 and 3).
 
+use super::arrivals::Gaps;
+use super::lengths::Law;
 use super::{PrefixId, PrefixTree, Request, RequestSource};
 use crate::random::{Purpose, Seed, Stream};
-use crate::scenario::{ArrivalSettings, LengthSettings, PrefixSettings, WorkloadSettings};
+use crate::scenario::{PrefixSettings, WorkloadSettings};
 use crate::time::{SimTime, truncate};
 
 /// Draws one request after the other.
@@ -19,8 +21,10 @@ use crate::time::{SimTime, truncate};
 #[derive(Debug, Clone)]
 pub struct Generator {
     gaps: Gaps,
-    input: Lengths,
-    output: Lengths,
+    input: Law,
+    output: Law,
+    input_stream: Stream,
+    output_stream: Stream,
     prefix: PrefixChoice,
     prefixes: PrefixTree,
     /// Deadline after arrival, microseconds; 0 = none.
@@ -41,9 +45,11 @@ impl Generator {
         let mut prefixes = PrefixTree::new();
         let prefix = PrefixChoice::new(&settings.prefix, seed, &mut prefixes);
         Self {
-            gaps: Gaps::new(&settings.arrival, request_rate, seed),
-            input: Lengths::new(&settings.input_tokens, Stream::new(seed, Purpose::InputLengths)),
-            output: Lengths::new(&settings.output_tokens, Stream::new(seed, Purpose::OutputLengths)),
+            gaps: Gaps::new(&settings.arrival, request_rate / 1e6, Stream::new(seed, Purpose::Arrivals)),
+            input: Law::new(&settings.input_tokens),
+            output: Law::new(&settings.output_tokens),
+            input_stream: Stream::new(seed, Purpose::InputLengths),
+            output_stream: Stream::new(seed, Purpose::OutputLengths),
             prefix,
             prefixes,
             timeout: settings.timeout_s.map_or(0, |seconds| truncate(seconds * 1e6).max(0)),
@@ -64,11 +70,13 @@ impl RequestSource for Generator {
         self.next += 1;
         self.clock = self.clock.saturating_add(self.gaps.next());
         let (prefix, prefix_tokens) = self.prefix.next();
-        let output_tokens = self.output.next();
+        let output_tokens = self.output.draw(&mut self.output_stream);
+        let input_tokens = self.input.draw(&mut self.input_stream).saturating_add(prefix_tokens);
         Some(Request {
             id,
             arrive: SimTime(self.clock),
-            input_tokens: self.input.next().saturating_add(prefix_tokens),
+            // Weights may name a length of 0, but nobody sends an empty prompt.
+            input_tokens: input_tokens.max(1),
             output_tokens,
             answer_limit: output_tokens,
             deadline: SimTime(if self.timeout > 0 { self.clock.saturating_add(self.timeout) } else { 0 }),
@@ -84,96 +92,9 @@ impl RequestSource for Generator {
     }
 }
 
-/// Gaps between arrivals, microseconds.
-#[derive(Debug, Clone)]
-struct Gaps {
-    process: ArrivalSettings,
-    stream: Stream,
-    /// Mean gap 1/λ, microseconds, evaluated as workload specification 1 words it.
-    mean: f64,
-}
-
-impl Gaps {
-    fn new(process: &ArrivalSettings, request_rate: f64, seed: Seed) -> Self {
-        // Beyond a coefficient of variation of 10 the reference draws exponential gaps (workload specification 3).
-        let process = match *process {
-            ArrivalSettings::Gamma { cv } if 1.0 / (cv * cv) < 0.01 => ArrivalSettings::Poisson,
-            other => other,
-        };
-        let lambda = request_rate / 1e6;
-        Self { process, stream: Stream::new(seed, Purpose::Arrivals), mean: 1.0 / lambda }
-    }
-
-    #[inline]
-    fn next(&mut self) -> i64 {
-        let gap = match self.process {
-            ArrivalSettings::Constant => self.mean,
-            ArrivalSettings::Poisson => self.stream.exponential() * self.mean,
-            ArrivalSettings::Gamma { cv } => {
-                let shape = 1.0 / (cv * cv);
-                self.stream.gamma(shape) / shape * self.mean
-            }
-        };
-        truncate(gap).max(1)
-    }
-}
-
-/// Lengths of one side of a request, tokens.
-#[derive(Debug, Clone)]
-struct Lengths {
-    stream: Stream,
-    shape: Shape,
-    /// Centre of the normal (of the logarithm for a lognormal).
-    location: f64,
-    /// Deviation of the normal (of the logarithm for a lognormal).
-    scale: f64,
-    min: f64,
-    max: f64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Constant,
-    Normal,
-    Lognormal,
-}
-
-impl Lengths {
-    fn new(settings: &LengthSettings, stream: Stream) -> Self {
-        let (shape, location, scale, min, max) = match *settings {
-            LengthSettings::Constant { value } => (Shape::Constant, f64::from(value), 0.0, value, value),
-            LengthSettings::Normal { mean, std_dev, min, max } => (Shape::Normal, mean, std_dev, min, max),
-            LengthSettings::Lognormal { mean, std_dev, min, max } => {
-                let ratio = std_dev / mean;
-                let variance = libm::log1p(ratio * ratio);
-                (Shape::Lognormal, libm::log(mean) - variance / 2.0, libm::sqrt(variance), min, max)
-            }
-        };
-        let shape = if min >= max { Shape::Constant } else { shape };
-        Self { stream, shape, location, scale, min: f64::from(min), max: f64::from(max) }
-    }
-
-    #[inline]
-    fn next(&mut self) -> u32 {
-        let value = match self.shape {
-            Shape::Constant => self.min,
-            Shape::Normal => self.location + self.scale * self.stream.normal(),
-            Shape::Lognormal => libm::exp(self.location + self.scale * self.stream.normal()),
-        };
-        round(value.max(self.min).min(self.max)).max(1)
-    }
-}
-
-/// Half away from zero; for the values of this module, which are never negative.
-#[inline]
-fn round(value: f64) -> u32 {
-    // Exact for every double but the largest below ½, and a length is at least 1 anyway.
-    (value + 0.5) as u32
-}
-
 /// Which prefix a request carries.
 #[derive(Debug, Clone)]
-struct PrefixChoice {
+pub(super) struct PrefixChoice {
     stream: Stream,
     /// Threshold of a 32-bit draw below which a request carries a prefix; 2³² = always.
     threshold: u64,
@@ -182,7 +103,7 @@ struct PrefixChoice {
 }
 
 impl PrefixChoice {
-    fn new(settings: &PrefixSettings, seed: Seed, prefixes: &mut PrefixTree) -> Self {
+    pub(super) fn new(settings: &PrefixSettings, seed: Seed, prefixes: &mut PrefixTree) -> Self {
         let groups = if settings.tokens == 0 { 0 } else { settings.groups };
         // One node per group, ids 1 to `groups`.
         for _ in 0..groups {
@@ -193,7 +114,7 @@ impl PrefixChoice {
     }
 
     #[inline]
-    fn next(&mut self) -> (PrefixId, u32) {
+    pub(super) fn next(&mut self) -> (PrefixId, u32) {
         if self.groups == 0 {
             return (PrefixId::NONE, 0);
         }
@@ -210,6 +131,7 @@ impl PrefixChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{ArrivalSettings, LengthSettings};
     use std::vec::Vec;
 
     fn draw(settings: &WorkloadSettings, rate: f64, n: u32, replicate: u32) -> Vec<Request> {

@@ -2,12 +2,21 @@
 //!
 //! A request is lengths plus a place in a [`PrefixTree`]; its tokens are never materialised.
 
+mod arrivals;
 mod generator;
+mod kind;
+mod lengths;
+mod mix;
 mod prefix;
+mod session;
+mod source;
 mod trace;
 
 pub use generator::Generator;
+pub use kind::Modalities;
+pub use mix::{Mix, RequestDetail};
 pub use prefix::{PrefixId, PrefixTree};
+pub use source::Source;
 pub use trace::{Trace, TraceSource};
 
 use crate::time::SimTime;

@@ -1,6 +1,7 @@
 //! Recorded requests and their replay, at their own pace or at another rate.
 
 use super::{PrefixTree, Request, RequestSource};
+use crate::scenario::TraceChoice;
 use crate::time::{SimTime, truncate};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -40,6 +41,31 @@ impl Trace {
     #[must_use]
     pub fn prefixes(&self) -> &PrefixTree {
         &self.prefixes
+    }
+
+    /// The part of the trace that a scenario replays.
+    #[must_use]
+    pub fn chosen(self: &Arc<Self>, choice: &TraceChoice) -> Arc<Self> {
+        match choice.window_s {
+            Some(window) => Arc::new(self.window(window)),
+            None => Arc::clone(self),
+        }
+    }
+
+    /// The requests from `start_s` to before `end_s` seconds after the first arrival, moved so that the window begins
+    /// at time zero; deadlines move along, and requests keep their numbers.
+    #[must_use]
+    pub fn window(&self, [start_s, end_s]: [f64; 2]) -> Self {
+        let zero = self.requests.first().map_or(0, |request| request.arrive.0);
+        let (start, end) = (zero.saturating_add(truncate(start_s * 1e6)), zero.saturating_add(truncate(end_s * 1e6)));
+        let is_inside = |request: &&Request| (start..end).contains(&request.arrive.0);
+        let moved = |request: &Request| {
+            let deadline = request.deadline.0;
+            let deadline = if deadline > 0 { SimTime((deadline - start).max(1)) } else { SimTime::ZERO };
+            Request { arrive: SimTime(request.arrive.0 - start), deadline, ..*request }
+        };
+        let requests = self.requests.iter().filter(is_inside).map(moved).collect();
+        Self::new(requests, self.prefixes.clone(), self.classes.clone(), self.tenants.clone())
     }
 
     /// Names of the SLO classes by index; entry 0 is the unnamed class.
@@ -128,6 +154,18 @@ impl TraceSource {
         Self { trace, next: 0, end, stretch: None }
     }
 
+    /// Replays the whole trace at `rate_scale` times its own rate.
+    #[must_use]
+    pub fn scaled(trace: Arc<Trace>, rate_scale: f64) -> Self {
+        Self { stretch: Some(1.0 / rate_scale).filter(|&stretch| stretch != 1.0), ..Self::new(trace) }
+    }
+
+    /// The trace.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// Replays the first `num_requests` with arrival times scaled so that they come at `request_rate` per second.
     ///
     /// Arrivals are scaled about time zero and truncated to the microsecond; the span from arrival to deadline is the
@@ -210,6 +248,33 @@ mod tests {
         assert_eq!(requests.iter().map(|r| r.deadline.0).collect::<Vec<_>>(), [1_750_000, 0, 0]);
         let mut same = TraceSource::at_rate(Arc::clone(&trace), 1.0, u32::MAX);
         assert_eq!(core::iter::from_fn(|| same.next_request()).collect::<Vec<_>>(), trace.requests());
+    }
+
+    #[test]
+    fn a_scale_of_the_rate_divides_times() {
+        let requests = |scale| {
+            core::iter::from_fn({
+                let mut source = TraceSource::scaled(trace(), scale);
+                move || source.next_request()
+            })
+        };
+        assert_eq!(requests(2.0).map(|r| r.arrive.0).collect::<Vec<_>>(), [500_000, 1_500_000, 1_500_000]);
+        assert_eq!(requests(1.0).collect::<Vec<_>>(), trace().requests());
+    }
+
+    #[test]
+    fn a_window_is_cut_out_and_begins_at_zero() {
+        let trace = trace();
+        assert_eq!(
+            trace.window([0.0, 2.0]).requests(),
+            [Request { arrive: SimTime(0), deadline: SimTime(1_500_000), ..request(1, 0, 0) }]
+        );
+        let rest = trace.window([1.5, 2.1]);
+        assert_eq!(
+            rest.requests().iter().map(|r| (r.id, r.arrive.0)).collect::<Vec<_>>(),
+            [(0, 500_000), (2, 500_000)]
+        );
+        assert!(trace.window([2.1, 9.0]).requests().is_empty());
     }
 
     #[test]

@@ -145,9 +145,8 @@ impl Host {
         let trace = match &scenario.workload.trace {
             None => None,
             Some(choice) => {
-                let found =
-                    self.traces.iter().find(|(hash, _)| *hash == choice.hash).map(|(_, trace)| Arc::clone(trace));
-                Some(found.ok_or_else(|| {
+                let found = self.traces.iter().find(|(hash, _)| *hash == choice.hash);
+                Some(found.map(|(_, trace)| trace.chosen(choice)).ok_or_else(|| {
                     let message =
                         format!("the trace {} is not open in this tab; open the file again to replay it", choice.name);
                     Failure::new("unknown-trace", message)
@@ -155,6 +154,9 @@ impl Host {
             }
         };
         let resolved = scenario.resolve(plimsoll_configs::catalog()).map_err(Failure::invalid_input)?.value;
+        if let Some(problem) = resolved.workload.without_rate() {
+            return Err(Failure::invalid_input(vec![problem]));
+        }
         let prepared = Arc::new(Prepared { scenario, resolved, trace });
         self.prepared = Some(Arc::clone(&prepared));
         Ok(prepared)
@@ -343,7 +345,8 @@ mod tests {
         scenario.engine.max_num_seqs = 0;
         bench.say(&start(1, &scenario, vec![trial(0, 20)]));
         scenario = Scenario::default();
-        scenario.workload.trace = Some(plimsoll_core::scenario::TraceChoice { name: "t.csv".into(), hash: "0".into() });
+        scenario.workload.trace =
+            Some(plimsoll_core::scenario::TraceChoice { name: "t.csv".into(), hash: "0".into(), ..Default::default() });
         bench.say(&start(2, &scenario, vec![trial(0, 20)]));
         let codes: Vec<&str> = bench
             .heard

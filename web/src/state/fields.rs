@@ -121,20 +121,6 @@ fn required(set: impl FnOnce(f64), value: Option<f64>) {
     }
 }
 
-fn mean(lengths: &LengthSettings) -> f64 {
-    match *lengths {
-        LengthSettings::Normal { mean, .. } | LengthSettings::Lognormal { mean, .. } => mean,
-        LengthSettings::Constant { value } => f64::from(value),
-    }
-}
-
-fn std_dev(lengths: &LengthSettings) -> f64 {
-    match *lengths {
-        LengthSettings::Normal { std_dev, .. } | LengthSettings::Lognormal { std_dev, .. } => std_dev,
-        LengthSettings::Constant { .. } => 0.0,
-    }
-}
-
 fn set_mean(lengths: &mut LengthSettings, new: f64) {
     match lengths {
         LengthSettings::Normal { mean, max, .. } | LengthSettings::Lognormal { mean, max, .. } => {
@@ -142,18 +128,24 @@ fn set_mean(lengths: &mut LengthSettings, new: f64) {
             // The longest length follows a mean that passes it; otherwise every request would be that long.
             *max = (*max).max(whole(new * 4.0));
         }
+        LengthSettings::Exponential { mean } => *mean = new,
         LengthSettings::Constant { value } => *value = whole(new),
+        LengthSettings::ParetoLognormal { .. } | LengthSettings::Empirical { .. } => {
+            *lengths = normal(new, lengths.std_dev());
+        }
     }
 }
 
 fn set_std_dev(lengths: &mut LengthSettings, new: f64) {
     match lengths {
         LengthSettings::Normal { std_dev, .. } | LengthSettings::Lognormal { std_dev, .. } => *std_dev = new,
-        LengthSettings::Constant { value } => {
-            let mean = f64::from(*value);
-            *lengths = LengthSettings::Normal { mean, std_dev: new, min: 2, max: whole(mean * 4.0).max(7000) };
-        }
+        _ => *lengths = normal(lengths.mean(), new),
     }
+}
+
+/// The normal lengths that take the place of others whose mean or deviation is edited.
+fn normal(mean: f64, std_dev: f64) -> LengthSettings {
+    LengthSettings::Normal { mean, std_dev, min: 2, max: whole(mean * 4.0).max(7000) }
 }
 
 /// Coefficient of variation of the gaps between arrivals.
@@ -162,7 +154,7 @@ pub fn burstiness(arrival: ArrivalSettings) -> f64 {
     match arrival {
         ArrivalSettings::Constant => 0.0,
         ArrivalSettings::Poisson => 1.0,
-        ArrivalSettings::Gamma { cv } => cv,
+        ArrivalSettings::Gamma { cv } | ArrivalSettings::Weibull { cv } => cv,
     }
 }
 
@@ -276,7 +268,7 @@ pub const WORKLOAD: [Field; 5] = [
         help: "Prompt tokens of one's own, without the shared prefix.",
         unit: Unit::Tokens,
         range: [16.0, 8192.0],
-        get: |s| Some(mean(&s.workload.input_tokens)),
+        get: |s| Some(s.workload.input_tokens.mean()),
         set: |s, v| required(|v| set_mean(&mut s.workload.input_tokens, v), v),
         ..BASE
     },
@@ -288,7 +280,7 @@ pub const WORKLOAD: [Field; 5] = [
         range: [0.0, 4096.0],
         scale: Scale::Linear(8.0),
         is_whole: false,
-        get: |s| Some(std_dev(&s.workload.input_tokens)),
+        get: |s| Some(s.workload.input_tokens.std_dev()),
         set: |s, v| required(|v| set_std_dev(&mut s.workload.input_tokens, v), v),
         ..BASE
     },
@@ -298,7 +290,7 @@ pub const WORKLOAD: [Field; 5] = [
         help: "Tokens generated per request.",
         unit: Unit::Tokens,
         range: [4.0, 4096.0],
-        get: |s| Some(mean(&s.workload.output_tokens)),
+        get: |s| Some(s.workload.output_tokens.mean()),
         set: |s, v| required(|v| set_mean(&mut s.workload.output_tokens, v), v),
         ..BASE
     },
@@ -310,7 +302,7 @@ pub const WORKLOAD: [Field; 5] = [
         range: [0.0, 4096.0],
         scale: Scale::Linear(8.0),
         is_whole: false,
-        get: |s| Some(std_dev(&s.workload.output_tokens)),
+        get: |s| Some(s.workload.output_tokens.std_dev()),
         set: |s, v| required(|v| set_std_dev(&mut s.workload.output_tokens, v), v),
         ..BASE
     },

@@ -1,0 +1,141 @@
+//! The source of a resolved workload, whatever it is made of.
+
+use super::{Generator, Mix, Outcome, PrefixTree, Request, RequestDetail, RequestSource, Trace, TraceSource};
+use crate::scenario::WorkloadSettings;
+use crate::time::SimTime;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+/// Requests drawn or replayed.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// One kind of request at a rate.
+    Drawn(Box<Generator>),
+    /// Several clients, conversations or users.
+    Mixed(Box<Mix>),
+    /// A recorded trace.
+    Replayed(TraceSource),
+}
+
+/// What the unnamed class and the unnamed tenant are called where there are no others.
+static UNNAMED: [String; 1] = [String::new()];
+
+impl Source {
+    /// The requests of a run: `num_requests` of them at `request_rate` per second.
+    ///
+    /// A trace replaces all else. `horizon` is the last tick at which something may arrive.
+    #[must_use]
+    pub fn new(
+        workload: &WorkloadSettings,
+        trace: Option<&Arc<Trace>>,
+        request_rate: f64,
+        num_requests: u32,
+        (seed, replicate): (u64, u32),
+        horizon: SimTime,
+    ) -> Self {
+        if let Some(trace) = trace {
+            return Self::Replayed(TraceSource::at_rate(Arc::clone(trace), request_rate, num_requests));
+        }
+        if workload.clients.is_empty() && workload.closed_loop.is_none() {
+            return Self::Drawn(Box::new(Generator::new(workload, request_rate, num_requests, seed, replicate)));
+        }
+        Self::Mixed(Box::new(Mix::new(workload, request_rate, num_requests, seed, replicate, horizon)))
+    }
+
+    /// The requests of a run at the workload's own pace, replicate 0.
+    #[must_use]
+    pub fn of_run(workload: &WorkloadSettings, trace: Option<&Arc<Trace>>, seed: u64, horizon: SimTime) -> Self {
+        if let Some(trace) = trace {
+            let scale = workload.trace.as_ref().and_then(|choice| choice.rate_scale).unwrap_or(1.0);
+            return Self::Replayed(TraceSource::scaled(Arc::clone(trace), scale));
+        }
+        Self::new(workload, None, workload.request_rate, workload.num_requests, (seed, 0), horizon)
+    }
+
+    /// The same, keeping what each request is; for a recording.
+    #[must_use]
+    pub fn with_details(self) -> Self {
+        match self {
+            Self::Mixed(mix) => Self::Mixed(Box::new(mix.with_details())),
+            other => other,
+        }
+    }
+
+    /// What each request given out so far is, by id; empty where nothing is known or was asked for.
+    #[must_use]
+    pub fn details(&self) -> &[RequestDetail] {
+        match self {
+            Self::Mixed(mix) => mix.details(),
+            Self::Drawn(_) | Self::Replayed(_) => &[],
+        }
+    }
+
+    /// Names of the SLO classes by index; entry 0 is the unnamed class.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Drawn(_) => &UNNAMED,
+            Self::Mixed(mix) => mix.classes(),
+            Self::Replayed(source) => source.trace().classes(),
+        }
+    }
+
+    /// Names of the tenants by index; entry 0 is the unnamed tenant.
+    #[must_use]
+    pub fn tenants(&self) -> &[String] {
+        match self {
+            Self::Drawn(_) => &UNNAMED,
+            Self::Mixed(mix) => mix.tenants(),
+            Self::Replayed(source) => source.trace().tenants(),
+        }
+    }
+}
+
+impl RequestSource for Source {
+    #[inline]
+    fn next_request(&mut self) -> Option<Request> {
+        match self {
+            Self::Drawn(source) => source.next_request(),
+            Self::Mixed(source) => source.next_request(),
+            Self::Replayed(source) => source.next_request(),
+        }
+    }
+
+    fn prefixes(&self) -> &PrefixTree {
+        match self {
+            Self::Drawn(source) => source.prefixes(),
+            Self::Mixed(source) => source.prefixes(),
+            Self::Replayed(source) => source.prefixes(),
+        }
+    }
+
+    fn shares_output(&self) -> bool {
+        match self {
+            Self::Drawn(source) => source.shares_output(),
+            Self::Mixed(source) => source.shares_output(),
+            Self::Replayed(source) => source.shares_output(),
+        }
+    }
+
+    #[inline]
+    fn is_closed_loop(&self) -> bool {
+        match self {
+            Self::Mixed(source) => source.is_closed_loop(),
+            Self::Drawn(_) | Self::Replayed(_) => false,
+        }
+    }
+
+    fn next_arrival(&self) -> Option<SimTime> {
+        match self {
+            Self::Mixed(source) => source.next_arrival(),
+            Self::Drawn(_) | Self::Replayed(_) => None,
+        }
+    }
+
+    fn settled(&mut self, outcome: &Outcome) {
+        if let Self::Mixed(source) = self {
+            source.settled(outcome);
+        }
+    }
+}
