@@ -14,7 +14,7 @@ pub(super) fn is_dropped(request: &Request, config: &EngineConfig, answer_limit:
             return true;
         }
     }
-    let (size, blocks) = (u64::from(config.block_size), u64::from(config.num_blocks));
+    // More blocks than there are, for the prompt or with all of the output; the second is never fewer.
     let needed = prompt + u64::from(request.output_tokens.max(1)) - 1;
-    prompt.div_ceil(size) > blocks || needed.div_ceil(size) > blocks
+    needed > u64::from(config.block_size) * u64::from(config.num_blocks)
 }

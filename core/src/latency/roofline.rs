@@ -6,6 +6,7 @@ use super::{StepItem, finite_non_negative};
 use super::{TimeShares, WorkSums};
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
+use crate::numeric::larger;
 use crate::time::truncate;
 use alloc::vec::Vec;
 
@@ -70,7 +71,7 @@ impl RooflineDecode {
         let context = pos_sum as f64;
         let compute = self.compute[0] + self.compute[1] * context;
         let memory = (self.memory[0] + self.memory[1] * context) / self.bandwidth;
-        bounded(compute.max(memory), self.relative_error, self.absolute_error)
+        bounded(larger(compute, memory), self.relative_error, self.absolute_error)
     }
 }
 
@@ -182,7 +183,7 @@ impl Roofline {
             }
         }
         let memory = (self.weights(total) / self.tp + dynamic) / self.bandwidth;
-        truncate(compute.max(memory) * 1e6).max(1)
+        truncate(larger(compute, memory) * 1e6).max(1)
     }
 
     pub(super) fn decode_stepper(&self, num_decodes: u32) -> RooflineDecode {
@@ -202,7 +203,7 @@ impl Roofline {
 
     pub(super) fn mixed_step_time(&self, num_decodes: u32, pos_sum: u64, prefill: &[StepItem]) -> Option<i64> {
         let (compute, memory, absolute_error) = self.aggregate(num_decodes, pos_sum, prefill)?;
-        bounded(compute.max(memory), relative_error(num_decodes as usize + prefill.len()), absolute_error)
+        bounded(larger(compute, memory), relative_error(num_decodes as usize + prefill.len()), absolute_error)
     }
 
     /// Compute and memory seconds and the absolute error of the latter; `None` for an empty step.

@@ -5,6 +5,7 @@ use super::{StepItem, finite_non_negative};
 use super::{TimeShares, WorkSums};
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
+use crate::numeric::{larger, smaller};
 use crate::time::truncate;
 use alloc::format;
 use alloc::vec::Vec;
@@ -81,7 +82,7 @@ impl PhysicsDecode {
             if self.is_split {
                 self.compute_weight * compute + self.kv_weight * kv_traffic
             } else {
-                self.compute_weight * compute.max(kv_traffic)
+                self.compute_weight * larger(compute, kv_traffic)
             }
         };
         let micros =
@@ -195,7 +196,7 @@ impl TrainedPhysics {
             if self.has_prefill_split {
                 self.beta[0] * compute + self.beta[8] * kv_traffic
             } else {
-                self.beta[0] * compute.max(kv_traffic)
+                self.beta[0] * larger(compute, kv_traffic)
             }
         } else {
             0.0
@@ -207,7 +208,7 @@ impl TrainedPhysics {
             if self.has_decode_split {
                 self.beta[1] * compute + self.beta[9] * kv_traffic
             } else {
-                self.beta[1] * compute.max(kv_traffic)
+                self.beta[1] * larger(compute, kv_traffic)
             }
         } else {
             0.0
@@ -257,7 +258,7 @@ impl TrainedPhysics {
         let pre = if self.has_prefill_split {
             self.beta[0] * compute + self.beta[8] * kv_traffic
         } else {
-            self.beta[0] * compute.max(kv_traffic)
+            self.beta[0] * larger(compute, kv_traffic)
         };
         let attention = self.shape.layers * 4.0 * self.heads_per_rank * work.decode_pos_sum as f64 * self.head_size;
         let compute = (self.projection(decode_tokens) + attention + self.ffn(decode_tokens)) / self.flops;
@@ -265,7 +266,7 @@ impl TrainedPhysics {
         let dec = if self.has_decode_split {
             self.beta[1] * compute + self.beta[9] * kv_traffic
         } else {
-            self.beta[1] * compute.max(kv_traffic)
+            self.beta[1] * larger(compute, kv_traffic)
         };
         // Weights are read once per step; for mixtures of experts the experts touched were summed step by step.
         let attention_weights = self.attention_weight_bytes() * steps;
@@ -331,7 +332,11 @@ impl TrainedPhysics {
     }
 
     fn num_experts_touched(&self, tokens: f64) -> f64 {
-        if self.shape.experts > 1.0 { self.shape.experts.min(self.active.max(tokens * self.active)) } else { 1.0 }
+        if self.shape.experts > 1.0 {
+            smaller(self.shape.experts, larger(self.active, tokens * self.active))
+        } else {
+            1.0
+        }
     }
 
     fn attention_weight_bytes(&self) -> f64 {

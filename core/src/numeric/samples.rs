@@ -11,11 +11,43 @@ pub const EXACT_LIMIT: usize = 4 << 20;
 #[derive(Debug, Clone)]
 pub struct Samples {
     values: Values,
+    /// Of the values in the sketch; those that are kept are counted when somebody asks.
+    sketched: Moments,
+    exact_limit: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Moments {
     count: u64,
     sum: Sum,
     min: u64,
     max: u64,
-    exact_limit: usize,
+}
+
+impl Moments {
+    const NONE: Self = Self { count: 0, sum: Sum { low: 0, carries: 0 }, min: u64::MAX, max: 0 };
+
+    #[inline]
+    fn add(&mut self, value: u64) {
+        self.count += 1;
+        self.sum.add(value);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    fn of(values: impl Iterator<Item = u64>) -> Self {
+        let mut moments = Self::NONE;
+        values.for_each(|value| moments.add(value));
+        moments
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum.add(other.sum.low);
+        self.sum.carries += other.sum.carries;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -75,28 +107,23 @@ impl Samples {
     /// An empty sample that keeps at most `exact_limit` values.
     #[must_use]
     pub fn with_exact_limit(exact_limit: usize) -> Self {
-        Self { values: Values::Narrow(Vec::new()), count: 0, sum: Sum::default(), min: u64::MAX, max: 0, exact_limit }
+        Self { values: Values::Narrow(Vec::new()), sketched: Moments::NONE, exact_limit }
     }
 
     /// Adds a value; a negative one counts as zero.
     #[inline]
     pub fn add(&mut self, value: i64) {
         let value = value.max(0) as u64;
-        self.count += 1;
-        self.sum.add(value);
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
         match &mut self.values {
             Values::Narrow(values) if value <= u64::from(u32::MAX) && values.len() < self.exact_limit => {
                 values.push(value as u32)
             }
-            Values::Sketch(sketch) => sketch.add(value),
             _ => self.add_rarely(value),
         }
     }
 
     /// The value is large, or one too many.
-    #[cold]
+    #[inline(never)]
     fn add_rarely(&mut self, value: u64) {
         if let Values::Narrow(values) = &mut self.values {
             self.values = Values::Wide(values.iter().map(|&v| u64::from(v)).collect());
@@ -106,76 +133,83 @@ impl Samples {
                 values.push(value);
                 return;
             }
-            let mut sketch = Sketch::default();
-            values.iter().for_each(|&v| sketch.add(v));
-            self.values = Values::Sketch(sketch);
+            self.spill();
         }
         if let Values::Sketch(sketch) = &mut self.values {
             sketch.add(value);
+            self.sketched.add(value);
         }
     }
 
     /// Adds all values of another sample.
     pub fn merge(&mut self, other: &Samples) {
-        if let Values::Sketch(theirs) = &other.values {
-            if !matches!(self.values, Values::Sketch(_)) {
-                self.spill();
-            }
-            if let Values::Sketch(ours) = &mut self.values {
-                ours.merge(theirs);
-            }
-            self.count += other.count;
-            self.sum.add(other.sum.low);
-            self.sum.carries += other.sum.carries;
-            self.min = self.min.min(other.min);
-            self.max = self.max.max(other.max);
-            return;
-        }
         match &other.values {
             Values::Narrow(values) => values.iter().for_each(|&v| self.add(i64::from(v))),
             Values::Wide(values) => values.iter().for_each(|&v| self.add(v as i64)),
-            Values::Sketch(_) => {}
+            Values::Sketch(theirs) => {
+                self.spill();
+                if let Values::Sketch(ours) = &mut self.values {
+                    ours.merge(theirs);
+                }
+                self.sketched.merge(&other.sketched);
+            }
         }
     }
 
     /// Number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.count
+        match &self.values {
+            Values::Narrow(values) => values.len() as u64,
+            Values::Wide(values) => values.len() as u64,
+            Values::Sketch(_) => self.sketched.count,
+        }
+    }
+
+    fn moments(&self) -> Moments {
+        match &self.values {
+            Values::Narrow(values) => Moments::of(values.iter().map(|&v| u64::from(v))),
+            Values::Wide(values) => Moments::of(values.iter().copied()),
+            Values::Sketch(_) => self.sketched,
+        }
     }
 
     /// Sum of the values.
     #[must_use]
     pub fn sum(&self) -> f64 {
-        self.sum.value()
+        self.moments().sum.value()
     }
 
     /// Summary with these percentiles (0–100, ascending); reorders the values.
     #[must_use]
     pub fn summarize(&mut self, percentiles: &[f64]) -> SampleSummary {
+        let Moments { count, sum, min, max } = self.moments();
         let (found, is_exact) = match &mut self.values {
             Values::Narrow(values) => (select_percentiles(values, percentiles, f64::from), true),
             Values::Wide(values) => (select_percentiles(values, percentiles, |v| v as f64), true),
             Values::Sketch(sketch) => (sketch.percentiles(percentiles), false),
         };
         SampleSummary {
-            count: self.count,
-            sum: self.sum.value(),
-            min: if self.count == 0 { 0.0 } else { self.min as f64 },
-            max: self.max as f64,
+            count,
+            sum: sum.value(),
+            min: if count == 0 { 0.0 } else { min as f64 },
+            max: max as f64,
             percentiles: found,
             is_exact,
         }
     }
 
+    /// Turns kept values into a sketch.
     fn spill(&mut self) {
         let mut sketch = Sketch::default();
+        let moments = self.moments();
         match &self.values {
             Values::Narrow(values) => values.iter().for_each(|&v| sketch.add(u64::from(v))),
             Values::Wide(values) => values.iter().for_each(|&v| sketch.add(v)),
             Values::Sketch(_) => return,
         }
         self.values = Values::Sketch(sketch);
+        self.sketched = moments;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Laws of lengths (workload specification 3, distributions).
 
+use crate::numeric::{larger, smaller};
 use crate::random::Stream;
 use crate::scenario::LengthSettings;
 use alloc::vec::Vec;
@@ -79,11 +80,13 @@ impl Law {
     pub(super) fn draw(&self, stream: &mut Stream) -> u32 {
         match self {
             Self::Constant(value) => *value,
-            Self::Normal { mean, std_dev, min, max } => round((mean + std_dev * stream.normal()).max(*min).min(*max)),
-            Self::Lognormal { mu, sigma, min, max } => {
-                round(libm::exp(mu + sigma * stream.normal()).max(*min).min(*max))
+            Self::Normal { mean, std_dev, min, max } => {
+                round(smaller(larger(mean + std_dev * stream.normal(), *min), *max))
             }
-            Self::Exponential { mean } => round((mean * stream.exponential()).min(LONGEST)),
+            Self::Lognormal { mu, sigma, min, max } => {
+                round(smaller(larger(libm::exp(mu + sigma * stream.normal()), *min), *max))
+            }
+            Self::Exponential { mean } => round(smaller(mean * stream.exponential(), LONGEST)),
             Self::ParetoLognormal { exponent, xm, mu, sigma, mix_weight } => {
                 // Two draws whichever part it is, so that what follows stays in step.
                 let (part, size) = (stream.open_unit(), stream.open_unit());
@@ -92,7 +95,7 @@ impl Law {
                 } else {
                     libm::exp(mu + sigma * crate::random::normal_quantile(size))
                 };
-                round(value.min(LONGEST))
+                round(smaller(value, LONGEST))
             }
             Self::Empirical(table) => table.draw(stream.open_unit()),
         }

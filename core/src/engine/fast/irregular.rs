@@ -7,7 +7,6 @@ use crate::latency::StepItem;
 use crate::observation::{Event, Observer};
 use crate::time::SimTime;
 use crate::workload::PrefixTree;
-use core::cmp::Reverse;
 
 impl Fast {
     /// Executes one step in list order (engine specification 5.1).
@@ -24,7 +23,7 @@ impl Fast {
                 let size = self.config.block_size;
                 (need, (entry.pos + need).div_ceil(size) - entry.pos.div_ceil(size))
             } else {
-                (1, u32::from(self.growth_residue(at) == self.growth_at))
+                (1, u32::from(entry.growth as usize == self.growth_at))
             };
             if !self.secure(at, blocks, now, &mut preempted, prefixes, observer) {
                 break;
@@ -101,22 +100,21 @@ impl Fast {
             if entry.phase == Phase::Decode {
                 seen += 1;
                 if seen > decoding {
-                    let before = self.growth_residue(at);
-                    self.growth[before] -= 1;
+                    self.forget_finish(at);
+                    let size = self.config.block_size;
                     let entry = self.slots.get_mut(at);
                     entry.start += 1;
                     entry.finish += 1;
+                    entry.growth = if entry.growth + 1 == size { 0 } else { entry.growth + 1 };
                     entry.missed_time += duration;
                     entry.missed.push(index);
-                    let finish = entry.finish;
-                    let after = self.growth_residue(at);
-                    self.growth[after] += 1;
-                    self.due.push(Reverse((finish, at)));
+                    self.growth[entry.growth as usize] += 1;
+                    self.due.insert(entry.finish, at);
                 }
             }
             at = next;
         }
-        self.advance_tick(1);
+        self.advance_tick();
     }
 
     /// The decode items of this step when not all decoding requests were served: the first ones, in list order.

@@ -1,7 +1,7 @@
 //! The engine that skips: the same bytes as the plain one, in time that does not grow with the batch.
 //!
 //! - A decoding request is not touched while it decodes: its position is the distance to a counter of decode steps,
-//!   its completion stands in a heap keyed by that counter, its next block in a count per residue of the counter.
+//!   its completion stands on a wheel over that counter, its next block in a count per residue of the counter.
 //! - A *regular* step serves everybody it should; it costs as much as the prompts it works on ([`regular`]).
 //! - A run of steps in which nothing but the counter changes is a *window*, executed at once ([`window`],
 //!   engine specification 9).
@@ -9,6 +9,7 @@
 //!   ([`irregular`]).
 
 mod arrivals;
+mod due;
 mod gaps;
 mod irregular;
 mod outlook;
@@ -27,12 +28,12 @@ use crate::time::SimTime;
 use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
-use arrivals::Enqueueing;
 use core::cmp::Reverse;
+use due::Due;
 use gaps::Gaps;
 use pool::Pool;
 use queue::Queue;
-use slots::{Phase, Slots};
+use slots::{NONE, Phase, Slots};
 
 /// One replica that skips what repeats.
 pub(super) struct Fast {
@@ -43,7 +44,8 @@ pub(super) struct Fast {
     clock: i64,
     /// When the pending step starts.
     next_step: Option<i64>,
-    enqueueing: BinaryHeap<Reverse<Enqueueing>>,
+    /// When requests get into the queue, in which order at equal times, and their slots.
+    enqueueing: BinaryHeap<Reverse<(i64, u64, u32)>>,
     sequence: u64,
     /// Deadline, slot and serial of requests with a deadline; entries of settled ones are stale.
     deadlines: BinaryHeap<Reverse<(i64, u64, u32, u32)>>,
@@ -59,15 +61,14 @@ pub(super) struct Fast {
     /// How many decoding requests take a block at ticks of each residue modulo the block size.
     growth: Vec<u32>,
     growth_at: usize,
-    /// Finish tick and slot of decoding requests; entries of requests that left are stale.
-    due: BinaryHeap<Reverse<(u64, u32)>>,
+    due: Due,
     pool: Pool,
     gaps: Gaps,
     totals: ReplicaTotals,
     work: WorkSums,
     produced: u64,
-    /// Requests that reached the replica and are not on their way into the queue yet, with the time they did.
-    inbox: VecDeque<(Request, i64)>,
+    /// Slots of requests that reached the replica and are not on their way into the queue yet, with the time they did.
+    inbox: VecDeque<(u32, i64)>,
     last_arrival: i64,
     /// What a closed-loop source has not been told yet.
     outcomes: Option<Vec<Outcome>>,
@@ -105,7 +106,7 @@ impl Fast {
             pos_sum: 0,
             growth: alloc::vec![0; config.block_size as usize],
             growth_at: 0,
-            due: BinaryHeap::new(),
+            due: Due::new(),
             pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
             gaps: Gaps::new(),
             totals: ReplicaTotals::default(),
@@ -122,6 +123,7 @@ impl Fast {
     }
 
     /// [`crate::engine::Engine::advance`].
+    #[inline(never)]
     pub(super) fn advance<O: Observer>(
         &mut self,
         limit: i64,
@@ -133,7 +135,7 @@ impl Fast {
         let limit = limit.min(self.config.horizon.0.saturating_add(1));
         loop {
             self.receive(observer);
-            let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
+            let enqueue = self.next_enqueueing();
             let timeout = self.next_deadline();
             let step = self.next_step.unwrap_or(i64::MAX);
             if enqueue.min(timeout).min(step) >= limit {
@@ -144,9 +146,9 @@ impl Fast {
             }
             // Kinds rank enqueue, step, timeout at equal times.
             if enqueue <= step && enqueue <= timeout {
-                let Some(Reverse(next)) = self.enqueueing.pop() else { return true };
-                self.clock = self.clock.max(next.time);
-                self.enqueue(next.request, next.time, observer);
+                let Some(Reverse((_, _, slot))) = self.enqueueing.pop() else { return true };
+                self.clock = self.clock.max(enqueue);
+                self.enqueue(slot, enqueue, observer);
             } else if step <= timeout {
                 self.clock = self.clock.max(step);
                 let until = enqueue.min(limit).saturating_sub(1).min(timeout);
@@ -159,10 +161,15 @@ impl Fast {
     }
 
     pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {
+        // Whoever sent these knows that they did not get here before the end.
+        for (slot, _) in core::mem::take(&mut self.inbox) {
+            self.slots.get_mut(slot).phase = Phase::Gone;
+        }
         let mut left: Vec<RequestRecord> = Vec::new();
         for at in 0..self.slots.all().len() {
             let slot = self.slots.get(at as u32);
             let fate = match slot.phase {
+                Phase::Arriving => Fate::InPipeline,
                 Phase::Waiting => Fate::StillQueued,
                 Phase::Prefill | Phase::Decode => Fate::StillRunning,
                 Phase::Gone => continue,
@@ -175,9 +182,6 @@ impl Fast {
         }
         self.totals.still_queued = self.queue.len() as u64;
         self.totals.still_running = u64::from(self.num_decoding) + self.prefilling.len() as u64;
-        for Reverse(Enqueueing { request, .. }) in self.enqueueing.drain() {
-            left.push(slots::in_pipeline(request, self.clock));
-        }
         left.sort_by_key(|record| record.request.id);
         // Arrivals are events too: the last one counts for the end of a run that the horizon cuts.
         let end = self.clock.max(self.last_arrival);
@@ -223,10 +227,12 @@ impl Fast {
     }
 
     /// Engine specification 4.
-    fn enqueue<O: Observer>(&mut self, request: Request, now: i64, observer: &mut O) {
+    #[inline(never)]
+    fn enqueue<O: Observer>(&mut self, slot: u32, now: i64, observer: &mut O) {
+        let request = &self.slots.get(slot).request;
         let mut answer_limit = request.answer_limit;
-        let deadline = request.deadline.0;
-        let fate = if limits::is_dropped(&request, &self.config, &mut answer_limit) {
+        let (id, deadline) = (request.id, request.deadline.0);
+        let fate = if limits::is_dropped(request, &self.config, &mut answer_limit) {
             self.totals.dropped += 1;
             Some(Fate::Dropped)
         } else {
@@ -237,19 +243,20 @@ impl Fast {
         };
         if let Some(fate) = fate {
             if observer.wants_events() && fate == Fate::Dropped {
-                observer.event(&Event::Drop { time: SimTime(now), id: request.id });
+                observer.event(&Event::Drop { time: SimTime(now), id });
             }
-            self.tell_outcome(request.id, now, None);
-            observer.settled(&RequestRecord { fate, ..slots::in_pipeline(request, now) });
+            self.tell_outcome(id, now, None);
+            observer.settled(&self.slots.get(slot).record(fate, now));
+            self.slots.remove(slot);
         } else {
-            let slot = self.slots.insert(request);
+            self.slots.get_mut(slot).phase = Phase::Waiting;
             self.queue.push(slot, false, &self.slots);
             if deadline > 0 && deadline <= self.config.horizon.0 {
                 self.deadlines.push(Reverse((deadline, self.sequence, slot, self.slots.get(slot).serial)));
                 self.sequence += 1;
             }
             if observer.wants_events() {
-                observer.event(&Event::Enqueue { time: SimTime(now), id: request.id });
+                observer.event(&Event::Enqueue { time: SimTime(now), id });
             }
             self.next_step = Some(self.next_step.unwrap_or(now));
         }
@@ -332,71 +339,57 @@ impl Fast {
         let until_done = output_tokens.max(1) - 1;
         let until_capped = if cap > 0 { (cap - 1).saturating_sub(input_tokens) } else { u32::MAX };
         let steps = until_done.min(until_capped);
+        let size = self.config.block_size;
+        let finish = self.tick + u64::from(steps);
         let entry = self.slots.get_mut(slot);
+        let growth = self.growth_at as u32 + size - (input_tokens - entry.base) % size;
+        entry.growth = if growth >= size { growth - size } else { growth };
         entry.phase = Phase::Decode;
         entry.start = self.tick;
-        entry.finish = self.tick + u64::from(steps);
+        entry.finish = finish;
         entry.missed_time = 0;
         entry.log_start = self.gaps.next_index();
         entry.missed.clear();
         self.num_decoding += 1;
         self.pos_sum += u64::from(input_tokens);
-        let admission = entry.admission;
         if steps == 0 {
-            self.finished.push((admission, slot));
+            self.finished.push((entry.admission, slot));
         } else {
-            let residue = self.growth_residue(slot);
-            self.growth[residue] += 1;
-            self.due.push(Reverse((self.tick + u64::from(steps), slot)));
+            self.growth[entry.growth as usize] += 1;
+            self.due.insert(finish, slot);
         }
     }
 
-    /// Residue, modulo the block size, of the ticks at which a decoding request takes a block.
+    /// A decoding request stands no longer in what the batch counts of it: its finish and its next block.
     #[inline]
-    fn growth_residue(&self, slot: u32) -> usize {
-        let slot = self.slots.get(slot);
-        let size = u64::from(self.config.block_size);
-        let held = u64::from(slot.request.input_tokens - slot.base) % size;
-        ((slot.start % size + size - held) % size) as usize
+    fn forget_finish(&mut self, slot: u32) {
+        let entry = self.slots.get(slot);
+        self.growth[entry.growth as usize] -= 1;
+        self.due.remove(entry.finish, slot);
     }
 
-    /// Moves the decode tick on by `steps`.
+    /// Moves the decode tick on by one.
     #[inline]
-    fn advance_tick(&mut self, steps: u64) {
-        self.tick += steps;
-        let size = self.growth.len();
-        self.growth_at = if steps == 1 {
-            let next = self.growth_at + 1;
-            if next == size { 0 } else { next }
-        } else {
-            (self.tick % size as u64) as usize
-        };
+    fn advance_tick(&mut self) {
+        self.tick += 1;
+        let next = self.growth_at + 1;
+        self.growth_at = if next == self.growth.len() { 0 } else { next };
     }
 
-    /// Moves requests that have produced everything from the heap to the list of finished ones.
+    /// Moves requests that have produced everything to the list of finished ones.
+    #[inline]
     fn collect_due(&mut self) {
-        while let Some(Reverse((finish, slot))) = self.due.peek().copied() {
-            if finish > self.tick {
-                break;
-            }
-            self.due.pop();
-            if self.is_due(finish, slot) {
-                let residue = self.growth_residue(slot);
-                self.growth[residue] -= 1;
-                let entry = self.slots.get_mut(slot);
-                // A stale entry of an earlier user of the slot may name the same tick.
-                entry.finish = u64::MAX;
+        let mut at = self.due.first(self.tick);
+        while at != NONE {
+            let slot = at;
+            at = self.due.next(slot);
+            let entry = self.slots.get(slot);
+            if entry.finish == self.tick {
                 let admission = entry.admission;
+                self.forget_finish(slot);
                 self.finished.push((admission, slot));
             }
         }
-    }
-
-    /// Whether an entry of the heap is not stale.
-    #[inline]
-    fn is_due(&self, finish: u64, slot: u32) -> bool {
-        let slot = self.slots.get(slot);
-        slot.phase == Phase::Decode && slot.finish == finish
     }
 
     /// Engine specification 5.4 for the finished requests of the step `[now, now + duration)`, and 5.5.
@@ -419,6 +412,7 @@ impl Fast {
         }
     }
 
+    #[inline(never)]
     fn complete_one<O: Observer>(
         &mut self,
         slot: u32,
@@ -454,11 +448,16 @@ impl Fast {
         let final_overhead = if output_tokens > 0 { self.final_overhead } else { 0 };
         let fate = if is_done { Fate::Completed } else { Fate::LengthCapped };
         let record = RequestRecord {
+            request: entry.request,
+            fate,
+            replica: 0,
+            ttft: entry.ttft.map(SimTime),
+            scheduling_delay: entry.scheduling_delay.map(SimTime),
             e2e: entry.ttft.map(|ttft| SimTime(ttft + gap_sum + final_overhead)),
             gap_sum: SimTime(gap_sum),
             num_gaps: steps,
             produced_tokens: steps + u32::from(steps < output_tokens),
-            ..entry.record(fate, now)
+            settled_at: SimTime(now),
         };
         self.totals.completed += 1;
         self.totals.length_capped += u64::from(!is_done);
@@ -488,8 +487,7 @@ impl Fast {
         }
         let pos = entry.decode_pos(tick);
         self.produced -= u64::from(pos - entry.request.input_tokens) + u64::from(entry.request.output_tokens > 0);
-        let residue = self.growth_residue(slot);
-        self.growth[residue] -= 1;
+        self.forget_finish(slot);
         let entry = self.slots.get_mut(slot);
         entry.holding.set_blocks((pos - entry.base).div_ceil(size));
         self.num_decoding -= 1;

@@ -5,7 +5,6 @@ use super::pool::{Holding, Prompt};
 use crate::engine::Load;
 use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 impl Fast {
     /// [`crate::engine::Engine::load`].
@@ -34,7 +33,7 @@ impl Fast {
     /// A time before which nobody is enqueued and no deadline passes.
     #[inline]
     fn next_outside_steps(&mut self) -> i64 {
-        let enqueue = self.enqueueing.peek().map_or(i64::MAX, |Reverse(next)| next.time);
+        let enqueue = self.next_enqueueing();
         // Nobody in the inbox gets into the queue before reaching the replica.
         let arrival = self.inbox.front().map_or(i64::MAX, |(_, time)| *time);
         enqueue.min(arrival).min(self.next_deadline())
@@ -50,7 +49,7 @@ impl Fast {
         if !self.prefilling.is_empty() || self.num_decoding == 0 || !self.can_skip(prefixes) {
             return step;
         }
-        let steps = self.steps_until_due();
+        let steps = self.due.ticks_until_next(self.tick);
         let most_blocks = u64::from(self.num_decoding) * (steps / u64::from(self.config.block_size) + 1);
         let Some(duration) = self.latency.decode_stepper(self.num_decoding).step_time(self.pos_sum) else {
             return step;
@@ -66,8 +65,7 @@ impl Fast {
     /// [`crate::engine::Engine::cached_blocks`].
     pub(in crate::engine) fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
         let prompt = Prompt { prefix: request.prefix, tokens: request.input_tokens };
-        self.pool.lookup(prompt, &Holding::default(), prefixes);
-        self.pool.found.len() as u32
+        self.pool.lookup(prompt, &Holding::default(), prefixes).blocks
     }
 
     /// [`crate::engine::Engine::copy_cached_prefixes`].

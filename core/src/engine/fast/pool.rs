@@ -8,8 +8,11 @@
 //! Order is that of the KV specification throughout: blocks are taken from the front, which deletes the index entry
 //! of the key they carry even where it points to a newer block; they return to the back, last block first.
 
+mod chain;
+
 use crate::workload::{PrefixId, PrefixTree};
 use alloc::vec::Vec;
+use chain::Chain;
 
 /// No node, no key, no range.
 const NONE: u32 = u32::MAX;
@@ -41,10 +44,21 @@ struct PrivateRange {
     is_retired: bool,
 }
 
+/// What a lookup found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hits {
+    /// Leading blocks of the prompt that are cached.
+    pub blocks: u32,
+    /// How many of them are free.
+    pub free: u32,
+}
+
 /// A request's place in the pool.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holding {
-    /// Its leading identified blocks, in order.
+    /// Its leading blocks, if it holds a chain.
+    chain: Option<u32>,
+    /// The identified blocks behind, in order.
     nodes: Vec<u32>,
     /// Blocks held in all.
     blocks: u32,
@@ -86,14 +100,22 @@ pub(super) struct Pool {
     tail: u32,
     /// Key → identified block.
     index: Vec<u32>,
-    /// First key of each node of the prefix tree, and how many keys it has.
-    prefix_keys: Vec<(u32, u32)>,
+    /// First key of each node of the prefix tree.
+    prefix_keys: Vec<u32>,
+    chains: Vec<Chain>,
+    spare_chains: Vec<u32>,
+    /// The latest chain of each node of the prefix tree; [`NONE`] if nobody holds it.
+    chain_of: Vec<u32>,
+    /// Index entries of held blocks that were overwritten or deleted: each may break a chain.
+    rewrites: u64,
     ranges: Vec<PrivateRange>,
     spare_ranges: Vec<u32>,
     /// Scratch: the keys of a prompt's identified blocks, in order.
     keys: Vec<u32>,
-    /// Scratch: the blocks a lookup found.
-    pub(super) found: Vec<u32>,
+    /// Scratch: the chain a lookup found.
+    found_chain: Option<u32>,
+    /// Scratch: the blocks a lookup found, those of the chain left out.
+    found: Vec<u32>,
     pub(super) hits: u64,
     pub(super) misses: u64,
     /// Index entries deleted by taking blocks.
@@ -113,9 +135,14 @@ impl Pool {
             tail: NONE,
             index: Vec::new(),
             prefix_keys: Vec::new(),
+            chains: Vec::new(),
+            spare_chains: Vec::new(),
+            chain_of: Vec::new(),
+            rewrites: 0,
             ranges: Vec::new(),
             spare_ranges: Vec::new(),
             keys: Vec::new(),
+            found_chain: None,
             found: Vec::new(),
             hits: 0,
             misses: 0,
@@ -135,23 +162,29 @@ impl Pool {
         self.num_blocks - self.free
     }
 
-    /// Finds the cached leading blocks of a prompt; they stand in `found`. How many of them are free.
-    pub(super) fn lookup(&mut self, prompt: Prompt, holding: &Holding, tree: &PrefixTree) -> u32 {
+    /// Finds the cached leading blocks of a prompt, for [`Pool::store`].
+    pub(super) fn lookup(&mut self, prompt: Prompt, holding: &Holding, tree: &PrefixTree) -> Hits {
         self.found.clear();
+        self.found_chain = None;
         if !self.is_caching || (prompt.prefix == PrefixId::NONE && holding.range.is_none()) {
-            return 0;
+            return Hits { blocks: 0, free: 0 };
         }
-        self.collect_keys(prompt, holding, tree);
+        let shared = self.shared_blocks(prompt, tree);
+        self.found_chain = self.whole_chain(prompt.prefix, shared);
+        let chained = if self.found_chain.is_some() { shared } else { 0 };
         let mut free = 0;
-        for key in &self.keys {
-            let node = self.index[*key as usize];
-            if node == NONE {
-                break;
+        if chained == 0 || holding.range.is_some() {
+            self.collect_keys(prompt, holding, tree);
+            for key in &self.keys[chained as usize..] {
+                let node = self.index[*key as usize];
+                if node == NONE {
+                    break;
+                }
+                free += u32::from(self.nodes[node as usize].refs == 0);
+                self.found.push(node);
             }
-            free += u32::from(self.nodes[node as usize].refs == 0);
-            self.found.push(node);
         }
-        free
+        Hits { blocks: chained + self.found.len() as u32, free }
     }
 
     /// Copies the index, for [`Pool::count_leading`].
@@ -190,10 +223,12 @@ impl Pool {
             return;
         }
         if claims {
-            self.claim_found(holding);
+            self.claim_found(prompt, holding, tree);
         }
         let last = to.div_ceil(self.block_size);
-        if !self.is_caching || (prompt.prefix == PrefixId::NONE && holding.range.is_none()) {
+        // Nothing left that has an identity.
+        if !self.is_caching || (holding.range.is_none() && (prompt.prefix == PrefixId::NONE || holding.chain.is_some()))
+        {
             self.take_many(last - holding.blocks);
             holding.blocks = last;
             return;
@@ -205,9 +240,11 @@ impl Pool {
         if let Some(index) = holding.blocks.checked_sub(1)
             && index < identified
             && index < full
-            && self.nodes[holding.nodes[index as usize] as usize].key == NONE
+            && index >= self.chained(holding)
+            && let Some(&node) = holding.nodes.get((index - self.chained(holding)) as usize)
+            && self.nodes[node as usize].key == NONE
         {
-            self.register(holding.nodes[index as usize], index, holding.range, prompt, tree);
+            self.register(node, index, holding.range, prompt, tree);
         }
         while holding.blocks < last && holding.blocks < identified {
             let index = holding.blocks;
@@ -241,6 +278,7 @@ impl Pool {
             left -= node.count;
             let (key, range) = (node.key, node.range);
             if key != NONE {
+                self.rewrites += u64::from(self.index[key as usize] != head);
                 self.index[key as usize] = NONE;
                 self.evictions += 1;
                 self.forget_key(range);
@@ -252,14 +290,15 @@ impl Pool {
 
     /// Returns everything a request holds that will never come back.
     pub(super) fn release_for_good(&mut self, prompt: Prompt, holding: &mut Holding, tree: &PrefixTree) {
-        self.give_back(holding.blocks - holding.nodes.len() as u32);
+        let chained = self.chained(holding);
+        self.give_back(holding.blocks - chained - holding.nodes.len() as u32);
         if holding.range.is_none() {
             while let Some(node) = holding.nodes.pop() {
                 self.drop_reference(node);
             }
         } else {
             // Nobody will ask for its own blocks again: they become anonymous.
-            let shared = self.shared_blocks(prompt, tree) as usize;
+            let shared = (self.shared_blocks(prompt, tree) - chained) as usize;
             while let Some(node) = holding.nodes.pop() {
                 if holding.nodes.len() >= shared {
                     self.forget_node(node);
@@ -268,6 +307,7 @@ impl Pool {
                 }
             }
         }
+        self.release_chain(holding);
         if let Some(range) = holding.range.take() {
             self.ranges[range as usize].is_retired = true;
             self.reuse_if_unused(range);
@@ -284,21 +324,21 @@ impl Pool {
             holding.blocks = 0;
             return;
         }
+        let chained = self.chained(holding);
         let shared = self.shared_blocks(prompt, tree);
         let full = stored / self.block_size;
         if holding.range.is_none() && full > shared {
             let range = self.new_range(prompt.tokens / self.block_size - shared);
             holding.range = Some(range);
             // The keys were entered when the blocks filled up; only now does it matter.
-            while (holding.nodes.len() as u32) < full {
-                let index = holding.nodes.len() as u32;
+            for index in chained + holding.nodes.len() as u32..full {
                 let node = self.new_node(1);
                 self.nodes[node as usize].refs = 1;
                 self.register(node, index, Some(range), prompt, tree);
                 holding.nodes.push(node);
             }
         }
-        self.give_back(holding.blocks - holding.nodes.len() as u32);
+        self.give_back(holding.blocks - chained - holding.nodes.len() as u32);
         while let Some(node) = holding.nodes.pop() {
             if self.nodes[node as usize].key == NONE {
                 self.forget_node(node);
@@ -306,6 +346,7 @@ impl Pool {
                 self.drop_reference(node);
             }
         }
+        self.release_chain(holding);
         holding.blocks = 0;
     }
 
@@ -326,12 +367,24 @@ impl Pool {
     /// The invariants of KV specification 5 as far as they apply, recomputed from the tables.
     pub(super) fn audit<'a>(&self, holdings: impl Iterator<Item = &'a Holding>) -> Result<(), &'static str> {
         let mut refs = alloc::vec![0u32; self.nodes.len()];
+        let mut holders = alloc::vec![0u32; self.chains.len()];
         let mut anonymous = 0;
         for holding in holdings {
             for node in &holding.nodes {
                 refs[*node as usize] += 1;
             }
-            anonymous += holding.blocks - holding.nodes.len() as u32;
+            if let Some(chain) = holding.chain {
+                holders[chain as usize] += 1;
+            }
+            anonymous += holding.blocks - self.chained(holding) - holding.nodes.len() as u32;
+        }
+        for (chain, holders) in self.chains.iter().zip(holders) {
+            if chain.holders != holders || (holders == 0 && !chain.nodes.is_empty()) {
+                return Err("a chain has other holders than counted");
+            }
+            for node in &chain.nodes {
+                refs[*node as usize] += 1;
+            }
         }
         let mut free = 0;
         let mut is_listed = alloc::vec![false; self.nodes.len()];
@@ -395,7 +448,7 @@ impl Pool {
             while end > 0 {
                 let parent = tree.parent(node);
                 let start = tree.tokens(parent) / self.block_size;
-                let (first_key, _) = self.prefix_keys[node.0 as usize];
+                let first_key = self.prefix_keys[node.0 as usize];
                 for index in start..end {
                     self.keys[index as usize] = first_key + (index - start);
                 }
@@ -418,7 +471,8 @@ impl Pool {
             let count = tree.tokens(node) / self.block_size - start;
             let first_key = self.index.len() as u32;
             self.index.resize(self.index.len() + count as usize, NONE);
-            self.prefix_keys.push((first_key, count));
+            self.prefix_keys.push(first_key);
+            self.chain_of.push(NONE);
         }
     }
 
@@ -431,24 +485,20 @@ impl Pool {
         };
         self.nodes[node as usize].key = key;
         self.nodes[node as usize].range = range;
+        self.rewrites += u64::from(self.index[key as usize] != NONE);
         self.index[key as usize] = node;
         if range != NONE {
             self.ranges[range as usize].nodes += 1;
         }
     }
 
-    fn claim_found(&mut self, holding: &mut Holding) {
-        self.hits += self.found.len() as u64;
-        for at in 0..self.found.len() {
-            let node = self.found[at];
-            if self.nodes[node as usize].refs == 0 {
-                self.unlink(node);
-                self.free -= 1;
-            }
-            self.nodes[node as usize].refs += 1;
-            holding.nodes.push(node);
+    #[inline]
+    fn claim(&mut self, node: u32) {
+        if self.nodes[node as usize].refs == 0 {
+            self.unlink(node);
+            self.free -= 1;
         }
-        holding.blocks += self.found.len() as u32;
+        self.nodes[node as usize].refs += 1;
     }
 
     fn drop_reference(&mut self, node: u32) {

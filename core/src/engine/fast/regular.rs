@@ -77,7 +77,7 @@ impl Fast {
         if self.num_decoding > 0 {
             if decoding == self.num_decoding {
                 self.gaps.add(duration + self.output_overhead, 1, decoding);
-                self.advance_tick(1);
+                self.advance_tick();
                 self.pos_sum += u64::from(decoding);
             } else {
                 self.advance_partly(duration, decoding);
@@ -109,12 +109,12 @@ impl Fast {
             let Some(slot) = self.queue.front(&mut self.slots) else { break };
             let entry = self.slots.get(slot);
             let prompt = entry.prompt();
-            let free_hits = self.pool.lookup(prompt, &entry.holding, prefixes);
-            let cached = self.pool.found.len() as u32 * self.config.block_size;
+            let hits = self.pool.lookup(prompt, &entry.holding, prefixes);
+            let cached = hits.blocks * self.config.block_size;
             let need = self.chunk(prompt.tokens - cached, budget);
             let range = [cached, cached + need];
             // An empty range needs no new block, but its hits count as if they were claimed (KV specification 4).
-            if !self.pool.fits(range[0], range[1], free_hits) {
+            if !self.pool.fits(range[0], range[1], hits.free) {
                 return Stop::KvBlocks;
             }
             self.queue.pop_front();

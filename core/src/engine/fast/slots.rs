@@ -15,6 +15,8 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Where a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// On its way into the queue.
+    Arriving,
     /// In the queue.
     Waiting,
     /// In the batch, its prompt unfinished.
@@ -45,6 +47,8 @@ pub(super) struct Slot {
     pub start: u64,
     /// Decode tick at which it has produced everything.
     pub finish: u64,
+    /// Residue, modulo the block size, of the decode ticks at which it takes a block.
+    pub growth: u32,
     /// End of the step that finished its prompt.
     pub first_token_end: i64,
     /// Time of the decode steps it missed.
@@ -62,7 +66,7 @@ impl Slot {
     fn new(request: Request, serial: u32) -> Self {
         Self {
             request,
-            phase: Phase::Waiting,
+            phase: Phase::Arriving,
             serial,
             admission: 0,
             previous: NONE,
@@ -71,6 +75,7 @@ impl Slot {
             base: 0,
             start: 0,
             finish: 0,
+            growth: 0,
             first_token_end: 0,
             missed_time: 0,
             log_start: 0,
@@ -94,27 +99,17 @@ impl Slot {
     /// What is known of it when its fate is settled at `now`.
     pub(super) fn record(&self, fate: Fate, now: i64) -> RequestRecord {
         RequestRecord {
+            request: self.request,
             fate,
+            replica: 0,
             ttft: self.ttft.map(SimTime),
             scheduling_delay: self.scheduling_delay.map(SimTime),
-            ..in_pipeline(self.request, now)
+            e2e: None,
+            gap_sum: SimTime::ZERO,
+            num_gaps: 0,
+            produced_tokens: 0,
+            settled_at: SimTime(now),
         }
-    }
-}
-
-/// What is known of a request that never got into the queue.
-pub(super) fn in_pipeline(request: Request, now: i64) -> RequestRecord {
-    RequestRecord {
-        request,
-        fate: Fate::InPipeline,
-        replica: 0,
-        ttft: None,
-        scheduling_delay: None,
-        e2e: None,
-        gap_sum: SimTime::ZERO,
-        num_gaps: 0,
-        produced_tokens: 0,
-        settled_at: SimTime(now),
     }
 }
 
@@ -134,16 +129,19 @@ impl Slots {
         Self { slots: Vec::new(), spare: Vec::new(), next_serial: 0, next_admission: 0, first: NONE, last: NONE }
     }
 
+    /// A slot for a request on its way into the queue.
     pub(super) fn insert(&mut self, request: Request) -> u32 {
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
         if let Some(slot) = self.spare.pop() {
-            // The lists inside keep their memory.
-            let old = &mut self.slots[slot as usize];
-            let mut missed = core::mem::take(&mut old.missed);
-            missed.clear();
-            let holding = core::mem::take(&mut old.holding);
-            *old = Slot { missed, holding, ..Slot::new(request, serial) };
+            // Only what is read before it is set: copying a whole slot costs more than all the rest. What the last user
+            // held was released, and the lists keep their memory.
+            let entry = &mut self.slots[slot as usize];
+            entry.request = request;
+            entry.phase = Phase::Arriving;
+            entry.serial = serial;
+            entry.ttft = None;
+            entry.scheduling_delay = None;
             return slot;
         }
         self.slots.push(Slot::new(request, serial));

@@ -7,7 +7,6 @@ use crate::observation::{Event, Observer};
 use crate::time::SimTime;
 use crate::workload::PrefixTree;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 impl Fast {
     /// Whether only decode steps without admission lie ahead: conditions 1, 2 and 5 of 9.1.
@@ -24,11 +23,11 @@ impl Fast {
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
         let entry = self.slots.get(front);
         let prompt = entry.prompt();
-        let free_hits = self.pool.lookup(prompt, &entry.holding, prefixes);
-        let start = self.pool.found.len() as u32 * config.block_size;
+        let hits = self.pool.lookup(prompt, &entry.holding, prefixes);
+        let start = hits.blocks * config.block_size;
         let whole = prompt.tokens - start;
         let need = self.chunk(whole, config.max_num_batched_tokens - self.num_decoding);
-        if self.pool.fits(start, start + need, free_hits) {
+        if self.pool.fits(start, start + need, hits.free) {
             return false;
         }
         // "Does not fit" is final if it holds without the free hits, or if nothing cuts the chunk: otherwise the
@@ -46,6 +45,7 @@ impl Fast {
 
     /// Executes the steps that start no later than `until`, at most `max_steps`, up to and including the one in which
     /// somebody finishes; false, and nothing done, if blocks run short in the first.
+    #[inline(never)]
     pub(super) fn window<O: Observer>(
         &mut self,
         now: i64,
@@ -55,7 +55,7 @@ impl Fast {
         observer: &mut O,
     ) -> bool {
         let decoding = u64::from(self.num_decoding);
-        let max_steps = max_steps.min(self.steps_until_due());
+        let max_steps = max_steps.min(self.due.ticks_until_next(self.tick));
         let stepper = self.latency.decode_stepper(self.num_decoding);
         let free = self.pool.free();
         let mut taken = 0u32;
@@ -71,16 +71,19 @@ impl Fast {
         );
         if let DecodeStepper::Constant(constant) = stepper {
             duration = constant;
-            let fitting = (until.saturating_sub(now) / constant).unsigned_abs() + 1;
-            let limit = max_steps.min(fitting);
-            while steps < limit {
+            let mut next = now;
+            // Fewer than 2³² blocks over fewer than 2³² steps.
+            let mut used_sum = 0u64;
+            while steps < max_steps && next <= until {
                 let grown = self.growth[at];
                 if grown > free - taken {
                     break;
                 }
                 taken += grown;
                 used += u64::from(grown);
-                integral += u128::from(used);
+                used_sum += used;
+                start = next;
+                next += constant;
                 at += 1;
                 if at == self.growth.len() {
                     at = 0;
@@ -90,8 +93,7 @@ impl Fast {
             if steps == 0 {
                 return false;
             }
-            integral *= u128::from(constant.unsigned_abs());
-            start = now + (steps as i64 - 1) * constant;
+            integral = product(used_sum, constant.unsigned_abs());
             self.gaps.add(constant + self.output_overhead, steps, self.num_decoding);
         } else {
             let mut next = now;
@@ -130,7 +132,8 @@ impl Fast {
         }
         let evictions = self.pool.evictions;
         self.pool.take_many(taken);
-        self.advance_tick(steps);
+        self.tick += steps;
+        self.growth_at = at;
         self.pos_sum += steps * decoding;
         self.produced += steps * decoding;
         self.clock = self.clock.max(start);
@@ -156,18 +159,6 @@ impl Fast {
         self.collect_due();
         self.complete(start, duration, prefixes, observer);
         true
-    }
-
-    /// Steps up to and including the one in which the first decoding request finishes.
-    pub(super) fn steps_until_due(&mut self) -> u64 {
-        while let Some(Reverse((finish, slot))) = self.due.peek().copied() {
-            if self.is_due(finish, slot) {
-                return finish - self.tick;
-            }
-            self.due.pop();
-        }
-        // Every decoding request stands in the heap, so this is only reached without one.
-        1
     }
 
     /// The plain step time `ahead` steps from now, where the aggregate leaves doubt.
