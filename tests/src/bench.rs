@@ -9,11 +9,14 @@ use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
     AcceleratorChoice, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario, Scenario,
 };
-use plimsoll_core::workload::Generator;
+use plimsoll_core::workload::{Generator, RequestSource};
 use serde::Serialize;
 
 /// The workloads in the order in which they are measured.
 pub const NAMES: [&str; 5] = ["blackbox", "trained-physics", "roofline", "prefix", "kv-pressure"];
+
+/// Draws the requests of `blackbox` and nothing else; not among [`NAMES`], as nothing is simulated.
+pub const GENERATOR: &str = "generator";
 
 /// Offered requests per second.
 const REQUEST_RATE: f64 = 20.0;
@@ -35,8 +38,12 @@ pub struct Counts {
 /// Runs a workload with this many requests; none if there is no such workload.
 #[must_use]
 pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
-    let scenario = resolved(name)?;
-    let source = Generator::new(&scenario.workload, REQUEST_RATE, num_requests, scenario.seed, 0);
+    let scenario = resolved(if name == GENERATOR { NAMES[0] } else { name })?;
+    let mut source = Generator::new(&scenario.workload, REQUEST_RATE, num_requests, scenario.seed, 0);
+    if name == GENERATOR {
+        let requests = core::iter::from_fn(|| source.next_request()).map(core::hint::black_box).count() as u64;
+        return Some(Counts { requests, steps: 0, preemptions: 0 });
+    }
     let mut collector = Collector::streaming(ReportSettings::new(&scenario));
     let totals = simulate(&scenario.cluster, scenario.engine, scenario.latency, source, Mode::Fast, &mut collector);
     let report = Report::new(collector, &totals);
@@ -79,6 +86,7 @@ mod tests {
             let expected = if name == "kv-pressure" { 0.2..=0.5 } else { 0.0..=0.0 };
             assert!(expected.contains(&per_request), "{name}: {per_request} preemptions per request");
         }
+        assert_eq!(run(GENERATOR, 2000), Some(Counts { requests: 2000, steps: 0, preemptions: 0 }));
         assert_eq!(run("no such workload", 1), None);
     }
 }

@@ -35,7 +35,7 @@ pub struct Options {
     /// Simulated requests per run.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
-    /// Measure only the workloads whose name contains one of these words; `scaling` and `memory` count as such.
+    /// Measure only the workloads whose name contains one of these words; `generator`, `scaling` and `memory` count as such.
     workloads: Vec<String>,
 }
 
@@ -43,6 +43,8 @@ pub struct Options {
 #[derive(Default, Serialize)]
 struct Figures {
     entries: Vec<Entry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generator: Option<Drawn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scaling: Option<Scaling>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +61,13 @@ struct Entry {
     requests_per_s: f64,
     steps_per_s: f64,
     preemptions_per_request: f64,
+}
+
+/// How fast requests are drawn when nobody serves them, natively.
+#[derive(Serialize)]
+struct Drawn {
+    requests: u64,
+    requests_per_s: f64,
 }
 
 /// How the time grows with the number of requests.
@@ -121,6 +130,11 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
         print(&wasm, format!("{share:.2}"));
         figures.entries.extend([native, wasm]);
     }
+    if is_chosen("generator") {
+        let drawn = drawn(&native, options.requests)?;
+        println!("generator: {:.0} requests/s are drawn where nobody serves them", drawn.requests_per_s);
+        figures.generator = Some(drawn);
+    }
     if is_chosen("scaling") {
         let scaling = scaling(&native, options.requests)?;
         println!(
@@ -134,7 +148,10 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
         println!("memory: {} requests need {:.1} MB at most", memory.requests, memory.peak_bytes as f64 / 1e6);
         figures.memory = Some(memory);
     }
-    let has_measured = !figures.entries.is_empty() || figures.scaling.is_some() || figures.memory.is_some();
+    let has_measured = !figures.entries.is_empty()
+        || figures.generator.is_some()
+        || figures.scaling.is_some()
+        || figures.memory.is_some();
     ensure!(has_measured, "no workload has a name that contains {:?}; there are {workloads:?}", options.workloads);
     Ok(figures)
 }
@@ -156,6 +173,14 @@ fn print(entry: &Entry, share: String) {
         "{:<16} {:<7} {:>12.0} {:>12.0} {NUM_RUNS:>8}  {:>12.3}  {share}",
         entry.name, entry.target, entry.requests_per_s, entry.steps_per_s, entry.preemptions_per_request
     );
+}
+
+fn drawn(native: &Runner, requests: u64) -> Result<Drawn> {
+    let mut seconds = Vec::new();
+    for _ in 0..NUM_RUNS {
+        seconds.push(native.measure("generator", requests)?.seconds);
+    }
+    Ok(Drawn { requests, requests_per_s: requests as f64 / median(seconds) })
 }
 
 fn scaling(native: &Runner, requests: u64) -> Result<Scaling> {

@@ -31,6 +31,12 @@ impl Profile {
     }
 }
 
+/// How `wasm-opt` treats the workers' module. Functions with one caller stay apart: as one function of thousands of
+/// lines, the simulator's loop is compiled a third slower by the browser.
+const FAST: &[&str] = &["-O3", "--one-caller-inline-max-function-size=20"];
+/// How it treats the page's module.
+const SMALL: &[&str] = &["-Oz"];
+
 /// Builds the site into `dist/` and returns that folder.
 ///
 /// # Errors
@@ -97,7 +103,7 @@ fn engine(repository: &Repository, profile: Profile, name: &str) -> Result<Bound
     let selection = [&["-p", "plimsoll-engine", "--lib"], features].concat();
     let compiled = compile(repository, &selection, ("release-engine", "release-engine"), "plimsoll_engine.wasm")?;
     let bound = bindgen::bind(&compiled, &repository.site().join(name), name, Glue::NoModules)?;
-    shrink_for(repository, profile, bound, "-O3")
+    shrink_for(repository, profile, bound, FAST)
 }
 
 fn app(repository: &Repository, profile: Profile) -> Result<Bound> {
@@ -106,7 +112,7 @@ fn app(repository: &Repository, profile: Profile) -> Result<Bound> {
     let bound = bindgen::bind(&compiled, &repository.site().join(format!("app-{folder}")), "app", Glue::Web)?;
     let has_snippets = bound.glue.with_file_name("snippets").exists();
     ensure!(!has_snippets, "the page's glue imports inline JavaScript, which the site does not serve");
-    shrink_for(repository, profile, bound, "-Oz")
+    shrink_for(repository, profile, bound, SMALL)
 }
 
 fn plotly(repository: &Repository) -> PathBuf {
@@ -114,17 +120,18 @@ fn plotly(repository: &Repository) -> PathBuf {
 }
 
 /// Passes a release module through `wasm-opt`, which saves a third of its size; another profile is left alone.
-fn shrink_for(repository: &Repository, profile: Profile, bound: Bound, level: &str) -> Result<Bound> {
+fn shrink_for(repository: &Repository, profile: Profile, bound: Bound, passes: &[&str]) -> Result<Bound> {
     if profile == Profile::Development {
         return Ok(bound);
     }
     let tool = repository.npm_package("binaryen").join("bin").join("wasm-opt");
     let small = bound.wasm.with_extension("small.wasm");
     let note = bound.wasm.with_extension("small.fingerprint");
-    let fingerprint = fingerprint::of(&[&fs::read(&bound.wasm)?, level.as_bytes()]);
+    let fingerprint = fingerprint::of(&[&fs::read(&bound.wasm)?, passes.join(" ").as_bytes()]);
     fingerprint::unless_done(&note, &fingerprint, &[&small], || {
         let (tool, from, to) = (text(&tool)?, text(&bound.wasm)?, text(&small)?);
-        command::run(&repository.root, "node", &[tool, level, from, "-o", to])
+        let arguments = [&[tool], passes, &[from, "-o", to]].concat();
+        command::run(&repository.root, "node", &arguments)
     })?;
     Ok(Bound { glue: bound.glue, wasm: small })
 }
