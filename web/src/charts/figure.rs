@@ -26,8 +26,10 @@ pub struct Theme {
 }
 
 /// Where and how a chart is drawn.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Frame {
+    /// Left and top edge inside the drawing that holds all charts, CSS pixels.
+    pub place: (f64, f64),
     /// Width, CSS pixels.
     pub width: f64,
     /// Height, CSS pixels.
@@ -38,7 +40,7 @@ pub struct Frame {
     pub value_end: f64,
 }
 
-/// A chart in the parts that change at different times.
+/// All charts as one drawing, in the parts that change at different times.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     /// Looks of the traces, without points.
@@ -90,37 +92,55 @@ impl Figure {
     }
 }
 
-/// Room around the plot, pixels: left, right, top, bottom.
+/// Room around a plot inside its frame, pixels: left, right, top, bottom.
 pub const MARGINS: [u32; 4] = [44, 12, 18, 22];
 
-/// A chart in a frame.
+/// The charts, each in its frame, inside a drawing of this width and height.
 #[must_use]
-pub fn figure(model: &ChartModel, theme: &Theme, frame: Frame) -> Figure {
-    let Frame { width, height, rate_end, value_end } = frame;
-    let bands =
-        model.series.iter().filter(|series| series.has_band).map(|series| (area(&theme.band), spread(band(series))));
-    let lines = model
-        .series
-        .iter()
-        .map(|series| (line(series, model.value_unit, theme), spread(series.points.iter().copied().map(Some))));
-    let (looks, columns) = bands.chain(lines).unzip();
-    let [left, right, top, bottom] = MARGINS;
-    let layout = json!({
+pub fn figure(charts: &[(ChartModel, Frame)], theme: &Theme, (width, height): (f64, f64)) -> Figure {
+    let (mut looks, mut columns) = (Vec::new(), Vec::new());
+    let mut layout = json!({
         "width": width, "height": height, "autosize": false,
-        "margin": { "l": left, "r": right, "t": top, "b": bottom },
+        "margin": { "l": 0, "r": 0, "t": 0, "b": 0 },
         "paper_bgcolor": "transparent", "plot_bgcolor": "transparent",
         "font": { "family": "system-ui, sans-serif", "size": 12, "color": theme.text },
         "showlegend": false, "hovermode": "x unified", "dragmode": false,
         "hoverlabel": { "bgcolor": theme.surface, "bordercolor": theme.grid, "font": { "color": theme.text } },
-        "xaxis": axis(rate_end, theme),
-        "yaxis": axis(value_end, theme),
     });
+    let [left, right, top, bottom] = MARGINS.map(f64::from);
+    for (index, (model, frame)) in charts.iter().enumerate() {
+        let number = if index == 0 { String::new() } else { (index + 1).to_string() };
+        let (x, y) = (format!("x{number}"), format!("y{number}"));
+        let mut add = |mut look: Value, points: Columns| {
+            if let Some(look) = look.as_object_mut() {
+                look.insert("xaxis".into(), x.as_str().into());
+                look.insert("yaxis".into(), y.as_str().into());
+            }
+            looks.push(look);
+            columns.push(points);
+        };
+        for series in model.series.iter().filter(|series| series.has_band) {
+            add(area(&theme.band), spread(band(series)));
+        }
+        for series in &model.series {
+            add(line(series, model.value_unit, theme), spread(series.points.iter().copied().map(Some)));
+        }
+        // Plotly counts shares of the drawing, from below upwards.
+        let share = |from: f64, to: f64, whole: f64| [(from / whole).clamp(0.0, 1.0), (to / whole).clamp(0.0, 1.0)];
+        let across = share(frame.place.0 + left, frame.place.0 + frame.width - right, width);
+        let floor = height - frame.place.1 - frame.height + bottom;
+        let up = share(floor, height - frame.place.1 - top, height);
+        if let Some(layout) = layout.as_object_mut() {
+            layout.insert(format!("xaxis{number}"), axis(frame.rate_end, &y, across, theme));
+            layout.insert(format!("yaxis{number}"), axis(frame.value_end, &x, up, theme));
+        }
+    }
     Figure { looks, columns, layout }
 }
 
-fn axis(end: f64, theme: &Theme) -> Value {
+fn axis(end: f64, anchor: &str, domain: [f64; 2], theme: &Theme) -> Value {
     json!({
-        "range": [0, end], "fixedrange": true, "rangemode": "tozero", "nticks": 5,
+        "range": [0, end], "anchor": anchor, "domain": domain, "fixedrange": true, "rangemode": "tozero", "nticks": 5,
         "gridcolor": theme.grid, "linecolor": theme.quiet, "zeroline": false, "showline": true,
         "tickfont": { "color": theme.quiet, "size": 11 }, "hoverformat": ".3~s", "automargin": false,
     })
@@ -191,20 +211,26 @@ mod tests {
     use super::*;
     use crate::state::view::Percentile;
     use crate::view_model::chart::{self, Chart};
+    use plimsoll_core::curve::Curve;
     use plimsoll_core::scenario::Slo;
 
+    const SIZE: (f64, f64) = (1000.0, 500.0);
+
     fn frame() -> Frame {
-        Frame { width: 400.0, height: 260.0, rate_end: 25.0, value_end: 1000.0 }
+        Frame { place: (0.0, 0.0), width: 400.0, height: 240.0, rate_end: 25.0, value_end: 1000.0 }
     }
 
-    fn ttft() -> Figure {
-        let model = chart::model(Chart::Ttft, &chart::tests::curve(), &Slo::default(), Percentile::Slo);
-        figure(&model, &Theme::default(), frame())
+    fn ttft() -> ChartModel {
+        chart::model(Chart::Ttft, &chart::tests::curve(), &Slo::default(), Percentile::Slo)
+    }
+
+    fn drawn(charts: &[(ChartModel, Frame)]) -> Figure {
+        figure(charts, &Theme::default(), SIZE)
     }
 
     #[test]
     fn series_differ_by_dash_and_marker() {
-        let looks: std::collections::BTreeSet<String> = ttft()
+        let looks: std::collections::BTreeSet<String> = drawn(&[(ttft(), frame())])
             .looks
             .iter()
             .filter(|trace| trace.get("hovertemplate").is_some())
@@ -215,31 +241,41 @@ mod tests {
 
     #[test]
     fn the_band_is_an_outline_below_the_lines() {
-        let whole = ttft().whole();
+        let whole = drawn(&[(ttft(), frame())]).whole();
         assert_eq!(whole["layout"]["xaxis"]["range"][1], 25.0);
         assert_eq!(whole["data"][0]["name"], "band over seeds");
         assert_eq!(whole["data"][0]["x"].as_array().map(Vec::len), Some(6), "there and back over three points");
     }
 
     #[test]
+    fn each_chart_stands_at_its_place_with_axes_of_its_own() {
+        let second = Frame { place: (500.0, 260.0), ..frame() };
+        let whole = drawn(&[(ttft(), frame()), (ttft(), second)]).whole();
+        let layout = &whole["layout"];
+        // 44 pixels for the numbers left of the plot and 12 right of it, of 1000; 18 above and 22 below, of 500.
+        assert_eq!(layout["xaxis"]["domain"], json!([0.044, 0.388]));
+        assert_eq!(layout["yaxis"]["domain"], json!([0.564, 0.964]));
+        assert_eq!(layout["xaxis2"]["domain"], json!([0.544, 0.888]));
+        assert_eq!(layout["yaxis2"]["domain"], json!([0.044, 0.444]));
+        assert_eq!(layout["yaxis2"]["anchor"], "x2");
+        let last = whole["data"].as_array().and_then(|data| data.last()).expect("a trace");
+        assert_eq!((&last["xaxis"], &last["yaxis"]), (&json!("x2"), &json!("y2")));
+    }
+
+    #[test]
     fn a_moving_curve_changes_points_alone() {
         let mut curve = chart::tests::curve();
-        let standing = ttft();
+        let standing = drawn(&[(ttft(), frame())]);
         curve.points.truncate(1);
-        let model = chart::model(Chart::Ttft, &curve, &Slo::default(), Percentile::Slo);
-        let moved = figure(&model, &Theme::default(), frame());
+        let model = |curve: &Curve| chart::model(Chart::Ttft, curve, &Slo::default(), Percentile::Slo);
+        let moved = drawn(&[(model(&curve), frame())]);
         assert!(moved.has_frame_of(&standing));
         let motion = moved.motion();
         assert_eq!(motion["traces"].as_array().map(Vec::len), Some(standing.looks.len()));
         curve.points.clear();
-        let model = chart::model(Chart::Ttft, &curve, &Slo::default(), Percentile::Slo);
-        let empty = figure(&model, &Theme::default(), frame());
-        assert_eq!(
-            empty.motion()["data"][0],
-            serde_json::json!({ "x": [null], "y": [null] }),
-            "Plotly keeps the trace"
-        );
-        let wider = figure(&model, &Theme::default(), Frame { rate_end: 50.0, ..frame() });
+        let empty = drawn(&[(model(&curve), frame())]);
+        assert_eq!(empty.motion()["data"][0], json!({ "x": [null], "y": [null] }), "Plotly keeps the trace");
+        let wider = drawn(&[(model(&curve), Frame { rate_end: 50.0, ..frame() })]);
         assert!(!wider.has_frame_of(&standing), "another axis is another frame");
     }
 }

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn lines_limits_and_verdicts_stand_where_the_axes_say() {
         let model = chart::model(Chart::Ttft, &chart::tests::curve(), &Slo::default(), Percentile::Slo);
-        let frame = Frame { width: 456.0, height: 240.0, rate_end: 25.0, value_end: 1000.0 };
+        let frame = Frame { width: 456.0, height: 240.0, rate_end: 25.0, value_end: 1000.0, ..Frame::default() };
         let svg = marks(&model, frame);
         for word in [">backlogged<", ">overloaded<", ">SLO p95 ≤ 500 ms<", ">saturation<", ">capacity<"] {
             assert!(svg.contains(word), "{word}: {svg}");
@@ -80,7 +80,8 @@ mod tests {
         let mut model = chart::model(Chart::Throughput, &chart::tests::curve(), &Slo::default(), Percentile::Slo);
         (model.capacity, model.saturation) = (None, None);
         model.shades.clear();
-        let svg = marks(&model, Frame { width: 456.0, height: 240.0, rate_end: 40.0, value_end: 40.0 });
+        let svg =
+            marks(&model, Frame { width: 456.0, height: 240.0, rate_end: 40.0, value_end: 40.0, ..Frame::default() });
         assert_eq!(svg, r#"<svg width="456" height="240"></svg>"#);
     }
 }

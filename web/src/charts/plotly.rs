@@ -31,45 +31,26 @@ extern "C" {
     fn performance_mark(name: &str, options: &JsValue) -> Result<JsValue, JsValue>;
 }
 
-/// Which charts have still to be drawn for a result, so that the last one can be timed.
+/// Which result is to be drawn, so that its drawing can be timed.
 #[derive(Debug, Default)]
 pub struct Redraws {
     job: u64,
-    mark: &'static str,
-    waiting: Vec<&'static str>,
-    visible: Vec<&'static str>,
+    mark: Option<&'static str>,
 }
 
 impl Redraws {
-    /// A chart came into view or left it.
-    pub fn set_visible(&mut self, chart: &'static str, is_visible: bool) {
-        self.visible.retain(|other| *other != chart);
-        if is_visible {
-            self.visible.push(chart);
-        } else {
-            self.drawn(chart);
-        }
-    }
-
-    /// A result is about to be drawn; `mark` is set when the last visible chart stands.
+    /// A result is about to be drawn; `mark` is set when the charts stand.
     pub fn begin(&mut self, job: u64, mark: &'static str) {
         self.job = job;
-        self.mark = mark;
-        self.waiting.clone_from(&self.visible);
+        self.mark = Some(mark);
     }
 
-    /// A chart shows the result of this study.
-    pub fn drawn_for(&mut self, chart: &'static str, job: u64) {
-        if job >= self.job {
-            self.drawn(chart);
-        }
-    }
-
-    fn drawn(&mut self, chart: &'static str) {
-        let num_before = self.waiting.len();
-        self.waiting.retain(|other| *other != chart);
-        if num_before > 0 && self.waiting.is_empty() {
-            mark(self.mark, Some(self.job));
+    /// The charts show the result of this study.
+    pub fn drawn(&mut self, job: u64) {
+        if job >= self.job
+            && let Some(name) = self.mark.take()
+        {
+            mark(name, Some(self.job));
         }
     }
 }

@@ -9,19 +9,31 @@ use crate::view_model::chart::{self, Chart, Style};
 use crate::view_model::table;
 use leptos::html;
 use leptos::prelude::*;
-use std::time::Duration;
 use wasm_bindgen::prelude::*;
-use web_sys::{HtmlElement, IntersectionObserver, IntersectionObserverEntry};
+use web_sys::{HtmlElement, ResizeObserver};
 
 /// Height of a chart, CSS pixels; a little less on a phone comes from the width.
 const HEIGHT: f64 = 236.0;
 
-/// How long charts out of view wait for the page to rest.
-const UNSEEN_AFTER: Duration = Duration::from_millis(150);
+/// What one chart needs from the drawing that all of them share.
+#[derive(Clone, Copy)]
+struct Part {
+    chart: Chart,
+    /// The empty place in the page over which the drawing lies.
+    place: NodeRef<html::Div>,
+    is_table: RwSignal<bool>,
+    value_axis: StoredValue<AxisMemory>,
+    legend: RwSignal<Vec<(String, Style)>>,
+    marks: RwSignal<String>,
+}
 
 /// All charts.
+///
+/// They are one Plotly drawing over the places the page leaves for them: Plotly works out axes, texts and hovering
+/// once for a drawing, which for four of them would be most of the time of a redraw.
 #[component]
 pub fn ChartsPanel() -> impl IntoView {
+    let page = page();
     let is_ready = RwSignal::new(false);
     let trouble: RwSignal<Option<String>> = RwSignal::new(None);
     let load = move || {
@@ -35,7 +47,19 @@ pub fn ChartsPanel() -> impl IntoView {
     };
     // Loaded beside the first simulation, not before the page stands.
     Effect::new(move |_| load());
-    let rate_axis = StoredValue::new(AxisMemory::default());
+    let parts = Chart::ALL.map(|chart| Part {
+        chart,
+        place: NodeRef::new(),
+        is_table: RwSignal::new(false),
+        value_axis: StoredValue::new(AxisMemory::default()),
+        legend: RwSignal::new(Vec::new()),
+        marks: RwSignal::new(String::new()),
+    });
+    let whole: NodeRef<html::Div> = NodeRef::new();
+    let drawing: NodeRef<html::Div> = NodeRef::new();
+    let is_moving = RwSignal::new(false);
+    let places = watch_places(whole, parts);
+    draw(parts, drawing, places, is_ready, is_moving);
     view! {
         {move || trouble.get().map(|reason| view! {
             <p class="problem error" role="alert">
@@ -43,68 +67,64 @@ pub fn ChartsPanel() -> impl IntoView {
                 <button type="button" on:click=move |_| load()>"Try again"</button>
             </p>
         })}
-        <div class="charts">
-            {Chart::ALL.into_iter().map(|chart| view! { <ChartPanel chart=chart is_ready=is_ready rate_axis=rate_axis /> }).collect_view()}
+        <div
+            node_ref=whole
+            class="charts"
+            class:stale=move || page.is_stale.get()
+            class:moving=move || is_moving.get()
+        >
+            {parts.into_iter().map(|part| view! { <ChartPanel part=part /> }).collect_view()}
+            <div node_ref=drawing class="drawing" aria-hidden="true"></div>
         </div>
     }
 }
 
-/// One chart or its table.
-#[component]
-fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<AxisMemory>) -> impl IntoView {
+/// Redraws all charts whenever a result, a place, the percentile or the colors change.
+fn draw(
+    parts: [Part; 4],
+    drawing: NodeRef<html::Div>,
+    places: RwSignal<Places>,
+    is_ready: RwSignal<bool>,
+    is_moving: RwSignal<bool>,
+) {
     let page = page();
-    let is_table = RwSignal::new(false);
-    let is_visible = RwSignal::new(false);
-    let size = RwSignal::new((0.0, HEIGHT));
-    let element: NodeRef<html::Div> = NodeRef::new();
-    let value_axis = StoredValue::new(AxisMemory::default());
-    let legend: RwSignal<Vec<(String, Style)>> = RwSignal::new(Vec::new());
+    let rate_axis = StoredValue::new(AxisMemory::default());
     // What Plotly shows; a curve with the same frame only moves its points.
     let standing: StoredValue<Option<Figure>> = StoredValue::new(None);
     let moved_job = StoredValue::new(0);
-    let is_moving = RwSignal::new(false);
-    let marks = RwSignal::new(String::new());
     let theme = Memo::new(move |_| {
         page.theme.track();
         plotly::theme()
     });
-    watch_place(chart, element, is_visible, size);
-    // Charts out of view wait until nothing else is to be drawn.
-    let may_draw_unseen = RwSignal::new(0);
     Effect::new(move |_| {
-        let job = page.shown.with(|shown| shown.as_ref().filter(|shown| shown.is_full).map(|shown| shown.job));
-        if let Some(job) = job.filter(|_| !is_visible.get_untracked()) {
-            set_timeout(move || may_draw_unseen.set(job), UNSEEN_AFTER);
-        }
-    });
-    Effect::new(move |_| {
-        let (width, height) = size.get();
-        let job = page.shown.with(|shown| shown.as_ref().map_or(0, |shown| shown.job));
-        let is_wanted = is_visible.get() || may_draw_unseen.get() == job;
-        if !is_ready.get() || !is_wanted || is_table.get() || width < 50.0 {
-            return;
-        }
+        let places = places.get();
         let percentile = page.view.with(|view| view.percentile);
-        let Some(element) = element.get() else { return };
-        let figure = page.shown.with(|shown| {
+        let Some(element) = drawing.get() else { return };
+        let drawn = page.shown.with(|shown| {
             let shown = shown.as_ref()?;
-            let model = chart::model(chart, &shown.curve, &shown.basics.slo, percentile);
             let is_at_rest = shown.is_full;
             let fit = |axis: StoredValue<AxisMemory>, needed: f64| {
                 axis.try_update_value(|axis| axis.fit(needed, is_at_rest)).unwrap_or(needed)
             };
-            let (rate_end, value_end) = (fit(rate_axis, model.rate_end), fit(value_axis, model.value_end));
-            let names: Vec<(String, Style)> =
-                model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
-            if legend.with_untracked(|legend| *legend != names) {
-                legend.set(names);
+            let mut charts = Vec::new();
+            for (part, (place, width, height)) in parts.iter().zip(places.charts) {
+                let model = chart::model(part.chart, &shown.curve, &shown.basics.slo, percentile);
+                let (rate_end, value_end) = (fit(rate_axis, model.rate_end), fit(part.value_axis, model.value_end));
+                let names: Vec<(String, Style)> =
+                    model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
+                if part.legend.with_untracked(|legend| *legend != names) {
+                    part.legend.set(names);
+                }
+                let frame = Frame { place, width, height, rate_end, value_end };
+                if width >= MIN_WIDTH {
+                    part.marks.set(marks::marks(&model, frame));
+                    charts.push((model, frame));
+                }
             }
-            let frame = Frame { width, height, rate_end, value_end };
             is_moving.set(!is_at_rest);
-            marks.set(marks::marks(&model, frame));
-            Some(figure::figure(&model, &theme.get(), frame))
+            Some((figure::figure(&charts, &theme.get(), places.size), shown.job))
         });
-        let Some(figure) = figure else { return };
+        let Some((figure, job)) = drawn.filter(|_| is_ready.get() && places.size.0 >= MIN_WIDTH) else { return };
         let element: HtmlElement = (*element).clone().unchecked_into();
         let has_frame = standing.with_value(|standing| standing.as_ref().is_some_and(|old| figure.has_frame_of(old)));
         if has_frame {
@@ -118,26 +138,28 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
             if plotly::react(&element, &figure).await.is_err() {
                 return;
             }
-            // None: the chart has left the page meanwhile.
+            // None: the charts have left the page meanwhile.
             let Some(is_first) = standing.try_update_value(|standing| standing.replace(figure).is_none()) else {
                 return;
             };
-            page.redraws.try_update_value(|redraws| redraws.drawn_for(chart.id(), job));
+            page.redraws.try_update_value(|redraws| redraws.drawn(job));
             if is_first {
                 let listener = Closure::<dyn Fn()>::new(move || {
                     let Some(job) = moved_job.try_get_value() else { return };
-                    page.redraws.try_update_value(|redraws| redraws.drawn_for(chart.id(), job));
+                    page.redraws.try_update_value(|redraws| redraws.drawn(job));
                 });
                 let _ = plotly::on_moved(&element, listener.as_ref().unchecked_ref());
-                // It lives as long as the chart, which lives as long as the page.
+                // It lives as long as the drawing does.
                 listener.forget();
             }
         });
     });
-    Effect::new(move |_| {
-        let is_drawable = is_visible.get() && !is_table.get();
-        page.redraws.update_value(|redraws| redraws.set_visible(chart.id(), is_drawable));
-    });
+}
+
+/// One chart or its table.
+#[component]
+fn ChartPanel(part: Part) -> impl IntoView {
+    let Part { chart, place, is_table, legend, marks, .. } = part;
     let title_id = format!("chart-{}", chart.id());
     let heading_id = title_id.clone();
     view! {
@@ -158,21 +180,17 @@ fn ChartPanel(chart: Chart, is_ready: RwSignal<bool>, rate_axis: StoredValue<Axi
                 </button>
             </header>
             <Legend series=legend />
-            <p class="axis value" aria-hidden="true">{chart.unit()}</p>
+            <p class="axis value" aria-hidden="true" hidden=move || is_table.get()>{chart.unit()}</p>
             <div
+                node_ref=place
                 class="plot"
-                class:stale=move || page.is_stale.get()
-                class:moving=move || is_moving.get()
+                role="img"
+                aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
                 hidden=move || is_table.get()
             >
-                <div class="marks" aria-hidden="true" inner_html=move || marks.get()></div>
-                <div
-                    node_ref=element
-                    role="img"
-                    aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
-                ></div>
+                <div class="marks" inner_html=move || marks.get()></div>
             </div>
-            <p class="axis rate" aria-hidden="true">"request rate (req/s)"</p>
+            <p class="axis rate" aria-hidden="true" hidden=move || is_table.get()>"request rate (req/s)"</p>
             {move || is_table.get().then(|| view! { <ChartTable chart=chart /> })}
         </section>
     }
@@ -243,49 +261,56 @@ fn ChartTable(chart: Chart) -> impl IntoView {
     }
 }
 
-/// Keeps track of whether a chart is in view and how wide it is.
-fn watch_place(chart: Chart, element: NodeRef<html::Div>, is_visible: RwSignal<bool>, size: RwSignal<(f64, f64)>) {
-    let page = page();
+/// Narrower than this, CSS pixels, no chart can be drawn: its place is hidden.
+const MIN_WIDTH: f64 = 50.0;
+
+/// Where the charts are.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Places {
+    /// Width and height of what holds them all, CSS pixels.
+    size: (f64, f64),
+    /// Left and top edge inside it, width and height of each; no width where a table stands instead.
+    charts: [((f64, f64), f64, f64); 4],
+}
+
+/// Keeps track of where the page leaves room for the charts.
+fn watch_places(whole: NodeRef<html::Div>, parts: [Part; 4]) -> RwSignal<Places> {
+    let places = RwSignal::new(Places::default());
     let measure = move || {
-        if let Some(element) = element.get_untracked() {
-            let width = f64::from(element.client_width());
-            if width > 0.0 {
-                let wanted = (width, HEIGHT.min((width * 0.72).max(200.0)));
-                if size.get_untracked() != wanted {
-                    size.set(wanted);
-                }
-            }
+        let Some(container) = whole.try_get_untracked().flatten() else { return };
+        let outer = container.get_bounding_client_rect();
+        let charts = parts.map(|part| {
+            part.place.try_get_untracked().flatten().map_or(((0.0, 0.0), 0.0, 0.0), |element| {
+                let inner = element.get_bounding_client_rect();
+                let width = inner.width();
+                ((inner.left() - outer.left(), inner.top() - outer.top()), width, HEIGHT.min((width * 0.72).max(200.0)))
+            })
+        });
+        let found = Places { size: (outer.width(), outer.height()), charts };
+        if places.try_get_untracked().is_some_and(|known| known != found) {
+            places.set(found);
         }
     };
-    let on_sight = Closure::<dyn Fn(js_sys::Array)>::new(move |entries: js_sys::Array| {
-        if let Some(entry) = entries.iter().last() {
-            let is_seen = entry.unchecked_into::<IntersectionObserverEntry>().is_intersecting();
-            measure();
-            is_visible.set(is_seen);
-        }
-    });
-    let observer = IntersectionObserver::new(on_sight.as_ref().unchecked_ref()).ok();
-    let resize = window_event_listener(leptos::ev::resize, move |_| measure());
-    let kept = StoredValue::new_local(Some((observer, on_sight)));
+    let on_resize = Closure::<dyn Fn()>::new(measure);
+    let observer = ResizeObserver::new(on_resize.as_ref().unchecked_ref()).ok();
+    let kept = StoredValue::new_local(Some((observer, on_resize)));
     Effect::new(move |_| {
-        if let Some(element) = element.get() {
-            kept.with_value(|kept| {
-                if let Some((Some(observer), _)) = kept {
-                    observer.observe(&element);
-                } else {
-                    is_visible.set(true);
-                }
-            });
-            measure();
-        }
+        let elements = parts.map(|part| part.place.get());
+        let Some(container) = whole.get() else { return };
+        kept.with_value(|kept| {
+            if let Some((Some(observer), _)) = kept {
+                observer.observe(&container);
+                elements.iter().flatten().for_each(|element| observer.observe(element));
+            }
+        });
+        measure();
     });
     on_cleanup(move || {
-        resize.remove();
-        page.redraws.update_value(|redraws| redraws.set_visible(chart.id(), false));
         kept.update_value(|kept| {
             if let Some((Some(observer), _)) = kept.take() {
                 observer.disconnect();
             }
         });
     });
+    places
 }
