@@ -6,6 +6,7 @@
 use crate::later::LaterFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};
+use plimsoll_formats::trace::TraceFormat;
 use std::path::PathBuf;
 
 /// How much load an LLM deployment can carry: simulated, exactly and fast.
@@ -30,6 +31,56 @@ pub enum Command {
     Catalog(CatalogArguments),
     /// Say what logs of a real server hold and what is wrong with them.
     Inspect(InspectArguments),
+    /// Write a trace in another format.
+    Convert(ConvertArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArguments {
+    /// Trace of any form that is read, recognized by content; `-` = standard input.
+    #[arg(value_name = "TRACE")]
+    pub input: String,
+    /// Where it goes; `-` = standard output.
+    #[arg(value_name = "OUTPUT", default_value = "-")]
+    pub output: String,
+    /// The form it gets.
+    #[arg(long, value_enum)]
+    pub to: TraceFormatName,
+    /// Write the header of a trace v2 to this YAML file.
+    #[arg(long, value_name = "FILE")]
+    pub header: Option<PathBuf>,
+    /// Only these seconds, from the first request on.
+    #[arg(long, value_name = "START:END", value_parser = range)]
+    pub window: Option<[f64; 2]>,
+    /// What is told on standard error.
+    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
+    pub log: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TraceFormatName {
+    /// Lengths and prefix groups by column name.
+    Lengths,
+    /// The data of a trace v2.
+    TraceV2,
+    /// JSON lines with a hash for every 512 prompt tokens.
+    Mooncake,
+    /// TIMESTAMP,ContextTokens,GeneratedTokens.
+    Azure,
+    /// Seconds, prompt and answer tokens.
+    BurstGpt,
+}
+
+impl From<TraceFormatName> for TraceFormat {
+    fn from(name: TraceFormatName) -> Self {
+        match name {
+            TraceFormatName::Lengths => Self::Lengths,
+            TraceFormatName::TraceV2 => Self::TraceV2,
+            TraceFormatName::Mooncake => Self::Mooncake,
+            TraceFormatName::Azure => Self::Azure,
+            TraceFormatName::BurstGpt => Self::BurstGpt,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -201,9 +252,24 @@ pub struct ScenarioArguments {
     /// chatbot, summarization, contentgen, multidoc, distribution or traces [distribution].
     #[arg(long, value_name = "NAME", help_heading = "Workload")]
     pub workload: Option<String>,
-    /// CSV file for `--workload traces`.
+    /// Workload specification in YAML, instead of `--workload`; says lengths, rates and clients.
+    #[arg(long, value_name = "FILE", help_heading = "Workload")]
+    pub workload_spec: Option<PathBuf>,
+    /// Trace for `--workload traces`: token or length CSV, trace v2, Azure, BurstGPT, Mooncake; by content.
     #[arg(long, visible_alias = "trace", value_name = "FILE", help_heading = "Workload")]
     pub workload_traces_filepath: Option<PathBuf>,
+    /// Replay only these seconds of the trace, from its first request on [all].
+    #[arg(long, value_name = "START:END", value_parser = range, help_heading = "Workload")]
+    pub trace_window: Option<[f64; 2]>,
+    /// Replay the trace at this many times its own rate [1].
+    #[arg(long, value_name = "FACTOR", help_heading = "Workload")]
+    pub rate_scale: Option<f64>,
+    /// Users who wait for their answers, instead of a rate; 0 = none [0].
+    #[arg(long, value_name = "USERS", help_heading = "Workload")]
+    pub concurrency: Option<u32>,
+    /// Milliseconds from an answer to the user's next request [0].
+    #[arg(long, value_name = "MS", help_heading = "Workload")]
+    pub think_time_ms: Option<f64>,
     /// Requests per second [1].
     #[arg(long, visible_alias = "request-rate", value_name = "RATE", help_heading = "Workload")]
     pub rate: Option<f64>,
@@ -213,10 +279,10 @@ pub struct ScenarioArguments {
     /// Gaps between arrivals [constant for run, poisson for curve].
     #[arg(long, value_enum, help_heading = "Workload")]
     pub arrival: Option<ArrivalName>,
-    /// Coefficient of variation of gamma gaps [1].
+    /// Coefficient of variation of gamma or weibull gaps [1].
     #[arg(long, value_name = "CV", help_heading = "Workload")]
     pub arrival_cv: Option<f64>,
-    /// Seconds until a client gives up; negative = never [never].
+    /// Seconds until a client gives up; negative = never [never; 300 for sessions and users].
     #[arg(long, value_name = "SECONDS", help_heading = "Workload")]
     pub timeout: Option<f64>,
     /// Length of the shared prefix [0].
@@ -355,6 +421,7 @@ pub enum ArrivalName {
     Constant,
     Poisson,
     Gamma,
+    Weibull,
 }
 
 /// `LOW:HIGH` as two rates.

@@ -1,17 +1,17 @@
 //! From arguments and files to a scenario, its catalogue and its trace.
 
-use crate::arguments::{ArrivalName, ScenarioArguments};
+use crate::arguments::ScenarioArguments;
 use crate::output::{Failure, file_failure, tell, tell_line};
+use crate::workload::{trace, without_effect, workload};
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, ArrivalSettings, LatencyModelChoice, LengthSettings, ModelChoice, ResolvedScenario, Scenario,
-    TraceChoice,
+    AcceleratorChoice, ArrivalSettings, LatencyModelChoice, ModelChoice, ResolvedScenario, Scenario,
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
     accelerator_from_text, coefficients_from_yaml, model_from_hf_config, scenario_from_json, scenario_from_yaml,
-    scenario_remarks, trace_from_csv,
+    scenario_remarks,
 };
 use std::borrow::Cow;
 use std::fs;
@@ -130,12 +130,12 @@ fn scenario_file(
     Ok(scenario)
 }
 
-fn read_text(path: &Path) -> Result<String, Failure> {
+pub fn read_text(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| file_failure(&path.display().to_string(), &error.to_string()))
 }
 
 /// The value of a checked reader, its warnings added to the others.
-fn accept<T>(
+pub fn accept<T>(
     checked: Checked<T>,
     text: &str,
     arguments: &ScenarioArguments,
@@ -217,7 +217,7 @@ fn deployment(
 }
 
 /// Sets a field if its flag is given.
-fn set<T: Copy>(field: &mut T, flag: Option<T>) {
+pub fn set<T: Copy>(field: &mut T, flag: Option<T>) {
     if let Some(value) = flag {
         *field = value;
     }
@@ -250,167 +250,6 @@ fn engine(arguments: &ScenarioArguments, scenario: &mut Scenario, diagnostics: &
     }
 }
 
-fn workload(
-    arguments: &ScenarioArguments,
-    catalog: &Catalog,
-    scenario: &mut Scenario,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Result<(), Failure> {
-    let workload = &mut scenario.workload;
-    let asks_for_trace = matches!(arguments.workload.as_deref(), None | Some("traces"));
-    let mut takes_lengths = !(asks_for_trace && arguments.workload_traces_filepath.is_some());
-    match arguments.workload.as_deref() {
-        None => {}
-        Some("distribution") => {
-            let standard = Scenario::default().workload;
-            workload.input_tokens = standard.input_tokens;
-            workload.output_tokens = standard.output_tokens;
-            workload.prefix = standard.prefix;
-            workload.trace = None;
-        }
-        Some("traces") => {
-            takes_lengths = false;
-            if arguments.workload_traces_filepath.is_none() {
-                return Err(file_failure("--workload traces", "give the file with --workload-traces-filepath"));
-            }
-        }
-        Some(name) => match catalog.preset(name) {
-            Some(preset) => {
-                workload.apply_preset(preset);
-                takes_lengths = false;
-            }
-            None => {
-                let mut names: Vec<&str> = catalog.presets.iter().map(|preset| preset.id.as_str()).collect();
-                names.extend(["distribution", "traces"]);
-                let message = format!("workload {name} is not known (valid are {})", names.join(", "));
-                return Err(file_failure("--workload", &message));
-            }
-        },
-    }
-    let lengths = [
-        ("--prefix-tokens", arguments.prefix_tokens.is_some()),
-        ("--prompt-tokens", arguments.prompt_tokens.is_some()),
-        ("--prompt-tokens-stdev", arguments.prompt_tokens_stdev.is_some()),
-        ("--prompt-tokens-min", arguments.prompt_tokens_min.is_some()),
-        ("--prompt-tokens-max", arguments.prompt_tokens_max.is_some()),
-        ("--output-tokens", arguments.output_tokens.is_some()),
-        ("--output-tokens-stdev", arguments.output_tokens_stdev.is_some()),
-        ("--output-tokens-min", arguments.output_tokens_min.is_some()),
-        ("--output-tokens-max", arguments.output_tokens_max.is_some()),
-    ];
-    if takes_lengths {
-        set(&mut workload.prefix.tokens, arguments.prefix_tokens);
-        workload.input_tokens = lengths_with(
-            &workload.input_tokens,
-            arguments.prompt_tokens,
-            arguments.prompt_tokens_stdev,
-            arguments.prompt_tokens_min,
-            arguments.prompt_tokens_max,
-        );
-        workload.output_tokens = lengths_with(
-            &workload.output_tokens,
-            arguments.output_tokens,
-            arguments.output_tokens_stdev,
-            arguments.output_tokens_min,
-            arguments.output_tokens_max,
-        );
-    } else {
-        for (flag, _) in lengths.into_iter().filter(|(_, is_given)| *is_given) {
-            let message = "the flag has no effect, the workload has lengths of its own";
-            diagnostics
-                .push(Diagnostic::warning("flag-not-used", flag, message).with_hint("use --workload distribution"));
-        }
-    }
-    set(&mut workload.prefix.groups, arguments.prefix_groups);
-    set(&mut workload.prefix.share_ratio, arguments.prefix_share_ratio);
-    set(&mut workload.request_rate, arguments.rate);
-    set(&mut workload.num_requests, arguments.num_requests);
-    set(&mut scenario.seed, arguments.seed);
-    if let Some(seconds) = arguments.timeout {
-        workload.timeout_s = (seconds >= 0.0 || seconds.is_nan()).then_some(seconds);
-    }
-    match (arguments.arrival, arguments.arrival_cv) {
-        (Some(ArrivalName::Constant), None) => workload.arrival = ArrivalSettings::Constant,
-        (Some(ArrivalName::Poisson), None) => workload.arrival = ArrivalSettings::Poisson,
-        (Some(ArrivalName::Gamma) | None, Some(cv)) => workload.arrival = ArrivalSettings::Gamma { cv },
-        (Some(ArrivalName::Gamma), None) => workload.arrival = ArrivalSettings::Gamma { cv: 1.0 },
-        (Some(ArrivalName::Constant | ArrivalName::Poisson), Some(_)) => {
-            return Err(file_failure("--arrival-cv", "only gamma arrivals have a coefficient of variation"));
-        }
-        (None, None) => {}
-    }
-    Ok(())
-}
-
-/// Warns of flags that set what the scenario has but the command does not look at.
-fn without_effect(arguments: &ScenarioArguments, purpose: Purpose, is_trace: bool, diagnostics: &mut Vec<Diagnostic>) {
-    let rate = ("--rate", arguments.rate.is_some());
-    let num_requests = ("--num-requests", arguments.num_requests.is_some());
-    let mut warn = |(flag, is_given): (&str, bool), message: &str, hint: &str| {
-        if is_given {
-            let message = format!("the flag has no effect, {message}");
-            diagnostics.push(Diagnostic::warning("flag-not-used", flag, message).with_hint(hint));
-        }
-    };
-    match purpose {
-        Purpose::Curve => {
-            let horizon = ("--horizon", arguments.horizon.is_some_and(|horizon| horizon != i64::MAX));
-            warn(rate, "a curve goes over many rates", "set the axis with --range LOW:HIGH");
-            warn(num_requests, "a curve chooses the length of its runs", "use --requests-per-run");
-            warn(horizon, "every run of a curve goes to its end", "use --requests-per-run");
-        }
-        Purpose::Run if is_trace => {
-            warn(rate, "a trace is replayed at its own pace", "plimsoll curve replays it at other rates");
-            warn(num_requests, "every request of the trace is replayed", "cut the file, or use --horizon");
-        }
-        Purpose::Run => {}
-    }
-    if is_trace {
-        for flag in [
-            ("--arrival", arguments.arrival.is_some()),
-            ("--arrival-cv", arguments.arrival_cv.is_some()),
-            ("--timeout", arguments.timeout.is_some()),
-            ("--prefix-groups", arguments.prefix_groups.is_some()),
-            ("--prefix-share-ratio", arguments.prefix_share_ratio.is_some()),
-        ] {
-            warn(flag, "the trace says when requests come and what they are", "leave it out");
-        }
-    }
-}
-
-/// A length distribution with the given parts replaced.
-fn lengths_with(
-    lengths: &LengthSettings,
-    mean: Option<f64>,
-    std_dev: Option<f64>,
-    min: Option<u32>,
-    max: Option<u32>,
-) -> LengthSettings {
-    if mean.is_none() && std_dev.is_none() && min.is_none() && max.is_none() {
-        return lengths.clone();
-    }
-    match *lengths {
-        LengthSettings::Normal { mean: m, std_dev: s, min: low, max: high } => LengthSettings::Normal {
-            mean: mean.unwrap_or(m),
-            std_dev: std_dev.unwrap_or(s),
-            min: min.unwrap_or(low),
-            max: max.unwrap_or(high),
-        },
-        LengthSettings::Lognormal { mean: m, std_dev: s, min: low, max: high } => LengthSettings::Lognormal {
-            mean: mean.unwrap_or(m),
-            std_dev: std_dev.unwrap_or(s),
-            min: min.unwrap_or(low),
-            max: max.unwrap_or(high),
-        },
-        ref other => LengthSettings::Normal {
-            mean: mean.unwrap_or(other.mean()),
-            std_dev: std_dev.unwrap_or(other.std_dev()),
-            min: min.unwrap_or(1),
-            max: max.unwrap_or(7000.max(other.usual_maximum() as u32)),
-        },
-    }
-}
-
 fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
     let slo = &mut scenario.slo;
     set(&mut slo.percentile, arguments.slo_percentile);
@@ -425,58 +264,4 @@ fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
             *field = (limit != 0.0).then_some(limit);
         }
     }
-}
-
-/// The trace that flags or scenario ask for; the scenario then names it by its content.
-fn trace(
-    arguments: &ScenarioArguments,
-    scenario: &mut Scenario,
-    purpose: Purpose,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Result<Option<Arc<Trace>>, Failure> {
-    const FLAG: &str = "--workload-traces-filepath";
-    let Some(path) = &arguments.workload_traces_filepath else {
-        return match &scenario.workload.trace {
-            None => Ok(None),
-            Some(choice) => Err(file_failure(FLAG, &format!("the scenario replays {}; give the file", choice.name))),
-        };
-    };
-    if arguments.workload.as_deref().is_some_and(|name| name != "traces") {
-        let message = "the flag has no effect, another workload is asked for";
-        diagnostics.push(Diagnostic::warning("flag-not-used", FLAG, message).with_hint("use --workload traces"));
-        return Ok(None);
-    }
-    let shown = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| file_failure(&shown, &error.to_string()))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let trace = accept(trace_from_csv(&bytes, &shown), &text, arguments, diagnostics)?;
-    let hash = trace.content_hash();
-    if let Some(choice) = &scenario.workload.trace
-        && !choice.hash.eq_ignore_ascii_case(&hash)
-    {
-        let message =
-            format!("the scenario replays {} with content {}, this file has content {hash}", choice.name, choice.hash);
-        return Err(file_failure(&shown, &message));
-    }
-    let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    let declared = scenario.workload.trace.take();
-    let window_s = declared.as_ref().and_then(|choice| choice.window_s);
-    let rate_scale = declared.and_then(|choice| choice.rate_scale);
-    let choice = TraceChoice { name, hash, window_s, rate_scale };
-    let trace = Arc::new(trace).chosen(&choice);
-    scenario.workload.trace = Some(choice);
-    if trace.requests().is_empty() {
-        return Err(file_failure(&shown, "no request arrives in the window that is to be replayed"));
-    }
-    if purpose == Purpose::Run
-        && let Some(horizon) = scenario.horizon_us
-    {
-        let is_late = |arrive: i64| u64::try_from(arrive).is_ok_and(|arrive| arrive > horizon);
-        let late = trace.requests().iter().filter(|request| is_late(request.arrive.0)).count();
-        if late > 0 {
-            let message = format!("{late} requests arrive after the horizon and are skipped");
-            diagnostics.push(Diagnostic::warning("requests-after-horizon", shown, message));
-        }
-    }
-    Ok(Some(trace))
 }

@@ -21,10 +21,7 @@ const fn idle(name: &'static str, neutral: &'static str) -> LaterFlag {
     LaterFlag { name, neutral, feature: None }
 }
 
-const FLAGS: [LaterFlag; 21] = [
-    needs("workload-spec", "", "workload specifications are not"),
-    needs("concurrency", "0", "virtual users are not"),
-    needs("think-time-ms", "0", "virtual users are not"),
+const FLAGS: [LaterFlag; 18] = [
     needs("num-instances", "1", "several replicas are not"),
     needs("admission-policy", "always-admit", "other admission policies are not"),
     needs("admission-latency", "0", "admission latency is not"),

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod catalog;
+mod convert;
 mod curve;
 mod input;
 mod inspect;
@@ -15,6 +16,7 @@ mod measured;
 mod output;
 mod run;
 mod usage;
+mod workload;
 
 use arguments::Command;
 use output::{Failure, tell_line};
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Curve(arguments) => curve::curve(&arguments),
         Command::Catalog(arguments) => catalog::catalog(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Convert(arguments) => convert::convert(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,16 +5,21 @@
 
 mod accelerator;
 mod coefficients;
+mod fields;
 mod model_config;
 mod place;
 mod probe;
 mod scenario;
+mod servegen;
 pub mod trace;
 mod value;
+mod workload_spec;
 
 pub use accelerator::accelerator_from_text;
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use model_config::model_from_hf_config;
 pub use place::{excerpt, excerpt_of};
 pub use scenario::{scenario_from_json, scenario_from_yaml, scenario_remarks, scenario_to_yaml};
-pub use trace::trace_from_csv;
+pub use servegen::{ServeGenFile, servegen_clients};
+pub use trace::trace_from_bytes;
+pub use workload_spec::{ServeGenChoice, WorkloadSpec, workload_spec_from_yaml};

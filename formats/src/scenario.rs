@@ -1,11 +1,12 @@
 //! Scenarios as files: YAML and JSON of the same type that the page holds.
 
+use crate::fields::shown_path;
 use crate::place::{Place, find_key};
 use crate::probe::{BadField, bad_fields, explain, read};
 use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{ArrivalSettings, LengthSettings, SCENARIO_VERSION, Scenario};
+use plimsoll_core::scenario::{ArrivalSettings, ClientSettings, LengthSettings, SCENARIO_VERSION, Scenario};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -107,8 +108,13 @@ fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Sc
     let problems = problems.into_iter().map(|problem| {
         let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
         let place = find_key(text, &path).unwrap_or(Place::START);
-        let value = path.iter().try_fold(&value, |value, key| value.get(*key));
-        (place, explain(place.in_file(file), &path.join("."), &problem.message, value))
+        let value = path.iter().try_fold(&value, |value, key| {
+            match key.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok()) {
+                Some(index) => value.get(index),
+                None => value.get(*key),
+            }
+        });
+        (place, explain(place.in_file(file), &shown_path(&problem.path), &problem.message, value))
     });
     placed.extend(problems);
     placed.sort_by_key(|(place, _)| *place);
@@ -140,7 +146,12 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
                 bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
             }
             ("workload", "arrival", Value::Object(inner)) => {
-                let known = [ArrivalSettings::Constant, ArrivalSettings::Poisson, ArrivalSettings::Gamma { cv: 1.0 }];
+                let known = [
+                    ArrivalSettings::Constant,
+                    ArrivalSettings::Poisson,
+                    ArrivalSettings::Gamma { cv: 1.0 },
+                    ArrivalSettings::Weibull { cv: 1.0 },
+                ];
                 bad_fields_of_variant::<ArrivalSettings>("process", inner, &known, &message)
             }
             ("workload", "input_tokens" | "output_tokens", Value::Object(inner)) => {
@@ -148,11 +159,15 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
                 let known = [
                     LengthSettings::Normal { mean, std_dev, min, max },
                     LengthSettings::Lognormal { mean, std_dev, min, max },
+                    LengthSettings::Exponential { mean: 1.0 },
+                    LengthSettings::ParetoLognormal { alpha: 1.0, xm: 1.0, mu: 1.0, sigma: 1.0, mix_weight: 1.0 },
+                    LengthSettings::Empirical { weights: vec![(1, 1.0)] },
                     LengthSettings::Constant { value: 1 },
                 ];
                 bad_fields_of_variant::<LengthSettings>("distribution", inner, &known, &message)
             }
-            ("workload", "prefix" | "trace", Value::Object(inner)) => inner
+            ("workload", "clients", Value::Array(clients)) => bad_fields_of_clients(clients),
+            ("workload", "prefix" | "trace" | "closed_loop", Value::Object(inner)) => inner
                 .iter()
                 .filter_map(|(name, value)| {
                     let alone = Map::from_iter([(name.clone(), value.clone())]);
@@ -170,6 +185,27 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
         found.extend(below.into_iter().map(|field| BadField { path: [&root, &*field.path].concat(), ..field }));
     }
     if found.is_empty() { vec![problem] } else { found }
+}
+
+/// The bad fields of a workload's clients, each below its position.
+fn bad_fields_of_clients(clients: &[Value]) -> Vec<BadField> {
+    let mut found = Vec::new();
+    for (index, client) in clients.iter().enumerate() {
+        let position = format!("[{index}]");
+        match client {
+            Value::Object(fields) => {
+                let below = bad_fields::<ClientSettings>(fields, &Map::new());
+                found.extend(
+                    below.into_iter().map(|field| BadField {
+                        path: [std::slice::from_ref(&position), &*field.path].concat(),
+                        ..field
+                    }),
+                );
+            }
+            _ => found.push(BadField { path: vec![position], message: "expected a mapping of fields".into() }),
+        }
+    }
+    found
 }
 
 /// The bad fields of a mapping whose field `tag` names the variant; `known` holds a good value of each.
@@ -297,6 +333,34 @@ mod tests {
         );
         let variant = problems("workload:\n  arrival: { process: gamma, cf: 2 }\n");
         assert!(variant.contains("workload.arrival"), "{variant}");
+    }
+
+    #[test]
+    fn clients_are_read_and_their_problems_placed() {
+        let good = "workload:\n  clients:\n  - id: a\n    arrival: { process: weibull, cv: 2 }\n    input_tokens: { distribution: empirical, weights: [[5, 0.5], [9, 1]] }\n  - closed_loop: { concurrency: 3 }\n";
+        let scenario = scenario_from_yaml(good, "s.yaml").expect("clients");
+        assert_eq!(scenario.workload.clients[0].arrival, ArrivalSettings::Weibull { cv: 2.0 });
+        assert_eq!(
+            scenario.workload.clients[1].closed_loop.map(|users| (users.concurrency, users.think_time_us)),
+            Some((3, 0))
+        );
+        assert_eq!(scenario_from_yaml(&scenario_to_yaml(&scenario), "s.yaml"), Ok(scenario));
+        let found =
+            problems(&good.replace("  - closed_loop:", "  - tenent: x\n    population: many\n    closed_loop:"));
+        let lines: Vec<&str> = found.lines().collect();
+        assert_eq!(lines.len(), 2, "{found}");
+        assert!(
+            lines[0].starts_with(
+                "s.yaml:6:5 unknown-field: there is no field workload.clients[1].tenent (did you mean tenant?"
+            ),
+            "{found}"
+        );
+        assert_eq!(
+            lines[1],
+            "s.yaml:7:5 invalid-value: workload.clients[1].population is \"many\" (give a whole number of 0 or more)"
+        );
+        let tail = problems("workload:\n  input_tokens: { distribution: exponential, men: 3 }\n");
+        assert!(tail.contains("workload.input_tokens.men"), "{tail}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Text to a tree of values, with the place of what cannot be read.
 
+use crate::fields::shown_path;
 use crate::place::{Place, find_key};
 use plimsoll_core::diagnostic::Diagnostic;
 use serde::de::{Deserialize, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
@@ -80,8 +81,8 @@ impl Tree {
 
     fn placed(self, text: &str, file: &str) -> Readable {
         let mut seen: Vec<String> = Vec::new();
-        let problems = self.flaws.into_iter().map(|(path, flaw)| {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let problems = self.flaws.into_iter().map(|(keys, flaw)| {
+            let path: Vec<&str> = keys.iter().map(String::as_str).collect();
             let place = find_key(text, &path).unwrap_or(Place::START);
             match flaw {
                 Flaw::Repeated(key) => {
@@ -93,7 +94,7 @@ impl Tree {
                     (place, diagnostic.with_hint("keep one of them"))
                 }
                 Flaw::Foreign(message) => {
-                    let message = if path.is_empty() { message } else { format!("{}: {message}", path.join(".")) };
+                    let message = if path.is_empty() { message } else { format!("{}: {message}", shown_path(&keys)) };
                     let diagnostic = Diagnostic::error("syntax", place.in_file(file), message);
                     (place, diagnostic.with_hint("use plain fields, numbers, texts and lists"))
                 }
@@ -166,8 +167,12 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut tree = Tree::sound(Vec::<Value>::new());
         let mut values = Vec::new();
         while let Some(item) = items.next_element::<Tree>()? {
+            let key = format!("[{}]", values.len());
             values.push(item.value);
-            tree.flaws.extend(item.flaws);
+            tree.flaws.extend(item.flaws.into_iter().map(|(mut path, flaw)| {
+                path.insert(0, key.clone());
+                (path, flaw)
+            }));
         }
         tree.value = Value::Array(values);
         Ok(tree)
@@ -177,9 +182,14 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut fields = Map::new();
         let mut flaws = Vec::new();
         while let Some((key, item)) = entries.next_entry::<Tree, Tree>()? {
-            let Value::String(key) = key.value else {
-                flaws.push((Vec::new(), Flaw::Foreign(format!("the name {} is not a text", key.value))));
-                continue;
+            let key = match key.value {
+                Value::String(key) => key,
+                // A number is a name like any other, e.g. a length with its weight.
+                Value::Number(key) => key.to_string(),
+                other => {
+                    flaws.push((Vec::new(), Flaw::Foreign(format!("the name {other} is not a text"))));
+                    continue;
+                }
             };
             let is_flawed = item.flaws.iter().any(|(path, _)| path.is_empty());
             flaws.extend(item.flaws.into_iter().map(|(mut path, flaw)| {
@@ -216,7 +226,13 @@ fn repeated_keys(text: &str, key: &str) -> Vec<Place> {
     let mut places = Vec::new();
     let mut indents = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let bare = line.trim_start();
+        let mut bare = line.trim_start();
+        if let Some(item) = bare.strip_prefix("- ") {
+            // A new item of a list begins a new mapping.
+            bare = item.trim_start();
+            let indent = line.chars().count() - bare.chars().count();
+            indents.retain(|&seen| seen < indent);
+        }
         let indent = line.chars().count() - bare.chars().count();
         let is_key = bare
             .trim_start_matches(['"', '\''])

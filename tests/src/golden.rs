@@ -204,7 +204,7 @@ fn num_replicas(case: &str) -> u64 {
 pub fn check_case(text: &CaseText, mode: Mode, catalog: &Catalog) -> Result<Vec<u8>, String> {
     let case: Case = serde_json::from_str(&text.case).map_err(|error| format!("case.json: {error}"))?;
     let expected: Value = serde_json::from_str(&text.expected).map_err(|error| format!("expected.json: {error}"))?;
-    let trace = plimsoll_formats::trace::trace_from_csv(text.trace.as_bytes(), "trace.csv").map_err(|problems| {
+    let trace = plimsoll_formats::trace::trace_from_bytes(text.trace.as_bytes(), "trace.csv").map_err(|problems| {
         problems.iter().fold(String::from("trace.csv:"), |mut all, problem| {
             let _ = write!(all, " {problem};");
             all

@@ -1,12 +1,13 @@
 //! Length traces: lengths and prefix groups by column name.
 
+use super::names::Names;
 use super::rows::{Problems, Row, Rows};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace};
 use std::collections::{HashMap, HashSet};
 
 /// Columns in the order in which they are usually written.
-const COLUMNS: [&str; 9] = [
+pub(super) const COLUMNS: [&str; 9] = [
     "request_id",
     "arrival_us",
     "prefix_group",
@@ -23,8 +24,7 @@ const REQUIRED: [&str; 4] = ["request_id", "arrival_us", "input_tokens", "output
 
 /// Whether this is the header of a length trace.
 pub(super) fn is_header(row: &Row) -> bool {
-    let names = |name: &str| row.fields.iter().any(|field| field == name.as_bytes());
-    names("arrival_us") && (names("request_id") || names("input_tokens"))
+    row.has("arrival_us") && (row.has("request_id") || row.has("input_tokens"))
 }
 
 /// Reads the rows behind the header; none if the header lacks a column or a row is malformed.
@@ -202,30 +202,5 @@ impl Columns {
             problems.row(row, at, "trace-invalid-value", message, "save the file as UTF-8");
         }
         text
-    }
-}
-
-/// Names by order of first appearance.
-#[derive(Default)]
-struct Names {
-    names: Vec<String>,
-    known: HashMap<String, u32>,
-}
-
-impl Names {
-    fn with_unnamed() -> Self {
-        let mut names = Self::default();
-        names.index("");
-        names
-    }
-
-    fn index(&mut self, name: &str) -> u32 {
-        if let Some(&index) = self.known.get(name) {
-            return index;
-        }
-        let index = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(name.to_owned());
-        self.known.insert(name.to_owned(), index);
-        index
     }
 }

@@ -6,8 +6,8 @@ use plimsoll_core::diagnostic::{Diagnostic, Severity};
 const MAX_REPORTED: usize = 20;
 
 /// One record and where it begins.
-pub(super) struct Row {
-    pub(super) fields: csv::ByteRecord,
+pub(crate) struct Row {
+    pub(crate) fields: csv::ByteRecord,
     /// Byte offset of the record in the file.
     offset: usize,
     /// Line it begins in, from 1.
@@ -16,17 +16,22 @@ pub(super) struct Row {
 
 impl Row {
     /// A field by position; empty if the record is shorter.
-    pub(super) fn field(&self, index: usize) -> &[u8] {
+    pub(crate) fn field(&self, index: usize) -> &[u8] {
         self.fields.get(index).unwrap_or_default()
     }
 
+    /// Whether a field holds exactly this.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field == name.as_bytes())
+    }
+
     /// A field as a number, if it is one and nothing else.
-    pub(super) fn number<T: std::str::FromStr>(&self, index: usize) -> Option<T> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, index: usize) -> Option<T> {
         std::str::from_utf8(self.field(index)).ok()?.parse().ok()
     }
 
     /// A field as text for a message, shortened.
-    pub(super) fn shown(&self, index: usize) -> String {
+    pub(crate) fn shown(&self, index: usize) -> String {
         let text = String::from_utf8_lossy(self.field(index));
         let short: String = text.chars().take(40).collect();
         if short.len() < text.len() { format!("`{short}…`") } else { format!("`{short}`") }
@@ -34,7 +39,7 @@ impl Row {
 }
 
 /// The records of a file, blank lines left out.
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     bytes: &'a [u8],
     reader: csv::Reader<&'a [u8]>,
     /// Fields of the first record; every other must have as many.
@@ -42,13 +47,13 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
         Self { bytes, reader, num_fields: None }
     }
 
     /// The next record with the right number of fields; others are reported and left out.
-    pub(super) fn next(&mut self, problems: &mut Problems<'_>) -> Option<Row> {
+    pub(crate) fn next(&mut self, problems: &mut Problems<'_>) -> Option<Row> {
         loop {
             let row = self.read()?;
             if let Some(field) = self.open_quote(&row) {
@@ -152,7 +157,7 @@ fn field_offset(raw: &[u8], field: usize) -> usize {
 }
 
 /// What is wrong with a file.
-pub(super) struct Problems<'a> {
+pub(crate) struct Problems<'a> {
     file: &'a str,
     bytes: &'a [u8],
     found: Vec<Diagnostic>,
@@ -160,12 +165,12 @@ pub(super) struct Problems<'a> {
 }
 
 impl<'a> Problems<'a> {
-    pub(super) fn new(file: &'a str, bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(file: &'a str, bytes: &'a [u8]) -> Self {
         Self { file, bytes, found: Vec::new(), errors: 0 }
     }
 
     /// An error in a field of a row.
-    pub(super) fn row(&mut self, row: &Row, field: usize, code: &str, message: String, hint: &str) {
+    pub(crate) fn row(&mut self, row: &Row, field: usize, code: &str, message: String, hint: &str) {
         self.errors += 1;
         if self.errors <= MAX_REPORTED {
             let path = self.place(row, field);
@@ -174,25 +179,39 @@ impl<'a> Problems<'a> {
     }
 
     /// A warning about a field of a row.
-    pub(super) fn row_warning(&mut self, row: &Row, field: usize, code: &str, message: String, hint: &str) {
+    pub(crate) fn row_warning(&mut self, row: &Row, field: usize, code: &str, message: String, hint: &str) {
         if self.found.len() < MAX_REPORTED {
             let path = self.place(row, field);
             self.found.push(Diagnostic::warning(code, path, message).with_hint(hint));
         }
     }
 
+    /// An error at a place of a file that has no rows.
+    pub(crate) fn line(&mut self, line: usize, column: usize, code: &str, message: String, hint: &str) {
+        self.errors += 1;
+        if self.errors <= MAX_REPORTED {
+            let path = format!("{}:{line}:{column}", self.file);
+            self.found.push(Diagnostic::error(code, path, message).with_hint(hint));
+        }
+    }
+
+    /// Something worth knowing about the file as a whole.
+    pub(crate) fn note(&mut self, code: &str, message: String, hint: &str) {
+        self.found.push(Diagnostic::note(code, self.file, message).with_hint(hint));
+    }
+
     /// An error about the file as a whole.
-    pub(super) fn whole_file(&mut self, code: &str, message: &str, hint: &str) {
+    pub(crate) fn whole_file(&mut self, code: &str, message: &str, hint: &str) {
         self.errors += 1;
         self.found.push(Diagnostic::error(code, self.file, message).with_hint(hint));
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
     /// Warnings, or everything found if there is an error.
-    pub(super) fn finish(mut self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    pub(crate) fn finish(mut self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         if self.errors > MAX_REPORTED {
             let message = format!("{} more rows are malformed", self.errors - MAX_REPORTED);
             self.found.push(

@@ -21,7 +21,7 @@ pub struct Read {
 /// Every problem found, each with its line and column.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
     if is_trace(name, bytes) {
-        return plimsoll_formats::trace_from_csv(bytes, name).map(|read| trace(read.value, read.diagnostics));
+        return plimsoll_formats::trace_from_bytes(bytes, name).map(|read| trace(read.value, read.diagnostics));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let message = format!("byte {} is not UTF-8 text", error.valid_up_to() + 1);
