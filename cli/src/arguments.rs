@@ -254,7 +254,7 @@ pub struct ScenarioArguments {
     pub workload: Option<String>,
     /// Workload specification in YAML, instead of `--workload`; says lengths, rates and clients.
     #[arg(long, value_name = "FILE", help_heading = "Workload")]
-    pub workload_spec: Option<PathBuf>,
+    pub workload_spec: Option<String>,
     /// Trace for `--workload traces`: token or length CSV, trace v2, Azure, BurstGPT, Mooncake; by content.
     #[arg(long, visible_alias = "trace", value_name = "FILE", help_heading = "Workload")]
     pub workload_traces_filepath: Option<PathBuf>,

@@ -20,8 +20,8 @@ pub fn workload(
     scenario: &mut Scenario,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
-    if let Some(path) = arguments.workload_spec.as_deref().filter(|path| !path.as_os_str().is_empty()) {
-        return specified(path, arguments, scenario, diagnostics);
+    if let Some(path) = arguments.workload_spec.as_deref().filter(|path| !path.is_empty()) {
+        return specified(Path::new(path), arguments, scenario, diagnostics);
     }
     let workload = &mut scenario.workload;
     let asks_for_trace = matches!(arguments.workload.as_deref(), None | Some("traces"));
@@ -317,7 +317,7 @@ pub fn trace(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Arc<Trace>>, Failure> {
     const FLAG: &str = "--workload-traces-filepath";
-    if arguments.workload_spec.as_deref().is_some_and(|path| !path.as_os_str().is_empty()) {
+    if arguments.workload_spec.as_deref().is_some_and(|path| !path.is_empty()) {
         return Ok(None);
     }
     let Some(path) = &arguments.workload_traces_filepath else {

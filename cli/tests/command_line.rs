@@ -446,7 +446,14 @@ fn features_of_later_versions_are_refused_by_name_and_their_neutral_values_accep
         &OWN,
         &SHORT,
         &["--num-instances=1", "--admission-policy=always-admit", "--routing-policy", "round-robin"],
-        &["--trace-level=none", "--counterfactual-k", "0", "--summarize-trace=false", "--workload-spec="],
+        &[
+            "--trace-level=none",
+            "--counterfactual-k",
+            "0",
+            "--summarize-trace=false",
+            "--workload-spec=",
+            "--concurrency=0",
+        ],
         &["--routing-latency=0", "--token-bucket-capacity=10000.0", "--fitness-weights", ""],
     ]);
     assert_eq!(printed(&neutral), printed(&run(&[&OWN, &SHORT])));

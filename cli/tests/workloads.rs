@@ -1,0 +1,134 @@
+//! Workloads on the command line: users, specifications, traces, conversions.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A server given by its coefficients; every time below can be computed by hand.
+const OWN: [&str; 5] =
+    ["run", "--model=my/server", "--alpha-coeffs=100,1,10", "--beta-coeffs=1000,10,100", "--log=warn"];
+/// Twenty prompt tokens, three answer tokens.
+const SHORT: [&str; 4] =
+    ["--prompt-tokens=20", "--prompt-tokens-stdev=0", "--output-tokens=3", "--output-tokens-stdev=0"];
+
+fn plimsoll(parts: &[&[&str]], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+        .args(parts.iter().flat_map(|part| part.iter().copied()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
+    child.wait_with_output().expect("it ends")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// A figure of the first block of a run that must succeed.
+fn figure(output: &Output, name: &str) -> f64 {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let rest = text(&output.stdout).strip_prefix("=== Simulation Metrics ===\n").expect("the block has its title");
+    let json: serde_json::Value =
+        serde_json::from_str(rest.split("\n===").next().expect("a block")).expect("the block is JSON");
+    json[name].as_f64().unwrap_or_else(|| panic!("{name} is missing"))
+}
+
+fn file(name: &str, content: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(path.parent().expect("below the temporary folder")).expect("created");
+    fs::write(&path, content).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_user_asks_again_after_thinking() {
+    // Queueing 120, a prefill step of 1200, two decode steps of 1100: the answer ends 3520 after its request.
+    // The second request arrives at 8520, the third at 17040 and ends at 20560.
+    let users = ["--concurrency=1", "--think-time-ms=5", "--num-requests=3"];
+    let output = plimsoll(&[&OWN, &SHORT, &users], "");
+    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 0.02056);
+    assert_eq!(figure(&output, "completed_requests"), 3.0);
+    let both = plimsoll(&[&OWN, &["--concurrency=1", "--rate=3"]], "");
+    assert_eq!(both.status.code(), Some(1));
+    let idle = plimsoll(&[&OWN, &SHORT, &["--think-time-ms=5"]], "");
+    assert!(text(&idle.stderr).contains("warning[flag-not-used] --think-time-ms"), "{}", text(&idle.stderr));
+    let curve = plimsoll(&[&["curve", "default", "--concurrency=4"]], "");
+    assert_eq!(curve.status.code(), Some(1));
+    assert!(text(&curve.stderr).contains("closed-loop-without-rate"), "{}", text(&curve.stderr));
+}
+
+const SPEC: &str = "aggregate_rate: 1\nclients:\n- rate_fraction: 1\n  arrival: { process: constant }\n  input_distribution: { type: constant, params: { value: 20 } }\n  output_distribution: { type: constant, params: { value: 3 } }\n";
+
+#[test]
+fn a_specification_needs_an_end_and_explicit_flags_win() {
+    let spec = file("spec/plain.yaml", SPEC);
+    let flag = format!("--workload-spec={spec}");
+    let endless = plimsoll(&[&OWN, &[&flag]], "");
+    assert_eq!(endless.status.code(), Some(1));
+    assert!(text(&endless.stderr).contains("never ends"), "{}", text(&endless.stderr));
+    let output = plimsoll(&[&OWN, &[&flag, "--num-requests=2", "--rate=7"]], "");
+    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 2.00352);
+    assert!(text(&output.stderr).contains("warning[flag-not-used] --rate"), "{}", text(&output.stderr));
+    // Arrivals at 1 and 2 seconds, none at the third, which is the horizon.
+    let cut = plimsoll(&[&OWN, &[&flag, "--horizon=3000000"]], "");
+    assert_eq!(figure(&cut, "completed_requests"), 2.0);
+    let wrong = file("spec/wrong.yaml", &SPEC.replace("rate_fraction", "rate_fractoin"));
+    let refused = plimsoll(&[&OWN, &[&format!("--workload-spec={wrong}"), "--num-requests=2"]], "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("did you mean rate_fraction?"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_servegen_folder_beside_the_specification_is_found() {
+    file("servegen/data/chunk-3-trace.csv", "0,0,0,,0,0\n600,2.5,0,Constant,0,0\n");
+    let dataset = r#"{"600": {"input_tokens": "{20: 1.0}", "output_tokens": "{3: 1.0}"}}"#;
+    file("servegen/data/chunk-3-dataset.json", dataset);
+    let spec = file("servegen/spec.yaml", "aggregate_rate: 4\nnum_requests: 9\nservegen_data: { path: data }\n");
+    let output = plimsoll(&[&OWN, &[&format!("--workload-spec={spec}")]], "");
+    assert_eq!(figure(&output, "total_output_tokens"), 27.0);
+    let spec = file("servegen/none.yaml", "aggregate_rate: 4\nnum_requests: 9\nservegen_data: { path: nowhere }\n");
+    assert_eq!(plimsoll(&[&OWN, &[&format!("--workload-spec={spec}")]], "").status.code(), Some(1));
+}
+
+const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.5000000,20,3\n2023-11-16 18:17:04.5000000,20,3\n2023-11-16 18:17:07.5000000,20,3\n";
+
+#[test]
+fn a_public_trace_is_replayed_in_part_and_faster() {
+    let trace = format!("--trace={}", file("azure.csv", AZURE));
+    let end = |flags: &[&str]| figure(&plimsoll(&[&OWN, &[&trace], flags], ""), "vllm_estimated_duration_s");
+    assert_eq!(end(&[]), 4.00352);
+    assert_eq!(end(&["--rate-scale=2"]), 2.00352);
+    assert_eq!(end(&["--trace-window=0.5:2"]), 0.50352);
+    assert_eq!(plimsoll(&[&OWN, &[&trace, "--trace-window=5:6"]], "").status.code(), Some(1));
+}
+
+#[test]
+fn traces_are_converted_through_the_standard_streams() {
+    let lengths = plimsoll(&[&["convert", "-", "--to=lengths"]], AZURE);
+    assert_eq!(lengths.status.code(), Some(0), "{}", text(&lengths.stderr));
+    let header =
+        "request_id,arrival_us,prefix_group,prefix_tokens,input_tokens,output_tokens,slo_class,tenant_id,deadline_us";
+    let rows = "0,0,,0,20,3,,,0\n1,1000000,,0,20,3,,,0\n2,4000000,,0,20,3,,,0\n";
+    assert_eq!(text(&lengths.stdout), format!("{header}\n{rows}"));
+    let again = plimsoll(&[&["convert", "-", "-", "--to=burst-gpt", "--window=1:9"]], text(&lengths.stdout));
+    let expected = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n0.000000,,20,3,23,\n3.000000,,20,3,23,\n";
+    assert_eq!(text(&again.stdout), expected);
+    let header = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("header.yaml");
+    let flag = format!("--header={}", header.display());
+    let v2 = plimsoll(&[&["convert", "-", "--to=trace-v2", &flag]], AZURE);
+    assert!(text(&v2.stdout).contains("\n1,,,,,0,,0,false,20,3,20,0,0,0,0,,0,20,1000000,1000000,0,0,0,ok,,\n"));
+    assert!(
+        fs::read_to_string(header).expect("written").starts_with("trace_version: 2\ntime_unit: us\nmode: generated\n")
+    );
+    let broken = plimsoll(&[&["convert", "-", "--to=lengths"]], "TIMESTAMP,ContextTokens,GeneratedTokens\nnow,1,1\n");
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(
+        broken.stdout.is_empty() && text(&broken.stderr).contains("standard input:2:1"),
+        "{}",
+        text(&broken.stderr)
+    );
+}
