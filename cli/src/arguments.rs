@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
 use crate::later::LaterFlags;
+use crate::policies::ClusterArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};
 use plimsoll_formats::trace::TraceFormat;
@@ -106,6 +107,21 @@ pub struct RunArguments {
     /// Walk every step instead of skipping repeated ones; slower, same result.
     #[arg(long)]
     pub step: bool,
+    /// none, or decisions: keep what admission and routing decided [none].
+    #[arg(long, value_enum, default_value_t = TraceLevel::None)]
+    pub trace_level: TraceLevel,
+    /// Replicas compared with the chosen one in each routing decision [0].
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub counterfactual_k: u32,
+    /// Print what the decisions came to.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub summarize_trace: bool,
+    /// Write the decisions to this file, a JSON object per line.
+    #[arg(long, value_name = "FILE")]
+    pub decisions_path: Option<PathBuf>,
+    /// What counts how much in the fitness score, e.g. throughput:0.5,p99_ttft:0.5 [none].
+    #[arg(long, value_name = "KEY:WEIGHT,…")]
+    pub fitness_weights: Option<String>,
     /// Exit with code 3 unless the SLO is met.
     #[arg(long)]
     pub require_slo: bool,
@@ -341,12 +357,22 @@ pub struct ScenarioArguments {
     #[arg(long, value_name = "RATIO", help_heading = "SLO")]
     pub slo_attainment: Option<f64>,
 
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+
     /// What is told on standard error; debug prints every event of a run.
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
 
     #[command(flatten)]
     pub later: LaterFlags,
+}
+
+/// What a run keeps of its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TraceLevel {
+    None,
+    Decisions,
 }
 
 /// How much is told, most first.

@@ -2,6 +2,7 @@
 
 use crate::arguments::ScenarioArguments;
 use crate::output::{Failure, file_failure, tell, tell_line};
+use crate::policies;
 use crate::workload::{trace, without_effect, workload};
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
@@ -61,6 +62,7 @@ pub fn read(
         return Err(Failure::Invalid);
     }
     deployment(arguments, &mut scenario, &mut diagnostics)?;
+    policies::apply(arguments, &mut scenario)?;
     engine(arguments, &mut scenario, &mut diagnostics);
     workload(arguments, &catalog, &mut scenario, &mut diagnostics)?;
     slo(arguments, &mut scenario);

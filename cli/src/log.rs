@@ -1,7 +1,7 @@
 //! The event log of a run: one line per event on standard error.
 
 use indicatif::ProgressBar;
-use plimsoll_core::observation::{Event, Observer, QueueSample, RequestRecord};
+use plimsoll_core::observation::{AdmissionDecision, Event, Observer, QueueSample, RequestRecord, RoutingDecision};
 use plimsoll_core::report::Collector;
 use plimsoll_core::time::SimTime;
 use std::io::{self, BufWriter, Write};
@@ -21,6 +21,14 @@ impl Observer for Watcher {
 
     fn enqueued(&mut self, sample: &QueueSample) {
         self.collector.enqueued(sample);
+    }
+
+    fn admission(&mut self, decision: &AdmissionDecision) {
+        self.collector.admission(decision);
+    }
+
+    fn routing(&mut self, decision: &RoutingDecision) {
+        self.collector.routing(decision);
     }
 
     fn event(&mut self, event: &Event) {

@@ -1,6 +1,7 @@
 //! `plimsoll run`: one simulation and its metrics.
 
-use crate::arguments::{LogLevel, RunArguments};
+use crate::arguments::{LogLevel, RunArguments, TraceLevel};
+use crate::decisions;
 use crate::input::{self, Input, Purpose};
 use crate::log::{EventLog, Watcher};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
@@ -8,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::Mode;
-use plimsoll_core::report::{Collector, Report, ReportSettings, Verdict};
+use plimsoll_core::report::{Collector, Decision, FitnessWeights, Report, ReportSettings, Verdict};
 use plimsoll_core::scenario::ResolvedScenario;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{RequestSource, Source};
@@ -25,8 +26,22 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut input = input::read(&arguments.scenario, Purpose::Run, |_| {})?;
     // A run can take long; that its results have nowhere to go must be known before it.
     let mut results = arguments.results_path.as_deref().map(ResultsFile::create).transpose()?;
+    let mut decisions = arguments.decisions_path.as_deref().map(ResultsFile::create).transpose()?;
+    let weights = FitnessWeights::parse(arguments.fitness_weights.as_deref().unwrap_or_default(), "--fitness-weights")
+        .map_err(|problems| {
+            tell(&problems, None, arguments.scenario.log);
+            Failure::Invalid
+        })?;
+    let unused = without_trace(arguments);
+    tell(&unused, None, arguments.scenario.log);
+    input.diagnostics.extend(unused);
     tell_resolution(&input.resolved, arguments.scenario.log);
-    let report = simulated(&input, arguments);
+    let (mut report, made) = simulated(&input, arguments);
+    report.fitness = weights.evaluate(&report);
+    if let Some(file) = &mut decisions {
+        let written = decisions::write(&mut file.out, &made).and_then(|()| file.out.flush());
+        written.map_err(|error| file_failure(&file.shown, &error.to_string()))?;
+    }
     if let Some(warning) = unsteady(&report, input.trace.is_some()) {
         tell(std::slice::from_ref(&warning), None, arguments.scenario.log);
         input.diagnostics.push(warning);
@@ -43,7 +58,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         let result = Result { report: &shown };
         write_json(&mut out, &Document::new(&input.scenario, &input.resolved, &input.diagnostics, result))?;
     } else {
-        print(&mut out, &report)?;
+        print(&mut out, &report, arguments.summarize_trace)?;
     }
     if let Some(results) = &mut results {
         results.write(&report)?;
@@ -97,7 +112,22 @@ fn unsteady(report: &Report, is_trace: bool) -> Option<Diagnostic> {
     Some(Diagnostic::warning("not-steady", path, message).with_hint(hint))
 }
 
-fn simulated(input: &Input, arguments: &RunArguments) -> Report {
+/// Warns of flags that look at decisions where none are kept.
+fn without_trace(arguments: &RunArguments) -> Vec<Diagnostic> {
+    let flags = [
+        ("--counterfactual-k", arguments.counterfactual_k > 0),
+        ("--summarize-trace", arguments.summarize_trace),
+        ("--decisions-path", arguments.decisions_path.is_some()),
+    ];
+    let given = flags.into_iter().filter(|(_, is_given)| *is_given && arguments.trace_level == TraceLevel::None);
+    let warning = |(flag, _)| {
+        Diagnostic::warning("flag-not-used", flag, "the flag has no effect, no decisions are kept")
+            .with_hint("use --trace-level decisions")
+    };
+    given.map(warning).collect()
+}
+
+fn simulated(input: &Input, arguments: &RunArguments) -> (Report, Vec<Decision>) {
     let scenario = &input.resolved;
     let source = Source::of_run(&scenario.workload, input.trace.as_ref(), scenario.seed, scenario.engine.horizon);
     let mut settings = ReportSettings::new(scenario);
@@ -116,25 +146,36 @@ fn finished<S: RequestSource>(
     settings: ReportSettings,
     source: S,
     num_requests: u64,
-) -> Report {
+) -> (Report, Vec<Decision>) {
     let keeps_records = arguments.results_path.is_some();
     let collector = if keeps_records { Collector::detailed(settings) } else { Collector::streaming(settings) };
+    let keeps_decisions = arguments.decisions_path.is_some();
+    let collector = if keeps_decisions { collector.keeping_decisions() } else { collector };
     let wants_events = arguments.scenario.log <= LogLevel::Debug;
     let mut watcher = Watcher {
         collector,
         bar: if wants_events { ProgressBar::hidden() } else { bar(num_requests) },
         events: wants_events.then(EventLog::default),
     };
-    let totals = simulate(input, arguments.step || wants_events, source, &mut watcher);
+    let totals = simulate(input, arguments, source, &mut watcher);
     watcher.bar.finish_and_clear();
-    Report::new(watcher.collector, &totals)
+    let decisions = watcher.collector.take_decisions();
+    (Report::new(watcher.collector, &totals), decisions)
 }
 
-fn simulate<S: RequestSource>(input: &Input, walks: bool, source: S, watcher: &mut Watcher) -> ClusterTotals {
+fn simulate<S: RequestSource>(
+    input: &Input,
+    arguments: &RunArguments,
+    source: S,
+    watcher: &mut Watcher,
+) -> ClusterTotals {
     // Every step is an event of the log, so nothing is skipped while it is written.
-    let mode = if walks { Mode::Step } else { Mode::Fast };
+    let mode = if arguments.step || watcher.events.is_some() { Mode::Step } else { Mode::Fast };
     let ResolvedScenario { cluster, engine, latency, .. } = &input.resolved;
     let mut simulation = Simulation::new(cluster, *engine, latency.clone(), source, mode);
+    if arguments.trace_level == TraceLevel::Decisions {
+        simulation = simulation.tracing(arguments.counterfactual_k);
+    }
     while !simulation.run_for(SLICE, watcher) {
         let clock = simulation.clock();
         if let Some(log) = &mut watcher.events {
@@ -155,18 +196,31 @@ fn bar(num_requests: u64) -> ProgressBar {
 }
 
 /// Prints the reference's blocks in the reference's order (metrics specification 2 and 3), then one of our own.
-fn print(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
+fn print(out: &mut impl Write, report: &Report, summarizes_trace: bool) -> Result<(), Failure> {
     let mut summary = report.summary.clone();
     summary.requests.clear();
+    for replica in &report.replicas {
+        writeln!(out, "=== Simulation Metrics ===")?;
+        write_json(out, &replica.summary)?;
+    }
     writeln!(out, "=== Simulation Metrics ===")?;
     write_json(out, &summary)?;
+    if let Some(fitness) = &report.fitness {
+        writeln!(out, "=== Fitness Evaluation ===")?;
+        writeln!(out, "Score: {:.6}", fitness.score)?;
+        for component in &fitness.components {
+            writeln!(out, "  {}: {:.6}", component.key, component.value)?;
+        }
+    }
     let counters = &report.anomalies;
-    if counters.priority_inversions + counters.dropped_unservable + counters.length_capped_requests > 0 {
+    if counters.is_any() {
         writeln!(out, "=== Anomaly Counters ===")?;
         writeln!(out, "Priority Inversions: {}", counters.priority_inversions)?;
-        // One replica has nobody to be blocked in comparison with, and nothing is refused at its door.
-        writeln!(out, "HOL Blocking Events: 0")?;
-        writeln!(out, "Rejected Requests (Admission): 0")?;
+        writeln!(out, "HOL Blocking Events: {}", counters.hol_blocking_events)?;
+        writeln!(out, "Rejected Requests (Admission): {}", counters.rejected_requests)?;
+        for class in &counters.rejected_by_class {
+            writeln!(out, "  Shed ({}): {}", class.name, class.requests)?;
+        }
         writeln!(out, "Dropped Unservable: {}", counters.dropped_unservable)?;
         writeln!(out, "Length-Capped Requests: {}", counters.length_capped_requests)?;
     }
@@ -196,6 +250,9 @@ fn print(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
             writeln!(out, "Jain Fairness Index: {index:.4}")?;
         }
     }
+    if let Some(summary) = report.trace_summary.as_ref().filter(|_| summarizes_trace) {
+        decisions::print_summary(out, summary)?;
+    }
     print_own(out, report)?;
     out.flush()?;
     Ok(())
@@ -223,6 +280,9 @@ fn print_own(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
     writeln!(out, "SLO Attainment: {:.4} ({is_met})", slo.slo_attainment)?;
     writeln!(out, "Goodput: {:.3} requests/s", slo.goodput_requests_per_sec)?;
     writeln!(out, "KV Cache Usage: mean {:.4}, peak {:.4}", report.kv.usage_mean, report.kv.usage_peak)?;
+    if report.in_pipeline > 0 {
+        writeln!(out, "In Pipeline: {} requests on their way at the end", report.in_pipeline)?;
+    }
     writeln!(out, "Batch: {:.2} requests running, {:.2} waiting", report.mean_running, report.mean_waiting)?;
     let limiters = &report.limiters;
     writeln!(out, "What stopped admission, share of the steps:")?;

@@ -61,7 +61,9 @@ pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&V
             .with_hint(meant(name, valid));
     }
     if let (true, Some((name, valid))) = (message.contains("unknown variant"), names.split_first()) {
-        return Diagnostic::error("invalid-value", place, format!("{whole} is {name}")).with_hint(meant(name, valid));
+        let mut valid = valid.to_vec();
+        valid.sort_unstable();
+        return Diagnostic::error("invalid-value", place, format!("{whole} is {name}")).with_hint(meant(name, &valid));
     }
     if let (true, Some(name)) = (message.contains("missing field"), names.first()) {
         return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name)))

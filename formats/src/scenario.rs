@@ -6,7 +6,9 @@ use crate::probe::{BadField, bad_fields, explain, read};
 use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{ArrivalSettings, ClientSettings, LengthSettings, SCENARIO_VERSION, Scenario};
+use plimsoll_core::scenario::{
+    AdmissionSettings, ArrivalSettings, ClientSettings, LengthSettings, RoutingSettings, SCENARIO_VERSION, Scenario,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -76,7 +78,7 @@ pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> 
 }
 
 fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
-    let Readable { value, problems: mut placed } = read_text;
+    let Readable { value, problems: found } = read_text;
     let fields = match &value {
         Value::Null => Map::new(),
         Value::Object(fields) => fields.clone(),
@@ -101,24 +103,34 @@ fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Sc
         ]);
     }
     let problems = problems_of(&fields);
-    if problems.is_empty() && placed.is_empty() {
+    if problems.is_empty() && found.is_empty() {
         return read(fields)
             .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)]);
     }
-    let problems = problems.into_iter().map(|problem| {
+    Err(placed(problems, found, &value, text, file))
+}
+
+/// What is wrong with a file, in the order of places: bad fields of `value`, and what was `found` before.
+pub(crate) fn placed(
+    problems: Vec<BadField>,
+    mut found: Vec<(Place, Diagnostic)>,
+    value: &Value,
+    text: &str,
+    file: &str,
+) -> Vec<Diagnostic> {
+    found.extend(problems.into_iter().map(|problem| {
         let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
         let place = find_key(text, &path).unwrap_or(Place::START);
-        let value = path.iter().try_fold(&value, |value, key| {
+        let value = path.iter().try_fold(value, |value, key| {
             match key.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok()) {
                 Some(index) => value.get(index),
                 None => value.get(*key),
             }
         });
         (place, explain(place.in_file(file), &shown_path(&problem.path), &problem.message, value))
-    });
-    placed.extend(problems);
-    placed.sort_by_key(|(place, _)| *place);
-    Err(placed.into_iter().map(|(_, diagnostic)| diagnostic).collect())
+    }));
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, diagnostic)| diagnostic).collect()
 }
 
 /// Every bad field, section by section.
@@ -145,6 +157,8 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
             ("deployment", "accelerator", Value::Object(sheet)) => {
                 bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
             }
+            ("cluster", "admission", Value::Object(inner)) => bad_fields::<AdmissionSettings>(inner, &Map::new()),
+            ("cluster", "routing", Value::Object(inner)) => bad_fields::<RoutingSettings>(inner, &Map::new()),
             ("workload", "arrival", Value::Object(inner)) => {
                 let known = [
                     ArrivalSettings::Constant,
@@ -375,7 +389,7 @@ mod tests {
         let found = problems("engine:\n  scheduler: fcf\n");
         assert_eq!(
             found,
-            "s.yaml:2:3 invalid-value: engine.scheduler is fcf (did you mean fcfs? valid are fcfs, priority-fcfs, sjf, reverse-priority)"
+            "s.yaml:2:3 invalid-value: engine.scheduler is fcf (did you mean fcfs? valid are fcfs, priority-fcfs, reverse-priority, sjf)"
         );
         let found = problems("slo: 5\n");
         assert_eq!(found, "s.yaml:1:1 invalid-value: slo is 5 (give a mapping of fields)");

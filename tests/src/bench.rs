@@ -1,24 +1,27 @@
 //! The named workloads of the benchmark.
 //!
-//! All serve llama-3.1-8b-instruct on one H100: 512 ± 256 input and output tokens, poisson arrivals of 20 requests per second.
+//! All serve llama-3.1-8b-instruct on one H100 per replica: 512 ± 256 input and output tokens, poisson arrivals of 20
+//! requests per second and replica. The clusters serve the black-box workload behind `least-loaded`.
 //! A run goes from the generator to the finished report with exact percentiles.
 
 use plimsoll_core::cluster::simulate;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario, Scenario,
+    AcceleratorChoice, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario,
+    RoutingPolicy, Scenario,
 };
 use plimsoll_core::workload::{Generator, RequestSource};
 use serde::Serialize;
 
 /// The workloads in the order in which they are measured.
-pub const NAMES: [&str; 5] = ["blackbox", "trained-physics", "roofline", "prefix", "kv-pressure"];
+pub const NAMES: [&str; 7] =
+    ["blackbox", "trained-physics", "roofline", "prefix", "kv-pressure", "cluster-8", "cluster-256"];
 
 /// Draws the requests of `blackbox` and nothing else; not among [`NAMES`], as nothing is simulated.
 pub const GENERATOR: &str = "generator";
 
-/// Offered requests per second.
+/// Offered requests per second and replica.
 const REQUEST_RATE: f64 = 20.0;
 
 /// Blocks with which a request is preempted 0.2 to 0.5 times on average; a test holds it there.
@@ -39,7 +42,7 @@ pub struct Counts {
 #[must_use]
 pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
     let scenario = resolved(if name == GENERATOR { NAMES[0] } else { name })?;
-    let mut source = Generator::new(&scenario.workload, REQUEST_RATE, num_requests, scenario.seed, 0);
+    let mut source = Generator::new(&scenario.workload, scenario.workload.request_rate, num_requests, scenario.seed, 0);
     if name == GENERATOR {
         let requests = core::iter::from_fn(|| source.next_request()).map(core::hint::black_box).count() as u64;
         return Some(Counts { requests, steps: 0, preemptions: 0 });
@@ -68,7 +71,12 @@ fn resolved(name: &str) -> Option<ResolvedScenario> {
         "roofline" => scenario.latency.model = LatencyModelChoice::Roofline,
         "prefix" => scenario.workload.prefix = PrefixSettings { tokens: 1024, groups: 20, share_ratio: 0.8 },
         "kv-pressure" => scenario.engine.num_gpu_blocks = Some(PRESSED_BLOCKS),
-        _ => return None,
+        _ => {
+            let num_replicas = name.strip_prefix("cluster-")?.parse().ok()?;
+            scenario.cluster.num_replicas = num_replicas;
+            scenario.cluster.routing.policy = RoutingPolicy::LeastLoaded;
+            scenario.workload.request_rate = REQUEST_RATE * f64::from(num_replicas);
+        }
     }
     Some(scenario.resolve(plimsoll_configs::catalog()).expect("every workload resolves; a test runs them").value)
 }

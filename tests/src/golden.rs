@@ -238,6 +238,9 @@ pub fn check_case(text: &CaseText, mode: Mode, catalog: &Catalog) -> Result<Vec<
     let instances = expected.get("per_instance").and_then(Value::as_array).unwrap_or(&none);
     for replica in &report.replicas {
         let id = replica.summary.instance_id.as_str();
+        if instances.is_empty() {
+            break;
+        }
         let wanted = instances.iter().find(|instance| instance.get("instance_id").and_then(Value::as_str) == Some(id));
         check_metrics(wanted, &replica.summary).map_err(|difference| format!("{id}: {difference}"))?;
     }

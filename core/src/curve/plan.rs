@@ -7,7 +7,7 @@ use crate::scenario::CurveSettings;
 pub struct CurvePlan {
     /// Rates of the grid, at least 2.
     pub num_rates: u32,
-    /// Requests of one run, at least; a study that bisects makes all its runs longer where a large batch needs it
+    /// Requests of one run of one replica, at least, and as many times more as a cluster has replicas, up to eight; a study that bisects makes all its runs longer where a large batch needs it
     /// ([`crate::curve::Curve::num_requests`]).
     pub num_requests: u32,
     /// Seeds per rate, at least 1.

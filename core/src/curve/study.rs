@@ -22,8 +22,14 @@ const STEP_TIME_FLOOR: usize = 2;
 /// Requests of a run per request in the batch at saturation: five residence times to measure, two and a half to settle.
 const REQUESTS_PER_SLOT: f64 = 7.5;
 
-/// Longest run that is chosen without being asked for.
+/// Longest run that is chosen without being asked for, per replica as far as [`MAX_REPLICAS_FOR_LENGTH`].
 const MAX_CHOSEN_REQUESTS: u32 = 16_000;
+
+/// A run of a cluster is as many times as long as that of one replica, up to this many times.
+const MAX_REPLICAS_FOR_LENGTH: u32 = 8;
+
+/// Requests of a probe at most.
+const MAX_PROBE_REQUESTS: u32 = 32_000;
 
 /// Most steps of one search; a bracket as wide as the axis needs seven.
 const MAX_SEARCH_STEPS: u32 = 12;
@@ -43,6 +49,7 @@ pub struct CurveStudy {
     slo: Slo,
     range: Option<[f64; 2]>,
     probe_requests: u32,
+    num_replicas: u32,
     recorded_rate: Option<f64>,
     outcomes: BTreeMap<Key, PointSample>,
     outstanding: BTreeSet<Key>,
@@ -89,7 +96,10 @@ impl CurveStudy {
             slo: scenario.slo.clone(),
             range: scenario.curve.range_per_s,
             // Enough for the batch to be full through the middle of the burst.
-            probe_requests: scenario.engine.max_num_seqs.saturating_mul(4).clamp(200, 1000),
+            probe_requests: (scenario.engine.max_num_seqs.saturating_mul(4).clamp(200, 1000))
+                .saturating_mul(scenario.cluster.num_replicas)
+                .min(MAX_PROBE_REQUESTS),
+            num_replicas: scenario.cluster.num_replicas,
             recorded_rate: recorded_rate.filter(|rate| rate.is_finite() && *rate > 0.0),
             outcomes: BTreeMap::new(),
             outstanding: BTreeSet::new(),
@@ -129,13 +139,14 @@ impl CurveStudy {
     /// Requests of one run: more than planned where the batch at saturation is so large that a run would be over
     /// before the number in system has settled.
     fn num_requests(&self) -> u32 {
-        let planned = self.plan.num_requests;
+        let replicas = self.num_replicas.clamp(1, MAX_REPLICAS_FOR_LENGTH);
+        let planned = self.plan.num_requests.saturating_mul(replicas);
         if !self.plan.bisects {
             return planned;
         }
         let running = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.mean_running);
         let needed = libm::ceil(running * REQUESTS_PER_SLOT / 500.0) * 500.0;
-        planned.max((needed as u32).min(MAX_CHOSEN_REQUESTS))
+        planned.max((needed as u32).min(MAX_CHOSEN_REQUESTS * replicas))
     }
 
     /// Lowest and highest rate of the axis, once known.

@@ -164,6 +164,8 @@ struct RunLog {
     settled: Vec<Settled>,
     queue: Vec<QueueSample>,
     last_arrival: SimTime,
+    /// Requests the admission policy refused.
+    refused: u32,
 }
 
 impl RunLog {
@@ -174,6 +176,7 @@ impl RunLog {
             settled: Vec::with_capacity(capacity),
             queue: Vec::with_capacity(capacity),
             last_arrival: SimTime(i64::MIN),
+            refused: 0,
         }
     }
 }
@@ -185,6 +188,7 @@ impl Observer for RunLog {
             Fate::Completed | Fate::LengthCapped => record.ttft.zip(record.e2e),
             _ => None,
         };
+        self.refused += u32::from(record.fate == Fate::Rejected);
         self.last_arrival = self.last_arrival.max(record.request.arrive);
         let (arrive, settled_at) = (record.request.arrive, record.settled_at);
         let delay = record.scheduling_delay.unwrap_or(SimTime::ZERO);
@@ -209,7 +213,9 @@ impl Context {
     }
 
     fn measured_sample(&self, log: &RunLog, totals: &ReplicaTotals) -> PointSample {
-        let window = assess(&log.queue, 1, self.request_rate);
+        // Whoever is refused is no load.
+        let admitted = 1.0 - f64::from(log.refused) / log.settled.len().max(1) as f64;
+        let window = assess(&log.queue, 1, self.request_rate * admitted);
         let window = Assessment { end: window.end.max(log.last_arrival), ..window };
         let measured = self.measure(log, &window);
         let asked = Asked::new(&self.slo);

@@ -7,6 +7,7 @@
 mod anomaly;
 mod collector;
 mod decisions;
+mod fitness;
 mod json;
 mod replicas;
 mod shares;
@@ -18,6 +19,7 @@ mod verdict;
 pub use anomaly::{AnomalyCounters, RejectedClass};
 pub use collector::{Collector, ReportSettings};
 pub use decisions::{Decision, TraceSummary};
+pub use fitness::{FitnessComponent, FitnessReport, FitnessWeights};
 pub use json::{RequestJson, SummaryJson};
 pub use replicas::ReplicaReport;
 pub use shares::{limiter_shares, time_shares};

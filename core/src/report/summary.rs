@@ -5,8 +5,8 @@ use super::collector::Collector;
 use super::json::{RequestJson, SummaryJson};
 use super::replicas::{count_blocked, per_step, replica_reports};
 use super::{
-    AnomalyCounters, LimiterShares, RejectedClass, ReplicaReport, SloReport, TimeShare, TraceSummary, Verdict, assess,
-    limiter_shares, time_shares,
+    AnomalyCounters, FitnessReport, LimiterShares, RejectedClass, ReplicaReport, SloReport, TimeShare, TraceSummary,
+    Verdict, assess, limiter_shares, time_shares,
 };
 use crate::cluster::ClusterTotals;
 use crate::numeric::{Percentile, SampleSummary, Samples, percentiles_of_counts};
@@ -142,6 +142,8 @@ pub struct Report {
     pub replicas: Vec<ReplicaReport>,
     /// What the decisions came to, if they were traced.
     pub trace_summary: Option<TraceSummary>,
+    /// Weighted score, where weights are given ([`super::FitnessWeights::evaluate`]).
+    pub fitness: Option<FitnessReport>,
     /// Per SLO class; empty if there is only the unnamed one.
     pub classes: Vec<ClassReport>,
     /// Per tenant; empty if there is only the unnamed one.
@@ -242,6 +244,7 @@ impl Report {
             in_pipeline,
             replicas: replica_reports(&cluster.replicas, replica_samples, totals.end.0, settings.num_blocks, &asked),
             trace_summary,
+            fitness: None,
             classes: class_reports,
             jain_fairness: (num_tenants > 1).then(|| jain(&tenants)),
             tenants: if num_tenants > 1 { tenant_reports(&tenants, &settings.tenants) } else { Vec::new() },

@@ -216,7 +216,7 @@ pub struct Slo {
 pub struct CurveSettings {
     /// Rates on the grid.
     pub num_rates: u32,
-    /// Requests of one run.
+    /// Requests of one run of one replica; a cluster's has as many times more as it has replicas, up to eight.
     pub num_requests: u32,
     /// Seeds per rate.
     pub num_seeds: u32,

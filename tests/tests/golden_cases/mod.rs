@@ -3,7 +3,7 @@
 use plimsoll_tests::golden::CaseText;
 
 /// Digest of all reports; it moves only together with the model version, the set of cases or the form of a report.
-pub const DIGEST: u64 = 13_477_643_962_910_657_570;
+pub const DIGEST: u64 = 15_217_837_320_975_632_763;
 
 macro_rules! case {
     ($name:literal) => {

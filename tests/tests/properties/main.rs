@@ -4,6 +4,7 @@
 
 mod case;
 mod closed_loop;
+mod cluster;
 mod conservation;
 mod fast_forward;
 mod monotone;

@@ -1,0 +1,189 @@
+//! Policy files: admission, routing, priority and scheduler in one place (cluster specification 8).
+
+use crate::place::Place;
+use crate::probe::{BadField, bad_fields, read};
+use crate::scenario::{check_size, placed};
+use crate::value::{Readable, readable_yaml};
+use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::scenario::{
+    AdmissionPolicy, PriorityPolicy, RoutingPolicy, Scenario, SchedulerPolicy, ScorerWeight,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The policies a file names; what it leaves out stays as it is.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyBundle {
+    admission: AdmissionPart,
+    routing: RoutingPart,
+    priority: PriorityPart,
+    scheduler: Option<SchedulerPolicy>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct AdmissionPart {
+    policy: Option<AdmissionPolicy>,
+    token_bucket_capacity: Option<f64>,
+    token_bucket_refill_rate: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RoutingPart {
+    policy: Option<RoutingPolicy>,
+    scorers: Option<Vec<ScorerWeight>>,
+    cache_weight: Option<f64>,
+    load_weight: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct PriorityPart {
+    policy: Option<PriorityPolicy>,
+}
+
+impl PolicyBundle {
+    /// Puts the file's policies into a scenario.
+    pub fn apply(&self, scenario: &mut Scenario) {
+        fn set<T: Copy>(field: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *field = value;
+            }
+        }
+        let (admission, routing) = (&mut scenario.cluster.admission, &mut scenario.cluster.routing);
+        set(&mut admission.policy, self.admission.policy);
+        set(&mut admission.token_bucket_capacity, self.admission.token_bucket_capacity);
+        set(&mut admission.token_bucket_refill_rate, self.admission.token_bucket_refill_rate);
+        set(&mut routing.policy, self.routing.policy);
+        if self.routing.scorers.is_some() {
+            routing.scorers.clone_from(&self.routing.scorers);
+        }
+        routing.cache_weight = self.routing.cache_weight.or(routing.cache_weight);
+        routing.load_weight = self.routing.load_weight.or(routing.load_weight);
+        set(&mut scenario.engine.priority, self.priority.policy);
+        set(&mut scenario.engine.scheduler, self.scheduler);
+    }
+
+    /// The first number that is negative or not finite: its path and value.
+    fn bad_number(&self) -> Option<(Vec<String>, f64)> {
+        let weights = self.routing.scorers.iter().flatten().map(|scorer| scorer.weight);
+        let numbers = [
+            (["admission", "token_bucket_capacity"], self.admission.token_bucket_capacity),
+            (["admission", "token_bucket_refill_rate"], self.admission.token_bucket_refill_rate),
+            (["routing", "cache_weight"], self.routing.cache_weight),
+            (["routing", "load_weight"], self.routing.load_weight),
+        ];
+        let numbers = numbers.into_iter().filter_map(|(path, value)| Some((path, value?)));
+        numbers
+            .chain(weights.map(|weight| (["routing", "scorers"], weight)))
+            .find(|(_, value)| !(value.is_finite() && *value >= 0.0))
+            .map(|(path, value)| (path.map(str::to_owned).to_vec(), value))
+    }
+}
+
+/// Reads a policy file.
+///
+/// `file` names the text in the places of diagnostics.
+///
+/// # Errors
+/// Every problem found: syntax, an empty file, unknown or repeated fields, unknown names, values of a wrong type or
+/// negative. Whether the policies fit together is checked by `Scenario::resolve`.
+pub fn policies_from_yaml(text: &str, file: &str) -> Result<PolicyBundle, Vec<Diagnostic>> {
+    check_size(text, file)?;
+    let Readable { value, problems } = readable_yaml(text, file)?;
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
+        return Err(vec![
+            Diagnostic::error("invalid-value", Place::START.in_file(file), "the file has no fields")
+                .with_hint("a policy file has admission, routing, priority or scheduler"),
+        ]);
+    };
+    let mut bad = bad_parts(fields);
+    if bad.is_empty() && problems.is_empty() {
+        let bundle: PolicyBundle = read(fields.clone())
+            .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)])?;
+        match bundle.bad_number() {
+            None => return Ok(bundle),
+            Some((path, number)) => {
+                bad.push(BadField { path, message: format!("{number}, expected a finite number of 0 or more") });
+            }
+        }
+    }
+    Err(placed(bad, problems, &value, text, file))
+}
+
+fn bad_parts(fields: &Map<String, Value>) -> Vec<BadField> {
+    let none = Map::new();
+    let mut found = Vec::new();
+    for problem in bad_fields::<PolicyBundle>(fields, &none) {
+        let part = problem.path.first().cloned().unwrap_or_default();
+        let inner = fields.get(part.as_str()).and_then(Value::as_object);
+        let below = match (part.as_str(), inner) {
+            ("admission", Some(inner)) => bad_fields::<AdmissionPart>(inner, &none),
+            ("routing", Some(inner)) => bad_fields::<RoutingPart>(inner, &none),
+            ("priority", Some(inner)) => bad_fields::<PriorityPart>(inner, &none),
+            _ => Vec::new(),
+        };
+        if below.is_empty() {
+            found.push(problem);
+        }
+        let under = |field: BadField| BadField { path: [&[part.clone()], &*field.path].concat(), ..field };
+        found.extend(below.into_iter().map(under));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core::scenario::ScorerName;
+
+    /// The diagnostics as `place code: message (hint)`.
+    fn told(text: &str) -> Vec<String> {
+        let found = policies_from_yaml(text, "p.yaml").err().unwrap_or_default();
+        found.iter().map(|found| format!("{} {}: {} ({})", found.path, found.code, found.message, found.hint)).collect()
+    }
+
+    #[test]
+    fn a_bundle_sets_what_it_names_and_leaves_the_rest() {
+        let text = "admission:\n  policy: token-bucket\n  token_bucket_capacity: 500\nrouting:\n  policy: weighted\n  \
+                    scorers:\n    - name: queue-depth\n      weight: 2\npriority:\n  policy: slo-based\nscheduler: sjf\n";
+        let bundle = policies_from_yaml(text, "p.yaml").expect("all is valid");
+        let mut scenario = Scenario::default();
+        scenario.cluster.num_replicas = 3;
+        scenario.cluster.admission.token_bucket_refill_rate = 7.0;
+        bundle.apply(&mut scenario);
+        let admission = &scenario.cluster.admission;
+        assert_eq!(admission.policy, AdmissionPolicy::TokenBucket);
+        assert_eq!((admission.token_bucket_capacity, admission.token_bucket_refill_rate), (500.0, 7.0));
+        assert_eq!(scenario.cluster.routing.policy, RoutingPolicy::Weighted);
+        let scorer = ScorerWeight { name: ScorerName::QueueDepth, weight: 2.0 };
+        assert_eq!(scenario.cluster.routing.scorers, Some(vec![scorer]));
+        assert_eq!(scenario.engine.priority, PriorityPolicy::SloBased);
+        assert_eq!(scenario.engine.scheduler, SchedulerPolicy::Sjf);
+        assert_eq!(scenario.cluster.num_replicas, 3);
+    }
+
+    #[test]
+    fn problems_have_their_places_and_a_suggestion() {
+        let found = told("routing:\n  polcy: weighted\nadmission:\n  policy: token-buket\nscheduler: fifo\n");
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(
+            found[0].starts_with("p.yaml:2:3 unknown-field: there is no field routing.polcy (did you mean policy?")
+        );
+        assert!(found[1].contains("p.yaml:4:3 invalid-value: admission.policy is token-buket"), "{}", found[1]);
+        assert!(found[1].contains("valid are always-admit, reject-all, token-bucket"), "{}", found[1]);
+        assert!(found[2].contains("p.yaml:5:1"), "{}", found[2]);
+    }
+
+    #[test]
+    fn empty_files_repeated_keys_and_negative_numbers_are_refused() {
+        assert_eq!(told("").len(), 1);
+        assert_eq!(told("{}").len(), 1);
+        assert_eq!(told("- a\n").len(), 1);
+        assert!(told("scheduler: sjf\nscheduler: fcfs\n")[0].contains("repeated-field"));
+        assert!(told("routing:\n  cache_weight: -1\n")[0].contains("p.yaml:2:3"));
+        assert!(told("admission:\n  token_bucket_capacity: .inf\n")[0].contains("token_bucket_capacity"));
+    }
+}
