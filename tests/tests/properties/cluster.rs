@@ -64,10 +64,10 @@ fn scorers() -> impl Strategy<Value = Vec<ScorerWeight>> {
 
 fn cluster() -> impl Strategy<Value = ClusterConfig> {
     let routing = prop_oneof![
-        Just(RoutingConfig::RoundRobin),
+        1 => Just(RoutingConfig::RoundRobin),
         2 => Just(RoutingConfig::LeastLoaded),
-        Just(RoutingConfig::AlwaysBusiest),
-        Just(RoutingConfig::PrefixAffinity),
+        1 => Just(RoutingConfig::AlwaysBusiest),
+        1 => Just(RoutingConfig::PrefixAffinity),
         4 => scorers().prop_map(RoutingConfig::Weighted),
     ];
     let admission = prop_oneof![
@@ -103,8 +103,8 @@ fn run(case: &Case, cluster: &ClusterConfig, mode: Mode, slice: u64, traced: Opt
     for totals in heard.totals.replicas.iter_mut().chain([&mut heard.totals.total]) {
         totals.jumps = Default::default();
     }
-    // Only the order within a replica is promised.
-    heard.records.sort_by_key(|record| record.replica);
+    // Only the order within a replica is promised; whoever is refused reaches none.
+    heard.records.sort_by_key(|record| (record.fate == Fate::Rejected, record.replica));
     heard
 }
 
@@ -177,5 +177,7 @@ fn a_cluster_is_the_same_in_both_modes_and_loses_nobody() {
     let met = met.into_inner();
     println!("{met:?}");
     assert_eq!(met.len(), 5, "{met:?}");
-    assert!(met.values().all(|count| *count >= 20), "{met:?}");
+    // Few horizons fall into the few microseconds between two decisions.
+    let least = |what: &str| if what == "pipeline cut" { 5 } else { 20 };
+    assert!(met.iter().all(|(what, count)| *count >= least(what)), "{met:?}");
 }
