@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
 use crate::later::LaterFlags;
+use crate::log_arguments::{CalibrateArguments, EvaluateArguments};
 use crate::policies::ClusterArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};
@@ -32,6 +33,10 @@ pub enum Command {
     Catalog(CatalogArguments),
     /// Say what logs of a real server hold and what is wrong with them.
     Inspect(InspectArguments),
+    /// Fit a step-time model to logs of a deployment.
+    Calibrate(CalibrateArguments),
+    /// Predict logged runs with a fitted model and say how far off it is.
+    Evaluate(EvaluateArguments),
     /// Write a trace in another format.
     Convert(ConvertArguments),
 }

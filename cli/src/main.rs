@@ -5,15 +5,20 @@
 //! 3 a requirement given with `--require-…` is not met.
 
 mod arguments;
+mod calibrate;
 mod catalog;
 mod convert;
 mod curve;
 mod decisions;
+mod evaluate;
+mod fit_file;
 mod input;
 mod inspect;
 mod later;
 mod log;
+mod log_arguments;
 mod measured;
+mod optimizer_file;
 mod output;
 mod policies;
 mod run;
@@ -33,6 +38,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Curve(arguments) => curve::curve(&arguments),
         Command::Catalog(arguments) => catalog::catalog(&arguments),
+        Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
+        Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Convert(arguments) => convert::convert(&arguments),
     };

@@ -1,7 +1,9 @@
 //! Logs from disk: read piece by piece with a progress bar, joined with what lies beside them.
 
+use crate::output::tell_line;
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::measurement::Measurement;
 use plimsoll_logs::{Content, LogReader, attach};
 use std::fs::File;
 use std::io::Read;
@@ -68,4 +70,39 @@ fn read_small(path: &Path) -> Result<Content, Vec<Diagnostic>> {
     let bytes = std::fs::read(path)
         .map_err(|error| vec![Diagnostic::error("log-unreadable", name.clone(), error.to_string())])?;
     plimsoll_logs::read_log(&name, &bytes)
+}
+
+/// All runs of several logs; files that describe a server fill in what the runs do not state themselves.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Measurement>, Vec<Diagnostic>> {
+    let mut contents = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match read(path) {
+            Ok(content) => contents.push(content),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut deployment = None;
+    for content in &contents {
+        if let (true, Some(stated)) = (content.runs.is_empty(), &content.deployment) {
+            deployment.get_or_insert_with(|| stated.clone()).fill_from(stated);
+        }
+    }
+    let mut runs = Vec::new();
+    for mut content in contents {
+        attach(&mut content, deployment.as_ref(), &[]);
+        for diagnostic in &content.diagnostics {
+            if diagnostic.severity == plimsoll_core::diagnostic::Severity::Warning {
+                tell_line(diagnostic);
+            }
+        }
+        runs.extend(content.runs.into_iter().map(|run| run.measurement));
+    }
+    Ok(runs)
 }

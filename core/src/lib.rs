@@ -112,4 +112,8 @@ pub mod report;
 // What to do about it.
 pub mod study;
 
+pub mod search;
+
+pub mod calibrate;
+
 pub mod curve;

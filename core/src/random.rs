@@ -32,6 +32,8 @@ pub enum Purpose {
     PrefixChoice,
     /// Share of an output that is reasoning.
     ReasonRatio,
+    /// Candidates of an optimizer.
+    Search,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             Purpose::OutputLengths => 3,
             Purpose::PrefixChoice => 4,
             Purpose::ReasonRatio => 5,
+            Purpose::Search => 100,
         }
     }
 }

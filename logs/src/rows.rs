@@ -140,7 +140,7 @@ impl Rows {
         if bad.is_empty() {
             return;
         }
-        let is_rejected = bad.len() * 100 > total && bad.len() > 1 || bad.len() * 10 > total;
+        let is_rejected = bad.len() * 100 > total;
         for (place, reason) in bad.iter().take(MAX_TOLD) {
             let path = self.path(*place);
             let diagnostic = if is_rejected {

@@ -40,7 +40,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-engine", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
     ("plimsoll-web", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
     ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),
-    ("plimsoll-tests", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
+    (
+        "plimsoll-tests",
+        &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs", "plimsoll-protocol"],
+    ),
     ("xtask", &[]),
 ];
 

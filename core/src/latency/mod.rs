@@ -8,12 +8,14 @@
 //! could make a difference, so that the engine asks item by item instead.
 
 mod blackbox;
+mod calibrated;
 mod roofline;
 mod shape;
 mod trained_physics;
 mod work;
 
 pub use blackbox::Blackbox;
+pub use calibrated::Calibrated;
 pub use roofline::Roofline;
 pub use trained_physics::TrainedPhysics;
 pub use work::{TimeShares, WorkSums};
@@ -22,6 +24,7 @@ use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
 use crate::numeric::product;
 use alloc::vec::Vec;
+use calibrated::CalibratedDecode;
 use roofline::RooflineDecode;
 use trained_physics::PhysicsDecode;
 
@@ -50,6 +53,8 @@ impl StepItem {
 pub enum LatencyModel {
     /// Trained or calibrated coefficients.
     Blackbox(Blackbox),
+    /// A roofline whose rates and overheads are fitted to a deployment's logs.
+    Calibrated(Calibrated),
     /// Architecture and data sheet alone.
     Roofline(Roofline),
     /// Roofline terms with learned corrections.
@@ -61,6 +66,8 @@ pub enum LatencyModel {
 pub enum DecodeStepper {
     /// Does not depend on the context.
     Constant(i64),
+    /// See [`Calibrated`].
+    Calibrated(CalibratedDecode),
     /// See [`Roofline`].
     Roofline(RooflineDecode),
     /// See [`TrainedPhysics`].
@@ -77,6 +84,14 @@ impl LatencyModel {
     /// A coefficient is missing, not finite or negative, or all of them are zero.
     pub fn blackbox(alpha: &[f64], beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
         Blackbox::new(alpha, beta).map(Self::Blackbox)
+    }
+
+    /// The calibrated roofline with α0..2 as in the black-box model and β0..5 ([`Calibrated`]).
+    ///
+    /// # Errors
+    /// A coefficient is missing, not finite or negative, or all β are zero.
+    pub fn calibrated(alpha: &[f64], beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
+        Calibrated::new(alpha, beta).map(Self::Calibrated)
     }
 
     /// The roofline model; `alpha` empty = 0,0,0.
@@ -112,6 +127,7 @@ impl LatencyModel {
     pub fn queueing(&self, input_tokens: u32) -> i64 {
         match self {
             Self::Blackbox(model) => model.queueing(input_tokens),
+            Self::Calibrated(model) => model.queueing(input_tokens),
             Self::Roofline(model) => model.overheads.queueing(input_tokens),
             Self::TrainedPhysics(model) => model.queueing,
         }
@@ -123,6 +139,7 @@ impl LatencyModel {
     pub fn output_overhead(&self) -> i64 {
         match self {
             Self::Blackbox(model) => model.output_overhead,
+            Self::Calibrated(model) => model.output_overhead,
             Self::Roofline(model) => model.overheads.output_overhead,
             Self::TrainedPhysics(model) => model.output_overhead,
         }
@@ -134,7 +151,7 @@ impl LatencyModel {
     pub fn final_overhead(&self) -> i64 {
         match self {
             Self::TrainedPhysics(model) => model.final_overhead,
-            Self::Blackbox(_) | Self::Roofline(_) => 0,
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::Roofline(_) => 0,
         }
     }
 
@@ -145,6 +162,7 @@ impl LatencyModel {
     pub fn step_time(&self, items: &[StepItem]) -> i64 {
         match self {
             Self::Blackbox(model) => model.step_time(items),
+            Self::Calibrated(model) => model.step_time(items),
             Self::Roofline(model) => model.step_time(items),
             Self::TrainedPhysics(model) => model.step_time(items),
         }
@@ -156,6 +174,7 @@ impl LatencyModel {
     pub fn decode_stepper(&self, num_decodes: u32) -> DecodeStepper {
         match self {
             Self::Blackbox(model) => DecodeStepper::Constant(model.mixed_step_time(0, num_decodes)),
+            Self::Calibrated(model) => DecodeStepper::Calibrated(model.decode_stepper(num_decodes)),
             Self::Roofline(model) => DecodeStepper::Roofline(model.decode_stepper(num_decodes)),
             Self::TrainedPhysics(model) => DecodeStepper::TrainedPhysics(model.decode_stepper(num_decodes)),
         }
@@ -170,6 +189,7 @@ impl LatencyModel {
                 let tokens = prefill.iter().map(|item| u64::from(item.tokens)).sum();
                 Some(model.mixed_step_time(tokens, num_decodes))
             }
+            Self::Calibrated(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
             Self::Roofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
             Self::TrainedPhysics(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
         }
@@ -180,6 +200,7 @@ impl LatencyModel {
     pub fn time_share_names(&self) -> &'static [&'static str] {
         match self {
             Self::Blackbox(_) => &["fixed", "prefill", "decode"],
+            Self::Calibrated(_) => &["fixed", "requests", "kv-cache", "matrices"],
             Self::Roofline(_) => &["compute", "weights", "kv-cache"],
             Self::TrainedPhysics(_) => {
                 &["prefill", "decode", "weights", "all-reduce", "layers", "requests", "fixed", "moe"]
@@ -192,6 +213,7 @@ impl LatencyModel {
     pub fn time_shares(&self, work: &WorkSums, busy: u64) -> TimeShares {
         let mut shares = match self {
             Self::Blackbox(model) => model.time_shares(work),
+            Self::Calibrated(model) => model.time_shares(work, busy),
             Self::Roofline(_) => roofline::time_shares(work),
             Self::TrainedPhysics(model) => model.time_shares(work),
         };
@@ -214,7 +236,7 @@ impl LatencyModel {
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, pos_sum, prefill, 1, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, prefill, 1),
-            Self::Blackbox(_) => {}
+            Self::Blackbox(_) | Self::Calibrated(_) => {}
         }
     }
 
@@ -227,7 +249,7 @@ impl LatencyModel {
             Self::Roofline(model) => {
                 model.is_compute_bound(num_decodes, first_pos_sum) == model.is_compute_bound(num_decodes, last_pos_sum)
             }
-            Self::Blackbox(_) | Self::TrainedPhysics(_) => true,
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::TrainedPhysics(_) => true,
         }
     }
 
@@ -242,7 +264,7 @@ impl LatencyModel {
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, first_pos_sum, &[], steps, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, &[], steps),
-            Self::Blackbox(_) => {}
+            Self::Blackbox(_) | Self::Calibrated(_) => {}
         }
     }
 }
@@ -254,6 +276,7 @@ impl DecodeStepper {
     pub fn step_time(&self, pos_sum: u64) -> Option<i64> {
         match self {
             Self::Constant(duration) => Some(*duration),
+            Self::Calibrated(stepper) => Some(stepper.step_time(pos_sum)),
             Self::Roofline(stepper) => stepper.step_time(pos_sum),
             Self::TrainedPhysics(stepper) => Some(stepper.step_time(pos_sum)),
         }

@@ -138,7 +138,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// Percentile `p` (0–100) of ascending values by linear interpolation; none of nothing.
-fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
+pub(crate) fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
     let rank = p / 100.0 * (sorted.len().checked_sub(1)? as f64);
     let low = libm::floor(rank);
     let at = *sorted.get(low as usize)?;

@@ -6,6 +6,7 @@
 
 mod figures;
 
+pub(crate) use figures::percentile;
 pub use figures::{RequestLatency, RunFigures};
 
 use crate::time::SimTime;

@@ -5,7 +5,7 @@ use crate::json::{Json, JsonReader};
 use crate::rows::Finished;
 use crate::{Content, Run};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredTotals, Measurement};
+use plimsoll_core::measurement::{ArrivalSource, LogFormat, Measurement};
 use plimsoll_core::time::SimTime;
 
 /// Blocks of `Label: value` lines and what they say.
@@ -190,7 +190,8 @@ impl Console {
             content.runs.push(Run { measurement, ids });
         }
         for mut run in self.runs {
-            if run.totals == MeasuredTotals::default() {
+            let totals = &run.totals;
+            if totals.ttft_mean_ms.is_none() && totals.tpot_mean_ms.is_none() && totals.e2e_mean_ms.is_none() {
                 return Err(vec![
                     Diagnostic::error("log-no-requests", run.name, "the block holds no latency").with_hint(hint),
                 ]);

@@ -1,0 +1,83 @@
+//! The command line of the commands that read logs of real servers.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct CalibrateArguments {
+    /// A log with single requests, or one that describes the server; may be given several times.
+    #[arg(long = "log", value_name = "LOG", required = true)]
+    pub logs: Vec<PathBuf>,
+    /// Write the fit to this YAML file.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What is fitted [calibrated].
+    #[arg(long, value_enum)]
+    pub latency_model: Option<FittedModelName>,
+    /// What is minimized [log-ratio].
+    #[arg(long, value_enum)]
+    pub objective: Option<ObjectiveName>,
+    /// Settings of the 2025 optimizer: bounds, scaling, error function, seed.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Simulated evaluations [8000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub budget: Option<u64>,
+    /// Seed of the search [42].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// What logs do not tell of the server.
+#[derive(Debug, Args)]
+pub struct ServerArguments {
+    /// Model id [as logged].
+    #[arg(long, help_heading = "Server")]
+    pub model: Option<String>,
+    /// Accelerator id [as logged, else H100].
+    #[arg(long, visible_aliases = ["accelerator", "gpu"], help_heading = "Server")]
+    pub hardware: Option<String>,
+    /// Accelerators per replica [as logged, else what the model needs].
+    #[arg(long, visible_alias = "tensor-parallel-size", help_heading = "Server")]
+    pub tp: Option<u32>,
+    /// Most requests in a batch [as logged, else 256].
+    #[arg(long, value_name = "N", help_heading = "Server")]
+    pub max_num_seqs: Option<u32>,
+    /// Token budget of a step [as logged, else 8192].
+    #[arg(long, value_name = "N", help_heading = "Server")]
+    pub max_num_batched_tokens: Option<u32>,
+    /// KV blocks [as logged, else no limit].
+    #[arg(long, value_name = "N", visible_alias = "num-gpu-blocks", help_heading = "Server")]
+    pub total_kv_blocks: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// A fit that `calibrate` wrote.
+    #[arg(long, value_name = "FILE")]
+    pub fit: PathBuf,
+    /// A log with single requests; may be given several times.
+    #[arg(long = "log", value_name = "LOG", required = true)]
+    pub logs: Vec<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FittedModelName {
+    Calibrated,
+    Blackbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ObjectiveName {
+    LogRatio,
+    Mape,
+    Mse,
+}

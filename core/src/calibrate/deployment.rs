@@ -1,0 +1,116 @@
+//! What is taken for granted of a server where its logs do not tell.
+
+use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec, weight_bytes_from_name};
+use crate::measurement::MeasuredDeployment;
+use crate::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+use crate::time::SimTime;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Accelerator of a server whose log names none: the one most published logs come from.
+const DEFAULT_ACCELERATOR: &str = "H100";
+/// The server's default batch.
+const DEFAULT_MAX_NUM_SEQS: u32 = 256;
+/// The server's default token budget on accelerators of 80 GB since version 0.8.
+const DEFAULT_MAX_NUM_BATCHED_TOKENS: u32 = 8192;
+/// The server's default block.
+const DEFAULT_BLOCK_SIZE: u32 = 16;
+/// As many blocks as no run fills, where nothing is known.
+const UNLIMITED_BLOCKS: u32 = 1_000_000;
+/// Share of the memory that must be left beside the weights, or nobody would run the model so.
+const LEAST_CACHE_SHARE: f64 = 0.15;
+
+/// A server as far as it is known, with guesses for the rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// Architecture, if the model is in the catalogue or resembles one there.
+    pub model: Option<ModelSpec>,
+    /// Data sheet.
+    pub accelerator: Option<AcceleratorSpec>,
+    /// Accelerators per replica.
+    pub tensor_parallel_size: u32,
+    /// Limits of the engine.
+    pub engine: EngineConfig,
+    /// What is a guess, in words.
+    pub guesses: Vec<String>,
+}
+
+impl Deployment {
+    /// Fills in what `stated` lacks.
+    #[must_use]
+    pub fn guess(catalog: &Catalog, stated: &MeasuredDeployment) -> Self {
+        let mut guesses = Vec::new();
+        let model = stated.model.as_deref().and_then(|id| guess_model(catalog, id, &mut guesses));
+        let accelerator = match stated.accelerator.as_deref().and_then(|id| catalog.accelerator(id)) {
+            Some(known) => Some(known.clone()),
+            None => {
+                guesses.push(format!("accelerator {DEFAULT_ACCELERATOR}"));
+                catalog.accelerator(DEFAULT_ACCELERATOR).cloned()
+            }
+        };
+        let tensor_parallel_size = stated.tensor_parallel_size.unwrap_or_else(|| {
+            let size = model.as_ref().zip(accelerator.as_ref()).map_or(1, |(m, a)| least_parallelism(m, a));
+            guesses.push(format!("tensor_parallel_size {size}"));
+            size
+        });
+        let mut or_default = |value: Option<u32>, name: &str, default: u32| {
+            value.filter(|value| *value > 0).unwrap_or_else(|| {
+                guesses.push(format!("{name} {default}"));
+                default
+            })
+        };
+        let engine = EngineConfig {
+            num_blocks: or_default(stated.num_gpu_blocks, "num_gpu_blocks", UNLIMITED_BLOCKS),
+            block_size: stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1),
+            max_num_seqs: or_default(stated.max_num_seqs, "max_num_seqs", DEFAULT_MAX_NUM_SEQS),
+            max_num_batched_tokens: or_default(
+                stated.max_num_batched_tokens,
+                "max_num_batched_tokens",
+                DEFAULT_MAX_NUM_BATCHED_TOKENS,
+            ),
+            long_prefill_token_threshold: 0,
+            // Recorded requests were served, whatever the limit.
+            max_model_len: 0,
+            // Which prompts share a beginning is not recorded.
+            enable_prefix_caching: false,
+            scheduler: SchedulerPolicy::Fcfs,
+            priority: PriorityPolicy::Constant,
+            cpu_tier: None,
+            horizon: SimTime::MAX,
+        };
+        Self { model, accelerator, tensor_parallel_size, engine, guesses }
+    }
+}
+
+/// The architecture of that id, or of one that is named alike but for a vendor, a prefix or a quantization.
+fn guess_model(catalog: &Catalog, id: &str, guesses: &mut Vec<String>) -> Option<ModelSpec> {
+    let bytes = weight_bytes_from_name(id);
+    if let Some(model) = catalog.model(id) {
+        return Some(model.clone());
+    }
+    let wanted = stem(id);
+    let alike = catalog.models.iter().find(|model| stem(&model.id) == wanted)?;
+    let mut model = alike.clone();
+    model.weight_bytes_per_param = bytes;
+    guesses.push(format!("architecture of {}", alike.id));
+    Some(model)
+}
+
+/// The last part of a model's name without words that do not change the architecture.
+fn stem(id: &str) -> String {
+    let name = id.rsplit('/').next().unwrap_or(id).to_ascii_lowercase();
+    let words = name.split(['-', '_']).filter(|word| {
+        let is_width = weight_bytes_from_name(word).is_some();
+        !is_width
+            && !matches!(*word, "meta" | "instruct" | "hf" | "dynamic" | "quantized.w8a8" | "quantized.w4a16" | "chat")
+    });
+    words.map(ToString::to_string).collect::<Vec<_>>().join("-")
+}
+
+/// The least power of two of accelerators that leaves room for a KV cache.
+fn least_parallelism(model: &ModelSpec, accelerator: &AcceleratorSpec) -> u32 {
+    let bytes = super::prior::num_params(model) * model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
+    let memory = accelerator.memory_gib * 1_073_741_824.0;
+    [1, 2, 4, 8].into_iter().find(|size| bytes < (1.0 - LEAST_CACHE_SHARE) * memory * f64::from(*size)).unwrap_or(16)
+}

@@ -1,0 +1,261 @@
+//! The search for coefficients, asked and told.
+
+use super::{ClientEffects, Deployment, Objective, Prediction, Replay, RunErrors, Space};
+use crate::diagnostic::Diagnostic;
+use crate::latency::LatencyModel;
+use crate::measurement::{Measurement, RunFigures};
+use crate::search::{Candidate, Minimizer, MultiStart};
+use crate::study::{Ask, Study};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Requests of a run that a trial replays: enough for stable means, few enough that a trial takes milliseconds.
+const MAX_REQUESTS: usize = 1500;
+/// How far the search steps at first: a tenth of the cube.
+const FIRST_STEP: f64 = 0.1;
+/// Which step-time model is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FittedModel {
+    /// The roofline with fitted rates and overheads.
+    #[default]
+    Calibrated,
+    /// α and β per step, prefill token and decode token.
+    Blackbox,
+}
+
+impl FittedModel {
+    /// The model with coefficients named `alpha0` … and `beta0` …; those that are not named are 0.
+    #[must_use]
+    pub fn build<'a>(self, named: impl Iterator<Item = (&'a str, f64)>) -> Option<LatencyModel> {
+        let (alpha, beta) = self.coefficients(named);
+        self.from_coefficients(&alpha, &beta).ok()
+    }
+
+    /// α and β from coefficients by name.
+    #[must_use]
+    pub fn coefficients<'a>(self, named: impl Iterator<Item = (&'a str, f64)>) -> (Vec<f64>, Vec<f64>) {
+        let mut alpha = alloc::vec![0.0; 3];
+        let mut beta = alloc::vec![0.0; if self == Self::Calibrated { 7 } else { 3 }];
+        for (name, value) in named {
+            let at = |prefix: &str| name.strip_prefix(prefix).and_then(|index| index.parse::<usize>().ok());
+            let slot = match (at("alpha"), at("beta")) {
+                (Some(index), _) => alpha.get_mut(index),
+                (_, Some(index)) => beta.get_mut(index),
+                _ => None,
+            };
+            if let Some(slot) = slot {
+                *slot = value;
+            }
+        }
+        (alpha, beta)
+    }
+
+    /// The model with these coefficients.
+    ///
+    /// # Errors
+    /// A coefficient is missing, negative or not finite.
+    pub fn from_coefficients(self, alpha: &[f64], beta: &[f64]) -> Result<LatencyModel, Vec<Diagnostic>> {
+        match self {
+            Self::Calibrated => LatencyModel::calibrated(alpha, beta),
+            Self::Blackbox => LatencyModel::blackbox(alpha, beta),
+        }
+    }
+}
+
+/// How a calibration searches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitSettings {
+    /// What is fitted.
+    pub model: FittedModel,
+    /// What is minimized.
+    pub objective: Objective,
+    /// Evaluations, at least 1.
+    pub budget: u64,
+    /// Seed of the search.
+    pub seed: u64,
+}
+
+impl Default for FitSettings {
+    /// Eight thousand evaluations: a thousand for each of the best starts is where the losses of seeds meet.
+    fn default() -> Self {
+        Self { model: FittedModel::Calibrated, objective: Objective::LogRatio, budget: 8000, seed: 42 }
+    }
+}
+
+/// Everything a trial needs; shared, so that trials run anywhere.
+#[derive(Debug)]
+pub struct Problem {
+    runs: Vec<(Measurement, RunFigures, Replay, Deployment)>,
+    space: Space,
+    objective: Objective,
+    model: FittedModel,
+}
+
+impl Problem {
+    /// Coefficients by name.
+    fn named<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (&'a str, f64)> {
+        self.space.parameters.iter().zip(values).map(|(parameter, value)| (parameter.name.as_str(), *value))
+    }
+
+    /// The loss at a point of the unit cube: mean over runs, plus how unlikely the coefficients are.
+    #[must_use]
+    pub fn loss(&self, point: &[f64]) -> f64 {
+        let values = self.space.values(point);
+        let Some(model) = self.model.build(self.named(&values)) else { return f64::INFINITY };
+        let client = client_effects(self.named(&values));
+        let mut loss = 0.0;
+        for (run, measured, replay, deployment) in &self.runs {
+            let prediction = replay.run(deployment.engine, &model, client);
+            loss += self.objective.loss(run, measured, &prediction);
+        }
+        loss + self.space.surprise(&values)
+    }
+}
+
+/// The parameters called `lead` and `idle`, 0 if they are not searched.
+fn client_effects<'a>(named: impl Iterator<Item = (&'a str, f64)>) -> ClientEffects {
+    named.fold(ClientEffects::default(), |client, (name, value)| match name {
+        "lead" => ClientEffects { first_token_lead: value, ..client },
+        "idle" => ClientEffects { idle_delay_us: value, ..client },
+        _ => client,
+    })
+}
+
+/// The best coefficients so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// What was fitted.
+    pub model: FittedModel,
+    /// α in the units of the model.
+    pub alpha: Vec<f64>,
+    /// β in the units of the model.
+    pub beta: Vec<f64>,
+    /// What the client sees beside the steps.
+    pub client: ClientEffects,
+    /// Loss at these.
+    pub loss: f64,
+    /// Evaluations so far.
+    pub evaluations: u64,
+}
+
+impl Fit {
+    /// The model with these coefficients.
+    ///
+    /// # Errors
+    /// A coefficient is missing, negative or not finite, which a search never gives but a file may.
+    pub fn latency(&self) -> Result<LatencyModel, Vec<Diagnostic>> {
+        self.model.from_coefficients(&self.alpha, &self.beta)
+    }
+
+    /// What the fitted model predicts of a whole run.
+    #[must_use]
+    pub fn predict(&self, run: &Measurement, deployment: &Deployment) -> Option<Prediction> {
+        let model = self.latency().ok()?;
+        Some(Replay::new(run, usize::MAX).run(deployment.engine, &model, self.client))
+    }
+
+    /// How far it is from a run.
+    #[must_use]
+    pub fn errors(&self, run: &Measurement, deployment: &Deployment) -> Option<RunErrors> {
+        Some(RunErrors::new(run, &self.predict(run, deployment)?))
+    }
+}
+
+/// One entry of the history: after how many evaluations which loss was the best.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Evaluations told.
+    pub evaluations: u64,
+    /// Best loss.
+    pub loss: f64,
+}
+
+/// The study: covariance adaptation from several starts, the best one polished.
+#[derive(Debug)]
+pub struct Calibration {
+    problem: Arc<Problem>,
+    settings: FitSettings,
+    search: Minimizer,
+    told: u64,
+    best: Option<(Vec<f64>, f64)>,
+    history: Vec<Progress>,
+}
+
+impl Calibration {
+    /// A calibration on runs with single requests; each with what is known of its server.
+    ///
+    /// Runs without requests are left out; none at all gives a study that is done at once without a result.
+    #[must_use]
+    pub fn new(runs: Vec<(Measurement, Deployment)>, space: Space, settings: FitSettings) -> Self {
+        let runs: Vec<_> = runs
+            .into_iter()
+            .filter(|(run, _)| run.has_requests())
+            .map(|(run, deployment)| {
+                let replay = Replay::new(&run, MAX_REQUESTS);
+                // Trials see the beginning of a long run, so that is what they are compared with.
+                let mut seen = run;
+                if seen.requests.len() > MAX_REQUESTS {
+                    seen.requests.truncate(MAX_REQUESTS);
+                    seen.gaps.clear();
+                    seen.duration = None;
+                }
+                let figures = RunFigures::of_measurement(&seen);
+                (seen, figures, replay, deployment)
+            })
+            .collect();
+        let starts = MultiStart::new(space.starts(), FIRST_STEP, settings.budget, settings.seed);
+        let search = Minimizer::MultiStart(starts);
+        let problem = Arc::new(Problem { runs, space, objective: settings.objective, model: settings.model });
+        Self { problem, settings, search, told: 0, best: None, history: Vec::new() }
+    }
+
+    /// What trials need; share it with whoever evaluates.
+    #[must_use]
+    pub fn problem(&self) -> Arc<Problem> {
+        Arc::clone(&self.problem)
+    }
+
+    /// Best losses over time.
+    #[must_use]
+    pub fn history(&self) -> &[Progress] {
+        &self.history
+    }
+
+    fn fit(&self) -> Option<Fit> {
+        let (point, loss) = self.best.as_ref()?;
+        let values = self.problem.space.values(point);
+        let model = self.settings.model;
+        let (alpha, beta) = model.coefficients(self.problem.named(&values));
+        let client = client_effects(self.problem.named(&values));
+        Some(Fit { model, alpha, beta, client, loss: *loss, evaluations: self.told })
+    }
+}
+
+impl Study for Calibration {
+    type Trial = Candidate;
+    type Outcome = f64;
+    type Snapshot = Option<Fit>;
+
+    fn ask(&mut self) -> Ask<Candidate> {
+        if self.problem.runs.is_empty() { Ask::Done } else { self.search.ask() }
+    }
+
+    fn tell(&mut self, trial: &Candidate, loss: f64) {
+        self.told += 1;
+        if self.best.as_ref().is_none_or(|(_, best)| loss < *best) {
+            self.best = Some((trial.point.clone(), loss));
+            self.history.push(Progress { evaluations: self.told, loss });
+        }
+        self.search.tell(trial.id, loss);
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        (self.told, self.settings.budget)
+    }
+
+    fn snapshot(&self) -> Option<Fit> {
+        self.fit()
+    }
+}

@@ -1,0 +1,23 @@
+//! Which coefficients make the simulator repeat what was measured.
+//!
+//! A [`Replay`] offers the requests of a measured run again as its client did, through the very engine that every other
+//! figure comes from, with a candidate model. An [`objective`] compares what came of it with what was measured, and a
+//! [`Calibration`] is the study that searches the coefficients of least difference.
+//! [`Deployment::guess`] says what is taken for granted of the server where logs do not tell, and [`prior`] what physics
+//! expects of each coefficient, so that what a log cannot decide stays plausible.
+
+mod deployment;
+mod errors;
+mod fit;
+mod objective;
+mod prior;
+mod replay;
+mod space;
+
+pub use deployment::Deployment;
+pub use errors::RunErrors;
+pub use fit::{Calibration, Fit, FitSettings, FittedModel, Problem, Progress};
+pub use objective::Objective;
+pub use prior::prior;
+pub use replay::{ClientEffects, Prediction, Replay};
+pub use space::{Parameter, Space};

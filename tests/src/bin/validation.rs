@@ -1,0 +1,141 @@
+//! Fits every deployment of a folder of measured runs on all its runs but one and predicts that one.
+//!
+//! `validation FOLDER` prints the table of `docs/validation.md`. A deployment is a folder that holds at least three runs,
+//! itself or in its subfolders, with one default configuration for all.
+
+use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, RunErrors, prior};
+use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures};
+use plimsoll_core::study::{Ask, Study};
+use plimsoll_logs::{attach, read_log};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+fn main() {
+    let Some(folder) = std::env::args().nth(1) else {
+        eprintln!("usage: validation FOLDER [BUDGET]");
+        std::process::exit(2);
+    };
+    let budget = std::env::args().nth(2).and_then(|text| text.parse().ok());
+    let mut deployments = Vec::new();
+    find(Path::new(&folder), &mut deployments);
+    deployments.sort();
+    println!("| deployment | left out | TTFT mean | TPOT | E2E mean | TTFT p99 | output/s | TTFT by request |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for path in deployments {
+        leave_one_out(&path, Path::new(&folder), budget);
+    }
+}
+
+/// Folders that are deployments.
+fn find(folder: &Path, found: &mut Vec<PathBuf>) {
+    let below = entries(folder);
+    if runs_of(folder).len() >= 3 {
+        found.push(folder.to_owned());
+        return;
+    }
+    below.iter().filter(|path| path.is_dir()).for_each(|path| find(path, found));
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    all
+}
+
+/// Logs with single requests: results of the benchmark client, or traces one folder below.
+fn runs_of(folder: &Path) -> Vec<(String, Measurement)> {
+    let mut settings: Option<MeasuredDeployment> = None;
+    let mut runs = Vec::new();
+    for path in entries(folder) {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let log = if path.is_dir() { path.join("trace.csv") } else { path };
+        let is_log = log.extension().is_some_and(|extension| extension == "json" || extension == "csv");
+        let Ok(bytes) = std::fs::read(&log) else { continue };
+        let Some(content) = is_log.then(|| read_log(&stem, &bytes).ok()).flatten() else { continue };
+        let mut content = content;
+        if let Ok(header) = std::fs::read(log.with_extension("yaml"))
+            && let Ok(header) = read_log("header", &header)
+        {
+            attach(&mut content, header.deployment.as_ref(), &[]);
+        }
+        if content.runs.is_empty() {
+            settings = settings.or(content.deployment);
+        }
+        runs.extend(content.runs.into_iter().map(|run| (stem.clone(), run.measurement)));
+    }
+    runs.retain(|(_, run)| run.has_requests());
+    if let Some(settings) = &settings {
+        runs.iter_mut().for_each(|(_, run)| run.deployment.fill_from(settings));
+    }
+    runs
+}
+
+fn leave_one_out(path: &Path, root: &Path, budget: Option<u64>) {
+    let runs = runs_of(path);
+    let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    let work = Mutex::new((0..runs.len()).collect::<Vec<usize>>());
+    let rows = Mutex::new(vec![None; runs.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(index) = take(&work) {
+                    let row = predict(&runs, index, budget);
+                    if let Ok(mut rows) = rows.lock() {
+                        rows[index] = row;
+                    }
+                }
+            });
+        }
+    });
+    for ((left_out, run), row) in runs.iter().zip(rows.into_inner().unwrap_or_default()) {
+        let Some((errors, fit)) = row else {
+            println!("| {name} | {left_out} | no fit |");
+            continue;
+        };
+        let signed = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:+.1}"));
+        let plain = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
+        let [ttft, tpot, e2e] = errors.bias.map(signed);
+        println!(
+            "| {name} | {left_out} | {ttft} | {tpot} | {e2e} | {} | {} | {} |",
+            plain(errors.figures.ttft_p99),
+            plain(errors.figures.output_throughput),
+            plain(errors.ttft_request_mape),
+        );
+        if std::env::var_os("VALIDATION_FITS").is_some() {
+            let measured = RunFigures::of_measurement(run);
+            eprintln!(
+                "{left_out}: alpha {:.2?} beta {:.4?} {:.2?} loss {:.2} {measured:?}",
+                fit.alpha, fit.beta, fit.client, fit.loss
+            );
+        }
+    }
+}
+
+fn take(work: &Mutex<Vec<usize>>) -> Option<usize> {
+    work.lock().ok()?.pop()
+}
+
+fn predict(runs: &[(String, Measurement)], left_out: usize, budget: Option<u64>) -> Option<(RunErrors, Fit)> {
+    let catalog = plimsoll_configs::catalog();
+    let with_deployment = |run: &Measurement| (run.clone(), Deployment::guess(catalog, &run.deployment));
+    let rest: Vec<(Measurement, Deployment)> = runs
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != left_out)
+        .map(|(_, (_, run))| with_deployment(run))
+        .collect();
+    let mut settings = FitSettings::default();
+    let space = prior(settings.model, &rest.first()?.1);
+    settings.budget = budget.unwrap_or(settings.budget);
+    let mut study = Calibration::new(rest, space, settings);
+    let problem = study.problem();
+    while let Ask::Trial(candidate) = study.ask() {
+        let loss = problem.loss(&candidate.point);
+        study.tell(&candidate, loss);
+    }
+    let fit = study.snapshot()?;
+    let (_, run) = runs.get(left_out)?;
+    let deployment = Deployment::guess(catalog, &run.deployment);
+    Some((fit.errors(run, &deployment)?, fit))
+}
