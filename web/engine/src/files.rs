@@ -62,11 +62,13 @@ fn kind(text: &str) -> Kind {
     Kind::ScenarioYaml
 }
 
-/// Whether the bytes are a trace: by name, or because the first line has the columns of one.
+/// Whether the bytes are a trace: by name, or because the first line has the columns or the fields of one.
 fn is_trace(name: &str, bytes: &[u8]) -> bool {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let has_columns = first.windows(10).any(|window| window == b"request_id") && first.contains(&b',');
-    has_columns || name.to_ascii_lowercase().ends_with(".csv")
+    let has = |word: &[u8]| first.windows(word.len()).any(|window| window == word);
+    let names: [&[u8]; 3] = [b"request_id", b"ContextTokens", b"Response tokens"];
+    let is_table = first.contains(&b',') && names.iter().any(|word| has(word));
+    is_table || has(b"\"input_length\"") || name.to_ascii_lowercase().ends_with(".csv")
 }
 
 fn trace(trace: Trace, diagnostics: Vec<Diagnostic>) -> Read {
@@ -120,6 +122,16 @@ mod tests {
         };
         assert_eq!((num_requests, span_s, mean_input_tokens), (2, 2.0, 200.0));
         assert_eq!(read.trace.map(|(kept, _)| kept), Some(hash));
+    }
+
+    #[test]
+    fn public_traces_are_recognized_whatever_they_are_called() {
+        let azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n";
+        let mooncake = "{\"timestamp\": 0, \"input_length\": 600, \"output_length\": 5, \"hash_ids\": [1, 2]}\n";
+        for text in [azure, mooncake] {
+            let read = read("trace.txt", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"));
+            assert!(matches!(read.content, FileContent::Trace { num_requests: 1, .. }), "{:?}", read.content);
+        }
     }
 
     #[test]
