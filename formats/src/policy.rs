@@ -128,7 +128,7 @@ fn bad_parts(fields: &Map<String, Value>) -> Vec<BadField> {
         if below.is_empty() {
             found.push(problem);
         }
-        let under = |field: BadField| BadField { path: [&[part.clone()], &*field.path].concat(), ..field };
+        let under = |field: BadField| BadField { path: [core::slice::from_ref(&part), &*field.path].concat(), ..field };
         found.extend(below.into_iter().map(under));
     }
     found
