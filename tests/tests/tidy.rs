@@ -37,8 +37,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-formats", &["plimsoll-core", "plimsoll-configs"]),
     ("plimsoll-logs", &["plimsoll-core"]),
     ("plimsoll-protocol", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"]),
-    ("plimsoll-engine", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
-    ("plimsoll-web", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-protocol"]),
+    ("plimsoll-desk", &["plimsoll-core", "plimsoll-configs", "plimsoll-protocol"]),
+    (
+        "plimsoll-engine",
+        &["plimsoll-core", "plimsoll-configs", "plimsoll-desk", "plimsoll-formats", "plimsoll-protocol"],
+    ),
+    ("plimsoll-web", &["plimsoll-core", "plimsoll-protocol"]),
     ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),
     (
         "plimsoll-tests",

@@ -11,8 +11,8 @@ use crate::panels::dialogs::Dialogs;
 use crate::panels::editor::Editor;
 use crate::panels::frame::{self, DropZone, Footer, Header, Progress, Toasts};
 use crate::panels::memory::MemoryPanel;
-use crate::state::view::{Percentile, Tab};
 use leptos::prelude::*;
+use plimsoll_protocol::view::{Percentile, Tab};
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
@@ -59,7 +59,7 @@ fn Results() -> impl IntoView {
     let tab = Memo::new(move |_| page.view.with(|view| view.tab));
     let percentile = Memo::new(move |_| page.view.with(|view| view.percentile.id().to_owned()));
     let percentiles = Memo::new(move |_| {
-        let slo = page.scenario.with(|scenario| scenario.slo.percentile);
+        let slo = page.desk.with(|desk| desk.number("slo.percentile")).unwrap_or_default();
         Percentile::ALL
             .into_iter()
             // The percentile of the SLO stands first and not again under its own name.

@@ -5,18 +5,19 @@
 //! A newer edit ends what runs, except while a slider moves faster than follow studies end: then the running one may
 //! finish, so that the curve keeps moving.
 
-use crate::page::{Page, Toast};
+use crate::page::Page;
+use crate::state::queue::{Asked, Step};
 use crate::worker::browser::{BUILD, BrowserFactory, Engine, Form, Signal};
 use crate::worker::driver::{Driver, Event};
 use crate::worker::pool::{Pool, Slot, WorkerId};
 use leptos::prelude::{GetUntracked, Set, UpdateValue, WithUntracked, set_timeout};
-use plimsoll_core::catalog::AcceleratorSpec;
 use plimsoll_core::curve::{Curve, CurvePlan, CurveStudy};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
-use plimsoll_core::scenario::{AcceleratorChoice, Basis, EngineConfig, MemoryLedger, ResolvedScenario, Scenario, Slo};
-use plimsoll_protocol::{Failure, FileContent, Outcome, Response};
+use plimsoll_core::scenario::TraceChoice;
+use plimsoll_protocol::{Basics, DeskState, Edit, Failure, FileContent, Outcome, Resolved, Response, Spec, encode};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use web_sys::Blob;
 
@@ -50,25 +51,6 @@ pub struct Shown {
     pub basics: Rc<Basics>,
 }
 
-/// What is known of a scenario once it is resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Basics {
-    /// What must hold.
-    pub slo: Slo,
-    /// What the prediction rests on.
-    pub basis: Basis,
-    /// Where the memory goes.
-    pub ledger: Option<MemoryLedger>,
-    /// Settings of the engine in force.
-    pub settings: EngineConfig,
-    /// What was filled in, in words.
-    pub filled_in: Vec<String>,
-    /// Price of the accelerators, US dollars per hour, if the catalogue has one.
-    pub price_usd_per_hour: Option<f64>,
-    /// Model, accelerator and parallelism in words.
-    pub deployment: String,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle,
@@ -81,8 +63,8 @@ enum Phase {
 /// A scenario that is ready to be studied.
 #[derive(Clone)]
 struct Task {
-    scenario: Scenario,
-    resolved: Rc<ResolvedScenario>,
+    state: Arc<DeskState>,
+    resolved: Resolved,
     basics: Rc<Basics>,
 }
 
@@ -100,7 +82,8 @@ struct Inner {
     is_watched: bool,
     /// Number of the newest study or repeated result.
     job: u64,
-    kept: Vec<(Scenario, Rc<Shown>)>,
+    /// Results by the text of their scenario.
+    kept: Vec<(String, Rc<Shown>)>,
     file_name: String,
     /// Whether the workers can read files.
     can_read: bool,
@@ -159,19 +142,16 @@ impl Controller {
 
     /// The scenario has changed.
     pub fn changed(&self, page: Page) {
-        let scenario = page.scenario.get_untracked();
+        let state = page.desk.get_untracked();
         let mut inner = self.0.borrow_mut();
-        match scenario.resolve(plimsoll_configs::catalog()) {
-            Ok(warned) => {
-                set_if_other(page, warned.diagnostics);
-                let basics = Rc::new(basics(&scenario, &warned.value));
-                let task = Task { scenario, resolved: Rc::new(warned.value), basics };
-                inner.request(page, task);
+        match state.resolved.clone() {
+            Some(resolved) => {
+                let basics = Rc::new(resolved.basics.clone());
+                inner.request(page, Task { state, resolved, basics });
                 drop(inner);
                 self.watch(page);
             }
-            Err(diagnostics) => {
-                set_if_other(page, diagnostics);
+            None => {
                 inner.end(page);
                 page.is_stale.set(true);
             }
@@ -196,6 +176,27 @@ impl Controller {
             }
         };
         set_timeout(look, STALE_AFTER);
+    }
+
+    /// Asks the desk to change a scenario; the page hears the answer.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn ask(&self, scenario: String, edit: Edit) -> Result<(), Failure> {
+        self.0.borrow_mut().pool.start_at_desk(Spec::Desk { scenario, edit }).map(drop)
+    }
+
+    /// Asks the desk what the picker of a field offers; the page hears the answer.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn list(&self, scenario: String, path: &str) -> Result<(), Failure> {
+        self.0.borrow_mut().pool.start_at_desk(Spec::Choices { scenario, path: path.to_owned() }).map(drop)
+    }
+
+    /// What the desk was asked is not wanted any more.
+    pub fn forget_edits(&self) {
+        self.0.borrow_mut().pool.cancel_slot(Slot::Desk);
     }
 
     /// Number of the newest study begun.
@@ -256,6 +257,7 @@ impl Controller {
         if is_working {
             self.changed(page);
         }
+        page.ask_again();
         Ok(())
     }
 
@@ -265,11 +267,12 @@ impl Controller {
             Signal::Message(text) => inner.pool.hear(worker, &text),
             Signal::Crash(message) => inner.pool.crashed(worker, &message),
         };
-        let mut files = Vec::new();
+        let (mut files, mut edits) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             match delivery.slot {
                 Slot::Curve => inner.hear_curve(page, delivery.response),
                 Slot::File => files.push(delivery.response),
+                Slot::Desk => edits.push(delivery.response),
             }
         }
         inner.supply(page);
@@ -285,8 +288,11 @@ impl Controller {
                 inner.recorded.push((hash.clone(), *rate));
             }
         }
-        // A file's scenario is an edit, which comes back here.
+        // What the page makes of these comes back here.
         drop(inner);
+        for response in edits {
+            page.hear_desk(response);
+        }
         for response in files {
             take_file(page, &name, response);
         }
@@ -296,7 +302,7 @@ impl Controller {
 impl Inner {
     /// Starts on a scenario, or puts it in line behind a follow study that is worth finishing.
     fn request(&mut self, page: Page, task: Task) {
-        if let Some((_, shown)) = self.kept.iter().find(|(scenario, _)| *scenario == task.scenario) {
+        if let Some((_, shown)) = self.kept.iter().find(|(scenario, _)| *scenario == task.state.scenario) {
             let shown = Rc::clone(shown);
             self.end(page);
             self.job += 1;
@@ -320,15 +326,15 @@ impl Inner {
     fn begin(&mut self, page: Page, task: Task, phase: Phase) {
         self.waiting = None;
         let (plan, max_batch) = match phase {
-            Phase::Full => (CurvePlan::full(&task.resolved.curve), 3),
+            Phase::Full => (CurvePlan::full(&task.resolved.curve.settings), 3),
             Phase::Follow | Phase::Drawing | Phase::Idle => (CurvePlan::follow(), 1),
         };
         let study = match self.driver.take() {
             // The follow study's runs are part of the full one.
             Some(driver) if phase == Phase::Full => driver.into_study().refined(plan),
-            _ => CurveStudy::new(&task.resolved, plan, self.recorded_rate(&task.scenario)),
+            _ => CurveStudy::new(task.resolved.curve.clone(), plan, self.recorded_rate(&task.state)),
         };
-        match Driver::begin(&mut self.pool, task.scenario.clone(), study, max_batch) {
+        match Driver::begin(&mut self.pool, task.state.scenario.clone(), study, max_batch) {
             Ok(driver) => {
                 self.job += 1;
                 self.driver = Some(driver);
@@ -389,9 +395,9 @@ impl Inner {
             Some(newer) => self.begin(page, newer, Phase::Follow),
             None if !is_full => self.phase = Phase::Drawing,
             None => {
-                self.kept.retain(|(scenario, _)| *scenario != task.scenario);
+                self.kept.retain(|(scenario, _)| *scenario != task.state.scenario);
                 self.kept.truncate(MAX_KEPT - 1);
-                self.kept.insert(0, (task.scenario, Rc::clone(&shown)));
+                self.kept.insert(0, (task.state.scenario.clone(), Rc::clone(&shown)));
                 self.end(page);
             }
         }
@@ -445,36 +451,9 @@ impl Inner {
         }
     }
 
-    fn recorded_rate(&self, scenario: &Scenario) -> Option<f64> {
-        let trace = scenario.workload.trace.as_ref()?;
-        self.recorded.iter().find(|(hash, _)| *hash == trace.hash).map(|(_, rate)| *rate)
-    }
-}
-
-/// Controls listen to the diagnostics, so they are only told of other ones.
-fn set_if_other(page: Page, diagnostics: Vec<Diagnostic>) {
-    if page.diagnostics.with_untracked(|present| *present != diagnostics) {
-        page.diagnostics.set(diagnostics);
-    }
-}
-
-fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
-    let catalog = plimsoll_configs::catalog();
-    let accelerator: Option<&AcceleratorSpec> = match &scenario.deployment.accelerator {
-        Some(AcceleratorChoice::Custom(custom)) => Some(custom),
-        _ => catalog.accelerator(&resolved.accelerator),
-    };
-    let size = resolved.tensor_parallel_size;
-    Basics {
-        slo: resolved.slo.clone(),
-        basis: resolved.basis,
-        ledger: resolved.ledger.clone(),
-        settings: resolved.engine,
-        filled_in: resolved.filled_in.clone(),
-        price_usd_per_hour: accelerator
-            .and_then(|accelerator| accelerator.price_usd_per_hour)
-            .map(|price| price * f64::from(size)),
-        deployment: format!("{} on {size} × {}", resolved.model, resolved.accelerator),
+    fn recorded_rate(&self, state: &DeskState) -> Option<f64> {
+        let trace = state.trace.as_ref()?;
+        self.recorded.iter().find(|(hash, _)| hash == trace).map(|(_, rate)| *rate)
     }
 }
 
@@ -483,14 +462,11 @@ fn take_file(page: Page, name: &str, response: Response) {
         Response::Finished { outcome: Outcome::File { content, diagnostics }, .. } => {
             page.notices.set(diagnostics.into_iter().filter(|found| found.severity != Severity::Note).collect());
             match content {
-                FileContent::Scenario { scenario } => page.replace(*scenario, &format!("Opened the scenario {name}.")),
-                FileContent::Model { model } => {
-                    let text = format!("The model is now {}.", model.id);
-                    page.edit("deployment.model", crate::page::Step::Deliberate, |scenario| {
-                        scenario.deployment.model = plimsoll_core::scenario::ModelChoice::Custom(model);
-                        scenario.deployment.engine_version = None;
-                    });
-                    page.toast.set(Some(Toast { text, has_undo: true }));
+                FileContent::Scenario { scenario } => {
+                    page.replace(Edit::Scenario { text: scenario }, &format!("Opened the scenario {name}."));
+                }
+                FileContent::Model { id, model } => {
+                    take_value(page, "deployment.model", model, format!("The model is now {id}."));
                 }
                 FileContent::Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens, .. } => {
                     let text = format!(
@@ -499,14 +475,9 @@ fn take_file(page: Page, name: &str, response: Response) {
                         crate::view_model::format::number(mean_input_tokens, 3),
                         crate::view_model::format::number(mean_output_tokens, 3),
                     );
-                    page.edit("workload.trace", crate::page::Step::Deliberate, |scenario| {
-                        scenario.workload.trace = Some(plimsoll_core::scenario::TraceChoice {
-                            name: name.to_owned(),
-                            hash,
-                            ..Default::default()
-                        });
-                    });
-                    page.toast.set(Some(Toast { text, has_undo: true }));
+                    if let Ok(choice) = encode(&TraceChoice { name: name.to_owned(), hash }) {
+                        take_value(page, "workload.trace", choice, text);
+                    }
                 }
             }
         }
@@ -519,6 +490,12 @@ fn take_file(page: Page, name: &str, response: Response) {
         }
         _ => {}
     }
+}
+
+/// Puts what a file held into its field.
+fn take_value(page: Page, path: &str, value: String, text: String) {
+    let edit = Edit::Value { path: path.to_owned(), text: value };
+    page.ask(Asked::by_control(path, Step::Deliberate, edit).saying(text));
 }
 
 /// Milliseconds since the page was opened.

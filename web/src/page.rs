@@ -1,25 +1,23 @@
 //! The page's state as signals, and every way to change it.
 //!
-//! One [`Scenario`] is the truth; results, links, history and controls follow from it.
+//! One scenario is the truth; results, links, history and controls follow from it.
+//! The page holds it as text with all that its controls show ([`DeskState`]); an edit goes to the desk in a worker and
+//! comes back as the next state.
 
 use crate::charts::plotly::Redraws;
 use crate::controller::{Controller, Shown};
 use crate::state::history::History;
-use crate::state::view::View;
-use crate::state::{link, storage};
+use crate::state::queue::{Asked, Origin, Queue};
+use crate::state::storage;
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
-use plimsoll_core::scenario::Scenario;
+use plimsoll_core::scenario::Choice;
+use plimsoll_protocol::view::{self, View};
+use plimsoll_protocol::{DeskState, Edit, Failure, Outcome, Response, Said};
 use std::rc::Rc;
+use std::sync::Arc;
 
-/// What a change means for history and address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Part of a movement: replaces the address, joins the last undo step of the same field.
-    Drag,
-    /// A deliberate step: a new entry in the browser's history.
-    Deliberate,
-}
+pub use crate::state::queue::Step;
 
 /// A line at the edge of the page that goes away by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +42,12 @@ pub enum Dialog {
 /// The page's state; a handle that is copied freely.
 #[derive(Clone, Copy)]
 pub struct Page {
-    /// The scenario.
-    pub scenario: RwSignal<Scenario>,
+    /// The scenario as the desk has it; empty until the desk has answered for the first time.
+    pub desk: RwSignal<Arc<DeskState>>,
+    /// A number that is on its way to the desk: its controls show it already.
+    pub echo: RwSignal<Option<(&'static str, Option<f64>)>>,
+    /// What the open picker offers, by its field.
+    pub choices: RwSignal<(String, Vec<Choice>)>,
     /// How results are looked at.
     pub view: RwSignal<View>,
     /// The results on the screen.
@@ -69,7 +71,8 @@ pub struct Page {
     /// Which charts still have to be drawn.
     pub redraws: StoredValue<Redraws, LocalStorage>,
     /// Undo and redo.
-    pub history: RwSignal<History>,
+    pub history: RwSignal<History<Arc<DeskState>>>,
+    queue: StoredValue<Queue>,
     controller: StoredValue<Option<Controller>, LocalStorage>,
 }
 
@@ -78,7 +81,9 @@ impl Page {
     #[must_use]
     pub fn open() -> Self {
         let page = Self {
-            scenario: RwSignal::new(Scenario::default()),
+            desk: RwSignal::new(Arc::default()),
+            echo: RwSignal::new(None),
+            choices: RwSignal::new((String::new(), Vec::new())),
             view: RwSignal::new(View::default()),
             shown: RwSignal::new_local(None),
             is_stale: RwSignal::new(false),
@@ -91,60 +96,73 @@ impl Page {
             theme: RwSignal::new(0),
             redraws: StoredValue::new_local(Redraws::default()),
             history: RwSignal::new(History::default()),
+            queue: StoredValue::new(Queue::default()),
             controller: StoredValue::new_local(None),
         };
         let fragment = storage::fragment();
-        if fragment.is_empty() {
-            if let Some(kept) = storage::last_session() {
-                page.read_link(&kept);
-            }
+        let opened = if fragment.is_empty() {
+            storage::last_session().unwrap_or_default()
         } else {
             storage::keep_previous_session();
-            page.read_link(&fragment);
-        }
+            fragment
+        };
+        page.ask(Asked::by_address(opened, Origin::Opening));
         page
     }
 
     /// Gives the page the part that computes.
     pub fn attach(&self, controller: Controller) {
         self.controller.set_value(Some(controller));
-        self.recompute();
+        self.supply();
     }
 
     /// Changes the scenario by a control of this field.
-    pub fn edit(&self, field: &str, step: Step, change: impl FnOnce(&mut Scenario)) {
-        crate::charts::plotly::mark("plimsoll:input", self.with_controller(Controller::job));
-        let before = self.scenario.get_untracked();
-        let mut after = before.clone();
-        change(&mut after);
-        if after == before {
-            return;
+    pub fn edit(&self, field: &str, step: Step, edit: Edit) {
+        self.ask(Asked::by_control(field, step, edit));
+    }
+
+    /// Changes a number, which its controls show at once.
+    pub fn set_number(&self, field: &'static str, value: Option<f64>) {
+        self.echo.set(Some((field, value)));
+        self.edit(field, Step::Drag, Edit::Number { path: field.to_owned(), value });
+    }
+
+    /// Makes a choice of a picker.
+    pub fn choose(&self, field: &str, id: &str) {
+        self.edit(field, Step::Deliberate, Edit::Choice { path: field.to_owned(), id: id.to_owned() });
+    }
+
+    /// Asks what the picker of a field offers.
+    pub fn list(&self, field: &str) {
+        let scenario = self.desk.with_untracked(|desk| desk.scenario.clone());
+        let outcome = self.with_controller(|controller| controller.list(scenario, field));
+        if let Some(Err(failure)) = outcome {
+            self.fail(&failure);
         }
-        self.history.update(|history| {
-            history.record(&before, field);
-            if step == Step::Deliberate {
-                history.close();
-            }
-        });
-        self.scenario.set(after);
-        self.recompute();
-        storage::remember(self, step);
     }
 
     /// Ends a movement, so that the next edit is an undo step of its own.
     pub fn settle(&self) {
-        self.history.update_untracked(History::close);
+        if !self.queue.try_update_value(Queue::settle).unwrap_or_default() {
+            self.history.update_untracked(History::close);
+        }
     }
 
     /// Replaces the whole scenario in one step that can be undone.
-    pub fn replace(&self, scenario: Scenario, text: &str) {
-        self.edit("", Step::Deliberate, |present| *present = scenario);
-        self.toast.set(Some(Toast { text: text.to_owned(), has_undo: true }));
+    pub fn replace(&self, edit: Edit, text: &str) {
+        self.ask(Asked::by_control("", Step::Deliberate, edit).saying(text.to_owned()));
+    }
+
+    /// Puts a change in line for the desk.
+    pub fn ask(&self, asked: Asked) {
+        crate::charts::plotly::mark("plimsoll:input", self.with_controller(Controller::job));
+        self.queue.update_value(|queue| queue.push(asked));
+        self.supply();
     }
 
     /// Takes the last step back.
     pub fn undo(&self) {
-        let present = self.scenario.get_untracked();
+        let present = self.desk.get_untracked();
         if let Some(before) = self.history.try_update(|history| history.undo(&present)).flatten() {
             self.go_to(before);
         }
@@ -152,7 +170,7 @@ impl Page {
 
     /// Takes an undone step again.
     pub fn redo(&self) {
-        let present = self.scenario.get_untracked();
+        let present = self.desk.get_untracked();
         if let Some(after) = self.history.try_update(|history| history.redo(&present)).flatten() {
             self.go_to(after);
         }
@@ -170,25 +188,13 @@ impl Page {
         if fragment == self.link() {
             return;
         }
-        let before = self.scenario.get_untracked();
-        self.history.update(|history| {
-            history.record(&before, "");
-            history.close();
-        });
-        if fragment.is_empty() {
-            self.scenario.set(link::base_scenario());
-            self.view.set(View::default());
-        } else {
-            self.read_link(&fragment);
-        }
-        self.recompute();
-        storage::remember(self, Step::Drag);
+        self.ask(Asked::by_address(fragment, Origin::Address));
     }
 
     /// The fragment of this very scenario and view.
     #[must_use]
     pub fn link(&self) -> String {
-        link::write(&self.scenario.get_untracked(), self.view.get_untracked())
+        self.desk.with_untracked(|desk| view::fragment(&desk.changes, self.view.get_untracked()))
     }
 
     /// Problems at a field or inside it.
@@ -216,33 +222,121 @@ impl Page {
         self.toast.set(Some(Toast { text: text.into(), has_undo: false }));
     }
 
-    fn go_to(&self, scenario: Scenario) {
-        self.scenario.set(scenario);
-        self.recompute();
-        storage::remember(self, Step::Drag);
+    /// Whether the desk has not answered yet, so that there is nothing to keep.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.desk.with_untracked(|desk| desk.scenario.is_empty())
     }
 
-    fn recompute(&self) {
+    /// Takes in what the desk has to say.
+    pub fn hear_desk(&self, response: Response) {
+        match response {
+            Response::Finished { outcome: Outcome::Desk { state, said }, .. } => {
+                if let Some(asked) = self.queue.try_update_value(Queue::take).flatten() {
+                    self.take_state(Arc::from(state), said, &asked);
+                }
+                self.supply();
+            }
+            Response::Finished { outcome: Outcome::Choices { path, choices }, .. } => self.choices.set((path, choices)),
+            Response::Failed { failure, .. } => {
+                let is_asked_again = failure.code == "crashed"
+                    && self.queue.try_update_value(Queue::retry).is_some_and(|given_up| given_up.is_none());
+                if !is_asked_again {
+                    self.queue.update_value(|queue| drop(queue.take()));
+                    self.end_echo();
+                    self.fail(&failure);
+                }
+                self.supply();
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks again what was asked of workers that are gone.
+    pub fn ask_again(&self) {
+        self.queue.update_value(|queue| drop(queue.retry()));
+        self.supply();
+    }
+
+    fn take_state(&self, state: Arc<DeskState>, said: Said, asked: &Asked) {
+        let before = self.desk.get_untracked();
+        let is_other = before.scenario != state.scenario;
+        if asked.origin != Origin::Opening && is_other {
+            self.history.update(|history| {
+                history.record(&before, &asked.field);
+                if asked.is_last {
+                    history.close();
+                }
+            });
+        } else if asked.is_last {
+            self.history.update_untracked(History::close);
+        }
+        if asked.origin != Origin::Control {
+            if let Edit::Base = asked.edit {
+                self.view.set(View::default());
+            }
+            if let Some(view) = said.view {
+                self.view.set(view);
+            }
+            if asked.edit != Edit::Base {
+                self.notices.set(said.notices);
+            }
+        }
+        if is_other {
+            self.show(state);
+        } else {
+            self.end_echo();
+        }
+        if asked.origin == Origin::Address || (asked.origin == Origin::Control && is_other) {
+            storage::remember(self, asked.step);
+        }
+        if !asked.text.is_empty() {
+            self.toast.set(Some(Toast { text: asked.text.clone(), has_undo: true }));
+        }
+        if !said.remark.is_empty() {
+            self.say(said.remark);
+        }
+    }
+
+    /// Makes a state the page's.
+    fn show(&self, state: Arc<DeskState>) {
+        if self.diagnostics.with_untracked(|present| *present != state.diagnostics) {
+            self.diagnostics.set(state.diagnostics.clone());
+        }
+        self.desk.set(state);
+        self.end_echo();
         self.with_controller(|controller| controller.changed(*self));
     }
 
-    fn read_link(&self, fragment: &str) {
-        match link::read(fragment) {
-            Ok(opened) => {
-                let mut notices = opened.warnings;
-                if let Some(version) = opened.model_version.filter(|version| *version != plimsoll_core::MODEL_VERSION) {
-                    let message = format!(
-                        "this link was made with model version {version}; numbers are those of version {}",
-                        plimsoll_core::MODEL_VERSION
-                    );
-                    notices.push(Diagnostic::warning("link-other-model-version", "", message));
-                }
-                self.notices.set(notices);
-                self.scenario.set(opened.scenario);
-                self.view.set(opened.view);
-            }
-            Err(refusal) => self.notices.set(vec![refusal]),
+    /// Controls show the desk's number again, unless it is of before the last movement.
+    fn end_echo(&self) {
+        if self.queue.with_value(Queue::is_empty) && self.echo.with_untracked(Option::is_some) {
+            self.echo.set(None);
         }
+    }
+
+    /// Goes to a state of the history; edits that are still on their way are forgotten.
+    fn go_to(&self, state: Arc<DeskState>) {
+        self.with_controller(Controller::forget_edits);
+        self.queue.update_value(Queue::clear);
+        self.show(state);
+        storage::remember(self, Step::Drag);
+    }
+
+    /// Asks the desk for the next change, if it is free.
+    fn supply(&self) {
+        let outcome = self.with_controller(|controller| {
+            let scenario = self.desk.with_untracked(|desk| desk.scenario.clone());
+            let edit = self.queue.try_update_value(|queue| queue.ask().map(|asked| asked.edit.clone())).flatten();
+            edit.map_or(Ok(()), |edit| controller.ask(scenario, edit))
+        });
+        if let Some(Err(failure)) = outcome {
+            self.fail(&failure);
+        }
+    }
+
+    fn fail(&self, failure: &Failure) {
+        self.trouble.set(Some(failure.message.clone()));
     }
 }
 

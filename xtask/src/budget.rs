@@ -10,7 +10,7 @@ use crate::repository::Repository;
 /// Compressed bytes of everything a first visit loads for the page itself.
 ///
 /// A ratchet: the aim is 300,000, which the page does not keep yet. Lower it with every saving, never raise it.
-const APP_BYTES: usize = 512_000;
+const APP_BYTES: usize = 350_000;
 /// Compressed bytes of the module that the workers run.
 const ENGINE_BYTES: usize = 300_000;
 /// Header and trailer of the gzip format around deflated data.

@@ -102,12 +102,12 @@ fn last_component(id: &str) -> &str {
 /// Names are compared without case, and also by their last path component, so that a forgotten organization does
 /// not hide the model. A name that contains `wanted` counts as close.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let wanted = wanted.trim().to_lowercase();
+    let wanted = wanted.trim().to_ascii_lowercase();
     let limit = (wanted.chars().count() / 3).clamp(1, 8);
     let mut close: Vec<(usize, &str)> = names
         .into_iter()
         .filter_map(|name| {
-            let lower = name.to_lowercase();
+            let lower = name.to_ascii_lowercase();
             let mut distance =
                 edit_distance(&wanted, &lower).min(edit_distance(last_component(&wanted), last_component(&lower)) + 1);
             if wanted.len() >= 3 && lower.contains(&wanted) {

@@ -15,5 +15,6 @@ pub use plan::CurvePlan;
 pub use study::CurveStudy;
 pub use trial::{TrialRun, run_trial};
 pub use types::{
-    Band, Capacity, Curve, CurvePoint, CurveTrial, LatencyBands, Limiter, PointSample, SamplePercentiles, Stage,
+    Band, Capacity, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, Limiter, PointSample,
+    SamplePercentiles, Stage,
 };

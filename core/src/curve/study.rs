@@ -3,9 +3,9 @@
 use super::aggregate::{keeps_limits, meets_slo, point};
 use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
 use super::search::Bracket;
-use super::types::{Capacity, Curve, CurveTrial, Limiter, PointSample, Stage};
+use super::types::{Capacity, Curve, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
 use crate::report::Verdict;
-use crate::scenario::{ResolvedScenario, Slo};
+use crate::scenario::Slo;
 use crate::study::{Ask, Study};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -88,18 +88,18 @@ impl CurveStudy {
     /// is a rate of the grid, and an axis that is chosen here reaches down or up to it; a range that the scenario names
     /// is kept, and without the rate if that is outside. A replay has no randomness, so there is one seed.
     #[must_use]
-    pub fn new(scenario: &ResolvedScenario, plan: CurvePlan, recorded_rate: Option<f64>) -> Self {
-        let is_replay = scenario.workload.trace.is_some();
+    pub fn new(scenario: impl Into<CurveScenario>, plan: CurvePlan, recorded_rate: Option<f64>) -> Self {
+        let CurveScenario { slo, settings, max_num_seqs, num_replicas, is_replay } = scenario.into();
         let num_seeds = if is_replay { 1 } else { plan.num_seeds };
         Self {
             plan: CurvePlan { num_seeds, ..plan },
-            slo: scenario.slo.clone(),
-            range: scenario.curve.range_per_s,
+            slo,
+            range: settings.range_per_s,
             // Enough for the batch to be full through the middle of the burst.
-            probe_requests: (scenario.engine.max_num_seqs.saturating_mul(4).clamp(200, 1000))
-                .saturating_mul(scenario.cluster.num_replicas)
+            probe_requests: (max_num_seqs.saturating_mul(4).clamp(200, 1000))
+                .saturating_mul(num_replicas)
                 .min(MAX_PROBE_REQUESTS),
-            num_replicas: scenario.cluster.num_replicas,
+            num_replicas,
             recorded_rate: recorded_rate.filter(|rate| rate.is_finite() && *rate > 0.0),
             outcomes: BTreeMap::new(),
             outstanding: BTreeSet::new(),

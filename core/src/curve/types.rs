@@ -1,8 +1,36 @@
 //! The plain data of a curve: what a trial is, what it gives, what is shown.
 
 use crate::report::{LimiterShares, TimeShare, Verdict};
+use crate::scenario::{CurveSettings, ResolvedScenario, Slo};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+/// What a study needs of a scenario; small, so that it can run where the scenario itself is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurveScenario {
+    /// What must hold.
+    pub slo: Slo,
+    /// How the curve is sampled.
+    pub settings: CurveSettings,
+    /// Most requests in one batch.
+    pub max_num_seqs: u32,
+    /// Replicas of the cluster.
+    pub num_replicas: u32,
+    /// Whether a trace is replayed, which has no randomness.
+    pub is_replay: bool,
+}
+
+impl From<&ResolvedScenario> for CurveScenario {
+    fn from(scenario: &ResolvedScenario) -> Self {
+        Self {
+            slo: scenario.slo.clone(),
+            settings: scenario.curve.clone(),
+            max_num_seqs: scenario.engine.max_num_seqs,
+            num_replicas: scenario.cluster.num_replicas,
+            is_replay: scenario.workload.trace.is_some(),
+        }
+    }
+}
 
 /// Which part of a study a trial belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,8 +1,10 @@
 //! Files the user opens: recognised by content, read here because the readers live in this module alone.
 
 use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::scenario::Scenario;
 use plimsoll_core::workload::Trace;
-use plimsoll_protocol::FileContent;
+use plimsoll_protocol::{FileContent, encode};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What a file held.
@@ -36,11 +38,11 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
             let id =
                 if id.is_empty() || id == "config.json" { "own model" } else { id.strip_suffix(".json").unwrap_or(id) };
             let read = plimsoll_formats::model_from_hf_config(text, id)?;
-            let content = FileContent::Model { model: Box::new(read.value) };
+            let content = FileContent::Model { id: read.value.id.clone(), model: text_of(&read.value)? };
             Ok(Read { content, trace: None, diagnostics: read.diagnostics })
         }
-        Kind::ScenarioJson => plimsoll_formats::scenario_from_json(text, name).map(scenario),
-        Kind::ScenarioYaml => plimsoll_formats::scenario_from_yaml(text, name).map(scenario),
+        Kind::ScenarioJson => scenario(&plimsoll_formats::scenario_from_json(text, name)?),
+        Kind::ScenarioYaml => scenario(&plimsoll_formats::scenario_from_yaml(text, name)?),
     }
 }
 
@@ -94,8 +96,14 @@ fn trace(trace: Trace, diagnostics: Vec<Diagnostic>) -> Read {
     Read { content, trace: Some((hash, Arc::new(trace))), diagnostics }
 }
 
-fn scenario(scenario: plimsoll_core::scenario::Scenario) -> Read {
-    Read { content: FileContent::Scenario { scenario: Box::new(scenario) }, trace: None, diagnostics: Vec::new() }
+fn scenario(scenario: &Scenario) -> Result<Read, Vec<Diagnostic>> {
+    let content = FileContent::Scenario { scenario: text_of(scenario)? };
+    Ok(Read { content, trace: None, diagnostics: Vec::new() })
+}
+
+/// A value as the page passes it on.
+fn text_of<T: Serialize>(value: &T) -> Result<String, Vec<Diagnostic>> {
+    encode(value).map_err(|failure| vec![Diagnostic::error(&failure.code, "", failure.message)])
 }
 
 #[cfg(test)]
@@ -110,6 +118,7 @@ mod tests {
         assert!(matches!(read.content, FileContent::Model { .. }));
         let read = super::read("mine.yaml", b"slo:\n  ttft_ms: 250\n").expect("a scenario");
         let FileContent::Scenario { scenario } = read.content else { panic!("{:?}", read.content) };
+        let scenario: Scenario = plimsoll_protocol::decode(&scenario).expect("a scenario");
         assert_eq!(scenario.slo.ttft_ms, Some(250.0));
     }
 

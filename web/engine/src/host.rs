@@ -7,6 +7,7 @@
 use plimsoll_core::curve::{CurveTrial, PointSample, TrialRun};
 use plimsoll_core::scenario::{ResolvedScenario, Scenario};
 use plimsoll_core::workload::Trace;
+use plimsoll_desk::Desk;
 use plimsoll_protocol::{Failure, JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ const STEPS: [u64; 2] = [256, 1 << 24];
 
 /// A scenario with what it resolves to; kept, because trials of one scenario come in many messages.
 struct Prepared {
-    scenario: Box<Scenario>,
+    /// The scenario's text.
+    scenario: String,
     resolved: ResolvedScenario,
     trace: Option<Arc<Trace>>,
 }
@@ -45,6 +47,7 @@ pub struct Host {
     is_greeted: bool,
     jobs: VecDeque<Job>,
     prepared: Option<Arc<Prepared>>,
+    desk: Desk,
     traces: Vec<(String, Arc<Trace>)>,
     steps_per_look: u64,
 }
@@ -58,6 +61,7 @@ impl Host {
             is_greeted: false,
             jobs: VecDeque::new(),
             prepared: None,
+            desk: Desk::default(),
             traces: Vec::new(),
             steps_per_look: 20_000,
         }
@@ -100,6 +104,20 @@ impl Host {
                     Err(failure) => Response::Failed { job, failure },
                 });
             }
+            Request::Start { job, spec: Spec::Desk { scenario, edit } } => {
+                send(&match self.desk.edit(&scenario, &edit) {
+                    Ok((state, said)) => {
+                        Response::Finished { job, outcome: Outcome::Desk { state: Box::new(state), said } }
+                    }
+                    Err(failure) => Response::Failed { job, failure },
+                });
+            }
+            Request::Start { job, spec: Spec::Choices { scenario, path } } => {
+                send(&match self.desk.choices(&scenario, &path) {
+                    Ok(choices) => Response::Finished { job, outcome: Outcome::Choices { path, choices } },
+                    Err(failure) => Response::Failed { job, failure },
+                });
+            }
             Request::Cancel { job } => {
                 if let Some(index) = self.jobs.iter().position(|other| other.id == job) {
                     self.jobs.remove(index);
@@ -138,10 +156,11 @@ impl Host {
         !self.jobs.is_empty()
     }
 
-    fn prepare(&mut self, scenario: Box<Scenario>) -> Result<Arc<Prepared>, Failure> {
-        if let Some(prepared) = self.prepared.as_ref().filter(|prepared| prepared.scenario == scenario) {
+    fn prepare(&mut self, text: String) -> Result<Arc<Prepared>, Failure> {
+        if let Some(prepared) = self.prepared.as_ref().filter(|prepared| prepared.scenario == text) {
             return Ok(Arc::clone(prepared));
         }
+        let scenario: Scenario = decode(&text)?;
         let trace = match &scenario.workload.trace {
             None => None,
             Some(choice) => {
@@ -157,7 +176,7 @@ impl Host {
         if let Some(problem) = resolved.workload.without_rate() {
             return Err(Failure::invalid_input(vec![problem]));
         }
-        let prepared = Arc::new(Prepared { scenario, resolved, trace });
+        let prepared = Arc::new(Prepared { scenario: text, resolved, trace });
         self.prepared = Some(Arc::clone(&prepared));
         Ok(prepared)
     }
@@ -215,7 +234,7 @@ impl Job {
 mod tests {
     use super::*;
     use plimsoll_core::curve::Stage;
-    use plimsoll_protocol::encode;
+    use plimsoll_protocol::{Edit, encode};
     use std::cell::Cell;
 
     const BUILD: &str = "test";
@@ -225,7 +244,7 @@ mod tests {
     }
 
     fn start(job: u64, scenario: &Scenario, trials: Vec<CurveTrial>) -> Request {
-        Request::Start { job: JobId(job), spec: Spec::Trials { scenario: Box::new(scenario.clone()), trials } }
+        Request::Start { job: JobId(job), spec: Spec::Trials { scenario: encode(scenario).expect("writable"), trials } }
     }
 
     struct Bench {
@@ -357,6 +376,24 @@ mod tests {
             })
             .collect();
         assert_eq!(codes, ["invalid-input", "unknown-trace"]);
+    }
+
+    #[test]
+    fn the_desk_answers_at_once_while_trials_run() {
+        let mut bench = Bench::new(1000.0);
+        bench.say(&start(1, &Scenario::default(), vec![trial(0, 2000)]));
+        assert!(bench.slice());
+        let edit = Edit::Number { path: "slo.ttft_ms".into(), value: Some(250.0) };
+        bench.say(&Request::Start { job: JobId(2), spec: Spec::Desk { scenario: String::new(), edit } });
+        let finals = bench.finals(2);
+        let [Response::Finished { outcome: Outcome::Desk { state, .. }, .. }] = finals[..] else {
+            panic!("{finals:?}")
+        };
+        let scenario: Scenario = decode(&state.scenario).expect("a scenario");
+        assert_eq!(scenario.slo.ttft_ms, Some(250.0));
+        let spec = Spec::Choices { scenario: "{".into(), path: "deployment.model".into() };
+        bench.say(&Request::Start { job: JobId(3), spec });
+        assert!(matches!(bench.finals(3)[..], [Response::Failed { .. }]));
     }
 
     #[test]

@@ -26,9 +26,8 @@ pub fn decode<T: DeserializeOwned>(text: &str) -> Decoded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{JobId, Outcome, Request, Response, Spec};
+    use crate::{DeskState, Edit, JobId, Outcome, Request, Response, Said, Spec};
     use plimsoll_core::curve::{CurveTrial, Stage};
-    use plimsoll_core::scenario::Scenario;
 
     fn round_trip<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(message: &T) {
         let text = encode(message).expect("writable");
@@ -46,15 +45,23 @@ mod tests {
             relaxed: None,
         };
         round_trip(&Request::Hello { protocol: 1, build: "b".into() });
-        let spec = Spec::Trials { scenario: Box::new(Scenario::default()), trials: vec![trial] };
+        let spec = Spec::Trials { scenario: "{}".into(), trials: vec![trial] };
         round_trip(&Request::Start { job: JobId((1 << 53) - 1), spec });
         round_trip(&Request::Start { job: JobId(1), spec: Spec::ReadFile { name: "trace.csv".into() } });
+        let edit = Edit::Number { path: "slo.ttft_ms".into(), value: None };
+        round_trip(&Request::Start { job: JobId(1), spec: Spec::Desk { scenario: String::new(), edit } });
         round_trip(&Request::Cancel { job: JobId(1) });
     }
 
     #[test]
     fn every_final_response_says_so_and_names_its_job() {
+        let state = DeskState {
+            numbers: vec![("slo.ttft_ms".into(), Some(0.1 + 0.2)), ("slo.itl_ms".into(), None)],
+            ..DeskState::default()
+        };
+        let said = Said { view: Some(crate::view::View::default()), ..Said::default() };
         let finals = [
+            Response::Finished { job: JobId(7), outcome: Outcome::Desk { state: Box::new(state), said } },
             Response::Finished { job: JobId(7), outcome: Outcome::Samples { samples: Vec::new() } },
             Response::Failed { job: JobId(7), failure: Failure::new("crashed", "why") },
             Response::Cancelled { job: JobId(7) },

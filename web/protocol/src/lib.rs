@@ -12,17 +12,19 @@
 //! This crate knows no browser, so both ends are tested natively.
 
 mod codec;
+mod desk;
+pub mod view;
 
 pub use codec::{Decoded, decode, encode};
+pub use desk::{AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Resolved, Said};
 
-use plimsoll_core::catalog::ModelSpec;
 use plimsoll_core::curve::{CurveTrial, PointSample};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::Scenario;
+use plimsoll_core::scenario::Choice;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; the two sides must be equal.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Number of a job: grows, is never reused, stays below 2⁵³.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,8 +62,8 @@ pub enum Request {
 pub enum Spec {
     /// Run trials of one scenario, in order; ends in [`Outcome::Samples`].
     Trials {
-        /// The scenario, complete, so that a worker needs no memory of earlier jobs.
-        scenario: Box<Scenario>,
+        /// The scenario as JSON, complete, so that a worker needs no memory of earlier jobs.
+        scenario: String,
         /// What to run; one sample comes back for each, in this order.
         trials: Vec<CurveTrial>,
     },
@@ -71,6 +73,20 @@ pub enum Spec {
     ReadFile {
         /// File name, for messages and as a hint to the format.
         name: String,
+    },
+    /// Change a scenario; ends in [`Outcome::Desk`].
+    Desk {
+        /// The scenario as JSON; empty for the base.
+        scenario: String,
+        /// The change.
+        edit: Edit,
+    },
+    /// List what the picker of a field offers; ends in [`Outcome::Choices`].
+    Choices {
+        /// The scenario as JSON.
+        scenario: String,
+        /// Path of the field.
+        path: String,
     },
 }
 
@@ -166,6 +182,20 @@ pub enum Outcome {
         /// Notes and warnings.
         diagnostics: Vec<Diagnostic>,
     },
+    /// The scenario after an edit.
+    Desk {
+        /// It as the page shows it.
+        state: Box<DeskState>,
+        /// What there is to say.
+        said: Said,
+    },
+    /// What a picker offers.
+    Choices {
+        /// Path of the field.
+        path: String,
+        /// The choices.
+        choices: Vec<Choice>,
+    },
 }
 
 /// What a file turned out to hold.
@@ -174,13 +204,15 @@ pub enum Outcome {
 pub enum FileContent {
     /// A scenario.
     Scenario {
-        /// The scenario as written; it is not resolved yet.
-        scenario: Box<Scenario>,
+        /// The scenario as written, as JSON; it is not resolved yet.
+        scenario: String,
     },
     /// A model architecture, from a `config.json`.
     Model {
-        /// The architecture.
-        model: Box<ModelSpec>,
+        /// Its id.
+        id: String,
+        /// The architecture as JSON.
+        model: String,
     },
     /// A trace of requests; the worker keeps it.
     Trace {

@@ -209,10 +209,10 @@ fn spread(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::view::Percentile;
     use crate::view_model::chart::{self, Chart};
     use plimsoll_core::curve::Curve;
     use plimsoll_core::scenario::Slo;
+    use plimsoll_protocol::view::Percentile;
 
     const SIZE: (f64, f64) = (1000.0, 500.0);
 

@@ -43,21 +43,23 @@ pub fn Combobox(
     /// The value in force, as text.
     #[prop(into)]
     value: Signal<String>,
-    /// Gives the list; asked when it opens.
-    entries: impl Fn() -> Vec<Entry> + Copy + Send + Sync + 'static,
+    /// The list.
+    #[prop(into)]
+    entries: Signal<Vec<Entry>>,
+    /// It opens, and the list is wanted.
+    on_open: impl Fn() + Copy + Send + Sync + 'static,
     /// Takes an entry.
     on_choose: impl Fn(String) + Copy + Send + Sync + 'static,
 ) -> impl IntoView {
     let text: RwSignal<Option<String>> = RwSignal::new(None);
-    let all: RwSignal<Vec<Entry>> = RwSignal::new(Vec::new());
     let marked: RwSignal<usize> = RwSignal::new(0);
     let is_open = move || text.with(Option::is_some);
     let found = Memo::new(move |_| {
-        text.with(|text| text.as_deref().map_or_else(Vec::new, |text| all.with(|all| matching(all, text))))
+        text.with(|text| text.as_deref().map_or_else(Vec::new, |text| entries.with(|all| matching(all, text))))
     });
     let open = move || {
         if text.with_untracked(Option::is_none) {
-            all.set(entries());
+            on_open();
             marked.set(0);
             text.set(Some(String::new()));
         }
@@ -170,7 +172,7 @@ pub fn Combobox(
                         .collect_view()
                 }}
                 {move || {
-                    (is_open() && found.with(Vec::is_empty))
+                    (is_open() && found.with(Vec::is_empty) && !entries.with(Vec::is_empty))
                         .then(|| view! { <li role="option" aria-disabled="true" aria-selected="false">"Nothing has this name."</li> })
                 }}
             </ul>

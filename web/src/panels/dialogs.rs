@@ -5,8 +5,7 @@ use crate::components::dialog::ModalDialog;
 use crate::page::{Dialog, Page, Step, page};
 use crate::view_model::format::{self, Unit};
 use leptos::prelude::*;
-use plimsoll_core::catalog::{AcceleratorSpec, Provenance};
-use plimsoll_core::scenario::AcceleratorChoice;
+use plimsoll_protocol::{AcceleratorSheet, Edit};
 use wasm_bindgen::JsValue;
 use web_sys::Blob;
 
@@ -68,7 +67,7 @@ fn ConfigForm(page: Page) -> impl IntoView {
     }
 }
 
-/// A field of the accelerator form: id, label, unit, help, what a common card has.
+/// The fields of the accelerator form, in the order of [`AcceleratorSheet::figures`]: id, label, unit, help, what a common card has.
 const ACCELERATOR_FIELDS: [(&str, &str, Unit, &str, f64); 5] = [
     ("own-tflops", "Dense BF16 peak", Unit::Tflops, "Of the data sheet, without sparsity.", 989.0),
     ("own-bandwidth", "Memory bandwidth", Unit::TerabytesPerSecond, "Of the data sheet.", 3.35),
@@ -94,44 +93,21 @@ fn AcceleratorForm(page: Page) -> impl IntoView {
         if page.dialog.get() != Some(Dialog::Accelerator) {
             return;
         }
-        let present = page.scenario.with_untracked(|scenario| match &scenario.deployment.accelerator {
-            Some(AcceleratorChoice::Custom(spec)) => Some((**spec).clone()),
-            Some(AcceleratorChoice::Id(id)) => plimsoll_configs::catalog().accelerator(id).cloned(),
-            None => None,
-        });
-        if let Some(spec) = present {
-            name.set(if spec.id.starts_with("own ") { spec.id.clone() } else { format!("own {}", spec.id) });
-            let values =
-                [spec.peak_tflops, spec.memory_bandwidth_tb_per_s, spec.memory_gib, spec.mfu_prefill, spec.mfu_decode];
-            for ((signal, (_, _, unit, _, _)), value) in texts.iter().zip(ACCELERATOR_FIELDS).zip(values) {
+        let present = page.desk.with_untracked(|desk| desk.accelerator.clone());
+        if let Some(AcceleratorSheet { id, figures }) = present {
+            name.set(if id.starts_with("own ") { id } else { format!("own {id}") });
+            for ((signal, (_, _, unit, _, _)), value) in texts.iter().zip(ACCELERATOR_FIELDS).zip(figures) {
                 signal.set(format::field_text(value, unit));
             }
         }
     });
     let send = move || {
         let values: Result<Vec<f64>, String> = (0..texts.len()).map(value).collect();
-        let Ok(values) = values else { return };
-        let &[peak_tflops, memory_bandwidth_tb_per_s, memory_gib, mfu_prefill, mfu_decode] = values.as_slice() else {
-            return;
-        };
+        let Some(figures) = values.ok().and_then(|values| values.try_into().ok()) else { return };
         let id = name.get_untracked();
-        let spec = AcceleratorSpec {
-            id: if id.trim().is_empty() { "own accelerator".into() } else { id.trim().to_owned() },
-            name: String::new(),
-            peak_tflops,
-            peak_tflops_fp8: 0.0,
-            memory_bandwidth_tb_per_s,
-            mfu_prefill,
-            mfu_decode,
-            memory_gib,
-            power_w: 0.0,
-            price_usd_per_hour: None,
-            is_extrapolated: true,
-            provenance: Provenance::default(),
-        };
-        page.edit("deployment.accelerator", Step::Deliberate, |scenario| {
-            scenario.deployment.accelerator = Some(AcceleratorChoice::Custom(Box::new(spec)));
-        });
+        let id = if id.trim().is_empty() { "own accelerator".into() } else { id.trim().to_owned() };
+        let edit = Edit::Accelerator { sheet: AcceleratorSheet { id, figures } };
+        page.edit("deployment.accelerator", Step::Deliberate, edit);
         page.dialog.set(None);
     };
     view! {

@@ -3,9 +3,10 @@
 use crate::commands::Command;
 use crate::components::icon::{CLOSE, Icon, KEYS, LINK, OPEN, REDO, THEME, UNDO};
 use crate::page::{Dialog, Page, page};
-use crate::state::{link, storage};
+use crate::state::storage;
 use leptos::html;
 use leptos::prelude::*;
+use plimsoll_protocol::Edit;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
@@ -22,7 +23,7 @@ pub fn run(page: Page, command: Command) {
         Command::Stop => {
             page.with_controller(|controller| controller.stop(page));
         }
-        Command::Reset => page.replace(link::base_scenario(), "Back to the default scenario."),
+        Command::Reset => page.replace(Edit::Base, "Back to the default scenario."),
         Command::CopyLink => copy_link(page),
         Command::OpenFile => {
             let input = web_sys::window().and_then(|window| window.document()?.get_element_by_id("file"));
@@ -158,9 +159,7 @@ pub fn Toasts() -> impl IntoView {
                     <button
                         type="button"
                         on:click=move |_| {
-                            if let Ok(opened) = link::read(&session) {
-                                page.replace(opened.scenario, "Back to your own scenario.");
-                            }
+                            page.replace(Edit::Link { fragment: session.clone() }, "Back to your own scenario.");
                             storage::forget_previous_session();
                             previous.set(None);
                         }

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod bottleneck;
 pub mod charts;
+pub mod choice;
 pub mod deployment;
 pub mod dialogs;
 pub mod editor;

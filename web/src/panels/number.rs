@@ -1,7 +1,7 @@
 //! A number of the scenario: slider and field in one, with help and problems.
 
 use crate::components::problems::Problems;
-use crate::page::{Step, page};
+use crate::page::page;
 use crate::state::fields::Field;
 use crate::view_model::format;
 use leptos::ev::KeyboardEvent;
@@ -14,7 +14,10 @@ pub fn NumberControl(
     field: Field,
 ) -> impl IntoView {
     let page = page();
-    let value = Memo::new(move |_| page.scenario.with(|scenario| (field.get)(scenario)));
+    let value = Memo::new(move |_| {
+        let echo = page.echo.get().filter(|(path, _)| *path == field.path);
+        echo.map_or_else(|| page.desk.with(|desk| desk.number(field.path)), |(_, value)| value)
+    });
     // Text that is no number stays in the field and is explained; the scenario keeps its last good value.
     let draft: RwSignal<Option<String>> = RwSignal::new(None);
     let refusal: RwSignal<Option<String>> = RwSignal::new(None);
@@ -23,7 +26,7 @@ pub fn NumberControl(
             .get()
             .unwrap_or_else(|| value.get().map_or_else(String::new, |value| format::field_text(value, field.unit)))
     };
-    let set = move |new: Option<f64>, step: Step| page.edit(field.path, step, |scenario| (field.set)(scenario, new));
+    let set = move |new: Option<f64>| page.set_number(field.path, new);
     let read = move |text: &str| -> Result<Option<f64>, String> {
         if text.trim().is_empty() && field.when_empty.is_some() {
             return Ok(None);
@@ -35,7 +38,7 @@ pub fn NumberControl(
         match read(&text) {
             Ok(new) => {
                 refusal.set(None);
-                set(new, Step::Drag);
+                set(new);
             }
             Err(reason) => refusal.set(Some(reason)),
         }
@@ -56,7 +59,7 @@ pub fn NumberControl(
         if let Some(present) = value.get_untracked() {
             draft.set(None);
             refusal.set(None);
-            set(Some(field.stepped(present, steps)), Step::Drag);
+            set(Some(field.stepped(present, steps)));
         }
     };
     let id = field.path.replace(['.', '_'], "-");
@@ -106,7 +109,7 @@ pub fn NumberControl(
                     if let Ok(position) = event_target_value(&event).parse() {
                         draft.set(None);
                         refusal.set(None);
-                        set(Some(field.from_slider(position)), Step::Drag);
+                        set(Some(field.from_slider(position)));
                     }
                 }
                 on:keydown=on_key

@@ -1,5 +1,6 @@
 //! What arrives and what must hold.
 
+use super::choice::ChoiceControl;
 use super::number::NumberControl;
 use crate::commands::Command;
 use crate::components::icon::{CLOSE, Icon, OPEN};
@@ -8,38 +9,18 @@ use crate::components::segmented::{Segment, Segmented};
 use crate::page::{Step, page};
 use crate::state::fields;
 use leptos::prelude::*;
-use plimsoll_core::catalog::WorkloadPreset;
-use plimsoll_core::scenario::WorkloadSettings;
+use plimsoll_protocol::Edit;
 
 /// Presets, lengths, arrivals, or a trace.
 #[component]
 pub fn WorkloadPanel() -> impl IntoView {
     let page = page();
-    let presets = &plimsoll_configs::catalog().presets;
-    let preset = Memo::new(move |_| {
-        page.scenario.with(|scenario| {
-            let found = presets.iter().find(|preset| is_from(&scenario.workload, preset));
-            found.map_or_else(String::new, |preset| preset.id.clone())
-        })
+    let trace = Memo::new(move |_| {
+        let name = page.desk.with(|desk| desk.choice("workload.trace").to_owned());
+        (!name.is_empty()).then_some(name)
     });
-    let segments: Vec<Segment> = presets
-        .iter()
-        .map(|preset| Segment { id: preset.id.clone(), label: preset.id.clone(), obstacle: String::new() })
-        .collect();
-    let trace =
-        Memo::new(move |_| page.scenario.with(|scenario| scenario.workload.trace.clone().map(|trace| trace.name)));
     view! {
-        <Segmented
-            name="preset"
-            legend="Preset"
-            segments=Signal::stored(segments)
-            value=preset
-            on_choose=move |id| {
-                if let Some(preset) = plimsoll_configs::catalog().preset(&id) {
-                    page.edit("workload", Step::Deliberate, |scenario| scenario.workload.apply_preset(preset));
-                }
-            }
-        />
+        <ChoiceControl path="workload" name="preset" legend="Preset" />
         <div class="control">
             {move || match trace.get() {
                 Some(name) => view! {
@@ -49,7 +30,7 @@ pub fn WorkloadPanel() -> impl IntoView {
                             type="button"
                             class="quiet"
                             aria-label="Stop replaying the trace"
-                            on:click=move |_| page.edit("workload.trace", Step::Deliberate, |scenario| scenario.workload.trace = None)
+                            on:click=move |_| page.choose("workload.trace", "")
                         >
                             <Icon path=CLOSE />
                         </button>
@@ -78,7 +59,9 @@ pub fn WorkloadPanel() -> impl IntoView {
 #[component]
 pub fn SloPanel() -> impl IntoView {
     let page = page();
-    let percentile = Memo::new(move |_| page.scenario.with(|scenario| format!("{}", scenario.slo.percentile)));
+    let percentile = Memo::new(move |_| {
+        page.desk.with(|desk| desk.number("slo.percentile").map_or_else(String::new, |p| p.to_string()))
+    });
     let segments: Vec<Segment> = ["50", "90", "95", "99"]
         .into_iter()
         .map(|id| Segment { id: id.into(), label: format!("p{id}"), obstacle: String::new() })
@@ -89,22 +72,14 @@ pub fn SloPanel() -> impl IntoView {
             legend="Limits hold at"
             segments=Signal::stored(segments)
             value=percentile
-            on_choose=move |id| page.edit("slo.percentile", Step::Deliberate, |scenario| {
-                if let Ok(percentile) = id.parse() {
-                    scenario.slo.percentile = percentile;
-                }
-            })
+            on_choose=move |id| {
+                let value = id.parse::<u32>().ok().map(f64::from);
+                page.edit("slo.percentile", Step::Deliberate, Edit::Number { path: "slo.percentile".into(), value });
+            }
         />
         {fields::SLO.into_iter().map(|field| view! { <NumberControl field=field /> }).collect_view()}
         <Problems id="slo-problems".into() problems=Signal::derive(move || page.diagnostics.with(|all| {
             all.iter().filter(|diagnostic| diagnostic.path == "slo").cloned().collect()
         })) />
     }
-}
-
-/// Whether the lengths are exactly those of a preset.
-fn is_from(workload: &WorkloadSettings, preset: &WorkloadPreset) -> bool {
-    let mut applied = workload.clone();
-    applied.apply_preset(preset);
-    applied == *workload
 }

@@ -1,9 +1,8 @@
-//! Every number of the editor as data: where it lies in the scenario, its unit, range and help.
+//! Every number of the editor as data: its path, unit, range and help. The desk reads and writes it.
 //!
 //! The range is what the slider offers and what the field explains; `resolve` has the last word.
 
 use crate::view_model::format::Unit;
-use plimsoll_core::scenario::{ArrivalSettings, LengthSettings, Scenario};
 
 /// How a slider's way is divided.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,10 +32,6 @@ pub struct Field {
     pub is_whole: bool,
     /// What an empty field means; none if a number is needed.
     pub when_empty: Option<&'static str>,
-    /// Reads it.
-    pub get: fn(&Scenario) -> Option<f64>,
-    /// Writes it; the value is finite and not negative.
-    pub set: fn(&mut Scenario, Option<f64>),
 }
 
 impl Field {
@@ -109,67 +104,6 @@ impl Field {
     }
 }
 
-/// A count from a field's number: rounded, and no larger than the type holds.
-fn whole(value: f64) -> u32 {
-    // `as` saturates, which is what a field that takes any text needs; `resolve` then says what is wrong with it.
-    value.round() as u32
-}
-
-fn required(set: impl FnOnce(f64), value: Option<f64>) {
-    if let Some(value) = value {
-        set(value);
-    }
-}
-
-fn set_mean(lengths: &mut LengthSettings, new: f64) {
-    match lengths {
-        LengthSettings::Normal { mean, max, .. } | LengthSettings::Lognormal { mean, max, .. } => {
-            *mean = new;
-            // The longest length follows a mean that passes it; otherwise every request would be that long.
-            *max = (*max).max(whole(new * 4.0));
-        }
-        LengthSettings::Exponential { mean } => *mean = new,
-        LengthSettings::Constant { value } => *value = whole(new),
-        LengthSettings::ParetoLognormal { .. } | LengthSettings::Empirical { .. } => {
-            *lengths = normal(new, lengths.std_dev());
-        }
-    }
-}
-
-fn set_std_dev(lengths: &mut LengthSettings, new: f64) {
-    match lengths {
-        LengthSettings::Normal { std_dev, .. } | LengthSettings::Lognormal { std_dev, .. } => *std_dev = new,
-        _ => *lengths = normal(lengths.mean(), new),
-    }
-}
-
-/// The normal lengths that take the place of others whose mean or deviation is edited.
-fn normal(mean: f64, std_dev: f64) -> LengthSettings {
-    LengthSettings::Normal { mean, std_dev, min: 2, max: whole(mean * 4.0).max(7000) }
-}
-
-/// Coefficient of variation of the gaps between arrivals.
-#[must_use]
-pub fn burstiness(arrival: ArrivalSettings) -> f64 {
-    match arrival {
-        ArrivalSettings::Constant => 0.0,
-        ArrivalSettings::Poisson => 1.0,
-        ArrivalSettings::Gamma { cv } | ArrivalSettings::Weibull { cv } => cv,
-    }
-}
-
-/// The arrival process of a coefficient of variation: 0 constant, 1 poisson, else gamma.
-#[must_use]
-pub fn arrival(cv: f64) -> ArrivalSettings {
-    if cv <= 0.0 {
-        ArrivalSettings::Constant
-    } else if (cv - 1.0).abs() < 1e-9 {
-        ArrivalSettings::Poisson
-    } else {
-        ArrivalSettings::Gamma { cv }
-    }
-}
-
 const BASE: Field = Field {
     path: "",
     label: "",
@@ -179,8 +113,6 @@ const BASE: Field = Field {
     scale: Scale::Logarithmic,
     is_whole: true,
     when_empty: None,
-    get: |_| None,
-    set: |_, _| {},
 };
 
 /// Settings of the serving engine.
@@ -190,8 +122,6 @@ pub const ENGINE: [Field; 7] = [
         label: "max_num_seqs",
         help: "Most requests in one batch.",
         range: [1.0, 1024.0],
-        get: |s| Some(f64::from(s.engine.max_num_seqs)),
-        set: |s, v| required(|v| s.engine.max_num_seqs = whole(v), v),
         ..BASE
     },
     Field {
@@ -200,8 +130,6 @@ pub const ENGINE: [Field; 7] = [
         help: "Token budget of one step; prompts are chunked to fit.",
         unit: Unit::Tokens,
         range: [128.0, 32_768.0],
-        get: |s| Some(f64::from(s.engine.max_num_batched_tokens)),
-        set: |s, v| required(|v| s.engine.max_num_batched_tokens = whole(v), v),
         ..BASE
     },
     Field {
@@ -213,8 +141,6 @@ pub const ENGINE: [Field; 7] = [
         scale: Scale::Linear(0.01),
         is_whole: false,
         when_empty: Some("from the catalogue"),
-        get: |s| s.engine.gpu_memory_utilization,
-        set: |s, v| s.engine.gpu_memory_utilization = v,
     },
     Field {
         path: "engine.num_gpu_blocks",
@@ -222,8 +148,6 @@ pub const ENGINE: [Field; 7] = [
         help: "KV blocks per replica. Empty: from the memory formula or the catalogue.",
         range: [64.0, 200_000.0],
         when_empty: Some("computed"),
-        get: |s| s.engine.num_gpu_blocks.map(f64::from),
-        set: |s, v| s.engine.num_gpu_blocks = v.map(whole),
         ..BASE
     },
     Field {
@@ -233,8 +157,6 @@ pub const ENGINE: [Field; 7] = [
         unit: Unit::Tokens,
         range: [256.0, 262_144.0],
         when_empty: Some("derived"),
-        get: |s| s.engine.max_model_len.map(f64::from),
-        set: |s, v| s.engine.max_model_len = v.map(whole),
         ..BASE
     },
     Field {
@@ -244,8 +166,6 @@ pub const ENGINE: [Field; 7] = [
         unit: Unit::Tokens,
         range: [0.0, 8192.0],
         scale: Scale::Linear(64.0),
-        get: |s| Some(f64::from(s.engine.long_prefill_token_threshold)),
-        set: |s, v| required(|v| s.engine.long_prefill_token_threshold = whole(v), v),
         ..BASE
     },
     Field {
@@ -254,8 +174,6 @@ pub const ENGINE: [Field; 7] = [
         help: "Tokens per KV block.",
         unit: Unit::Tokens,
         range: [8.0, 128.0],
-        get: |s| Some(f64::from(s.engine.block_size)),
-        set: |s, v| required(|v| s.engine.block_size = whole(v), v),
         ..BASE
     },
 ];
@@ -268,8 +186,6 @@ pub const WORKLOAD: [Field; 5] = [
         help: "Prompt tokens of one's own, without the shared prefix.",
         unit: Unit::Tokens,
         range: [16.0, 8192.0],
-        get: |s| Some(s.workload.input_tokens.mean()),
-        set: |s, v| required(|v| set_mean(&mut s.workload.input_tokens, v), v),
         ..BASE
     },
     Field {
@@ -280,8 +196,6 @@ pub const WORKLOAD: [Field; 5] = [
         range: [0.0, 4096.0],
         scale: Scale::Linear(8.0),
         is_whole: false,
-        get: |s| Some(s.workload.input_tokens.std_dev()),
-        set: |s, v| required(|v| set_std_dev(&mut s.workload.input_tokens, v), v),
         ..BASE
     },
     Field {
@@ -290,8 +204,6 @@ pub const WORKLOAD: [Field; 5] = [
         help: "Tokens generated per request.",
         unit: Unit::Tokens,
         range: [4.0, 4096.0],
-        get: |s| Some(s.workload.output_tokens.mean()),
-        set: |s, v| required(|v| set_mean(&mut s.workload.output_tokens, v), v),
         ..BASE
     },
     Field {
@@ -302,8 +214,6 @@ pub const WORKLOAD: [Field; 5] = [
         range: [0.0, 4096.0],
         scale: Scale::Linear(8.0),
         is_whole: false,
-        get: |s| Some(s.workload.output_tokens.std_dev()),
-        set: |s, v| required(|v| set_std_dev(&mut s.workload.output_tokens, v), v),
         ..BASE
     },
     Field {
@@ -314,8 +224,6 @@ pub const WORKLOAD: [Field; 5] = [
         range: [0.0, 4.0],
         scale: Scale::Linear(0.1),
         is_whole: false,
-        get: |s| Some(burstiness(s.workload.arrival)),
-        set: |s, v| required(|v| s.workload.arrival = arrival(v), v),
         ..BASE
     },
 ];
@@ -329,8 +237,6 @@ pub const PREFIX: [Field; 3] = [
         unit: Unit::Tokens,
         range: [0.0, 16_384.0],
         scale: Scale::Linear(64.0),
-        get: |s| Some(f64::from(s.workload.prefix.tokens)),
-        set: |s, v| required(|v| s.workload.prefix.tokens = whole(v), v),
         ..BASE
     },
     Field {
@@ -338,8 +244,6 @@ pub const PREFIX: [Field; 3] = [
         label: "Prefix groups",
         help: "How many different shared prefixes there are.",
         range: [1.0, 1000.0],
-        get: |s| Some(f64::from(s.workload.prefix.groups)),
-        set: |s, v| required(|v| s.workload.prefix.groups = whole(v), v),
         ..BASE
     },
     Field {
@@ -350,8 +254,6 @@ pub const PREFIX: [Field; 3] = [
         range: [0.0, 1.0],
         scale: Scale::Linear(0.01),
         is_whole: false,
-        get: |s| Some(s.workload.prefix.share_ratio),
-        set: |s, v| required(|v| s.workload.prefix.share_ratio = v, v),
         ..BASE
     },
 ];
@@ -366,8 +268,6 @@ pub const SLO: [Field; 5] = [
         range: [20.0, 20_000.0],
         is_whole: false,
         when_empty: Some("no limit"),
-        get: |s| s.slo.ttft_ms,
-        set: |s, v| s.slo.ttft_ms = v,
         ..BASE
     },
     Field {
@@ -378,8 +278,6 @@ pub const SLO: [Field; 5] = [
         range: [2.0, 500.0],
         is_whole: false,
         when_empty: Some("no limit"),
-        get: |s| s.slo.tpot_ms,
-        set: |s, v| s.slo.tpot_ms = v,
         ..BASE
     },
     Field {
@@ -390,8 +288,6 @@ pub const SLO: [Field; 5] = [
         range: [2.0, 1000.0],
         is_whole: false,
         when_empty: Some("no limit"),
-        get: |s| s.slo.itl_ms,
-        set: |s, v| s.slo.itl_ms = v,
         ..BASE
     },
     Field {
@@ -402,8 +298,6 @@ pub const SLO: [Field; 5] = [
         range: [100.0, 300_000.0],
         is_whole: false,
         when_empty: Some("no limit"),
-        get: |s| s.slo.e2e_ms,
-        set: |s, v| s.slo.e2e_ms = v,
         ..BASE
     },
     Field {
@@ -414,8 +308,6 @@ pub const SLO: [Field; 5] = [
         range: [0.5, 1.0],
         scale: Scale::Linear(0.005),
         is_whole: false,
-        get: |s| Some(s.slo.attainment),
-        set: |s, v| required(|v| s.slo.attainment = v, v),
         ..BASE
     },
 ];
@@ -426,30 +318,6 @@ mod tests {
 
     fn all() -> impl Iterator<Item = Field> {
         ENGINE.into_iter().chain(WORKLOAD).chain(PREFIX).chain(SLO)
-    }
-
-    #[test]
-    fn what_is_written_is_read_back_and_nothing_else_moves() {
-        for field in all() {
-            let mut scenario = Scenario::default();
-            let value = field.from_slider(370.0);
-            (field.set)(&mut scenario, Some(value));
-            assert_eq!((field.get)(&scenario), Some(value), "{}", field.path);
-            if let Some(old) = (field.get)(&Scenario::default()) {
-                (field.set)(&mut scenario, Some(old));
-                assert_eq!((field.get)(&scenario), Some(old), "{}", field.path);
-            }
-        }
-    }
-
-    #[test]
-    fn an_empty_field_means_none_where_that_means_something() {
-        for field in all() {
-            let mut scenario = Scenario::default();
-            (field.set)(&mut scenario, None);
-            let expected = if field.when_empty.is_some() { None } else { (field.get)(&Scenario::default()) };
-            assert_eq!((field.get)(&scenario), expected, "{}", field.path);
-        }
     }
 
     #[test]
@@ -472,13 +340,5 @@ mod tests {
         assert_eq!(max_num_seqs.remark(2.5).as_deref(), Some("only whole numbers can be used"));
         assert_eq!(max_num_seqs.stepped(256.0, 1.0), 261.0);
         assert_eq!(max_num_seqs.stepped(3.0, -10.0), 0.0);
-    }
-
-    #[test]
-    fn a_mean_beyond_the_longest_length_lifts_it() {
-        let mut scenario = Scenario::default();
-        (WORKLOAD[0].set)(&mut scenario, Some(9000.0));
-        let LengthSettings::Normal { max, .. } = scenario.workload.input_tokens else { panic!("normal") };
-        assert_eq!(max, 36_000);
     }
 }

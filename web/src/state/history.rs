@@ -1,24 +1,28 @@
 //! Undo and redo over the whole scenario.
 
-use plimsoll_core::scenario::Scenario;
-
-/// Steps kept; a scenario is a few hundred bytes.
+/// Steps kept; a scenario with all that the page shows of it is a few thousand bytes.
 const MAX_STEPS: usize = 200;
 
 /// The scenarios before and after the present one.
-#[derive(Debug, Default)]
-pub struct History {
-    past: Vec<Scenario>,
-    future: Vec<Scenario>,
+#[derive(Debug)]
+pub struct History<T> {
+    past: Vec<T>,
+    future: Vec<T>,
     /// The field whose edits belong to the newest step, while it is still open.
     open_field: Option<String>,
 }
 
-impl History {
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self { past: Vec::new(), future: Vec::new(), open_field: None }
+    }
+}
+
+impl<T: Clone> History<T> {
     /// Notes the scenario as it was before an edit of `field`.
     ///
     /// A run of edits of one field (a drag) is one step until [`History::close`].
-    pub fn record(&mut self, before: &Scenario, field: &str) {
+    pub fn record(&mut self, before: &T, field: &str) {
         self.future.clear();
         if self.open_field.as_deref() == Some(field) {
             return;
@@ -36,7 +40,7 @@ impl History {
     }
 
     /// The scenario before the newest step, given the present one.
-    pub fn undo(&mut self, present: &Scenario) -> Option<Scenario> {
+    pub fn undo(&mut self, present: &T) -> Option<T> {
         self.close();
         let before = self.past.pop()?;
         self.future.push(present.clone());
@@ -44,7 +48,7 @@ impl History {
     }
 
     /// The scenario after the newest undone step, given the present one.
-    pub fn redo(&mut self, present: &Scenario) -> Option<Scenario> {
+    pub fn redo(&mut self, present: &T) -> Option<T> {
         self.close();
         let after = self.future.pop()?;
         self.past.push(present.clone());
@@ -68,30 +72,26 @@ impl History {
 mod tests {
     use super::*;
 
-    fn with_seed(seed: u64) -> Scenario {
-        Scenario { seed, ..Scenario::default() }
-    }
-
     #[test]
     fn a_drag_is_one_step_and_a_second_drag_another() {
         let mut history = History::default();
-        history.record(&with_seed(1), "slo.ttft_ms");
-        history.record(&with_seed(2), "slo.ttft_ms");
+        history.record(&1, "slo.ttft_ms");
+        history.record(&2, "slo.ttft_ms");
         history.close();
-        history.record(&with_seed(3), "slo.ttft_ms");
-        assert_eq!(history.undo(&with_seed(4)), Some(with_seed(3)));
-        assert_eq!(history.undo(&with_seed(3)), Some(with_seed(1)));
-        assert_eq!(history.undo(&with_seed(1)), None);
-        assert_eq!(history.redo(&with_seed(1)), Some(with_seed(3)));
+        history.record(&3, "slo.ttft_ms");
+        assert_eq!(history.undo(&4), Some(3));
+        assert_eq!(history.undo(&3), Some(1));
+        assert_eq!(history.undo(&1), None);
+        assert_eq!(history.redo(&1), Some(3));
     }
 
     #[test]
     fn an_edit_after_undo_forgets_the_future() {
         let mut history = History::default();
-        history.record(&with_seed(1), "seed");
-        assert_eq!(history.undo(&with_seed(2)), Some(with_seed(1)));
+        history.record(&1, "seed");
+        assert_eq!(history.undo(&2), Some(1));
         assert!(history.can_redo());
-        history.record(&with_seed(1), "seed");
+        history.record(&1, "seed");
         assert!(!history.can_redo());
         assert!(history.can_undo());
     }

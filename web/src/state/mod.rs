@@ -2,8 +2,7 @@
 
 pub mod fields;
 pub mod history;
-pub mod link;
-pub mod view;
+pub mod queue;
 
 #[cfg(target_arch = "wasm32")]
 pub mod storage;

@@ -57,7 +57,7 @@ fn write(page: &Page) {
         pending.is_waiting = false;
         core::mem::replace(&mut pending.step, Step::Drag)
     });
-    if page.view.try_get_untracked().is_none() {
+    if page.view.try_get_untracked().is_none() || page.is_blank() {
         return;
     }
     let link = page.link();

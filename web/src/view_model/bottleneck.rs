@@ -3,7 +3,7 @@
 use super::format;
 use super::headline::{point_at_capacity, relaxation};
 use plimsoll_core::curve::{Curve, CurvePoint};
-use plimsoll_core::scenario::EngineConfig;
+use plimsoll_protocol::EngineLimits;
 
 /// A share with its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub struct Bottleneck {
 
 /// The bottleneck at capacity, or at the highest rate where there is no capacity.
 #[must_use]
-pub fn bottleneck(curve: &Curve, engine: &EngineConfig) -> Option<Bottleneck> {
+pub fn bottleneck(curve: &Curve, engine: &EngineLimits) -> Option<Bottleneck> {
     let point = point_at_capacity(curve).or_else(|| curve.points.iter().rev().find(|point| point.num_seeds > 0))?;
     let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
     let levers = curve

@@ -1,10 +1,10 @@
 //! A curve as charts: what is drawn where, in which words; colours and pixels come later.
 
 use super::format;
-use crate::state::view::Percentile;
 use plimsoll_core::curve::{Band, Curve, CurvePoint, LatencyBands};
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::Slo;
+use plimsoll_protocol::view::Percentile;
 
 /// One of the charts over request rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -346,23 +346,10 @@ pub(crate) mod tests {
     use super::*;
     use plimsoll_core::curve::Capacity;
     use plimsoll_core::report::LimiterShares;
-    use plimsoll_core::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
-    use plimsoll_core::time::SimTime;
+    use plimsoll_protocol::EngineLimits;
 
-    pub(crate) fn engine() -> EngineConfig {
-        EngineConfig {
-            num_blocks: 26_112,
-            block_size: 16,
-            max_num_seqs: 256,
-            max_num_batched_tokens: 2048,
-            long_prefill_token_threshold: 0,
-            max_model_len: 0,
-            enable_prefix_caching: true,
-            scheduler: SchedulerPolicy::Fcfs,
-            priority: PriorityPolicy::Constant,
-            cpu_tier: None,
-            horizon: SimTime::MAX,
-        }
+    pub(crate) fn engine() -> EngineLimits {
+        EngineLimits { num_blocks: 26_112, block_size: 16, max_num_seqs: 256, max_num_batched_tokens: 2048 }
     }
 
     pub(crate) fn point(request_rate: f64, verdict: Verdict, ttft_ms: f64) -> CurvePoint {

@@ -2,10 +2,11 @@
 
 use super::chart::{has_steady_latency, pick};
 use super::format;
-use crate::state::view::Percentile;
 use plimsoll_core::curve::{Capacity, Curve, CurvePoint, Limiter};
 use plimsoll_core::report::Verdict;
-use plimsoll_core::scenario::{Basis, EngineConfig, Slo};
+use plimsoll_core::scenario::{Basis, Slo};
+use plimsoll_protocol::EngineLimits;
+use plimsoll_protocol::view::Percentile;
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub fn limiter_word(limiter: Limiter) -> &'static str {
 
 /// What relaxing a limiter means, as the study does it: twice the setting, or steps in a fifth less time.
 #[must_use]
-pub fn relaxation(limiter: Limiter, engine: &EngineConfig) -> String {
+pub fn relaxation(limiter: Limiter, engine: &EngineLimits) -> String {
     let doubled = |value: u32| format::grouped(f64::from(value) * 2.0);
     match limiter {
         Limiter::MaxNumSeqs => format!("raising max_num_seqs to {}", doubled(engine.max_num_seqs)),
@@ -98,7 +99,7 @@ pub fn slo_words(slo: &Slo) -> String {
 
 /// The answer to a curve.
 #[must_use]
-pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineConfig) -> Headline {
+pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineLimits) -> Headline {
     let slo_words = slo_words(slo);
     let Some(capacity) = curve.capacity else {
         return Headline {
@@ -161,7 +162,7 @@ fn missed(curve: &Curve, slo: &Slo, slo_words: &str) -> String {
     format!("({slo_words}): already at {} req/s {reason}.", format::rate(point.request_rate))
 }
 
-fn lever(curve: &Curve, engine: &EngineConfig) -> String {
+fn lever(curve: &Curve, engine: &EngineLimits) -> String {
     let Some(binding) = curve.binding else { return String::new() };
     let word = limiter_word(binding);
     let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);

@@ -4,7 +4,6 @@
 
 use super::pool::{Factory, Pool, Slot};
 use plimsoll_core::curve::{CurveTrial, PointSample};
-use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_protocol::{Failure, JobId, Outcome, Response, Spec};
 use std::collections::BTreeMap;
@@ -30,7 +29,7 @@ struct Batch {
 
 /// One study being run.
 pub struct Driver<S> {
-    scenario: Scenario,
+    scenario: String,
     study: S,
     max_batch: usize,
     batches: BTreeMap<JobId, Batch>,
@@ -44,7 +43,7 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
     /// `unavailable` when no worker can be had.
     pub fn begin<F: Factory>(
         pool: &mut Pool<F>,
-        scenario: Scenario,
+        scenario: String,
         study: S,
         max_batch: usize,
     ) -> Result<Self, Failure> {
@@ -64,7 +63,7 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
             Response::Partial { first, samples, .. } => (usize::try_from(first).unwrap_or(usize::MAX), samples),
             Response::Finished { outcome: Outcome::Samples { samples }, .. } => (batch.num_told, samples),
             Response::Failed { failure, .. } => return Event::Failed(failure),
-            Response::Finished { outcome: Outcome::File { .. }, .. } => {
+            Response::Finished { .. } => {
                 return Event::Failed(Failure::new("undecodable", "the simulator answered another question"));
             }
             Response::Ready { .. }
@@ -133,7 +132,7 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
             if trials.is_empty() {
                 break;
             }
-            let spec = Spec::Trials { scenario: Box::new(self.scenario.clone()), trials: trials.clone() };
+            let spec = Spec::Trials { scenario: self.scenario.clone(), trials: trials.clone() };
             let job = pool.start(Slot::Curve, spec)?;
             self.batches.insert(job, Batch { trials, num_told: 0 });
         }

@@ -1,5 +1,7 @@
 //! Several workers and one warm spare: who gets a job, what happens when one is lost.
 //!
+//! The spare answers the desk's questions, which are short.
+//!
 //! A job belongs to a [`Slot`]; cancelling a slot is how a newer question replaces an older one.
 //! A lost worker's jobs fail with a message and the spare takes its place.
 
@@ -14,6 +16,8 @@ pub enum Slot {
     Curve,
     /// A file the user opened.
     File,
+    /// An edit of the scenario.
+    Desk,
 }
 
 /// Number of a worker; never reused.
@@ -104,6 +108,15 @@ impl<F: Factory> Pool<F> {
             .min_by_key(|index| self.clients.get(*index).map_or(usize::MAX, |(worker, _)| self.load(*worker)))
             .ok_or_else(|| self.unavailable())?;
         self.start_on(index, slot, spec, None, false)
+    }
+
+    /// Starts a job of the desk: on the spare, so that it is answered at once while the others simulate.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn start_at_desk(&mut self, spec: Spec) -> Result<JobId, Failure> {
+        let index = self.clients.len().checked_sub(1).ok_or_else(|| self.unavailable())?;
+        self.start_on(index, Slot::Desk, spec, None, false)
     }
 
     /// Has every worker read a file; the answer of one is delivered.
@@ -349,7 +362,7 @@ mod tests {
     }
 
     fn trials() -> Spec {
-        Spec::Trials { scenario: Box::default(), trials: Vec::new() }
+        Spec::Trials { scenario: String::new(), trials: Vec::new() }
     }
 
     fn finished(job: JobId) -> String {
@@ -373,6 +386,22 @@ mod tests {
         assert!(!pool.has_room());
         assert_eq!(pool.hear(WorkerId(1), &finished(jobs[0])).len(), 1);
         assert!(pool.has_room());
+    }
+
+    #[test]
+    fn the_desk_is_the_spare_and_its_jobs_take_no_room() {
+        let (mut pool, wire) = pool(1);
+        let spec = Spec::Choices { scenario: String::new(), path: "deployment.model".into() };
+        let job = pool.start_at_desk(spec.clone()).expect("a worker");
+        assert_eq!(worker_of(&wire, job), WorkerId(2));
+        pool.start(Slot::Curve, trials()).expect("a worker");
+        assert!(pool.has_room());
+        pool.cancel_slot(Slot::Curve);
+        let deliveries = pool.hear(WorkerId(2), &finished(job));
+        assert!(matches!(deliveries[..], [Delivery { slot: Slot::Desk, .. }]), "{deliveries:?}");
+        let lost = pool.start_at_desk(spec).expect("a worker");
+        let deliveries = pool.crashed(WorkerId(2), "gone");
+        assert!(matches!(&deliveries[..], [Delivery { slot: Slot::Desk, response }] if response.job() == Some(lost)));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::*;
 use crate::worker::client::Port;
 use crate::worker::pool::{Delivery, WorkerId};
 use plimsoll_core::curve::Stage;
-use plimsoll_core::scenario::Scenario;
 use plimsoll_protocol::{Request, decode, encode};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -108,7 +107,7 @@ fn run(max_batch: usize, in_parts: bool) -> (Driver<SmallStudy>, usize) {
     let wire = Wire::default();
     let mut pool = Pool::new(FakeFactory(Rc::clone(&wire)), 2, "b");
     let study = SmallStudy { asked: 0, told: Vec::new() };
-    let mut driver = Driver::begin(&mut pool, Scenario::default(), study, max_batch).expect("workers");
+    let mut driver = Driver::begin(&mut pool, String::new(), study, max_batch).expect("workers");
     let mut num_answers = 0;
     loop {
         let deliveries = answer(&wire, &mut pool, in_parts);
@@ -140,7 +139,7 @@ fn an_answer_with_holes_is_a_failure() {
     let wire = Wire::default();
     let mut pool = Pool::new(FakeFactory(Rc::clone(&wire)), 1, "b");
     let study = SmallStudy { asked: 0, told: Vec::new() };
-    let mut driver = Driver::begin(&mut pool, Scenario::default(), study, 1).expect("workers");
+    let mut driver = Driver::begin(&mut pool, String::new(), study, 1).expect("workers");
     let job = *driver.batches.keys().next().expect("a job");
     let response = Response::Finished { job, outcome: Outcome::Samples { samples: Vec::new() } };
     let deliveries = pool.hear(WorkerId(1), &encode(&response).expect("writable"));

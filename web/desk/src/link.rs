@@ -6,11 +6,11 @@
 //! Bases are never edited, so an old link keeps its meaning when a default changes.
 //! What a link says wrongly or this version does not know is a warning; the rest of the link still counts.
 
-use super::view::{Percentile, Tab, View};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::Scenario;
+use plimsoll_protocol::view::{Percentile, Tab, View};
 use serde_json::{Map, Value};
 
 /// The frozen base 1.
@@ -35,32 +35,17 @@ pub struct Opened {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Writes the fragment, without the leading `#`; empty for the base itself in the default view.
+/// The parts of a fragment in which a scenario differs from the base; empty for the base itself.
 #[must_use]
-pub fn write(scenario: &Scenario, view: View) -> String {
-    let base = base_value();
-    let present = to_value(scenario);
+pub fn changes(scenario: &Scenario) -> String {
     let mut changes = Map::new();
-    collect_changes(&base, &present, "", &mut changes);
-    let mut parts = Vec::new();
-    if view.tab != Tab::default() {
-        parts.push(format!("view.tab={}", view.tab.id()));
-    }
-    if view.percentile != Percentile::default() {
-        parts.push(format!("view.percentile={}", view.percentile.id()));
-    }
-    if changes.is_empty() && parts.is_empty() {
-        return String::new();
-    }
-    parts.insert(0, format!("model-version={}", plimsoll_core::MODEL_VERSION));
+    collect_changes(&base_value(), &to_value(scenario), "", &mut changes);
     let plain: Vec<String> = changes.iter().map(|(path, value)| format!("{path}={}", value_text(value))).collect();
     if plain.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_PLAIN {
         let json = Value::Object(changes).to_string();
-        parts.push(format!("z={}", URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9))));
-    } else {
-        parts.extend(plain);
+        return format!("z={}", URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9)));
     }
-    format!("v1;1;{}", parts.join(";"))
+    plain.join(";")
 }
 
 /// Reads a fragment, with or without the leading `#`.
@@ -145,8 +130,8 @@ fn base_value() -> Value {
     to_value(&base_scenario())
 }
 
-/// Through text: the page has the code for that anyway, and a second way of writing and reading would double it.
-fn to_value(scenario: &Scenario) -> Value {
+/// Through text: the module has the code for that anyway, and a second way of writing and reading would double it.
+pub(crate) fn to_value(scenario: &Scenario) -> Value {
     serde_json::to_string(scenario).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
@@ -196,7 +181,7 @@ fn apply(opened: &mut Opened, value: &mut Value, path: &str, readings: Vec<Value
     opened.warnings.push(warning("link-bad-value", path, format!("cannot be used: {reason}")));
 }
 
-fn find<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+pub(crate) fn find<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
     path.split('.').try_fold(value, |place, key| place.as_object_mut()?.get_mut(key))
 }
 
@@ -263,6 +248,12 @@ fn clip(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_protocol::view::fragment;
+
+    fn write(scenario: &Scenario, view: View) -> String {
+        fragment(&changes(scenario), view)
+    }
+
     use plimsoll_core::catalog::{AcceleratorSpec, Provenance};
     use plimsoll_core::scenario::{AcceleratorChoice, ArrivalSettings, LengthSettings, ModelChoice};
 
@@ -359,7 +350,7 @@ mod tests {
     /// Links that are out in the world; pairs are only ever added.
     #[test]
     fn old_links_keep_their_meaning() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/links/v1");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/links/v1");
         let mut num_links = 0;
         for entry in std::fs::read_dir(&folder).expect("the corpus") {
             let path = entry.expect("an entry").path();

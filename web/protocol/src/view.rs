@@ -1,7 +1,10 @@
 //! How the result is looked at; travels in a link apart from the scenario.
 
+use serde::{Deserialize, Serialize};
+
 /// A part of the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tab {
     /// Charts over request rate.
     #[default]
@@ -44,7 +47,8 @@ impl Tab {
 }
 
 /// The statistic that every chart and number shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Percentile {
     /// Arithmetic mean.
     Mean,
@@ -96,10 +100,34 @@ impl Percentile {
 }
 
 /// How the result is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct View {
     /// The open tab.
     pub tab: Tab,
     /// The statistic shown.
     pub percentile: Percentile,
+}
+
+/// The fragment of a scenario and a view, without the leading `#`; empty for the base in the default view.
+///
+/// `changes` are the parts of the scenario as [`crate::DeskState`] has them.
+#[must_use]
+pub fn fragment(changes: &str, view: View) -> String {
+    if changes.is_empty() && view == View::default() {
+        return String::new();
+    }
+    let mut fragment = format!("v1;1;model-version={}", plimsoll_core::MODEL_VERSION);
+    if view.tab != Tab::default() {
+        fragment.push_str(";view.tab=");
+        fragment.push_str(view.tab.id());
+    }
+    if view.percentile != Percentile::default() {
+        fragment.push_str(";view.percentile=");
+        fragment.push_str(view.percentile.id());
+    }
+    if !changes.is_empty() {
+        fragment.push(';');
+        fragment.push_str(changes);
+    }
+    fragment
 }

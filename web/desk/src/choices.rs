@@ -1,0 +1,158 @@
+//! What the editor's pickers have chosen and offer.
+
+use plimsoll_core::catalog::{Catalog, WorkloadPreset};
+use plimsoll_core::scenario::{
+    AcceleratorChoice, Choice, LatencyModelChoice, ModelChoice, Scenario, SchedulerPolicy, WorkloadSettings,
+};
+
+/// One picker.
+pub struct Picker {
+    /// Field path, as diagnostics name it.
+    pub path: &'static str,
+    /// What is chosen, as its picker shows it.
+    pub get: fn(&Scenario) -> String,
+    /// Chooses; what is no choice changes nothing.
+    pub set: fn(&mut Scenario, &str),
+}
+
+impl Picker {
+    /// The picker of this path.
+    #[must_use]
+    pub fn of(path: &str) -> Option<&'static Self> {
+        PICKERS.iter().find(|picker| picker.path == path)
+    }
+}
+
+const LATENCY_MODELS: [(&str, LatencyModelChoice); 4] = [
+    ("auto", LatencyModelChoice::Auto),
+    ("blackbox", LatencyModelChoice::Blackbox),
+    ("roofline", LatencyModelChoice::Roofline),
+    ("trained-physics", LatencyModelChoice::TrainedPhysics),
+];
+
+/// All pickers of the editor.
+pub const PICKERS: &[Picker] = &[
+    Picker {
+        path: "deployment.model",
+        get: |s| match &s.deployment.model {
+            ModelChoice::Id(id) => id.clone(),
+            ModelChoice::Custom(spec) => format!("{} (own)", spec.id),
+        },
+        set: |s, id| {
+            s.deployment.model = ModelChoice::Id(id.to_owned());
+            s.deployment.engine_version = None;
+        },
+    },
+    Picker {
+        path: "deployment.accelerator",
+        get: |s| match &s.deployment.accelerator {
+            None => "default of the model".to_owned(),
+            Some(AcceleratorChoice::Id(id)) => id.clone(),
+            Some(AcceleratorChoice::Custom(spec)) => format!("{} (own)", spec.id),
+        },
+        set: |s, id| s.deployment.accelerator = Some(AcceleratorChoice::Id(id.to_owned())),
+    },
+    Picker {
+        path: "deployment.tensor_parallel_size",
+        get: |s| s.deployment.tensor_parallel_size.map_or_else(String::new, |size| size.to_string()),
+        set: |s, id| s.deployment.tensor_parallel_size = id.parse().ok(),
+    },
+    Picker {
+        path: "latency.model",
+        get: |s| {
+            let found = LATENCY_MODELS.iter().find(|(_, model)| *model == s.latency.model);
+            found.map_or_else(String::new, |(id, _)| (*id).to_owned())
+        },
+        set: |s, id| {
+            if let Some((_, model)) = LATENCY_MODELS.iter().find(|(known, _)| *known == id) {
+                s.latency.model = *model;
+            }
+        },
+    },
+    Picker {
+        path: "engine.kv_cache_dtype",
+        get: |s| s.engine.kv_cache_dtype.clone().unwrap_or_default(),
+        set: |s, id| s.engine.kv_cache_dtype = (!id.is_empty()).then(|| id.to_owned()),
+    },
+    Picker {
+        path: "engine.scheduler",
+        get: |s| {
+            match s.engine.scheduler {
+                SchedulerPolicy::Sjf => "sjf",
+                SchedulerPolicy::Fcfs | SchedulerPolicy::PriorityFcfs | SchedulerPolicy::ReversePriority => "fcfs",
+            }
+            .to_owned()
+        },
+        set: |s, id| s.engine.scheduler = if id == "sjf" { SchedulerPolicy::Sjf } else { SchedulerPolicy::Fcfs },
+    },
+    Picker {
+        path: "engine.enable_prefix_caching",
+        get: |s| s.engine.enable_prefix_caching.to_string(),
+        set: |s, id| s.engine.enable_prefix_caching = id == "true",
+    },
+    Picker {
+        path: "workload",
+        get: |s| {
+            let found = plimsoll_configs::catalog().presets.iter().find(|preset| is_from(&s.workload, preset));
+            found.map_or_else(String::new, |preset| preset.id.clone())
+        },
+        set: |s, id| {
+            if let Some(preset) = plimsoll_configs::catalog().preset(id) {
+                s.workload.apply_preset(preset);
+            }
+        },
+    },
+    Picker {
+        path: "workload.trace",
+        get: |s| s.workload.trace.as_ref().map_or_else(String::new, |trace| trace.name.clone()),
+        // A trace is chosen by opening its file.
+        set: |s, _| s.workload.trace = None,
+    },
+];
+
+/// What the picker of a long list offers; empty for a field without one.
+#[must_use]
+pub fn choices(scenario: &Scenario, path: &str) -> Vec<Choice> {
+    let catalog = plimsoll_configs::catalog();
+    match path {
+        "deployment.model" => scenario.model_choices(catalog),
+        "deployment.accelerator" => scenario.accelerator_choices(catalog),
+        _ => Vec::new(),
+    }
+}
+
+/// What the pickers of short lists offer, by field.
+#[must_use]
+pub fn offers(scenario: &Scenario) -> Vec<(String, Vec<Choice>)> {
+    let catalog = plimsoll_configs::catalog();
+    let preset = |preset: &WorkloadPreset| Choice {
+        id: preset.id.clone(),
+        label: preset.id.clone(),
+        is_available: true,
+        reason: String::new(),
+    };
+    vec![
+        ("deployment.tensor_parallel_size".to_owned(), scenario.tensor_parallel_choices(catalog)),
+        ("latency.model".to_owned(), scenario.latency_model_choices(catalog)),
+        ("workload".to_owned(), catalog.presets.iter().map(preset).collect()),
+    ]
+}
+
+/// Where a choice of model or accelerator fits only at another parallelism, takes that one and says so.
+pub fn take_other_parallelism(scenario: &mut Scenario, catalog: &Catalog) -> Option<String> {
+    let present = scenario.deployment.tensor_parallel_size?.to_string();
+    let choices = scenario.tensor_parallel_choices(catalog);
+    if choices.iter().any(|choice| choice.id == present && choice.is_available) {
+        return None;
+    }
+    let size = choices.into_iter().find(|choice| choice.is_available)?.id.parse().ok()?;
+    scenario.deployment.tensor_parallel_size = Some(size);
+    Some(format!("It does not fit at tensor_parallel_size {present}, so that is {size} now."))
+}
+
+/// Whether the lengths are exactly those of a preset.
+fn is_from(workload: &WorkloadSettings, preset: &WorkloadPreset) -> bool {
+    let mut applied = workload.clone();
+    applied.apply_preset(preset);
+    applied == *workload
+}

@@ -1,0 +1,142 @@
+//! Edits as the page sends them.
+
+use super::*;
+use plimsoll_core::scenario::ModelChoice;
+
+fn edited(scenario: &str, edit: &Edit) -> (DeskState, Said) {
+    Desk::default().edit(scenario, edit).expect("an edit")
+}
+
+fn base() -> DeskState {
+    edited("", &Edit::Base).0
+}
+
+fn number(path: &str, value: Option<f64>) -> Edit {
+    Edit::Number { path: path.into(), value }
+}
+
+fn choice(path: &str, id: &str) -> Edit {
+    Edit::Choice { path: path.into(), id: id.into() }
+}
+
+fn scenario_of(state: &DeskState) -> Scenario {
+    decode(&state.scenario).expect("a scenario")
+}
+
+#[test]
+fn the_base_is_complete_and_its_own_link() {
+    let state = base();
+    assert_eq!(scenario_of(&state), Scenario::default());
+    assert_eq!((state.changes.as_str(), state.diagnostics.len()), ("", 0));
+    assert_eq!(state.choice("deployment.tensor_parallel_size"), "1");
+    assert_eq!(state.number("slo.percentile"), Some(95.0));
+    let resolved = state.resolved.expect("it can be run");
+    assert_eq!(resolved.curve.settings, Scenario::default().curve);
+    assert_eq!(resolved.basics.settings.max_num_seqs, Scenario::default().engine.max_num_seqs);
+}
+
+#[test]
+fn a_number_changes_its_field_and_the_link() {
+    let (state, said) = edited(&base().scenario, &number("slo.ttft_ms", Some(250.0)));
+    assert_eq!(said, Said::default());
+    assert_eq!((state.number("slo.ttft_ms"), state.changes.as_str()), (Some(250.0), "slo.ttft_ms=250"));
+    let (state, _) = edited(&state.scenario, &number("slo.ttft_ms", None));
+    assert_eq!(scenario_of(&state).slo.ttft_ms, None);
+    let (same, _) = edited(&state.scenario, &number("slo.from_the_future", Some(1.0)));
+    assert_eq!(same, state);
+}
+
+#[test]
+fn what_cannot_be_run_says_why_and_has_no_basics() {
+    let (state, _) = edited(&base().scenario, &number("engine.max_num_seqs", Some(0.0)));
+    assert!(state.resolved.is_none());
+    assert!(state.diagnostics.iter().any(|found| found.path == "engine.max_num_seqs"), "{:?}", state.diagnostics);
+}
+
+#[test]
+fn every_picker_gives_back_what_it_was_given() {
+    let pairs = [
+        ("deployment.model", "Qwen/Qwen3-8B"),
+        ("deployment.accelerator", "A100-80"),
+        ("deployment.tensor_parallel_size", "2"),
+        ("latency.model", "roofline"),
+        ("engine.kv_cache_dtype", "fp8"),
+        ("engine.scheduler", "sjf"),
+        ("engine.enable_prefix_caching", "false"),
+        ("workload", "summarization"),
+    ];
+    for (path, id) in pairs {
+        let before = base();
+        assert_ne!(before.choice(path), id, "{path}");
+        let (state, _) = edited(&before.scenario, &choice(path, id));
+        assert_eq!(state.choice(path), id, "{path}");
+    }
+}
+
+#[test]
+fn a_model_that_needs_more_accelerators_gets_them_and_it_is_said() {
+    let (state, said) = edited(&base().scenario, &choice("deployment.model", "meta-llama/Llama-3.1-70B-Instruct"));
+    assert!(said.remark.contains("does not fit at tensor_parallel_size 1"), "{said:?}");
+    let size = state.choice("deployment.tensor_parallel_size").to_owned();
+    assert_ne!(size, "1");
+    assert!(state.resolved.is_some(), "{:?}", state.diagnostics);
+    let offered = state.offers("deployment.tensor_parallel_size").iter().find(|choice| choice.id == size);
+    assert!(offered.is_some_and(|choice| choice.is_available));
+}
+
+#[test]
+fn a_link_brings_its_view_and_what_was_not_understood() {
+    let fragment = "v1;1;model-version=1000;view.tab=memory;slo.ttft_ms=300;slo.colour=red".to_owned();
+    let (state, said) = edited("", &Edit::Link { fragment });
+    assert_eq!(said.view.map(|view| view.tab.id()), Some("memory"));
+    let codes: Vec<&str> = said.notices.iter().map(|notice| notice.code.as_str()).collect();
+    assert_eq!(codes, ["link-unknown-field", "link-other-model-version"]);
+    assert_eq!(state.number("slo.ttft_ms"), Some(300.0));
+    let (kept, said) = edited(&state.scenario, &Edit::Link { fragment: "v9".into() });
+    assert_eq!((kept, said.notices.len(), said.view), (state, 1, None));
+}
+
+#[test]
+fn values_of_one_s_own_take_their_place() {
+    let sheet = AcceleratorSheet { id: "mine".into(), figures: [500.0, 2.0, 64.0, 0.5, 0.3] };
+    let (state, _) = edited(&base().scenario, &Edit::Accelerator { sheet: sheet.clone() });
+    assert_eq!((state.choice("deployment.accelerator"), &state.accelerator), ("mine (own)", &Some(sheet)));
+    let catalog = plimsoll_configs::catalog();
+    let text = encode(&ModelChoice::Custom(Box::new(catalog.models[0].clone()))).expect("writable");
+    let (state, _) = edited(&base().scenario, &Edit::Value { path: "deployment.model".into(), text });
+    assert!(matches!(scenario_of(&state).deployment.model, ModelChoice::Custom(_)));
+    let trace = r#"{"name":"t.csv","hash":"0123456789abcdef"}"#.to_owned();
+    let (state, _) = edited(&base().scenario, &Edit::Value { path: "workload.trace".into(), text: trace });
+    assert_eq!((state.choice("workload.trace"), state.trace.as_deref()), ("t.csv", Some("0123456789abcdef")));
+    let (state, _) = edited(&state.scenario, &choice("workload.trace", ""));
+    assert_eq!(state.trace, None);
+}
+
+#[test]
+fn long_lists_are_told_when_asked_for() {
+    let desk = Desk::default();
+    let models = desk.choices("", "deployment.model").expect("a list");
+    assert_eq!(models.len(), plimsoll_configs::catalog().models.len());
+    assert!(desk.choices("", "slo.ttft_ms").expect("no list").is_empty());
+}
+
+#[test]
+fn what_is_kept_of_the_offers_is_that_of_the_deployment() {
+    let mut desk = Desk::default();
+    let (first, _) = desk.edit("", &Edit::Base).expect("the base");
+    let (other, _) = desk.edit(&first.scenario, &choice("deployment.accelerator", "L40S")).expect("an edit");
+    assert_eq!(other.offers, edited(&other.scenario, &number("seed", None)).0.offers);
+    assert_ne!(other.offers, first.offers);
+}
+
+#[test]
+fn garbage_is_a_failure_not_a_panic() {
+    let mut desk = Desk::default();
+    for (scenario, edit) in [
+        ("{", Edit::Base),
+        ("", Edit::Scenario { text: "7".into() }),
+        ("", Edit::Value { path: "workload.trace".into(), text: "7".into() }),
+    ] {
+        assert_eq!(desk.edit(scenario, &edit).expect_err("none").code, "undecodable");
+    }
+}
