@@ -5,6 +5,7 @@
 //! A newer edit ends what runs, except while a slider moves faster than follow studies end: then the running one may
 //! finish, so that the curve keeps moving.
 
+use crate::json::{Owned, json};
 use crate::page::Page;
 use crate::state::queue::{Asked, Step};
 use crate::worker::browser::{BUILD, BrowserFactory, Engine, Form, Signal};
@@ -13,8 +14,7 @@ use crate::worker::pool::{Pool, Slot, WorkerId};
 use leptos::prelude::{GetUntracked, Set, UpdateValue, WithUntracked, set_timeout};
 use plimsoll_core::curve::{Curve, CurvePlan, CurveStudy};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
-use plimsoll_core::scenario::TraceChoice;
-use plimsoll_protocol::{Basics, DeskState, Edit, Failure, FileContent, Outcome, Resolved, Response, Spec, encode};
+use plimsoll_protocol::{Basics, DeskState, Edit, Failure, FileContent, Outcome, Resolved, Response, Spec};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -475,9 +475,8 @@ fn take_file(page: Page, name: &str, response: Response) {
                         crate::view_model::format::number(mean_input_tokens, 3),
                         crate::view_model::format::number(mean_output_tokens, 3),
                     );
-                    if let Ok(choice) = encode(&TraceChoice { name: name.to_owned(), hash }) {
-                        take_value(page, "workload.trace", choice, text);
-                    }
+                    let choice: Owned = json!({ "name": name, "hash": hash });
+                    take_value(page, "workload.trace", choice.to_string(), text);
                 }
             }
         }

@@ -5,8 +5,9 @@
 //! Limits, verdict ranges and their labels are drawn by [`super::marks`], titles of axes stand in the page: what
 //! Plotly need not know, it need not redraw.
 
-use crate::view_model::chart::{ChartModel, Series, Style};
-use serde_json::{Value, json};
+use crate::decimal;
+use crate::json::{Owned as Value, json};
+use crate::view_model::chart::{Chart, ChartModel, Series, Style};
 
 /// Colours and sizes, read from the page's style tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,15 +71,13 @@ impl Figure {
             .zip(&self.columns)
             .map(|(looks, (rates, values))| {
                 let mut trace = looks.clone();
-                if let Some(trace) = trace.as_object_mut() {
-                    trace.insert("x".into(), json!(rates));
-                    trace.insert("y".into(), json!(values));
-                }
+                trace.insert("x", rates.clone().into());
+                trace.insert("y", values.clone().into());
                 trace
             })
             .collect();
         json!({
-            "data": data, "layout": self.layout,
+            "data": data, "layout": self.layout.clone(),
             "config": { "displayModeBar": false, "responsive": false, "doubleClick": false, "scrollZoom": false, "staticPlot": false },
         })
     }
@@ -86,14 +85,23 @@ impl Figure {
     /// The points alone, for a figure with this frame that stands already.
     #[must_use]
     pub fn motion(&self) -> Value {
-        let data: Vec<Value> = self.columns.iter().map(|(rates, values)| json!({ "x": rates, "y": values })).collect();
-        let traces: Vec<usize> = (0..data.len()).collect();
+        let data: Vec<Value> =
+            self.columns.iter().map(|(rates, values)| json!({ "x": rates.clone(), "y": values.clone() })).collect();
+        let traces: Vec<u32> = (0..).take(data.len()).collect();
         json!({ "data": data, "traces": traces })
     }
 }
 
 /// Room around a plot inside its frame, pixels: left, right, top, bottom.
 pub const MARGINS: [u32; 4] = [44, 12, 18, 22];
+
+/// Axes of the charts, as Plotly names them in its layout and in its traces.
+const AXES: [[&str; 4]; Chart::ALL.len()] = [
+    ["xaxis", "yaxis", "x", "y"],
+    ["xaxis2", "yaxis2", "x2", "y2"],
+    ["xaxis3", "yaxis3", "x3", "y3"],
+    ["xaxis4", "yaxis4", "x4", "y4"],
+];
 
 /// The charts, each in its frame, inside a drawing of this width and height.
 #[must_use]
@@ -103,19 +111,15 @@ pub fn figure(charts: &[(ChartModel, Frame)], theme: &Theme, (width, height): (f
         "width": width, "height": height, "autosize": false,
         "margin": { "l": 0, "r": 0, "t": 0, "b": 0 },
         "paper_bgcolor": "transparent", "plot_bgcolor": "transparent",
-        "font": { "family": "system-ui, sans-serif", "size": 12, "color": theme.text },
+        "font": { "family": "system-ui, sans-serif", "size": 12, "color": &theme.text },
         "showlegend": false, "hovermode": "x unified", "dragmode": false,
-        "hoverlabel": { "bgcolor": theme.surface, "bordercolor": theme.grid, "font": { "color": theme.text } },
+        "hoverlabel": { "bgcolor": &theme.surface, "bordercolor": &theme.grid, "font": { "color": &theme.text } },
     });
     let [left, right, top, bottom] = MARGINS.map(f64::from);
-    for (index, (model, frame)) in charts.iter().enumerate() {
-        let number = if index == 0 { String::new() } else { (index + 1).to_string() };
-        let (x, y) = (format!("x{number}"), format!("y{number}"));
+    for ((model, frame), [x_axis, y_axis, x, y]) in charts.iter().zip(AXES) {
         let mut add = |mut look: Value, points: Columns| {
-            if let Some(look) = look.as_object_mut() {
-                look.insert("xaxis".into(), x.as_str().into());
-                look.insert("yaxis".into(), y.as_str().into());
-            }
+            look.insert("xaxis", x.into());
+            look.insert("yaxis", y.into());
             looks.push(look);
             columns.push(points);
         };
@@ -130,19 +134,17 @@ pub fn figure(charts: &[(ChartModel, Frame)], theme: &Theme, (width, height): (f
         let across = share(frame.place.0 + left, frame.place.0 + frame.width - right, width);
         let floor = height - frame.place.1 - frame.height + bottom;
         let up = share(floor, height - frame.place.1 - top, height);
-        if let Some(layout) = layout.as_object_mut() {
-            layout.insert(format!("xaxis{number}"), axis(frame.rate_end, &y, across, theme));
-            layout.insert(format!("yaxis{number}"), axis(frame.value_end, &x, up, theme));
-        }
+        layout.insert(x_axis, axis(frame.rate_end, y, across, theme));
+        layout.insert(y_axis, axis(frame.value_end, x, up, theme));
     }
     Figure { looks, columns, layout }
 }
 
 fn axis(end: f64, anchor: &str, domain: [f64; 2], theme: &Theme) -> Value {
     json!({
-        "range": [0, end], "anchor": anchor, "domain": domain, "fixedrange": true, "rangemode": "tozero", "nticks": 5,
-        "gridcolor": theme.grid, "linecolor": theme.quiet, "zeroline": false, "showline": true,
-        "tickfont": { "color": theme.quiet, "size": 11 }, "hoverformat": ".3~s", "automargin": false,
+        "range": [0, end], "anchor": anchor, "domain": domain.to_vec(), "fixedrange": true, "rangemode": "tozero", "nticks": 5,
+        "gridcolor": &theme.grid, "linecolor": &theme.quiet, "zeroline": false, "showline": true,
+        "tickfont": { "color": &theme.quiet, "size": 11 }, "hoverformat": ".3~s", "automargin": false,
     })
 }
 
@@ -156,17 +158,16 @@ fn line(series: &Series, unit: &str, theme: &Theme) -> Value {
     };
     let mut trace = json!({
         "type": "scatter", "mode": if symbol.is_some() { "lines+markers" } else { "lines" },
-        "name": series.name,
+        "name": &series.name,
         "line": { "color": color, "width": width, "dash": dash },
-        "hovertemplate": format!("%{{y}} {unit}"),
     });
-    let Some(parts) = trace.as_object_mut() else { return trace };
     if let Some(symbol) = symbol {
-        parts.insert("marker".into(), json!({ "symbol": symbol, "size": 5, "color": color }));
+        trace.insert("marker", json!({ "symbol": symbol, "size": 5, "color": color }));
     }
     if series.style == Style::Reference {
-        parts.insert("hoverinfo".into(), "skip".into());
-        parts.remove("hovertemplate");
+        trace.insert("hoverinfo", "skip".into());
+    } else {
+        trace.insert("hovertemplate", format!("%{{y}} {unit}").into());
     }
     trace
 }
@@ -194,7 +195,7 @@ fn band(series: &Series) -> Vec<Option<(f64, f64)>> {
 ///
 /// No points become one gap, because Plotly takes a trace without any for one that is not there.
 fn spread(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Columns {
-    let short = |value: f64| format!("{value:.5e}").parse().unwrap_or(value);
+    let short = |value: f64| decimal::read(&format!("{value:.5e}")).unwrap_or(value);
     let (mut rates, mut values): Columns = points
         .into_iter()
         .map(|point| (point.map(|(rate, _)| short(rate)), point.map(|(_, value)| short(value))))
@@ -209,7 +210,7 @@ fn spread(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view_model::chart::{self, Chart};
+    use crate::view_model::chart;
     use plimsoll_core::curve::Curve;
     use plimsoll_core::scenario::Slo;
     use plimsoll_protocol::view::Percentile;
@@ -218,6 +219,11 @@ mod tests {
 
     fn frame() -> Frame {
         Frame { place: (0.0, 0.0), width: 400.0, height: 240.0, rate_end: 25.0, value_end: 1000.0 }
+    }
+
+    /// As Plotly is given it.
+    fn given(value: &Value) -> serde_json::Value {
+        serde_json::from_str(&value.to_string()).expect("JSON")
     }
 
     fn ttft() -> ChartModel {
@@ -233,6 +239,7 @@ mod tests {
         let looks: std::collections::BTreeSet<String> = drawn(&[(ttft(), frame())])
             .looks
             .iter()
+            .map(given)
             .filter(|trace| trace.get("hovertemplate").is_some())
             .map(|trace| format!("{}{}", trace["line"]["dash"], trace["marker"]["symbol"]))
             .collect();
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_band_is_an_outline_below_the_lines() {
-        let whole = drawn(&[(ttft(), frame())]).whole();
+        let whole = given(&drawn(&[(ttft(), frame())]).whole());
         assert_eq!(whole["layout"]["xaxis"]["range"][1], 25.0);
         assert_eq!(whole["data"][0]["name"], "band over seeds");
         assert_eq!(whole["data"][0]["x"].as_array().map(Vec::len), Some(6), "there and back over three points");
@@ -250,16 +257,16 @@ mod tests {
     #[test]
     fn each_chart_stands_at_its_place_with_axes_of_its_own() {
         let second = Frame { place: (500.0, 260.0), ..frame() };
-        let whole = drawn(&[(ttft(), frame()), (ttft(), second)]).whole();
+        let whole = given(&drawn(&[(ttft(), frame()), (ttft(), second)]).whole());
         let layout = &whole["layout"];
         // 44 pixels for the numbers left of the plot and 12 right of it, of 1000; 18 above and 22 below, of 500.
-        assert_eq!(layout["xaxis"]["domain"], json!([0.044, 0.388]));
-        assert_eq!(layout["yaxis"]["domain"], json!([0.564, 0.964]));
-        assert_eq!(layout["xaxis2"]["domain"], json!([0.544, 0.888]));
-        assert_eq!(layout["yaxis2"]["domain"], json!([0.044, 0.444]));
+        assert_eq!(layout["xaxis"]["domain"], serde_json::json!([0.044, 0.388]));
+        assert_eq!(layout["yaxis"]["domain"], serde_json::json!([0.564, 0.964]));
+        assert_eq!(layout["xaxis2"]["domain"], serde_json::json!([0.544, 0.888]));
+        assert_eq!(layout["yaxis2"]["domain"], serde_json::json!([0.044, 0.444]));
         assert_eq!(layout["yaxis2"]["anchor"], "x2");
         let last = whole["data"].as_array().and_then(|data| data.last()).expect("a trace");
-        assert_eq!((&last["xaxis"], &last["yaxis"]), (&json!("x2"), &json!("y2")));
+        assert_eq!((&last["xaxis"], &last["yaxis"]), (&serde_json::json!("x2"), &serde_json::json!("y2")));
     }
 
     #[test]
@@ -270,11 +277,15 @@ mod tests {
         let model = |curve: &Curve| chart::model(Chart::Ttft, curve, &Slo::default(), Percentile::Slo);
         let moved = drawn(&[(model(&curve), frame())]);
         assert!(moved.has_frame_of(&standing));
-        let motion = moved.motion();
+        let motion = given(&moved.motion());
         assert_eq!(motion["traces"].as_array().map(Vec::len), Some(standing.looks.len()));
         curve.points.clear();
         let empty = drawn(&[(model(&curve), frame())]);
-        assert_eq!(empty.motion()["data"][0], json!({ "x": [null], "y": [null] }), "Plotly keeps the trace");
+        assert_eq!(
+            given(&empty.motion())["data"][0],
+            serde_json::json!({ "x": [null], "y": [null] }),
+            "Plotly keeps the trace"
+        );
         let wider = drawn(&[(model(&curve), Frame { rate_end: 50.0, ..frame() })]);
         assert!(!wider.has_frame_of(&standing), "another axis is another frame");
     }

@@ -57,9 +57,9 @@ pub fn marks(model: &ChartModel, frame: Frame) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::view::Percentile;
     use crate::view_model::chart::{self, Chart};
     use plimsoll_core::scenario::Slo;
+    use plimsoll_protocol::view::Percentile;
 
     #[test]
     fn lines_limits_and_verdicts_stand_where_the_axes_say() {

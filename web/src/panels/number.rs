@@ -1,6 +1,7 @@
 //! A number of the scenario: slider and field in one, with help and problems.
 
 use crate::components::problems::Problems;
+use crate::decimal;
 use crate::page::page;
 use crate::state::fields::Field;
 use crate::view_model::format;
@@ -106,7 +107,7 @@ pub fn NumberControl(
                 )
                 prop:value=move || value.get().map_or(0.0, |value| field.to_slider(value)).to_string()
                 on:input=move |event| {
-                    if let Ok(position) = event_target_value(&event).parse() {
+                    if let Some(position) = decimal::read(&event_target_value(&event)) {
                         draft.set(None);
                         refusal.set(None);
                         set(Some(field.from_slider(position)));

@@ -2,6 +2,7 @@
 //!
 //! The range is what the slider offers and what the field explains; `resolve` has the last word.
 
+use crate::decimal;
 use crate::view_model::format::Unit;
 
 /// How a slider's way is divided.
@@ -61,7 +62,7 @@ impl Field {
                 let value = low * (high / low).powf(share);
                 // Two digits below a hundred, three above: fine enough to move by every pixel.
                 let digits = if value < 100.0 { 1 } else { 2 };
-                format!("{value:.digits$e}").parse().unwrap_or(value)
+                decimal::read(&format!("{value:.digits$e}")).unwrap_or(value)
             }
         };
         let value = if self.is_whole { value.round() } else { (value * 1e9).round() / 1e9 };
@@ -76,7 +77,7 @@ impl Field {
             Scale::Logarithmic if self.is_whole => {
                 // About two hundred steps from end to end, and at least one.
                 let step = (value.abs() * 0.02).max(1.0);
-                let step: f64 = format!("{step:.0e}").parse().unwrap_or(1.0);
+                let step = decimal::read(&format!("{step:.0e}")).unwrap_or(1.0);
                 value + steps * step
             }
             Scale::Logarithmic => value * 1.02_f64.powf(steps),

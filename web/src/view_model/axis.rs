@@ -1,5 +1,7 @@
 //! Axis ranges that stay put while a slider moves.
 
+use crate::decimal;
+
 /// Ends of an axis that read well.
 const NICE: [f64; 9] = [1.0, 1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0];
 
@@ -10,7 +12,7 @@ pub fn nice_end(value: f64) -> f64 {
         return 1.0;
     }
     let exponent = format!("{value:e}").split_once('e').and_then(|(_, text)| text.parse::<i32>().ok()).unwrap_or(0);
-    let power: f64 = format!("1e{exponent}").parse().unwrap_or(1.0);
+    let power: f64 = decimal::read(&format!("1e{exponent}")).unwrap_or(1.0);
     NICE.iter()
         .map(|step| step * power)
         // A hair of room, so that 8.000000001 does not become 10.

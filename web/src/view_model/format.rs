@@ -1,5 +1,7 @@
 //! Numbers as people read and write them.
 
+use crate::decimal;
+
 /// What a number counts; decides its suffixes when read and its unit when shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -62,10 +64,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<f64, String> {
     }
     let lower = compact.to_ascii_lowercase();
     let (number, factor) = split_suffix(&lower, unit);
-    let value: f64 = number.parse().map_err(|_| format!("`{}` is not a number", text.trim()))?;
-    if !value.is_finite() {
-        return Err(format!("`{}` is not a finite number", text.trim()));
-    }
+    let value: f64 = decimal::read(number).ok_or_else(|| format!("`{}` is not a number", text.trim()))?;
     Ok(value * factor / unit.shown_factor())
 }
 
@@ -84,7 +83,7 @@ fn split_suffix(text: &str, unit: Unit) -> (&str, f64) {
     };
     for (name, factor) in names {
         if let Some(rest) = text.strip_suffix(name)
-            && rest.parse::<f64>().is_ok()
+            && decimal::read(rest).is_some()
         {
             return (rest, *factor);
         }
@@ -208,7 +207,7 @@ fn significant(value: f64, digits: i32) -> f64 {
         return value;
     }
     // Through text: rounds correctly in decimal, which scaling by powers of ten does not.
-    format!("{value:.*e}", usize::try_from(digits - 1).unwrap_or(0)).parse().unwrap_or(value)
+    decimal::read(&format!("{value:.*e}", usize::try_from(digits - 1).unwrap_or(0))).unwrap_or(value)
 }
 
 fn floor_log10(value: f64) -> i32 {

@@ -1,6 +1,7 @@
 //! One worker as the page sees it: handshake, jobs outstanding, poisoned or not.
 
-use plimsoll_protocol::{Failure, JobId, PROTOCOL_VERSION, Request, Response, Spec, decode, encode};
+use super::wire;
+use plimsoll_protocol::{JobId, PROTOCOL_VERSION, Request, Response, Spec};
 
 /// The way to a worker.
 ///
@@ -54,24 +55,17 @@ impl<P> Client<P> {
         P: Port<A>,
     {
         let hello = Request::Hello { protocol: PROTOCOL_VERSION, build: build.to_owned() };
-        if let Ok(text) = encode(&hello) {
-            port.send(&text, None);
-        }
+        port.send(&wire::write(&hello), None);
         Self { port, health: Health::Greeting, outstanding: Vec::new() }
     }
 
     /// Starts a job. Allowed before the worker is ready: messages keep their order.
-    ///
-    /// # Errors
-    /// When the message cannot be written.
-    pub fn start<A>(&mut self, job: JobId, spec: Spec, attachment: Option<&A>) -> Result<(), Failure>
+    pub fn start<A>(&mut self, job: JobId, spec: Spec, attachment: Option<&A>)
     where
         P: Port<A>,
     {
-        let text = encode(&Request::Start { job, spec })?;
-        self.port.send(&text, attachment);
+        self.port.send(&wire::write(&Request::Start { job, spec }), attachment);
         self.outstanding.push(job);
-        Ok(())
     }
 
     /// Asks for the end of a job; its final message still comes.
@@ -79,10 +73,8 @@ impl<P> Client<P> {
     where
         P: Port<A>,
     {
-        if self.outstanding.contains(&job)
-            && let Ok(text) = encode(&Request::Cancel { job })
-        {
-            self.port.send(&text, None);
+        if self.outstanding.contains(&job) {
+            self.port.send(&wire::write(&Request::Cancel { job }), None);
         }
     }
 
@@ -91,7 +83,7 @@ impl<P> Client<P> {
         if self.health == Health::Poisoned {
             return Heard::Nothing { is_late: true };
         }
-        match decode::<Response>(text) {
+        match wire::read(text) {
             Ok(Response::Ready { protocol, build: theirs }) => {
                 if protocol != PROTOCOL_VERSION || theirs != build {
                     self.health = Health::Poisoned;

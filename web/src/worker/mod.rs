@@ -6,6 +6,7 @@
 pub mod client;
 pub mod driver;
 pub mod pool;
+pub mod wire;
 
 #[cfg(target_arch = "wasm32")]
 pub mod browser;

@@ -254,7 +254,7 @@ impl<F: Factory> Pool<F> {
         };
         let id = JobId(self.next_job);
         self.next_job += 1;
-        client.start(id, spec, file)?;
+        client.start(id, spec, file);
         self.jobs.insert(id, Job { slot, worker: *worker, is_silent, is_cancelled: false });
         Ok(id)
     }
@@ -301,7 +301,7 @@ impl<F: Factory> Pool<F> {
                     if let Some((name, file)) = self.file.clone() {
                         let index = self.clients.len() - 1;
                         let spec = Spec::ReadFile { name };
-                        // The greeting was sent the same way; a message that cannot be written was reported then.
+                        // It is there: it was just put in.
                         let _ = self.start_on(index, Slot::File, spec, Some(&file), true);
                     }
                 }
