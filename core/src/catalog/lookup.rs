@@ -1,6 +1,7 @@
 //! Finding entries by name, and the nearest name where there is none.
 
 use super::{AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset};
+use crate::numeric::sort_few;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -116,7 +117,7 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
             (distance <= limit).then_some((distance, name))
         })
         .collect();
-    close.sort();
+    sort_few(&mut close, Ord::cmp);
     close.truncate(3);
     close.into_iter().map(|(_, name)| name.to_string()).collect()
 }

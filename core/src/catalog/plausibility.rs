@@ -55,7 +55,7 @@ impl Catalog {
 
 /// The middle value, or the mean of the two middle ones; none of nothing.
 fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
+    crate::numeric::sort_few(&mut values, f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
     let lower = *values.get((values.len() - 1) / 2)?;
     Some((lower + upper) / 2.0)

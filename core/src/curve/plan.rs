@@ -1,5 +1,6 @@
 //! How much a curve is worth: rates, requests, seeds, and what is searched.
 
+use crate::numeric::sort_few;
 use crate::scenario::CurveSettings;
 
 /// Size of a study.
@@ -93,7 +94,8 @@ pub(super) fn grid(range: [f64; 2], num_rates: u32) -> alloc::vec::Vec<f64> {
 pub(super) fn coarse_to_fine(count: usize) -> alloc::vec::Vec<usize> {
     let bits = usize::BITS - count.leading_zeros();
     let mut order: alloc::vec::Vec<usize> = (1..=count).collect();
-    order.sort_by_key(|&position| if position == count { 0 } else { position.reverse_bits() >> (usize::BITS - bits) });
+    let rank = |position: usize| if position == count { 0 } else { position.reverse_bits() >> (usize::BITS - bits) };
+    sort_few(&mut order, |left, right| rank(*left).cmp(&rank(*right)));
     order.iter().map(|position| position - 1).collect()
 }
 

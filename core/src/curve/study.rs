@@ -4,6 +4,7 @@ use super::aggregate::{keeps_limits, meets_slo, point};
 use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
 use super::search::Bracket;
 use super::types::{Capacity, Curve, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
+use crate::numeric::sort_few;
 use crate::report::Verdict;
 use crate::scenario::Slo;
 use crate::study::{Ask, Study};
@@ -118,7 +119,7 @@ impl CurveStudy {
         self.outstanding.clear();
         let mut rates: BTreeSet<u64> = BTreeSet::new();
         if self.num_requests() == before {
-            rates = self.grid().into_iter().map(f64::to_bits).collect();
+            rates.extend(self.grid().into_iter().map(f64::to_bits));
         }
         let num_seeds = self.plan.num_seeds;
         self.outcomes.retain(|key, _| {
@@ -173,7 +174,7 @@ impl CurveStudy {
         let low = if self.range.is_some() { low } else { round_to_digits(top / f64::from(self.plan.num_rates), 6) };
         let mut rates = grid([low, top], self.plan.num_rates);
         rates.extend(self.recorded_on_axis());
-        rates.sort_by(f64::total_cmp);
+        sort_few(&mut rates, f64::total_cmp);
         rates.dedup();
         rates
     }
@@ -280,7 +281,7 @@ impl CurveStudy {
         }
         // The ladder ends, so factors may be equal: then what stops admission most is the likelier to bind.
         let stopped = |limiter: Limiter| self.sample(high, 0).map_or(0.0, |sample| stopped_share(sample, limiter));
-        levers.sort_by(|(a, a_factor), (b, b_factor)| {
+        sort_few(&mut levers, |(a, a_factor), (b, b_factor)| {
             let by_factor = b_factor.total_cmp(a_factor);
             by_factor.then_with(|| stopped(*b).total_cmp(&stopped(*a)))
         });

@@ -8,6 +8,22 @@ pub use percentile::{Percentile, percentiles_of_counts, select_percentiles};
 pub use samples::{EXACT_LIMIT, SampleSummary, Samples};
 pub use sketch::{RELATIVE_ERROR, Sketch};
 
+use core::cmp::Ordering;
+
+/// Sorts a few values; equal ones keep their order.
+///
+/// # Cost
+/// Quadratic. The library's sort is several kilobytes of code for each type and order, and first loads count those.
+pub fn sort_few<T>(values: &mut [T], mut compare: impl FnMut(&T, &T) -> Ordering) {
+    for end in 1..values.len() {
+        let mut at = end;
+        while at > 0 && compare(&values[at], &values[at - 1]).is_lt() {
+            values.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
 /// `left · right`, exactly.
 ///
 /// # Cost
@@ -33,4 +49,17 @@ pub(crate) fn larger(left: f64, right: f64) -> f64 {
 #[must_use]
 pub(crate) fn smaller(left: f64, right: f64) -> f64 {
     if left < right { left } else { right }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_are_sorted_and_equals_keep_their_order() {
+        let mut values = [(2, 'a'), (1, 'b'), (2, 'c'), (0, 'd'), (1, 'e')];
+        sort_few(&mut values, |left, right| left.0.cmp(&right.0));
+        assert_eq!(values, [(0, 'd'), (1, 'b'), (1, 'e'), (2, 'a'), (2, 'c')]);
+        sort_few(&mut values[..0], |left, right| left.cmp(right));
+    }
 }

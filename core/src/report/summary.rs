@@ -263,7 +263,7 @@ impl Asked {
     pub(crate) fn new(slo: &Slo) -> Self {
         let wanted = [50.0, 90.0, 95.0, 99.0, slo.percentile];
         let mut percentiles = wanted.to_vec();
-        percentiles.sort_unstable_by(f64::total_cmp);
+        crate::numeric::sort_few(&mut percentiles, f64::total_cmp);
         let at = wanted.map(|p| percentiles.iter().position(|&q| q.total_cmp(&p).is_eq()).unwrap_or(0));
         Self { percentiles, at }
     }

@@ -5,6 +5,7 @@
 use super::{AcceleratorChoice, LatencyModelChoice, ModelChoice, Scenario};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::numeric::sort_few;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -69,7 +70,7 @@ impl Scenario {
             && !sizes.contains(&present)
         {
             sizes.push(present);
-            sizes.sort_unstable();
+            sort_few(&mut sizes, Ord::cmp);
         }
         sizes
             .into_iter()

@@ -3,6 +3,7 @@
 use super::format;
 use super::headline::{point_at_capacity, relaxation};
 use plimsoll_core::curve::{Curve, CurvePoint};
+use plimsoll_core::numeric::sort_few;
 use plimsoll_protocol::EngineLimits;
 
 /// A share with its name.
@@ -65,7 +66,7 @@ fn time_shares(point: &CurvePoint) -> Vec<Share> {
             text: format::percent(share.ratio),
         })
         .collect();
-    shares.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
+    sort_few(&mut shares, |a, b| b.ratio.total_cmp(&a.ratio));
     shares
 }
 

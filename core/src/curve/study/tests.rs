@@ -3,7 +3,8 @@ use crate::curve::types::SamplePercentiles;
 use crate::latency::LatencyModel;
 use crate::report::LimiterShares;
 use crate::scenario::{
-    Basis, ClusterConfig, CurveSettings, EngineConfig, PriorityPolicy, SchedulerPolicy, WorkloadSettings,
+    Basis, ClusterConfig, CurveSettings, EngineConfig, PriorityPolicy, ResolvedScenario, SchedulerPolicy,
+    WorkloadSettings,
 };
 use crate::time::SimTime;
 use std::string::String;
