@@ -277,22 +277,22 @@ impl<'a, T: Into<Value<'a>>> From<Vec<T>> for Value<'a> {
 macro_rules! json {
     (@map $map:ident) => {};
     (@map $map:ident $name:literal : { $($inner:tt)* } $(, $($rest:tt)*)?) => {
-        $map.push(($name, $crate::json::json!({ $($inner)* })));
+        $map.insert($name, $crate::json::json!({ $($inner)* }));
         $crate::json::json!(@map $map $($($rest)*)?);
     };
     (@map $map:ident $name:literal : [ $($value:expr),* $(,)? ] $(, $($rest:tt)*)?) => {
-        $map.push(($name, $crate::json::Value::List(vec![$($value.into()),*])));
+        $map.insert($name, $crate::json::Value::List(vec![$($value.into()),*]));
         $crate::json::json!(@map $map $($($rest)*)?);
     };
     (@map $map:ident $name:literal : $value:expr $(, $($rest:tt)*)?) => {
-        $map.push(($name, $value.into()));
+        $map.insert($name, $value.into());
         $crate::json::json!(@map $map $($($rest)*)?);
     };
     ({}) => { $crate::json::Value::Map(Vec::new()) };
     ({ $($inner:tt)* }) => {{
-        let mut map: Vec<(&'static str, $crate::json::Value<'_>)> = Vec::new();
+        let mut map = $crate::json::Value::Map(Vec::new());
         $crate::json::json!(@map map $($inner)*);
-        $crate::json::Value::Map(map)
+        map
     }};
 }
 pub(crate) use json;

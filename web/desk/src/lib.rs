@@ -16,12 +16,15 @@ use plimsoll_protocol::{
     AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Failure, Resolved, Said, decode, encode,
 };
 
+/// What pickers offer, by field.
+type Offers = Vec<(String, Vec<Choice>)>;
+
 /// The desk.
 #[derive(Debug, Default)]
 pub struct Desk {
     /// The deployment for which the short lists were asked of the catalogue last, and what it said; a moved slider
     /// changes neither.
-    offers: Option<(Scenario, Vec<(String, Vec<Choice>)>)>,
+    offers: Option<(Scenario, Offers)>,
 }
 
 impl Desk {
@@ -66,7 +69,7 @@ impl Desk {
     }
 
     /// What is on offer depends on the deployment alone.
-    fn offers(&mut self, scenario: &Scenario) -> Vec<(String, Vec<Choice>)> {
+    fn offers(&mut self, scenario: &Scenario) -> Offers {
         let probe = Scenario {
             deployment: scenario.deployment.clone(),
             engine: scenario.engine.clone(),
