@@ -168,7 +168,7 @@ read_fields! {
     Choice { id, label, is_available, reason }
     AcceleratorSheet { id, figures }
     Resolved { curve, basics }
-    CurveScenario { slo, settings, max_num_seqs, is_replay }
+    CurveScenario { slo, settings, max_num_seqs, num_replicas, is_replay }
     CurveSettings { num_rates, num_requests, num_seeds, range_per_s }
     Slo { percentile, ttft_ms, tpot_ms, itl_ms, e2e_ms, attainment }
     Basics { slo, basis, ledger, settings, filled_in, price_usd_per_hour, deployment }

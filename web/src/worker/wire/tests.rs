@@ -154,7 +154,7 @@ fn every_state_of_the_desk_is_read() {
             deployment: TEXT.into(),
         };
         let settings = CurveSettings { range_per_s: Some([0.1, 2.0]), ..CurveSettings::default() };
-        let curve = CurveScenario { slo, settings, max_num_seqs: 256, is_replay: true };
+        let curve = CurveScenario { slo, settings, max_num_seqs: 256, num_replicas: 4, is_replay: true };
         let state = DeskState {
             scenario: TEXT.into(),
             changes: "slo.ttft_ms=1".into(),
