@@ -16,6 +16,7 @@ fn every_diagnostic_code_is_documented() {
         "configs/src",
         "cli/src",
         "web/src",
+        "web/desk/src",
         "web/engine/src",
         "web/protocol/src",
     ] {

@@ -1,7 +1,7 @@
 //! Which coefficients make the simulator repeat what was measured.
 //!
 //! A [`Replay`] offers the requests of a measured run again as its client did, through the very engine that every other
-//! figure comes from, with a candidate model. An [`objective`] compares what came of it with what was measured, and a
+//! figure comes from, with a candidate model. An [`Objective`] compares what came of it with what was measured, and a
 //! [`Calibration`] is the study that searches the coefficients of least difference.
 //! [`Deployment::guess`] says what is taken for granted of the server where logs do not tell, and [`prior`] what physics
 //! expects of each coefficient, so that what a log cannot decide stays plausible.

@@ -94,9 +94,9 @@ fn every_request_is_understood() {
 fn every_response_is_read() {
     let job = JobId(7);
     let diagnostics = vec![
-        Diagnostic::error("a", "b", TEXT).with_hint("c"),
-        Diagnostic::warning("a", "b", "c"),
-        Diagnostic::note("a", "b", "c"),
+        Diagnostic::error("unknown-field", "b", TEXT).with_hint("c"),
+        Diagnostic::warning("unknown-field", "b", "c"),
+        Diagnostic::note("unknown-field", "b", "c"),
     ];
     comes_in(&Response::Ready { protocol: 2, build: TEXT.into() });
     comes_in(&Response::Refused { reason: TEXT.into() });
@@ -163,7 +163,7 @@ fn every_state_of_the_desk_is_read() {
             offers: vec![("a".into(), Vec::new())],
             accelerator: Some(AcceleratorSheet { id: "H100".into(), figures: [1.0, 2.0, 3.0, 4.0, 5.0] }),
             trace: Some("0".into()),
-            diagnostics: vec![Diagnostic::note("a", "b", "c")],
+            diagnostics: vec![Diagnostic::note("unknown-field", "b", "c")],
             resolved: Some(Resolved { curve, basics }),
         };
         let said = Said { view: Some(View { tab, percentile }), notices: Vec::new(), remark: TEXT.into() };
