@@ -5,6 +5,8 @@
 // A time counts from the input event until the first mark of a later job. A full curve is a coherent one too: where it is there
 // before the coarse one has been redrawn, it ends both times.
 // Every move goes to a value that was never shown before, so no result kept by the page can answer.
+// The slider is dragged steadily around the default; far moves jump to prompts of up to 14 times its length, whose requests take
+// more steps each and whose curves need other axes.
 
 import { firstResult, launch, open, serveSite } from './harness.mjs';
 
@@ -12,9 +14,11 @@ const slider = '[data-testid=slider-workload-input-tokens]';
 const numWarmUpMoves = 5;
 const numFollowMoves = 40;
 const numFullMoves = 12;
+const numFarMoves = 20;
 
-// Above the slider's first position, in a jumping order; three positions apart are different values.
-const positions = Array.from({ length: 160 }, (_, index) => 510 + 3 * ((index * 63) % 160));
+// Three positions apart are different values; the first is at about half of the default prompt.
+const positions = Array.from({ length: numWarmUpMoves + numFollowMoves + numFullMoves }, (_, index) => 448 + 3 * index);
+const farPositions = Array.from({ length: numFarMoves }, (_, index) => 640 + 3 * ((index * 63) % 110));
 
 // Runs in the page: moves the slider and returns the times in milliseconds, with the values it showed.
 const measure = async ({ slider, positions, names }) => {
@@ -53,16 +57,19 @@ try {
   const { page } = await open(browser, site.address);
   await firstResult(page);
   await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
-  const next = (count, names) => page.evaluate(measure, { slider, positions: positions.splice(0, count), names });
+  const next = (from, count, names) => page.evaluate(measure, { slider, positions: from.splice(0, count), names });
   const first = await page.getAttribute(slider, 'aria-valuetext');
   const coherent = ['plimsoll:follow-drawn', 'plimsoll:full-drawn'];
   const complete = ['plimsoll:full-drawn'];
-  const warmUp = await next(numWarmUpMoves, complete);
-  const follow = await next(numFollowMoves, coherent);
-  const full = await next(numFullMoves, complete);
-  const values = [first, ...[...warmUp, ...follow, ...full].map(({ value }) => value)];
+  const warmUp = await next(positions, numWarmUpMoves, complete);
+  const follow = await next(positions, numFollowMoves, coherent);
+  const full = await next(positions, numFullMoves, complete);
+  const far = await next(farPositions, numFarMoves, coherent);
+  const values = [first, ...[...warmUp, ...follow, ...full, ...far].map(({ value }) => value)];
   if (new Set(values).size < values.length) throw new Error(`the slider showed a value twice: ${values.join(', ')}`);
-  console.log(JSON.stringify({ curve_follow_ms: summary(follow), curve_full_ms: summary(full) }));
+  const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_follow_far_ms: far };
+  const summaries = Object.entries(figures).map(([name, moves]) => [name, summary(moves)]);
+  console.log(JSON.stringify(Object.fromEntries(summaries)));
 } finally {
   await browser.close();
   await site.close();

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { firstResult, open, withSite } from '../harness.mjs';
+import { firstResult, open, screenshot, withSite } from '../harness.mjs';
 
 const headline = (page) => page.locator('[data-testid=headline]').textContent();
 const fullDrawn = (page) =>
@@ -38,6 +38,26 @@ test('a slider moves the curve, undo takes it back, redo forward', { timeout: 90
     await page.locator('body').press('Control+Shift+Z');
     await nextFull(page, drawn);
     assert.equal(await headline(page), moved);
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('replicas carry more together, and their policies are in the link', { timeout: 90_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    await settled(page);
+    const rate = async () => Number((await page.locator('[data-testid=headline] strong').textContent()).match(/[\d.]+/)[0]);
+    const one = await rate();
+    let drawn = await fullDrawn(page);
+    await page.getByLabel('Replicas', { exact: true }).fill('4');
+    await page.getByLabel('Replicas', { exact: true }).press('Enter');
+    await nextFull(page, drawn);
+    const four = await rate();
+    assert.ok(four > 3 * one && four < 5 * one, `${four} of four against ${one} of one`);
+    assert.match(await page.locator('.answer .deployment').textContent(), /4 replicas of/);
+    await page.getByLabel('Routing', { exact: true }).selectOption('least-loaded');
+    await page.waitForURL(/cluster\.num_replicas=4.*cluster\.routing\.policy=least-loaded/);
+    await screenshot(page, 'cluster');
     assert.deepEqual(errors, []);
   });
 });

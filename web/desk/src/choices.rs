@@ -2,7 +2,8 @@
 
 use plimsoll_core::catalog::{Catalog, WorkloadPreset};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, Choice, LatencyModelChoice, ModelChoice, Scenario, SchedulerPolicy, WorkloadSettings,
+    AcceleratorChoice, AdmissionPolicy, Choice, LatencyModelChoice, ModelChoice, RoutingPolicy, Scenario,
+    SchedulerPolicy, WorkloadSettings,
 };
 
 /// One picker.
@@ -29,6 +30,39 @@ const LATENCY_MODELS: [(&str, LatencyModelChoice); 4] = [
     ("roofline", LatencyModelChoice::Roofline),
     ("trained-physics", LatencyModelChoice::TrainedPhysics),
 ];
+
+const SCHEDULERS: [(&str, SchedulerPolicy); 4] = [
+    ("fcfs", SchedulerPolicy::Fcfs),
+    ("priority-fcfs", SchedulerPolicy::PriorityFcfs),
+    ("sjf", SchedulerPolicy::Sjf),
+    ("reverse-priority", SchedulerPolicy::ReversePriority),
+];
+
+const ROUTINGS: [(&str, RoutingPolicy); 5] = [
+    ("round-robin", RoutingPolicy::RoundRobin),
+    ("least-loaded", RoutingPolicy::LeastLoaded),
+    ("weighted", RoutingPolicy::Weighted),
+    ("prefix-affinity", RoutingPolicy::PrefixAffinity),
+    ("always-busiest", RoutingPolicy::AlwaysBusiest),
+];
+
+const ADMISSIONS: [(&str, AdmissionPolicy); 3] = [
+    ("always-admit", AdmissionPolicy::AlwaysAdmit),
+    ("token-bucket", AdmissionPolicy::TokenBucket),
+    ("reject-all", AdmissionPolicy::RejectAll),
+];
+
+/// The id of a value in its table.
+fn id_of<T: PartialEq>(table: &[(&str, T)], value: &T) -> String {
+    table.iter().find(|(_, known)| known == value).map_or_else(String::new, |(id, _)| (*id).to_owned())
+}
+
+/// Sets what an id stands for; an unknown one changes nothing.
+fn choose<T: Copy>(table: &[(&str, T)], id: &str, field: &mut T) {
+    if let Some((_, value)) = table.iter().find(|(known, _)| *known == id) {
+        *field = *value;
+    }
+}
 
 /// All pickers of the editor.
 pub const PICKERS: &[Picker] = &[
@@ -59,15 +93,8 @@ pub const PICKERS: &[Picker] = &[
     },
     Picker {
         path: "latency.model",
-        get: |s| {
-            let found = LATENCY_MODELS.iter().find(|(_, model)| *model == s.latency.model);
-            found.map_or_else(String::new, |(id, _)| (*id).to_owned())
-        },
-        set: |s, id| {
-            if let Some((_, model)) = LATENCY_MODELS.iter().find(|(known, _)| *known == id) {
-                s.latency.model = *model;
-            }
-        },
+        get: |s| id_of(&LATENCY_MODELS, &s.latency.model),
+        set: |s, id| choose(&LATENCY_MODELS, id, &mut s.latency.model),
     },
     Picker {
         path: "engine.kv_cache_dtype",
@@ -76,14 +103,18 @@ pub const PICKERS: &[Picker] = &[
     },
     Picker {
         path: "engine.scheduler",
-        get: |s| {
-            match s.engine.scheduler {
-                SchedulerPolicy::Sjf => "sjf",
-                SchedulerPolicy::Fcfs | SchedulerPolicy::PriorityFcfs | SchedulerPolicy::ReversePriority => "fcfs",
-            }
-            .to_owned()
-        },
-        set: |s, id| s.engine.scheduler = if id == "sjf" { SchedulerPolicy::Sjf } else { SchedulerPolicy::Fcfs },
+        get: |s| id_of(&SCHEDULERS, &s.engine.scheduler),
+        set: |s, id| choose(&SCHEDULERS, id, &mut s.engine.scheduler),
+    },
+    Picker {
+        path: "cluster.routing.policy",
+        get: |s| id_of(&ROUTINGS, &s.cluster.routing.policy),
+        set: |s, id| choose(&ROUTINGS, id, &mut s.cluster.routing.policy),
+    },
+    Picker {
+        path: "cluster.admission.policy",
+        get: |s| id_of(&ADMISSIONS, &s.cluster.admission.policy),
+        set: |s, id| choose(&ADMISSIONS, id, &mut s.cluster.admission.policy),
     },
     Picker {
         path: "engine.enable_prefix_caching",

@@ -149,6 +149,8 @@ fn other_version(version: u32) -> Option<Diagnostic> {
 fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
     let catalog = plimsoll_configs::catalog();
     let size = resolved.tensor_parallel_size;
+    let num_replicas = resolved.cluster.num_replicas;
+    let replicas = if num_replicas > 1 { format!("{num_replicas} replicas of ") } else { String::new() };
     let price = named_accelerator(scenario, catalog, &resolved.accelerator).and_then(|spec| spec.price_usd_per_hour);
     Basics {
         slo: resolved.slo.clone(),
@@ -161,8 +163,8 @@ fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
             max_num_batched_tokens: resolved.engine.max_num_batched_tokens,
         },
         filled_in: resolved.filled_in.clone(),
-        price_usd_per_hour: price.map(|price| price * f64::from(size)),
-        deployment: format!("{} on {size} × {}", resolved.model, resolved.accelerator),
+        price_usd_per_hour: price.map(|price| price * f64::from(size) * f64::from(num_replicas)),
+        deployment: format!("{replicas}{} on {size} × {}", resolved.model, resolved.accelerator),
     }
 }
 

@@ -59,6 +59,21 @@ pub const NUMBERS: &[Number] = &[
         set: |s, v| required(|v| s.engine.block_size = whole(v), v),
     },
     Number {
+        path: "cluster.num_replicas",
+        get: |s| Some(f64::from(s.cluster.num_replicas)),
+        set: |s, v| required(|v| s.cluster.num_replicas = whole(v), v),
+    },
+    Number {
+        path: "cluster.admission.token_bucket_capacity",
+        get: |s| Some(s.cluster.admission.token_bucket_capacity),
+        set: |s, v| required(|v| s.cluster.admission.token_bucket_capacity = v, v),
+    },
+    Number {
+        path: "cluster.admission.token_bucket_refill_rate",
+        get: |s| Some(s.cluster.admission.token_bucket_refill_rate),
+        set: |s, v| required(|v| s.cluster.admission.token_bucket_refill_rate = v, v),
+    },
+    Number {
         path: "workload.input_tokens",
         get: |s| Some(s.workload.input_tokens.mean()),
         set: |s, v| required(|v| set_mean(&mut s.workload.input_tokens, v), v),

@@ -47,6 +47,20 @@ fn a_number_changes_its_field_and_the_link() {
 }
 
 #[test]
+fn replicas_are_named_and_paid_for() {
+    let price = |state: &DeskState| {
+        let resolved = state.resolved.as_ref().expect("it can be run");
+        (resolved.basics.price_usd_per_hour.expect("a price"), resolved.basics.deployment.clone())
+    };
+    let (one, _) = price(&base());
+    let (state, _) = edited(&base().scenario, &number("cluster.num_replicas", Some(4.0)));
+    let (four, deployment) = price(&state);
+    assert!((four - 4.0 * one).abs() < 1e-9, "{one} {four}");
+    assert!(deployment.starts_with("4 replicas of meta-llama/"), "{deployment}");
+    assert_eq!(state.changes, "cluster.num_replicas=4");
+}
+
+#[test]
 fn what_cannot_be_run_says_why_and_has_no_basics() {
     let (state, _) = edited(&base().scenario, &number("engine.max_num_seqs", Some(0.0)));
     assert!(state.resolved.is_none());
@@ -61,7 +75,9 @@ fn every_picker_gives_back_what_it_was_given() {
         ("deployment.tensor_parallel_size", "2"),
         ("latency.model", "roofline"),
         ("engine.kv_cache_dtype", "fp8"),
-        ("engine.scheduler", "sjf"),
+        ("engine.scheduler", "reverse-priority"),
+        ("cluster.routing.policy", "least-loaded"),
+        ("cluster.admission.policy", "token-bucket"),
         ("engine.enable_prefix_caching", "false"),
         ("workload", "summarization"),
     ];

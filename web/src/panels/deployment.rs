@@ -11,7 +11,28 @@ use leptos::prelude::*;
 const KV_DTYPES: [(&str, &str); 3] = [("", "auto"), ("fp8", "fp8"), ("bfloat16", "bf16")];
 
 /// Orders of the waiting queue on offer.
-const SCHEDULERS: [(&str, &str); 2] = [("fcfs", "first come, first served"), ("sjf", "shortest prompt first")];
+const SCHEDULERS: [(&str, &str); 4] = [
+    ("fcfs", "fcfs: first come, first served"),
+    ("priority-fcfs", "priority-fcfs: highest priority first"),
+    ("sjf", "sjf: shortest prompt first"),
+    ("reverse-priority", "reverse-priority (pathological)"),
+];
+
+/// Who gets a request.
+const ROUTINGS: [(&str, &str); 5] = [
+    ("round-robin", "round-robin: each in turn"),
+    ("least-loaded", "least-loaded: fewest requests"),
+    ("weighted", "weighted: free KV memory and low load"),
+    ("prefix-affinity", "prefix-affinity: who served the prompt's start"),
+    ("always-busiest", "always-busiest (pathological)"),
+];
+
+/// Who is let in.
+const ADMISSIONS: [(&str, &str); 3] = [
+    ("always-admit", "always-admit: everybody"),
+    ("token-bucket", "token-bucket: while its tokens last"),
+    ("reject-all", "reject-all (pathological)"),
+];
 
 /// Model, accelerator, parallelism and latency model.
 #[component]
@@ -43,6 +64,33 @@ pub fn DeploymentPanel() -> impl IntoView {
         />
         <ChoiceControl path="latency.model" name="latency-model" legend="Latency model" />
         <Problems id="latency-problems".into() problems=Signal::derive(move || page.problems("latency")) />
+    }
+}
+
+/// Replicas and the policies in front of them.
+#[component]
+pub fn ClusterPanel() -> impl IntoView {
+    let [num_replicas, bucket @ ..] = fields::CLUSTER;
+    view! {
+        <NumberControl field=num_replicas />
+        <SelectControl
+            path="cluster.routing.policy"
+            id="routing-policy"
+            label="Routing"
+            help="Which replica serves a request."
+            options=&ROUTINGS
+        />
+        <SelectControl
+            path="cluster.admission.policy"
+            id="admission-policy"
+            label="Admission"
+            help="Who is let in; refused requests do not count as load."
+            options=&ADMISSIONS
+        />
+        <details class="more">
+            <summary>"Token bucket"</summary>
+            {bucket.into_iter().map(|field| view! { <NumberControl field=field /> }).collect_view()}
+        </details>
     }
 }
 

@@ -1,6 +1,6 @@
 //! The editor: every section of the scenario, collapsed on a phone.
 
-use super::deployment::{DeploymentPanel, EnginePanel};
+use super::deployment::{ClusterPanel, DeploymentPanel, EnginePanel};
 use super::workload::{SloPanel, WorkloadPanel};
 use crate::components::problems::Problems;
 use crate::page::page;
@@ -10,13 +10,21 @@ use plimsoll_core::diagnostic::{Diagnostic, Severity};
 
 /// Paths that some control shows by itself.
 fn has_control(path: &str) -> bool {
-    let numbers = fields::ENGINE.iter().chain(&fields::WORKLOAD).chain(&fields::PREFIX).chain(&fields::SLO);
+    let numbers = fields::ENGINE
+        .iter()
+        .chain(&fields::CLUSTER)
+        .chain(&fields::WORKLOAD)
+        .chain(&fields::PREFIX)
+        .chain(&fields::SLO);
     let others = [
         "deployment.model",
         "deployment.accelerator",
         "deployment.tensor_parallel_size",
         "latency",
         "engine.kv_cache_dtype",
+        "engine.scheduler",
+        "cluster.routing.policy",
+        "cluster.admission.policy",
         "workload.trace",
     ];
     path == "slo"
@@ -49,6 +57,10 @@ pub fn Editor() -> impl IntoView {
                 <details class="section" open=true>
                     <summary><h2>"Deployment"</h2></summary>
                     <DeploymentPanel />
+                </details>
+                <details class="section" open=true data-testid="cluster">
+                    <summary><h2>"Cluster"</h2></summary>
+                    <ClusterPanel />
                 </details>
                 <details class="section" open=true>
                     <summary><h2>"Workload"</h2></summary>

@@ -179,6 +179,32 @@ pub const ENGINE: [Field; 7] = [
     },
 ];
 
+/// Replicas, and the bucket that may stand in front of them.
+pub const CLUSTER: [Field; 3] = [
+    Field {
+        path: "cluster.num_replicas",
+        label: "Replicas",
+        help: "All alike. The request rate is offered to all of them together.",
+        range: [1.0, 64.0],
+        ..BASE
+    },
+    Field {
+        path: "cluster.admission.token_bucket_capacity",
+        label: "token_bucket_capacity",
+        help: "Prompt tokens the full bucket holds; only token-bucket admission looks at it.",
+        unit: Unit::Tokens,
+        range: [100.0, 1_000_000.0],
+        ..BASE
+    },
+    Field {
+        path: "cluster.admission.token_bucket_refill_rate",
+        label: "token_bucket_refill_rate",
+        help: "Prompt tokens that flow into the bucket per second.",
+        range: [10.0, 1_000_000.0],
+        ..BASE
+    },
+];
+
 /// What arrives.
 pub const WORKLOAD: [Field; 5] = [
     Field {

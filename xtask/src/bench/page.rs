@@ -12,11 +12,11 @@ use crate::repository::Repository;
 /// When the site has not been built or the page does not draw in time.
 pub fn measure(repository: &Repository) -> Result<Value> {
     let figures = browser::measure(repository)?;
-    for name in ["curve_follow_ms", "curve_full_ms"] {
+    for name in ["curve_follow_ms", "curve_full_ms", "curve_follow_far_ms"] {
         let figure =
             |key: &str| figures[name][key].as_f64().with_context(|| format!("the measurement has no {name}.{key}"));
         println!(
-            "{name:<16} median {:>7.1}  p95 {:>7.1}  over {} moves",
+            "{name:<20} median {:>7.1}  p95 {:>7.1}  over {} moves",
             figure("median")?,
             figure("p95")?,
             figure("moves")?
