@@ -17,40 +17,40 @@ const ROUTING: [&str; 5] = ["always-busiest", "least-loaded", "prefix-affinity",
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct ClusterArguments {
-    /// Replicas; the request rate is offered to all together [1].
+    /// Replicas; the request rate is offered to all together [default: 1].
     #[arg(long, visible_alias = "num-replicas", value_name = "N")]
     pub num_instances: Option<u32>,
-    /// always-admit, token-bucket or reject-all [always-admit].
+    /// always-admit, token-bucket or reject-all [default: always-admit].
     #[arg(long, value_name = "NAME", value_parser = names(&ADMISSION).try_map(|name| by_name::<AdmissionPolicy>(&name)))]
     pub admission_policy: Option<AdmissionPolicy>,
-    /// Microseconds an admission decision takes [0].
+    /// Microseconds an admission decision takes [default: 0].
     #[arg(long, value_name = "MICROSECONDS")]
     pub admission_latency: Option<u32>,
-    /// Most tokens in the bucket [10000].
+    /// Most tokens in the bucket [default: 10000].
     #[arg(long, value_name = "TOKENS")]
     pub token_bucket_capacity: Option<f64>,
-    /// Tokens per second into the bucket [1000].
+    /// Tokens per second into the bucket [default: 1000].
     #[arg(long, value_name = "TOKENS")]
     pub token_bucket_refill_rate: Option<f64>,
-    /// round-robin, least-loaded, weighted, prefix-affinity or always-busiest [round-robin].
+    /// round-robin, least-loaded, weighted, prefix-affinity or always-busiest [default: round-robin].
     #[arg(long, value_name = "NAME", value_parser = names(&ROUTING).try_map(|name| by_name::<RoutingPolicy>(&name)))]
     pub routing_policy: Option<RoutingPolicy>,
-    /// Microseconds a routing decision takes [0].
+    /// Microseconds a routing decision takes [default: 0].
     #[arg(long, value_name = "MICROSECONDS")]
     pub routing_latency: Option<u32>,
     /// Scorers of weighted routing, or `default` for precise-prefix-cache:2,queue-depth:1,kv-utilization:1.
     #[arg(long, value_name = "NAME:WEIGHT,…", value_parser = scorers)]
     pub routing_scorers: Option<Scorers>,
-    /// Weight of free KV memory in weighted routing [0.6].
+    /// Weight of free KV memory in weighted routing [default: 0.6].
     #[arg(long, value_name = "WEIGHT")]
     pub routing_cache_weight: Option<f64>,
-    /// Weight of low load in weighted routing [0.4].
+    /// Weight of low load in weighted routing [default: 0.4].
     #[arg(long, value_name = "WEIGHT")]
     pub routing_load_weight: Option<f64>,
-    /// Age in microseconds at which what policies see of loads is renewed; 0 = always fresh [0].
+    /// Age in microseconds at which what policies see of loads is renewed; 0 = always fresh [default: 0].
     #[arg(long, value_name = "MICROSECONDS")]
     pub snapshot_refresh_interval: Option<u32>,
-    /// Age in microseconds at which what scorers see of prefix caches is renewed; 0 = always fresh [0].
+    /// Age in microseconds at which what scorers see of prefix caches is renewed; 0 = always fresh [default: 0].
     #[arg(long, value_name = "MICROSECONDS")]
     pub cache_signal_delay: Option<u32>,
     /// Policy file (YAML); flags win over it.

@@ -331,6 +331,8 @@ impl Page {
             edit.map_or(Ok(()), |edit| controller.ask(scenario, edit))
         });
         if let Some(Err(failure)) = outcome {
+            // Nobody was asked, so nobody will answer: what comes next must not wait for it.
+            self.queue.update_value(|queue| drop(queue.take()));
             self.fail(&failure);
         }
     }

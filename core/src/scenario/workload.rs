@@ -271,6 +271,7 @@ impl WorkloadSettings {
         self.prefix = PrefixSettings { tokens: preset.prefix_tokens, ..PrefixSettings::default() };
         self.trace = None;
         self.clients.clear();
+        self.closed_loop = None;
     }
 
     /// Why there is no curve over the request rate: everybody waits for answers.

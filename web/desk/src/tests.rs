@@ -47,6 +47,19 @@ fn a_number_changes_its_field_and_the_link() {
 }
 
 #[test]
+fn users_who_wait_have_no_curve_and_a_preset_ends_them() {
+    let mut scenario = Scenario::default();
+    scenario.workload.closed_loop =
+        Some(plimsoll_core::scenario::ClosedLoopSettings { concurrency: 8, think_time_us: 0 });
+    let text = encode(&scenario).expect("writable");
+    let (state, _) = edited(&text, &number("slo.ttft_ms", Some(250.0)));
+    assert!(state.resolved.is_none());
+    assert!(state.diagnostics.iter().any(|found| found.path == "workload.closed_loop"), "{:?}", state.diagnostics);
+    let (state, _) = edited(&state.scenario, &choice("workload", "chatbot"));
+    assert!(state.resolved.is_some(), "{:?}", state.diagnostics);
+}
+
+#[test]
 fn replicas_are_named_and_paid_for() {
     let price = |state: &DeskState| {
         let resolved = state.resolved.as_ref().expect("it can be run");

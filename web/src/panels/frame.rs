@@ -95,7 +95,7 @@ pub fn Header() -> impl IntoView {
                 class="visually-hidden"
                 tabindex="-1"
                 aria-label="Open a trace, a scenario or a config.json"
-                accept=".csv,.json,.yaml,.yml,text/csv,application/json"
+                accept=".csv,.json,.jsonl,.txt,.yaml,.yml,text/csv,application/json"
                 on:change=move |event| {
                     let input: HtmlInputElement = event_target(&event);
                     if let Some(file) = input.files().and_then(|files| files.get(0)) {

@@ -38,7 +38,7 @@ pub fn WorkloadPanel() -> impl IntoView {
                 }.into_any(),
                 None => view! {
                     <button type="button" on:click=move |_| super::frame::run(page, Command::OpenFile)>
-                        <Icon path=OPEN /> "Open a trace (CSV)"
+                        <Icon path=OPEN /> "Open a trace"
                     </button>
                 }.into_any(),
             }}
