@@ -58,11 +58,11 @@ pub fn Answer() -> impl IntoView {
                     Some(answer) => view! {
                         <span>{answer.lead} " "</span>
                         {(!answer.figure.is_empty()).then(|| view! { <strong>{answer.figure}</strong> })}
-                        <span>" " {answer.rest}</span>
+                        <span>" " {unbroken(&answer.rest)}</span>
                     }.into_any(),
                 }}
             </p>
-            <p class="lever">{move || answer.get().map(|answer| answer.lever).unwrap_or_default()}</p>
+            <p class="lever">{move || answer.get().map(|answer| unbroken(&answer.lever)).unwrap_or_default()}</p>
             <p class="visually-hidden" aria-live="polite">{spoken}</p>
             <Alerts />
             <ul class="numbers">
@@ -93,6 +93,11 @@ pub fn Answer() -> impl IntoView {
             {move || (!filled_in.with(String::is_empty)).then(|| view! { <p class="filled-in">"Filled in: " {filled_in}</p> })}
         </section>
     }
+}
+
+/// Keeps a number and its percent sign on one line.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 /// What the user should know before trusting the numbers.
