@@ -60,6 +60,26 @@ pub struct RequestRecord {
     pub settled_at: SimTime,
 }
 
+impl RequestRecord {
+    /// A request whose fate is settled before it has been given anything.
+    #[inline]
+    #[must_use]
+    pub fn unserved(request: Request, fate: Fate, settled_at: SimTime) -> Self {
+        Self {
+            request,
+            fate,
+            replica: 0,
+            ttft: None,
+            scheduling_delay: None,
+            e2e: None,
+            gap_sum: SimTime::ZERO,
+            num_gaps: 0,
+            produced_tokens: 0,
+            settled_at,
+        }
+    }
+}
+
 /// One moment of the queue, taken when a request is enqueued.
 ///
 /// In a cluster the numbers are sums over the replicas, each as it was when a request was last enqueued there, with that

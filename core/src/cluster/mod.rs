@@ -319,7 +319,7 @@ impl<S: RequestSource> Simulation<S> {
         if observer.wants_events() {
             observer.event(&Event::Reject { time: SimTime(now), id: request.id });
         }
-        observer.settled(&unserved(request, Fate::Rejected, now));
+        observer.settled(&RequestRecord::unserved(request, Fate::Rejected, SimTime(now)));
         if self.is_closed_loop {
             self.source.settled(&Outcome { id: request.id, end: SimTime(now), context_tokens: None });
         }
@@ -387,7 +387,7 @@ impl<S: RequestSource> Simulation<S> {
         let mut left: Vec<Request> = on_their_way.map(|(_, request)| request).collect();
         left.sort_by_key(|request| request.id);
         for request in left {
-            observer.settled(&unserved(request, Fate::InPipeline, totals.total.end.0));
+            observer.settled(&RequestRecord::unserved(request, Fate::InPipeline, totals.total.end));
         }
         totals
     }
@@ -403,22 +403,6 @@ impl<S: RequestSource> Simulation<S> {
     /// Names the broken invariant.
     pub fn audit(&mut self) -> Result<(), &'static str> {
         self.replicas.engines.iter_mut().try_for_each(Engine::audit)
-    }
-}
-
-/// What is known of a request that never reached a replica.
-fn unserved(request: Request, fate: Fate, now: i64) -> RequestRecord {
-    RequestRecord {
-        request,
-        fate,
-        replica: 0,
-        ttft: None,
-        scheduling_delay: None,
-        e2e: None,
-        gap_sum: SimTime::ZERO,
-        num_gaps: 0,
-        produced_tokens: 0,
-        settled_at: SimTime(now),
     }
 }
 

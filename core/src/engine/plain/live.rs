@@ -52,16 +52,9 @@ impl Live {
 
     pub fn record(&self, fate: Fate, now: i64) -> RequestRecord {
         RequestRecord {
-            request: self.request,
-            fate,
-            replica: 0,
             ttft: self.ttft.map(SimTime),
             scheduling_delay: self.scheduling_delay.map(SimTime),
-            e2e: None,
-            gap_sum: SimTime::ZERO,
-            num_gaps: 0,
-            produced_tokens: 0,
-            settled_at: SimTime(now),
+            ..RequestRecord::unserved(self.request, fate, SimTime(now))
         }
     }
 
