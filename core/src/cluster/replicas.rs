@@ -162,6 +162,27 @@ impl Replicas {
         snapshots: &mut Snapshots,
         observer: &mut O,
     ) {
+        self.turn(replica, budget, observer, |engine, budget, tap| {
+            engine.advance(limit, budget, prefixes, tap);
+        });
+        let engine = &mut self.engines[replica];
+        let due = match self.currency {
+            Currency::Counts => engine.quiet_until(prefixes),
+            Currency::Any | Currency::Everything => engine.next_event(),
+        };
+        self.due.set(replica, due);
+        self.read(replica, snapshots);
+    }
+
+    /// Lets one engine work, its observations told as those of this replica and its steps taken from the budget.
+    #[inline]
+    fn turn<O: Observer>(
+        &mut self,
+        replica: usize,
+        budget: &mut u64,
+        observer: &mut O,
+        work: impl FnOnce(&mut Engine, u64, &mut Tap<'_, O>),
+    ) {
         let is_single = self.engines.len() == 1;
         if !is_single && observer.wants_events() {
             observer.turn_to(replica as u32);
@@ -174,14 +195,8 @@ impl Replicas {
             in_flight: &mut self.in_flight[replica],
             samples: (!is_single).then_some(&mut self.samples),
         };
-        engine.advance(limit, *budget, prefixes, &mut tap);
+        work(engine, *budget, &mut tap);
         *budget = budget.saturating_sub(engine.steps() - before);
-        let due = match self.currency {
-            Currency::Counts => engine.quiet_until(prefixes),
-            Currency::Any | Currency::Everything => engine.next_event(),
-        };
-        self.due.set(replica, due);
-        self.read(replica, snapshots);
     }
 
     /// The replica whose next event is the earliest, and its time; the lowest index among equals.
@@ -205,20 +220,7 @@ impl Replicas {
         snapshots: &mut Snapshots,
         observer: &mut O,
     ) {
-        let is_single = self.engines.len() == 1;
-        if !is_single && observer.wants_events() {
-            observer.turn_to(replica as u32);
-        }
-        let engine = &mut self.engines[replica];
-        let before = engine.steps();
-        let mut tap = Tap {
-            observer,
-            replica: replica as u32,
-            in_flight: &mut self.in_flight[replica],
-            samples: (!is_single).then_some(&mut self.samples),
-        };
-        engine.process_next(prefixes, &mut tap);
-        *budget = budget.saturating_sub(engine.steps() - before);
+        self.turn(replica, budget, observer, |engine, _, tap| engine.process_next(prefixes, tap));
         self.read(replica, snapshots);
     }
 
