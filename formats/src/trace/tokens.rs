@@ -3,7 +3,7 @@
 use super::rows::{Problems, Row, Rows};
 use super::segments::{PromptTree, Sequence};
 use plimsoll_core::time::{SimTime, truncate};
-use plimsoll_core::workload::{PrefixId, Request, Trace};
+use plimsoll_core::workload::{Request, Trace};
 use std::collections::HashMap;
 
 /// Fields a row must have; more are ignored.
@@ -79,18 +79,7 @@ pub(super) fn read(header: &Row, bytes: &[u8], mut rows: Rows<'_>, problems: &mu
             // The rest is read for its problems alone.
             continue;
         }
-        let request = Request {
-            id,
-            arrive,
-            input_tokens,
-            output_tokens,
-            answer_limit: output_tokens,
-            deadline: SimTime::ZERO,
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        };
+        let request = super::plain_request(id, arrive, input_tokens, output_tokens);
         read.push((request, tree.insert(&prompt)));
     }
     if problems.has_errors() {
