@@ -46,7 +46,7 @@ pub fn read(
     purpose: Purpose,
     adjust: impl FnOnce(&mut Scenario),
 ) -> Result<Input, Failure> {
-    let mut diagnostics = arguments.later.diagnostics().to_vec();
+    let mut diagnostics = arguments.later.diagnostics();
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         tell(&diagnostics, None, arguments.log);
         return Err(Failure::Invalid);
