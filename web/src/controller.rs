@@ -267,6 +267,7 @@ impl Controller {
             Signal::Message(text) => inner.pool.hear(worker, &text),
             Signal::Crash(message) => inner.pool.crashed(worker, &message),
         };
+        let was_drawing = inner.phase == Phase::Drawing;
         let (mut files, mut edits) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             match delivery.slot {
@@ -276,7 +277,7 @@ impl Controller {
             }
         }
         inner.supply(page);
-        if inner.phase == Phase::Drawing {
+        if inner.phase == Phase::Drawing && !was_drawing {
             let controller = self.clone();
             set_timeout(move || controller.0.borrow_mut().refine(page), DRAW_FIRST);
         }
