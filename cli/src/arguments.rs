@@ -211,7 +211,10 @@ pub struct ScenarioArguments {
     #[arg(long, value_name = "FILE", help_heading = "Deployment")]
     pub defaults_filepath: Option<PathBuf>,
 
-    /// Step-time model [auto].
+    /// A fit that `calibrate` wrote: its model, and the server it was fitted to.
+    #[arg(long, value_name = "FILE", help_heading = "Step time")]
+    pub fit: Option<PathBuf>,
+    /// Step-time model [auto; calibrated with --fit].
     #[arg(long, value_enum, help_heading = "Step time")]
     pub latency_model: Option<LatencyModelName>,
     /// Overheads α0,α1,α2 in microseconds.
@@ -396,6 +399,7 @@ pub enum LogLevel {
 pub enum LatencyModelName {
     Auto,
     Blackbox,
+    Calibrated,
     Roofline,
     TrainedPhysics,
 }
@@ -405,6 +409,7 @@ impl From<LatencyModelName> for LatencyModelChoice {
         match name {
             LatencyModelName::Auto => Self::Auto,
             LatencyModelName::Blackbox => Self::Blackbox,
+            LatencyModelName::Calibrated => Self::Calibrated,
             LatencyModelName::Roofline => Self::Roofline,
             LatencyModelName::TrainedPhysics => Self::TrainedPhysics,
         }

@@ -1,16 +1,18 @@
 //! `plimsoll calibrate`: coefficients that repeat what was logged.
 
-use crate::fit_file::{FitFile, TrainedOn};
 use crate::log_arguments::{CalibrateArguments, FittedModelName, ObjectiveName, ServerArguments};
 use crate::measured;
 use crate::optimizer_file::{self, OptimizerFile};
 use crate::output::{Failure, file_failure, tell_line};
 use indicatif::{ProgressBar, ProgressStyle};
-use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, FittedModel, Objective, RunErrors, prior};
+use plimsoll_core::calibrate::{
+    Calibration, Deployment, Fit, FitSettings, FittedModel, Objective, RunErrors, calibrated_on, prior,
+};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement};
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
+use plimsoll_formats::{FitFile, TrainedOn, fit_to_yaml};
 use std::fs;
 use std::thread;
 
@@ -60,10 +62,11 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
             Some(TrainedOn { file: run.name.clone(), num_requests: run.requests.len(), errors: named.collect() })
         })
         .collect();
-    let file = FitFile::new(&fit, stated, guesses, trained_on);
+    let used: Vec<&Measurement> = with_deployments.iter().map(|(run, _)| run).collect();
+    let on = calibrated_on(&used, &stated, deployment);
+    let file = FitFile::new(&fit, stated, on, guesses, trained_on);
     let path = arguments.out.display().to_string();
-    let text = serde_yaml::to_string(&file).map_err(|error| file_failure(&path, &error.to_string()))?;
-    fs::write(&arguments.out, text).map_err(|error| file_failure(&path, &error.to_string()))
+    fs::write(&arguments.out, fit_to_yaml(&file)).map_err(|error| file_failure(&path, &error.to_string()))
 }
 
 /// Tells problems and gives the failure.

@@ -1,11 +1,11 @@
 //! `plimsoll evaluate`: how far a fit is from logged runs.
 
 use crate::calibrate::{apply, summary, told, usable};
-use crate::fit_file::{FIT_VERSION, FitFile};
 use crate::log_arguments::EvaluateArguments;
 use crate::measured;
 use crate::output::{Failure, file_failure, write_json};
 use plimsoll_core::calibrate::Deployment;
+use plimsoll_formats::fit_from_yaml;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -14,12 +14,8 @@ use std::io::{self, BufWriter, Write};
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let path = arguments.fit.display().to_string();
     let text = fs::read_to_string(&arguments.fit).map_err(|error| file_failure(&path, &error.to_string()))?;
-    let file: FitFile = serde_yaml::from_str(&text).map_err(|error| file_failure(&path, &error.to_string()))?;
-    if file.fit_version > FIT_VERSION {
-        return Err(file_failure(&path, "the fit was written by a newer program"));
-    }
+    let file = fit_from_yaml(&text, &path).map_err(|problems| told(&problems))?;
     let fit = file.fit();
-    fit.latency().map_err(|problems| told(&problems))?;
     let runs = usable(measured::read_all(&arguments.logs).map_err(|problems| told(&problems))?)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut all = Vec::new();

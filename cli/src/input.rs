@@ -11,8 +11,8 @@ use plimsoll_core::scenario::{
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
-    accelerator_from_text, coefficients_from_yaml, model_from_hf_config, scenario_from_json, scenario_from_yaml,
-    scenario_remarks,
+    accelerator_from_text, coefficients_from_yaml, fit_from_yaml, model_from_hf_config, scenario_from_json,
+    scenario_from_yaml, scenario_remarks,
 };
 use std::borrow::Cow;
 use std::fs;
@@ -56,11 +56,12 @@ pub fn read(
         Some(file) => scenario_file(file, arguments, &mut diagnostics)?,
         None => defaults(purpose),
     };
-    if arguments.file.is_none() && arguments.model.is_none() {
+    if arguments.file.is_none() && arguments.model.is_none() && arguments.fit.is_none() {
         tell_line("error: neither a scenario nor --model is given");
         tell_line("try: plimsoll run default, or plimsoll run --model meta-llama/llama-3.1-8b-instruct");
         return Err(Failure::Invalid);
     }
+    fit(arguments, &catalog, &mut scenario)?;
     deployment(arguments, &mut scenario, &mut diagnostics)?;
     policies::apply(arguments, &mut scenario)?;
     engine(arguments, &mut scenario, &mut diagnostics);
@@ -166,6 +167,18 @@ fn catalog(arguments: &ScenarioArguments) -> Result<Cow<'static, Catalog>, Failu
             Err(Failure::Invalid)
         }
     }
+}
+
+/// Puts a fit and its server into the scenario; flags may still change both.
+fn fit(arguments: &ScenarioArguments, catalog: &Catalog, scenario: &mut Scenario) -> Result<(), Failure> {
+    let Some(path) = &arguments.fit else { return Ok(()) };
+    let text = read_text(path)?;
+    let file = fit_from_yaml(&text, &path.display().to_string()).map_err(|problems| {
+        tell(&problems, Some(&text), arguments.log);
+        Failure::Invalid
+    })?;
+    file.fit().apply(scenario, catalog, &file.deployment, file.calibrated_on);
+    Ok(())
 }
 
 fn deployment(

@@ -11,7 +11,6 @@ mod convert;
 mod curve;
 mod decisions;
 mod evaluate;
-mod fit_file;
 mod input;
 mod inspect;
 mod later;

@@ -130,7 +130,10 @@ pub fn tell_resolution(resolved: &ResolvedScenario, log: LogLevel) {
         Some(BlocksSource::MemoryFormula) => "by the memory formula",
         Some(BlocksSource::Fallback) | None => "assumed or given",
     };
-    let basis = basis_name(resolved.basis);
+    let basis = match &resolved.calibrated_on {
+        Some(on) if resolved.basis == Basis::Calibrated => format!("calibrated on {}", on.label()),
+        _ => basis_name(resolved.basis).to_owned(),
+    };
     tell_line(format_args!("note: the prediction is {basis}; {blocks} KV blocks {source}"));
 }
 

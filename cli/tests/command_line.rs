@@ -525,3 +525,24 @@ fn an_empty_scenario_file_is_used_with_a_warning() {
     printed(&output);
     assert!(text(&output.stderr).contains("warning[scenario-empty] "), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_fit_brings_its_server_and_flags_may_change_it() {
+    // A step takes 4000 µs and 100 µs per request, whatever is in it.
+    let fit = file(
+        "fit.yaml",
+        "fit_version: 1\nmodel_version: 1\nlatency:\n  model: calibrated\n  alpha: [100, 0, 0]\n  beta: [4000, 100, 0, 0, 0, 0, 0]\ndeployment: { model: my/server, max_num_seqs: 1, tensor_parallel_size: 2 }\ncalibrated_on: { logs: a.json, num_requests: 9, model: my/server, tensor_parallel_size: 2, input_tokens: [30, 40] }\n",
+    );
+    let fit = format!("--fit={}", fit.display());
+    let output = run(&[&[&fit, "--rate=1", "--num-requests=1"], &SHORT]);
+    // One request of three tokens: three steps of 4100 µs after 100 µs.
+    assert_eq!(summary(&output)["e2e_mean_ms"], 12.4);
+    let told = text(&output.stderr);
+    assert!(told.contains("the prediction is calibrated on a.json (9 requests)"), "{told}");
+    assert!(told.contains("outside-calibration"), "{told}");
+    let output = run(&[&[&fit, "--rate=1", "--num-requests=1", "--tp=1"], &SHORT]);
+    assert!(text(&output.stderr).contains("fit-of-another-deployment"));
+    let bad = file("bad-fit.yaml", "fit_version: 1\n");
+    let output = run(&[&[&format!("--fit={}", bad.display())]]);
+    assert!(text(&output.stderr).contains("latency is missing"), "{}", text(&output.stderr));
+}

@@ -6,6 +6,7 @@
 mod accelerator;
 mod coefficients;
 mod fields;
+mod fit;
 mod model_config;
 mod place;
 mod policy;
@@ -18,6 +19,7 @@ mod workload_spec;
 
 pub use accelerator::accelerator_from_text;
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
+pub use fit::{FIT_VERSION, FitFile, FittedLatency, TrainedOn, fit_from_yaml, fit_to_yaml};
 pub use model_config::model_from_hf_config;
 pub use place::{excerpt, excerpt_of};
 pub use policy::{PolicyBundle, policies_from_yaml};

@@ -100,6 +100,7 @@ fn users_obey_the_law_of_interactive_response_times() {
         // Without overheads an answer is reported when its last step ends, which is when its user begins to think.
         scenario.latency = LatencySettings {
             model: LatencyModelChoice::Blackbox,
+            fit: None,
             alpha: Some(vec![0.0; 3]),
             beta: Some(vec![6000.0, 20.0, 40.0]),
         };

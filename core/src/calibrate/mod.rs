@@ -6,6 +6,7 @@
 //! [`Deployment::guess`] says what is taken for granted of the server where logs do not tell, and [`prior`] what physics
 //! expects of each coefficient, so that what a log cannot decide stays plausible.
 
+mod applied;
 mod deployment;
 mod errors;
 mod fit;
@@ -14,6 +15,7 @@ mod prior;
 mod replay;
 mod space;
 
+pub use applied::calibrated_on;
 pub use deployment::Deployment;
 pub use errors::RunErrors;
 pub use fit::{Calibration, Fit, FitSettings, FittedModel, Problem, Progress};
@@ -21,3 +23,21 @@ pub use objective::Objective;
 pub use prior::prior;
 pub use replay::{ClientEffects, Prediction, Replay};
 pub use space::{Parameter, Space};
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::{Catalog, Provenance, TrainedPhysicsSpec};
+    use alloc::vec::Vec;
+
+    /// A catalogue that knows nothing.
+    pub fn catalog() -> Catalog {
+        Catalog {
+            models: Vec::new(),
+            accelerators: Vec::new(),
+            coefficients: Vec::new(),
+            model_defaults: Vec::new(),
+            presets: Vec::new(),
+            trained_physics: TrainedPhysicsSpec { alpha: [0.0; 3], beta: [0.0; 10], provenance: Provenance::default() },
+        }
+    }
+}

@@ -223,7 +223,7 @@ impl Observer for Latencies {
 mod tests {
     use super::*;
     use crate::calibrate::Deployment;
-    use crate::catalog::{Catalog, TrainedPhysicsSpec};
+    use crate::calibrate::tests::catalog;
     use crate::measurement::{LogFormat, MeasuredDeployment, MeasuredRequest};
 
     fn run(arrivals_ms: &[i64], cap: Option<u32>) -> Measurement {
@@ -244,21 +244,6 @@ mod tests {
         run.load.max_concurrency = cap;
         run.load.request_rate = Some(1.0);
         run
-    }
-
-    fn catalog() -> Catalog {
-        Catalog {
-            models: Vec::new(),
-            accelerators: Vec::new(),
-            coefficients: Vec::new(),
-            model_defaults: Vec::new(),
-            presets: Vec::new(),
-            trained_physics: TrainedPhysicsSpec {
-                alpha: [0.0; 3],
-                beta: [0.0; 10],
-                provenance: crate::catalog::Provenance::default(),
-            },
-        }
     }
 
     #[test]

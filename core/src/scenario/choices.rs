@@ -94,6 +94,7 @@ impl Scenario {
             (LatencyModelChoice::TrainedPhysics, "trained-physics"),
             (LatencyModelChoice::Blackbox, "blackbox"),
             (LatencyModelChoice::Roofline, "roofline"),
+            (LatencyModelChoice::Calibrated, "calibrated"),
         ]
         .into_iter()
         .map(|(choice, name)| {

@@ -8,6 +8,7 @@ mod blocks;
 mod choices;
 mod cluster;
 mod deployment;
+mod fit;
 mod limits;
 mod memory;
 mod resolve;
@@ -20,6 +21,7 @@ pub use cluster::{
     AdmissionConfig, AdmissionPolicy, AdmissionSettings, ClusterConfig, ClusterSettings, RoutingConfig, RoutingPolicy,
     RoutingSettings, ScorerName, ScorerWeight,
 };
+pub use fit::{CalibratedOn, LatencyFit};
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
 pub use workload::{
@@ -175,6 +177,9 @@ pub struct LatencySettings {
     pub alpha: Option<Vec<f64>>,
     /// Step coefficients of one's own (black-box β0..2, microseconds; trained-physics β1..10).
     pub beta: Option<Vec<f64>>,
+    /// A model that was fitted to logs; it predicts where `model` is `calibrated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<LatencyFit>,
 }
 
 /// A step-time model by name.
@@ -185,6 +190,8 @@ pub enum LatencyModelChoice {
     Auto,
     /// Trained or calibrated coefficients per deployment.
     Blackbox,
+    /// What was fitted to logs, as in [`LatencySettings::fit`].
+    Calibrated,
     /// Architecture and data sheet alone.
     Roofline,
     /// Roofline terms with learned corrections.
@@ -288,7 +295,7 @@ impl Default for EngineSettings {
 
 impl Default for LatencySettings {
     fn default() -> Self {
-        Self { model: LatencyModelChoice::TrainedPhysics, alpha: None, beta: None }
+        Self { model: LatencyModelChoice::TrainedPhysics, alpha: None, beta: None, fit: None }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::deployment::{KnownDeployment, look_up, under};
 use super::limits::Bounds;
-use super::{Basis, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Scenario};
+use super::{Basis, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Scenario};
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelSpec};
 use crate::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use crate::latency::LatencyModel;
@@ -31,9 +31,13 @@ impl Scenario {
         bounds.slo(&self.slo);
         bounds.curve(&self.curve);
 
-        let brings_coefficients = self.latency.alpha.is_some()
-            && self.latency.beta.is_some()
-            && matches!(self.latency.model, LatencyModelChoice::Auto | LatencyModelChoice::Blackbox);
+        let brings_coefficients = match self.latency.model {
+            LatencyModelChoice::Auto | LatencyModelChoice::Blackbox => {
+                self.latency.alpha.is_some() && self.latency.beta.is_some()
+            }
+            LatencyModelChoice::Calibrated => self.latency.fit.is_some(),
+            LatencyModelChoice::Roofline | LatencyModelChoice::TrainedPhysics => false,
+        };
         let deployment = look_up(&self.deployment, catalog, brings_coefficients, &mut diagnostics);
         let resolution = Resolution { scenario: self, catalog };
         let parts = deployment.and_then(|deployment| {
@@ -79,6 +83,7 @@ impl Scenario {
             curve: self.curve.clone(),
             seed: self.seed,
             basis: latency.basis,
+            calibrated_on: latency.calibrated_on,
             ledger: memory.ledger,
             model: deployment.model_id,
             accelerator: deployment.accelerator_id,
@@ -93,6 +98,8 @@ impl Scenario {
 pub(super) struct ChosenLatency<'a> {
     pub model: LatencyModel,
     pub basis: Basis,
+    /// The fit in use.
+    pub calibrated_on: Option<CalibratedOn>,
     /// The coefficient row in use.
     pub row: Option<&'a CoefficientRow>,
 }
@@ -109,12 +116,12 @@ impl<'a> Resolution<'a> {
         deployment: &KnownDeployment<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<ChosenLatency<'a>> {
-        let LatencySettings { model: choice, alpha, beta } = &self.scenario.latency;
+        let LatencySettings { model: choice, alpha, beta, .. } = &self.scenario.latency;
         let row = deployment.row(self.catalog);
         match (choice, alpha, beta) {
             (LatencyModelChoice::Auto | LatencyModelChoice::Blackbox, Some(alpha), Some(beta)) => {
                 let model = rooted(LatencyModel::blackbox(alpha, beta), diagnostics)?;
-                Some(ChosenLatency { model, basis: Basis::Calibrated, row: None })
+                Some(ChosenLatency { model, basis: Basis::Calibrated, calibrated_on: None, row: None })
             }
             (LatencyModelChoice::Auto | LatencyModelChoice::Blackbox, Some(_), None) => {
                 diagnostics.push(half_given("alpha", "beta"));
@@ -135,6 +142,7 @@ impl<'a> Resolution<'a> {
                     None
                 }
             },
+            (LatencyModelChoice::Calibrated, ..) => self.fitted(deployment, diagnostics),
             (LatencyModelChoice::Roofline, None, None) => self.roofline(deployment, diagnostics),
             (LatencyModelChoice::Roofline, ..) => {
                 let path = if beta.is_some() { "latency.beta" } else { "latency.alpha" };
@@ -148,6 +156,33 @@ impl<'a> Resolution<'a> {
         }
     }
 
+    /// What was fitted to logs.
+    fn fitted(&self, deployment: &KnownDeployment<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
+        let LatencySettings { alpha, beta, fit, .. } = &self.scenario.latency;
+        for (field, values) in [("alpha", alpha), ("beta", beta)] {
+            if values.is_some() {
+                diagnostics.push(
+                    Diagnostic::error(
+                        "coefficients-not-used",
+                        format!("latency.{field}"),
+                        "the calibrated model takes its coefficients from latency.fit",
+                    )
+                    .with_hint("leave them out, or choose blackbox or trained-physics"),
+                );
+            }
+        }
+        let Some(fit) = fit else {
+            diagnostics.push(
+                Diagnostic::error("fit-missing", "latency.fit", "no fit is given for the calibrated model")
+                    .with_hint("calibrate with logs of your server, or choose trained-physics"),
+            );
+            return None;
+        };
+        let place = (deployment.model_id.as_str(), deployment.accelerator_id.as_str(), deployment.tensor_parallel_size);
+        let (model, basis) = fit.resolve(place, &self.scenario.workload, diagnostics)?;
+        Some(ChosenLatency { model, basis, calibrated_on: Some(fit.calibrated_on.clone()), row: None })
+    }
+
     fn coefficients_of(&self, row: &'a CoefficientRow, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {
         if let Some(reason) = self.catalog.implausibility(row) {
             diagnostics.push(
@@ -156,7 +191,7 @@ impl<'a> Resolution<'a> {
             );
         }
         let model = rooted(LatencyModel::blackbox(&row.alpha, &row.beta), diagnostics)?;
-        Some(ChosenLatency { model, basis: Basis::Trained, row: Some(row) })
+        Some(ChosenLatency { model, basis: Basis::Trained, calibrated_on: None, row: Some(row) })
     }
 
     /// `auto` without coefficients: trained-physics where the heads can be split, otherwise the roofline.
@@ -291,7 +326,7 @@ impl<'a> Resolution<'a> {
             ));
         }
         let basis = if is_extrapolated { Basis::Extrapolated } else { Basis::Analytical };
-        ChosenLatency { model: latency, basis, row: None }
+        ChosenLatency { model: latency, basis, calibrated_on: None, row: None }
     }
 
     fn no_coefficients(&self, deployment: &KnownDeployment<'_>) -> Diagnostic {

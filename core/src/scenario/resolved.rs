@@ -117,6 +117,8 @@ pub struct ResolvedScenario {
     pub seed: u64,
     /// What the prediction rests on.
     pub basis: Basis,
+    /// The fit behind it.
+    pub calibrated_on: Option<super::CalibratedOn>,
     /// Where the memory goes, if model and accelerator are known well enough to say.
     pub ledger: Option<MemoryLedger>,
     /// Model id in force.

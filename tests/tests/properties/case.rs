@@ -24,6 +24,7 @@ pub struct Case {
 #[derive(Debug, Clone)]
 pub enum Timing {
     Blackbox { alpha: [f64; 3], beta: [f64; 3] },
+    Calibrated { alpha: [f64; 3], beta: [f64; 7] },
     Roofline { model: usize, accelerator: usize, tp: u32 },
     TrainedPhysics { model: usize, accelerator: usize, tp: u32, num_betas: usize },
 }
@@ -62,6 +63,11 @@ impl Timing {
         };
         let built = match *self {
             Timing::Blackbox { alpha, beta } => LatencyModel::blackbox(&alpha, &beta.map(|value| value / speed)),
+            Timing::Calibrated { alpha, mut beta } => {
+                // The last one is a share, not a time.
+                beta[..6].iter_mut().for_each(|value| *value /= speed);
+                LatencyModel::calibrated(&alpha, &beta)
+            }
             Timing::Roofline { model: at, accelerator, tp } => {
                 LatencyModel::roofline(model(at), &faster(accelerator), tp, &[])
             }
@@ -87,6 +93,15 @@ pub fn timing() -> impl Strategy<Value = Timing> {
         2 => (overhead(), 0.0..3.0f64, overhead(), 1.0..20_000.0f64, 0.0..60.0f64, 0.0..60.0f64).prop_map(
             |(a0, a1, a2, b0, b1, b2)| Timing::Blackbox { alpha: [a0, a1, a2], beta: [b0, b1, b2] }
         ),
+        2 => (
+            (overhead(), 0.0..3.0f64, overhead()),
+            (1.0..9_000.0f64, 0.0..90.0f64, 0.0..9_000.0f64, 0.0..60.0f64, 0.0..0.5f64, 0.0..0.01f64),
+            prop_oneof![Just(0.0), 0.0..=1.0f64],
+        )
+            .prop_map(|((a0, a1, a2), (b0, b1, b2, b3, b4, b5), b6)| Timing::Calibrated {
+                alpha: [a0, a1, a2],
+                beta: [b0, b1, b2, b3, b4, b5, b6],
+            }),
         1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp())
             .prop_map(|(model, accelerator, tp)| Timing::Roofline { model, accelerator, tp }),
         1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp(), 7..=10usize).prop_map(

@@ -24,9 +24,10 @@ impl Picker {
     }
 }
 
-const LATENCY_MODELS: [(&str, LatencyModelChoice); 4] = [
+const LATENCY_MODELS: [(&str, LatencyModelChoice); 5] = [
     ("auto", LatencyModelChoice::Auto),
     ("blackbox", LatencyModelChoice::Blackbox),
+    ("calibrated", LatencyModelChoice::Calibrated),
     ("roofline", LatencyModelChoice::Roofline),
     ("trained-physics", LatencyModelChoice::TrainedPhysics),
 ];

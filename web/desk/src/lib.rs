@@ -11,7 +11,7 @@ mod numbers;
 use plimsoll_core::catalog::{AcceleratorSpec, Catalog, Provenance};
 use plimsoll_core::curve::CurveScenario;
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{AcceleratorChoice, Choice, ResolvedScenario, Scenario};
+use plimsoll_core::scenario::{AcceleratorChoice, CalibratedOn, Choice, ResolvedScenario, Scenario};
 use plimsoll_protocol::{
     AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Failure, Resolved, Said, decode, encode,
 };
@@ -161,6 +161,8 @@ fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
     Basics {
         slo: resolved.slo.clone(),
         basis: resolved.basis,
+        calibrated_on: resolved.calibrated_on.as_ref().map(CalibratedOn::label).unwrap_or_default(),
+        calibrated_range: resolved.calibrated_on.as_ref().map(CalibratedOn::range).unwrap_or_default(),
         ledger: resolved.ledger.clone(),
         settings: EngineLimits {
             num_blocks: resolved.engine.num_blocks,

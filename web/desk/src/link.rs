@@ -255,7 +255,9 @@ mod tests {
     }
 
     use plimsoll_core::catalog::{AcceleratorSpec, Provenance};
-    use plimsoll_core::scenario::{AcceleratorChoice, ArrivalSettings, LengthSettings, ModelChoice};
+    use plimsoll_core::scenario::{
+        AcceleratorChoice, ArrivalSettings, CalibratedOn, LatencyFit, LatencyModelChoice, LengthSettings, ModelChoice,
+    };
 
     #[test]
     fn the_base_is_the_default_scenario_and_an_empty_link() {
@@ -296,6 +298,43 @@ mod tests {
         scenario.engine.kv_cache_dtype = Some("fp8; or = not %41".into());
         scenario.latency.beta = Some(vec![1.5, 1e-9, 0.1 + 0.2]);
         round_trip(&scenario, View::default());
+    }
+
+    #[test]
+    fn a_fit_travels_and_a_damaged_one_is_refused_by_resolve() {
+        let mut scenario = Scenario::default();
+        scenario.latency.model = LatencyModelChoice::Calibrated;
+        let calibrated_on = CalibratedOn {
+            logs: "rate 4; (é).json and 3 more".into(),
+            num_requests: 400,
+            model: "meta-llama/llama-3.1-8b-instruct".into(),
+            accelerator: "H100".into(),
+            tensor_parallel_size: 1,
+            input_tokens: [12, 1024],
+            output_tokens: [1, 512],
+            request_rate: [0.5, 12.25],
+        };
+        let beta = vec![3211.402, 51.23456, 6123.001, 30.12345, 0.1034567, 0.001234567, 0.1];
+        scenario.latency.fit =
+            Some(LatencyFit { alpha: vec![9_123.456, 1.5, 0.0], beta, calibrated_on, ..LatencyFit::default() });
+        let fragment = round_trip(&scenario, View::default());
+        assert!(fragment.len() < 520, "{} characters: {fragment}", fragment.len());
+        let bad = fragment_of(&scenario).replace("51.23456", "-1").replace("9123.456", "1e999");
+        let opened = read(&bad).expect("a link");
+        let codes: Vec<&str> = opened.warnings.iter().map(|warning| warning.code.as_str()).collect();
+        assert_eq!(codes, ["link-bad-value"], "a number beyond all numbers is no JSON");
+        let bad = fragment_of(&scenario).replace("51.23456", "-1").replace("12,1024", "1024,12");
+        let opened = read(&bad).expect("a link");
+        let problems = opened.scenario.resolve(plimsoll_configs::catalog()).expect_err("not usable");
+        let codes: Vec<&str> = problems.iter().map(|problem| problem.code.as_str()).collect();
+        assert_eq!(codes, ["invalid-value", "coefficient-out-of-range"]);
+    }
+
+    /// The changes as one readable part each, however long.
+    fn fragment_of(scenario: &Scenario) -> String {
+        let mut changes = Map::new();
+        collect_changes(&base_value(), &to_value(scenario), "", &mut changes);
+        changes.iter().fold("v1;1".to_owned(), |text, (path, value)| format!("{text};{path}={}", value_text(value)))
     }
 
     #[test]

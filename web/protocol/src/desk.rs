@@ -130,6 +130,10 @@ pub struct Basics {
     pub slo: Slo,
     /// What the prediction rests on.
     pub basis: Basis,
+    /// The logs behind a fit, as a badge names them; empty without one.
+    pub calibrated_on: String,
+    /// The range in which the fit stands, in words.
+    pub calibrated_range: String,
     /// Where the memory goes.
     pub ledger: Option<MemoryLedger>,
     /// Settings of the engine in force.

@@ -15,8 +15,7 @@ pub fn Answer() -> impl IntoView {
             shown.as_ref().map(|shown| headline::headline(&shown.curve, &shown.basics.slo, &shown.basics.settings))
         })
     });
-    let basis =
-        Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| headline::basis(shown.basics.basis))));
+    let basis = Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| headline::badge(&shown.basics))));
     let deployment =
         Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| shown.basics.deployment.clone())));
     let filled_in = Memo::new(move |_| {
@@ -45,9 +44,9 @@ pub fn Answer() -> impl IntoView {
             <h2 id="answer-title" class="visually-hidden">"Answer"</h2>
             <p class="deployment">
                 {move || deployment.get().unwrap_or_else(|| "Default scenario".into())}
-                {move || basis.get().map(|(word, help)| view! {
+                {move || basis.get().map(|(word, text, help)| view! {
                     <details class="basis" data-basis=word>
-                        <summary>{word}</summary>
+                        <summary>{text}</summary>
                         <p>{help}</p>
                     </details>
                 })}

@@ -5,8 +5,8 @@ use super::format;
 use plimsoll_core::curve::{Capacity, Curve, CurvePoint, Limiter};
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{Basis, Slo};
-use plimsoll_protocol::EngineLimits;
 use plimsoll_protocol::view::Percentile;
+use plimsoll_protocol::{Basics, EngineLimits};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +43,18 @@ pub struct KeyNumber {
     pub help: &'static str,
 }
 
-/// What a prediction rests on: a word and what it means.
+/// The badge of a prediction: its basis in a word, the text, and what it means.
 #[must_use]
-pub fn basis(basis: Basis) -> (&'static str, &'static str) {
+pub fn badge(basics: &Basics) -> (&'static str, String, String) {
+    let (word, help) = basis(basics.basis);
+    if basics.calibrated_on.is_empty() || basics.basis != Basis::Calibrated {
+        return (word, word.to_owned(), help.to_owned());
+    }
+    (word, format!("{word} on {}", basics.calibrated_on), format!("{help} It stands for {}.", basics.calibrated_range))
+}
+
+/// What a prediction rests on: a word and what it means.
+fn basis(basis: Basis) -> (&'static str, &'static str) {
     match basis {
         Basis::Calibrated => ("calibrated", "Fitted to logs of this very deployment."),
         Basis::Trained => {

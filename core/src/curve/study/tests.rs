@@ -31,6 +31,7 @@ fn scenario() -> ResolvedScenario {
         curve: CurveSettings::default(),
         seed: 1,
         basis: Basis::Trained,
+        calibrated_on: None,
         ledger: None,
         model: String::new(),
         accelerator: String::new(),

@@ -1,0 +1,278 @@
+//! Coefficients that were fitted to logs, and how far they reach.
+
+use super::deployment::under;
+use super::{Basis, LatencyModelChoice, WorkloadSettings};
+use crate::diagnostic::Diagnostic;
+use crate::latency::LatencyModel;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Longest name of the logs, characters.
+const MAX_NAME: usize = 200;
+
+/// A fitted step-time model, with what it was fitted to.
+///
+/// It stays in the scenario while another model is chosen, so that the two can be compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencyFit {
+    /// What was fitted: `calibrated` or `blackbox`.
+    pub model: LatencyModelChoice,
+    /// α, microseconds.
+    pub alpha: Vec<f64>,
+    /// β, microseconds.
+    pub beta: Vec<f64>,
+    /// Where it comes from and where it holds.
+    pub calibrated_on: CalibratedOn,
+}
+
+impl Default for LatencyFit {
+    fn default() -> Self {
+        Self {
+            model: LatencyModelChoice::Calibrated,
+            alpha: Vec::new(),
+            beta: Vec::new(),
+            calibrated_on: CalibratedOn::default(),
+        }
+    }
+}
+
+/// The measured runs behind a fit: their server, and the range of lengths and loads in them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CalibratedOn {
+    /// Names of the logs for people, e.g. `rate4.json and 3 more`.
+    pub logs: String,
+    /// Requests in them.
+    pub num_requests: u32,
+    /// Model id.
+    pub model: String,
+    /// Accelerator id.
+    pub accelerator: String,
+    /// Accelerators per replica.
+    pub tensor_parallel_size: u32,
+    /// Shortest and longest prompt, tokens.
+    pub input_tokens: [u32; 2],
+    /// Shortest and longest output, tokens.
+    pub output_tokens: [u32; 2],
+    /// Lowest and highest rate at which a run was served, requests per second.
+    pub request_rate: [f64; 2],
+}
+
+impl CalibratedOn {
+    /// What a badge says, e.g. `rate4.json and 3 more (400 requests)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let logs = if self.logs.is_empty() { "logs" } else { &self.logs };
+        match self.num_requests {
+            0 => String::from(logs),
+            1 => format!("{logs} (1 request)"),
+            count => format!("{logs} ({count} requests)"),
+        }
+    }
+
+    /// The range for which the fit stands, in words; empty if it is not known.
+    #[must_use]
+    pub fn range(&self) -> String {
+        let mut parts = Vec::new();
+        for (name, [low, high]) in [("prompts", self.input_tokens), ("outputs", self.output_tokens)] {
+            if high > 0 {
+                parts.push(format!("{name} of {low} to {high} tokens"));
+            }
+        }
+        if self.request_rate[1] > 0.0 {
+            let [low, high] = self.request_rate;
+            parts.push(format!("{low} to {high} requests/s"));
+        }
+        parts.join(", ")
+    }
+}
+
+impl LatencyFit {
+    /// The step-time model, its basis, and what is outside the range it was fitted in.
+    pub(super) fn resolve(
+        &self,
+        deployment: (&str, &str, u32),
+        workload: &WorkloadSettings,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<(LatencyModel, Basis)> {
+        self.check(diagnostics);
+        let model = match self.model {
+            LatencyModelChoice::Calibrated => LatencyModel::calibrated(&self.alpha, &self.beta),
+            LatencyModelChoice::Blackbox => LatencyModel::blackbox(&self.alpha, &self.beta),
+            LatencyModelChoice::Auto | LatencyModelChoice::Roofline | LatencyModelChoice::TrainedPhysics => {
+                diagnostics.push(
+                    Diagnostic::error("invalid-value", "latency.fit.model", "this model is not one that is fitted")
+                        .with_hint("give calibrated or blackbox"),
+                );
+                return None;
+            }
+        };
+        match model {
+            Err(problems) => {
+                diagnostics.extend(under("latency.fit", problems));
+                None
+            }
+            Ok(model) => {
+                let is_elsewhere = self.is_of_another(deployment, diagnostics);
+                self.remark_range(workload, diagnostics);
+                Some((model, if is_elsewhere { Basis::Extrapolated } else { Basis::Calibrated }))
+            }
+        }
+    }
+
+    fn check(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let on = &self.calibrated_on;
+        let mut reject = |field: &str, message: String, hint: &str| {
+            let path = format!("latency.fit.calibrated_on.{field}");
+            diagnostics.push(Diagnostic::error("invalid-value", path, message).with_hint(hint));
+        };
+        for (field, text) in [("logs", &on.logs), ("model", &on.model), ("accelerator", &on.accelerator)] {
+            if text.chars().count() > MAX_NAME {
+                reject(field, format!("{field} is longer than {MAX_NAME} characters"), "shorten it");
+            }
+        }
+        for (field, [low, high]) in [("input_tokens", on.input_tokens), ("output_tokens", on.output_tokens)] {
+            if low > high {
+                reject(field, format!("{field} is {low} to {high}"), "give the lower number first");
+            }
+        }
+        let [low, high] = on.request_rate;
+        if !(0.0 <= low && low <= high && high <= 1e6) {
+            reject("request_rate", format!("request_rate is {low} to {high}"), "give two rates, the lower one first");
+        }
+    }
+
+    fn is_of_another(&self, deployment: (&str, &str, u32), diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let on = &self.calibrated_on;
+        let (model, accelerator, size) = deployment;
+        let differs = |of: &str, present: &str| !of.is_empty() && !of.eq_ignore_ascii_case(present);
+        let is_other = differs(&on.model, model)
+            || differs(&on.accelerator, accelerator)
+            || (on.tensor_parallel_size > 0 && on.tensor_parallel_size != size);
+        if is_other {
+            let unknown = |text: &str| if text.is_empty() { String::from("an unknown one") } else { text.into() };
+            let size = on.tensor_parallel_size.max(1);
+            let of = format!("{} on {size} × {}", unknown(&on.model), unknown(&on.accelerator));
+            let message = format!("the coefficients were fitted to another deployment: {of}");
+            diagnostics.push(
+                Diagnostic::warning("fit-of-another-deployment", "latency.fit", message)
+                    .with_hint("choose that deployment, calibrate with logs of this one, or choose trained-physics"),
+            );
+        }
+        is_other
+    }
+
+    /// One remark for each quantity whose typical value no log of the fit has.
+    fn remark_range(&self, workload: &WorkloadSettings, diagnostics: &mut Vec<Diagnostic>) {
+        if !workload.clients.is_empty() || workload.trace.is_some() {
+            return;
+        }
+        let on = &self.calibrated_on;
+        let mut remark = |path: &str, message: String| {
+            diagnostics.push(
+                Diagnostic::warning("outside-calibration", path, message)
+                    .with_hint("add a log with such requests and calibrate again"),
+            );
+        };
+        for (field, name, settings, [low, high]) in [
+            ("workload.input_tokens", "prompts", &workload.input_tokens, on.input_tokens),
+            ("workload.output_tokens", "outputs", &workload.output_tokens, on.output_tokens),
+        ] {
+            let mean = settings.mean();
+            if high > 0 && (mean < f64::from(low) || mean > f64::from(high)) {
+                let message =
+                    format!("{name} of {mean:.0} tokens on average; the logs of the fit have {low} to {high}");
+                remark(field, message);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::LengthSettings;
+
+    fn fit() -> LatencyFit {
+        LatencyFit {
+            alpha: alloc::vec![1.0; 3],
+            beta: alloc::vec![1.0; 7],
+            calibrated_on: CalibratedOn {
+                logs: "a.json".into(),
+                num_requests: 400,
+                model: "acme/Tiny".into(),
+                accelerator: "H100".into(),
+                tensor_parallel_size: 2,
+                input_tokens: [100, 200],
+                output_tokens: [1, 20],
+                request_rate: [0.5, 4.0],
+            },
+            ..LatencyFit::default()
+        }
+    }
+
+    fn codes(fit: &LatencyFit, deployment: (&str, &str, u32), tokens: u32) -> (Option<Basis>, Vec<String>) {
+        let mut diagnostics = Vec::new();
+        let value = LengthSettings::Constant { value: tokens };
+        let workload =
+            WorkloadSettings { input_tokens: value.clone(), output_tokens: value, ..WorkloadSettings::default() };
+        let basis = fit.resolve(deployment, &workload, &mut diagnostics).map(|(_, basis)| basis);
+        (basis, diagnostics.into_iter().map(|found| format!("{} {}", found.code, found.path)).collect())
+    }
+
+    #[test]
+    fn its_own_deployment_is_calibrated_and_another_extrapolated() {
+        let mut fit = fit();
+        fit.calibrated_on.output_tokens = [1, 150];
+        assert_eq!(codes(&fit, ("acme/tiny", "H100", 2), 150), (Some(Basis::Calibrated), Vec::new()));
+        let other = [String::from("fit-of-another-deployment latency.fit")];
+        for deployment in [("acme/big", "H100", 2), ("acme/tiny", "A100-80", 2), ("acme/tiny", "H100", 1)] {
+            assert_eq!(codes(&fit, deployment, 150), (Some(Basis::Extrapolated), other.to_vec()), "{deployment:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_no_log_has_are_remarked() {
+        let own = ("acme/tiny", "H100", 2);
+        let (basis, found) = codes(&fit(), own, 20);
+        assert_eq!(
+            (basis, found),
+            (Some(Basis::Calibrated), alloc::vec!["outside-calibration workload.input_tokens".into()])
+        );
+        let (_, found) = codes(&fit(), own, 201);
+        assert_eq!(found, ["outside-calibration workload.input_tokens", "outside-calibration workload.output_tokens"]);
+    }
+
+    #[test]
+    fn every_bad_value_is_told_with_its_path() {
+        let mut bad = fit();
+        bad.beta[1] = f64::NAN;
+        bad.calibrated_on.input_tokens = [9, 1];
+        bad.calibrated_on.request_rate = [f64::NAN, 1.0];
+        bad.calibrated_on.logs = "x".repeat(201);
+        let (basis, found) = codes(&bad, ("acme/tiny", "H100", 2), 20);
+        assert_eq!(basis, None);
+        assert_eq!(
+            found,
+            [
+                "invalid-value latency.fit.calibrated_on.logs",
+                "invalid-value latency.fit.calibrated_on.input_tokens",
+                "invalid-value latency.fit.calibrated_on.request_rate",
+                "coefficient-out-of-range latency.fit.beta[1]",
+            ]
+        );
+        let roofline = LatencyFit { model: LatencyModelChoice::Roofline, ..fit() };
+        assert_eq!(codes(&roofline, ("acme/tiny", "H100", 2), 150).1[0], "invalid-value latency.fit.model");
+    }
+
+    #[test]
+    fn a_badge_and_a_range_in_words() {
+        let on = fit().calibrated_on;
+        assert_eq!(on.label(), "a.json (400 requests)");
+        assert_eq!(on.range(), "prompts of 100 to 200 tokens, outputs of 1 to 20 tokens, 0.5 to 4 requests/s");
+        assert_eq!((CalibratedOn::default().label().as_str(), CalibratedOn::default().range().as_str()), ("logs", ""));
+    }
+}
