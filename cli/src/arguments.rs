@@ -3,7 +3,6 @@
 //! A flag that is left out leaves the scenario file's value; without a file, what stands in brackets is used.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
-use crate::later::LaterFlags;
 use crate::log_arguments::{CalibrateArguments, EvaluateArguments};
 use crate::policies::ClusterArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -27,6 +26,8 @@ pub struct Arguments {
 pub enum Command {
     /// Simulate one run and print its metrics.
     Run(Box<RunArguments>),
+    /// Simulate what a recorded trace offered and print the metrics.
+    Replay(Box<ReplayArguments>),
     /// Find how latency and throughput change with request rate, and where the deployment saturates.
     Curve(Box<CurveArguments>),
     /// List what is built in: models, accelerators, coefficients, presets, scenarios.
@@ -109,6 +110,9 @@ pub struct RunArguments {
     /// Write the metrics and one entry per request to this JSON file.
     #[arg(long, value_name = "FILE")]
     pub results_path: Option<PathBuf>,
+    /// Write what was offered and what became of it as a trace v2: FILE.csv, and its header FILE.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub trace_output: Option<PathBuf>,
     /// Walk every step instead of skipping repeated ones; slower, same result.
     #[arg(long)]
     pub step: bool,
@@ -130,6 +134,34 @@ pub struct RunArguments {
     /// Exit with code 3 unless the SLO is met.
     #[arg(long)]
     pub require_slo: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The data of a trace v2, or a trace of any other form; recognized by content.
+    #[arg(value_name = "TRACE")]
+    pub trace: PathBuf,
+    /// Header of a trace v2: the server that was recorded, where neither flags nor SCENARIO say another
+    /// [the YAML file beside TRACE with its name].
+    #[arg(long, visible_alias = "trace-header", value_name = "FILE")]
+    pub header: Option<PathBuf>,
+    /// Whether the later turns of recorded conversations arrive when they were recorded, or wait for the answers.
+    #[arg(long, value_enum, default_value_t = SessionMode::OpenLoop)]
+    pub session_mode: SessionMode,
+    /// Standard deviation of the think time in milliseconds, which is then lognormal with the mean `--think-time-ms`;
+    /// without both it is the recorded gap between arrivals.
+    #[arg(long, value_name = "MS", requires = "think_time_ms")]
+    pub think_time_stdev_ms: Option<f64>,
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SessionMode {
+    /// Every turn when it was recorded.
+    OpenLoop,
+    /// The first turn when it was recorded, later ones a think time after the answer.
+    ClosedLoop,
 }
 
 #[derive(Debug, Args)]
@@ -371,9 +403,6 @@ pub struct ScenarioArguments {
     /// What is told on standard error; debug prints every event of a run.
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
-
-    #[command(flatten)]
-    pub later: LaterFlags,
 }
 
 /// What a run keeps of its decisions.

@@ -5,9 +5,9 @@ use crate::output::{Failure, file_failure, tell, tell_line};
 use crate::policies;
 use crate::workload::{trace, without_effect, workload};
 use plimsoll_core::catalog::Catalog;
-use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
+use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, ArrivalSettings, LatencyModelChoice, ModelChoice, ResolvedScenario, Scenario,
+    AcceleratorChoice, ArrivalSettings, LatencyModelChoice, ModelChoice, ResolvedScenario, Scenario, ThinkTime,
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
@@ -21,10 +21,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What a scenario is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Purpose {
     /// One run at the scenario's own rate.
     Run,
+    /// One run of a recorded trace, with this think time of its conversations.
+    Replay(Option<ThinkTime>),
     /// Many runs, at rates and of lengths that the study chooses.
     Curve,
 }
@@ -46,11 +48,7 @@ pub fn read(
     purpose: Purpose,
     adjust: impl FnOnce(&mut Scenario),
 ) -> Result<Input, Failure> {
-    let mut diagnostics = arguments.later.diagnostics();
-    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        tell(&diagnostics, None, arguments.log);
-        return Err(Failure::Invalid);
-    }
+    let mut diagnostics = Vec::new();
     let catalog = catalog(arguments)?;
     let mut scenario = match &arguments.file {
         Some(file) => scenario_file(file, arguments, &mut diagnostics)?,
@@ -94,7 +92,7 @@ fn defaults(purpose: Purpose) -> Scenario {
     scenario.latency.model = LatencyModelChoice::Auto;
     scenario.workload.num_requests = 100;
     scenario.workload.arrival = match purpose {
-        Purpose::Run => ArrivalSettings::Constant,
+        Purpose::Run | Purpose::Replay(_) => ArrivalSettings::Constant,
         Purpose::Curve => ArrivalSettings::Poisson,
     };
     scenario
@@ -199,7 +197,7 @@ fn deployment(
     if let Some(version) = &arguments.vllm_version {
         deployment.engine_version = (!version.is_empty()).then(|| version.clone());
     }
-    if let Some(folder) = arguments.model_config_folder.as_deref().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = arguments.model_config_folder.as_deref() {
         let text = read_text(&folder.join("config.json"))?;
         let name = match &deployment.model {
             ModelChoice::Id(id) => id.clone(),
@@ -208,7 +206,7 @@ fn deployment(
         let spec = accept(model_from_hf_config(&text, &name), &text, arguments, diagnostics)?;
         deployment.model = ModelChoice::Custom(Box::new(spec));
     }
-    if let Some(path) = arguments.hardware_config.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+    if let Some(path) = arguments.hardware_config.as_deref() {
         let text = read_text(path)?;
         let wanted = match &deployment.accelerator {
             Some(AcceleratorChoice::Id(id)) => id.clone(),

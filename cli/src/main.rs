@@ -13,13 +13,14 @@ mod decisions;
 mod evaluate;
 mod input;
 mod inspect;
-mod later;
 mod log;
 mod log_arguments;
 mod measured;
 mod optimizer_file;
 mod output;
 mod policies;
+mod recording;
+mod replay;
 mod run;
 mod usage;
 mod workload;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(*arguments),
         Command::Curve(arguments) => curve::curve(&arguments),
         Command::Catalog(arguments) => catalog::catalog(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),

@@ -65,7 +65,7 @@ pub struct Scorers(Option<Vec<ScorerWeight>>);
 /// Puts the policy file and then the flags into a scenario.
 pub fn apply(arguments: &ScenarioArguments, scenario: &mut Scenario) -> Result<(), Failure> {
     let flags = &arguments.cluster;
-    if let Some(path) = flags.policy_config.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+    if let Some(path) = flags.policy_config.as_deref() {
         let text = crate::input::read_text(path)?;
         match policies_from_yaml(&text, &path.display().to_string()) {
             Ok(bundle) => bundle.apply(scenario),

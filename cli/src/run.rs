@@ -5,14 +5,16 @@ use crate::decisions;
 use crate::input::{self, Input, Purpose};
 use crate::log::{EventLog, Watcher};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
+use crate::recording::RecordingFiles;
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::Mode;
+use plimsoll_core::observation::RequestRecord;
 use plimsoll_core::report::{Collector, Decision, FitnessWeights, Report, ReportSettings, Verdict};
 use plimsoll_core::scenario::ResolvedScenario;
 use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{RequestSource, Source};
+use plimsoll_core::workload::Source;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -23,10 +25,19 @@ const SLICE: u64 = 200_000;
 
 /// Simulates and prints.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let mut input = input::read(&arguments.scenario, Purpose::Run, |_| {})?;
+    run_for(arguments, Purpose::Run, Vec::new())
+}
+
+/// Simulates a run of this purpose and prints; `remarks` come before what the inputs give cause to.
+pub fn run_for(arguments: &RunArguments, purpose: Purpose, mut remarks: Vec<Diagnostic>) -> Result<(), Failure> {
+    tell(&remarks, None, arguments.scenario.log);
+    let mut input = input::read(&arguments.scenario, purpose, |_| {})?;
+    remarks.append(&mut input.diagnostics);
+    input.diagnostics = remarks;
     // A run can take long; that its results have nowhere to go must be known before it.
     let mut results = arguments.results_path.as_deref().map(ResultsFile::create).transpose()?;
     let mut decisions = arguments.decisions_path.as_deref().map(ResultsFile::create).transpose()?;
+    let recording = RecordingFiles::create(arguments)?;
     let weights = FitnessWeights::parse(arguments.fitness_weights.as_deref().unwrap_or_default(), "--fitness-weights")
         .map_err(|problems| {
             tell(&problems, None, arguments.scenario.log);
@@ -36,8 +47,11 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     tell(&unused, None, arguments.scenario.log);
     input.diagnostics.extend(unused);
     tell_resolution(&input.resolved, arguments.scenario.log);
-    let (mut report, made) = simulated(&input, arguments);
+    let Simulated { mut report, decisions: made, records, source } = simulated(&input, arguments);
     report.fitness = weights.evaluate(&report);
+    if let Some(files) = &recording {
+        files.write(&input, arguments, &records, &source)?;
+    }
     if let Some(file) = &mut decisions {
         let written = decisions::write(&mut file.out, &made).and_then(|()| file.out.flush());
         written.map_err(|error| file_failure(&file.shown, &error.to_string()))?;
@@ -127,7 +141,16 @@ fn without_trace(arguments: &RunArguments) -> Vec<Diagnostic> {
     given.map(warning).collect()
 }
 
-fn simulated(input: &Input, arguments: &RunArguments) -> (Report, Vec<Decision>) {
+/// A run and what is left of it.
+struct Simulated {
+    report: Report,
+    decisions: Vec<Decision>,
+    /// Empty unless the run is recorded.
+    records: Vec<RequestRecord>,
+    source: Source,
+}
+
+fn simulated(input: &Input, arguments: &RunArguments) -> Simulated {
     let scenario = &input.resolved;
     let source = Source::of_run(&scenario.workload, input.trace.as_ref(), scenario.seed, scenario.engine.horizon);
     let mut settings = ReportSettings::new(scenario);
@@ -137,17 +160,8 @@ fn simulated(input: &Input, arguments: &RunArguments) -> (Report, Vec<Decision>)
         Some(trace) => trace.requests().len() as u64,
         None => u64::from(scenario.workload.num_requests),
     };
-    finished(input, arguments, settings, source, num_requests)
-}
-
-fn finished<S: RequestSource>(
-    input: &Input,
-    arguments: &RunArguments,
-    settings: ReportSettings,
-    source: S,
-    num_requests: u64,
-) -> (Report, Vec<Decision>) {
-    let keeps_records = arguments.results_path.is_some();
+    let is_recorded = arguments.trace_output.is_some();
+    let keeps_records = arguments.results_path.is_some() || is_recorded;
     let collector = if keeps_records { Collector::detailed(settings) } else { Collector::streaming(settings) };
     let keeps_decisions = arguments.decisions_path.is_some();
     let collector = if keeps_decisions { collector.keeping_decisions() } else { collector };
@@ -157,18 +171,15 @@ fn finished<S: RequestSource>(
         bar: if wants_events { ProgressBar::hidden() } else { bar(num_requests) },
         events: wants_events.then(EventLog::default),
     };
-    let totals = simulate(input, arguments, source, &mut watcher);
+    let source = if is_recorded { source.with_details() } else { source };
+    let (totals, source) = simulate(input, arguments, source, &mut watcher);
     watcher.bar.finish_and_clear();
     let decisions = watcher.collector.take_decisions();
-    (Report::new(watcher.collector, &totals), decisions)
+    let records = if is_recorded { watcher.collector.records().to_vec() } else { Vec::new() };
+    Simulated { report: Report::new(watcher.collector, &totals), decisions, records, source }
 }
 
-fn simulate<S: RequestSource>(
-    input: &Input,
-    arguments: &RunArguments,
-    source: S,
-    watcher: &mut Watcher,
-) -> ClusterTotals {
+fn simulate(input: &Input, arguments: &RunArguments, source: Source, watcher: &mut Watcher) -> (ClusterTotals, Source) {
     // Every step is an event of the log, so nothing is skipped while it is written.
     let mode = if arguments.step || watcher.events.is_some() { Mode::Step } else { Mode::Fast };
     let ResolvedScenario { cluster, engine, latency, .. } = &input.resolved;
@@ -182,11 +193,11 @@ fn simulate<S: RequestSource>(
             log.print_until(clock);
         }
     }
-    let totals = simulation.finish(watcher);
+    let finished = simulation.finish_with_source(watcher);
     if let Some(log) = &mut watcher.events {
         log.print_until(SimTime::MAX);
     }
-    totals
+    finished
 }
 
 /// A bar on standard error; invisible where that is no terminal.

@@ -6,6 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, CommandFactory, Error, FromArgMatches};
 use plimsoll_core::diagnostic::Diagnostic;
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The command line, or the exit code after telling what is wrong with it.
@@ -20,6 +21,36 @@ pub fn parse() -> Result<Arguments, ExitCode> {
     })
 }
 
+/// Files and policies that are left out by an empty value, as in scripts that fill in every flag.
+const LEFT_OUT_IF_EMPTY: [&str; 12] = [
+    "--model-config-folder",
+    "--hardware-config",
+    "--defaults-filepath",
+    "--workload-traces-filepath",
+    "--policy-config",
+    "--results-path",
+    "--decisions-path",
+    "--trace-output",
+    "--admission-policy",
+    "--routing-policy",
+    "--priority-policy",
+    "--scheduler",
+];
+
+/// The arguments without the flags that an empty value leaves out.
+fn given(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_flag = |argument: &OsString| LEFT_OUT_IF_EMPTY.iter().any(|flag| argument == flag);
+    let mut given: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        if argument.is_empty() && given.last().is_some_and(is_flag) {
+            given.pop();
+        } else if !argument.to_str().and_then(|text| text.strip_suffix('=')).is_some_and(|flag| is_flag(&flag.into())) {
+            given.push(argument);
+        }
+    }
+    given
+}
+
 fn parsed() -> Result<Arguments, Error> {
     // A negative number is a value out of bounds, not an unknown flag.
     let takes_negative = |arg: Arg| {
@@ -27,7 +58,7 @@ fn parsed() -> Result<Arguments, Error> {
         if is_valued { arg.allow_negative_numbers(true) } else { arg }
     };
     let command = Arguments::command().mut_subcommands(|command| command.mut_args(takes_negative));
-    Arguments::from_arg_matches(&command.try_get_matches()?)
+    Arguments::from_arg_matches(&command.try_get_matches_from(given(std::env::args_os()))?)
 }
 
 /// The diagnostic of a value that a known flag does not take; none if something else is wrong.

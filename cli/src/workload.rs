@@ -257,11 +257,11 @@ pub fn without_effect(
             );
             warn(horizon, "every run of a curve goes to its end", "use --requests-per-run");
         }
-        Purpose::Run if is_trace => {
+        Purpose::Run | Purpose::Replay(_) if is_trace => {
             warn(rate, "a trace is replayed at its own pace", "use --rate-scale, or plimsoll curve");
             warn(num_requests, "every request of the trace is replayed", "use --trace-window, or --horizon");
         }
-        Purpose::Run => {}
+        Purpose::Run | Purpose::Replay(_) => {}
     }
     if is_trace {
         for flag in [
@@ -346,14 +346,29 @@ pub fn trace(
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     let declared = scenario.workload.trace.take();
     let window_s = arguments.trace_window.or(declared.as_ref().and_then(|choice| choice.window_s));
-    let rate_scale = arguments.rate_scale.or(declared.and_then(|choice| choice.rate_scale));
-    let choice = TraceChoice { name, hash, window_s, rate_scale };
+    let rate_scale = arguments.rate_scale.or(declared.as_ref().and_then(|choice| choice.rate_scale));
+    let think_time = match purpose {
+        Purpose::Replay(think_time) => think_time,
+        Purpose::Run | Purpose::Curve => declared.and_then(|choice| choice.think_time),
+    };
+    let choice = TraceChoice { name, hash, window_s, rate_scale, think_time };
     let trace = Arc::new(trace).chosen(&choice);
     scenario.workload.trace = Some(choice);
     if trace.requests().is_empty() {
         return Err(file_failure(&shown, "no request arrives in the window that is to be replayed"));
     }
-    if purpose == Purpose::Run
+    if matches!(purpose, Purpose::Replay(_)) && scenario.horizon_us.is_none() && arguments.horizon.is_none() {
+        // Workload specification 8.
+        let latest = trace.requests().last().map_or(0, |request| request.arrive.0.max(0));
+        let latest = latest as f64 / rate_scale.unwrap_or(1.0);
+        let horizon = if latest > 0.0 { (2.0 * latest) as u64 } else { 600_000_000 };
+        scenario.horizon_us = Some(horizon);
+        let message = format!("the replay ends after {} s, twice the time to its latest arrival", horizon as f64 / 1e6);
+        diagnostics.push(
+            Diagnostic::note("replay-horizon", "horizon_us", message).with_hint("give --horizon for another end"),
+        );
+    }
+    if purpose != Purpose::Curve
         && let Some(horizon) = scenario.horizon_us
     {
         let is_late = |arrive: i64| u64::try_from(arrive).is_ok_and(|arrive| arrive > horizon);

@@ -132,3 +132,62 @@ fn traces_are_converted_through_the_standard_streams() {
         text(&broken.stderr)
     );
 }
+
+/// The requests of a results file.
+fn requests(path: &str) -> serde_json::Value {
+    let text = fs::read_to_string(path).expect("written");
+    serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["requests"].clone()
+}
+
+#[test]
+fn a_recorded_run_is_replayed_to_the_microsecond() {
+    let base = file("recorded/run", "");
+    let output = |name: &str| format!("--results-path={base}-{name}.json");
+    let load = ["--rate=400", "--num-requests=60", "--arrival=poisson", "--prefix-tokens=32", "--max-num-seqs=4"];
+    let recorded = plimsoll(&[&OWN, &load, &[&output("run"), &format!("--trace-output={base}.csv")]], "");
+    assert_eq!(recorded.status.code(), Some(0), "{}", text(&recorded.stderr));
+    let header = fs::read_to_string(format!("{base}.yaml")).expect("written");
+    assert!(header.contains("workload_seed: 42") && header.contains("max_num_seqs: 4"), "{header}");
+    // The header brings model and batch size; nothing but the trace says what arrives.
+    let data = format!("{base}.csv");
+    let server = [OWN[2], OWN[3], "--horizon=9223372036854775807"];
+    let replayed = plimsoll(&[&["replay", &data], &server, &[&output("replay")]], "");
+    assert_eq!(replayed.status.code(), Some(0), "{}", text(&replayed.stderr));
+    let (run, replay) = (requests(&format!("{base}-run.json")), requests(&format!("{base}-replay.json")));
+    assert_eq!(run.as_array().map(Vec::len), Some(60));
+    assert_eq!(run, replay);
+    // Another batch size is another server, so the header was heard.
+    let other = plimsoll(&[&["replay", &data, "--max-num-seqs=1"], &server, &[&output("other")]], "");
+    assert_eq!(other.status.code(), Some(0), "{}", text(&other.stderr));
+    assert_ne!(requests(&format!("{base}-other.json")), run);
+    // A replay of its own recording is the same recording.
+    let again = plimsoll(&[&["replay", &data], &server, &[&format!("--trace-output={base}2")]], "");
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!(fs::read_to_string(format!("{base}2.csv")).ok(), fs::read_to_string(&data).ok());
+    assert!(fs::read_to_string(format!("{base}2.yaml")).is_ok_and(|text| text.contains("mode: replayed")));
+}
+
+const V2: &str = "request_id,client_id,tenant_id,slo_class,session_id,round_index,prefix_group,prefix_length,streaming,input_tokens,output_tokens,text_tokens,image_tokens,audio_tokens,video_tokens,reason_ratio,model,deadline_us,server_input_tokens,arrival_time_us,send_time_us,first_chunk_time_us,last_chunk_time_us,num_chunks,status,error_message,finish_reason
+";
+
+#[test]
+fn recorded_conversations_wait_for_their_answers_if_asked_to() {
+    let turn =
+        |id: u32, round: u32, at: u32| format!("{id},,,,s,{round},,0,false,20,3,0,0,0,0,0,,0,0,{at},0,0,0,0,ok,,\n");
+    let trace = file("sessions/turns.csv", &format!("{V2}{}{}", turn(0, 0, 1000), turn(1, 1, 3000)));
+    let replay = ["replay", &trace, OWN[1], OWN[2], OWN[3]];
+    let closed = ["--session-mode=closed-loop", "--horizon=1000000"];
+    let end = |flags: &[&str]| figure(&plimsoll(&[&replay, &closed, flags], ""), "vllm_estimated_duration_s");
+    // An answer takes 3520: 120 of queueing, 1200, twice 1100. The second turn is recorded 2000 after the first.
+    assert_eq!(end(&[]), 0.01004);
+    assert_eq!(end(&["--think-time-ms=10"]), 0.01804);
+    let cut = plimsoll(&[&replay, &["--log=info"]], "");
+    // Twice the latest arrival, 3000.
+    let told = text(&cut.stderr);
+    assert!(told.contains("note[replay-horizon] horizon_us (--horizon): the replay ends after 0.006 s"), "{told}");
+    let header = file("sessions/wrong.yaml", "trace_version: 2\nserver: { max_num_seq: 4 }\n");
+    let refused = plimsoll(&[&replay, &[&format!("--header={header}")]], "");
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused.stderr);
+    assert!(told.contains("wrong.yaml:2:11") && told.contains("did you mean max_num_seqs?"), "{told}");
+}

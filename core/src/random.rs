@@ -32,6 +32,8 @@ pub enum Purpose {
     PrefixChoice,
     /// Share of an output that is reasoning.
     ReasonRatio,
+    /// Time from an answer to the next turn.
+    ThinkTime,
     /// Candidates of an optimizer.
     Search,
 }
@@ -45,6 +47,7 @@ impl Purpose {
             Purpose::OutputLengths => 3,
             Purpose::PrefixChoice => 4,
             Purpose::ReasonRatio => 5,
+            Purpose::ThinkTime => 6,
             Purpose::Search => 100,
         }
     }

@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_name_is_the_default_policy() {
+        let text =
+            "admission: { policy: \"\" }\nrouting: { policy: \"\" }\npriority: { policy: \"\" }\nscheduler: \"\"\n";
+        let bundle = policies_from_yaml(text, "p.yaml").expect("the names may be empty");
+        let mut scenario = Scenario::default();
+        scenario.cluster.admission.policy = AdmissionPolicy::RejectAll;
+        scenario.cluster.routing.policy = RoutingPolicy::Weighted;
+        scenario.engine.priority = PriorityPolicy::SloBased;
+        scenario.engine.scheduler = SchedulerPolicy::Sjf;
+        bundle.apply(&mut scenario);
+        let (cluster, engine) = (&scenario.cluster, &scenario.engine);
+        assert_eq!((cluster.admission.policy, cluster.routing.policy), Default::default());
+        assert_eq!((engine.priority, engine.scheduler), Default::default());
+    }
+
+    #[test]
     fn problems_have_their_places_and_a_suggestion() {
         let found = told("routing:\n  polcy: weighted\nadmission:\n  policy: token-buket\nscheduler: fifo\n");
         assert_eq!(found.len(), 3, "{found:?}");

@@ -382,6 +382,11 @@ impl<S: RequestSource> Simulation<S> {
 
     /// Settles the requests that are left and gives the totals.
     pub fn finish<O: Observer>(self, observer: &mut O) -> ClusterTotals {
+        self.finish_with_source(observer).0
+    }
+
+    /// The same, and the source with what it knows of the requests it gave out.
+    pub fn finish_with_source<O: Observer>(self, observer: &mut O) -> (ClusterTotals, S) {
         let totals = ClusterTotals::new(self.replicas.finish(observer));
         let on_their_way = self.deciding.into_iter().chain(self.admitted);
         let mut left: Vec<Request> = on_their_way.map(|(_, request)| request).collect();
@@ -389,7 +394,7 @@ impl<S: RequestSource> Simulation<S> {
         for request in left {
             observer.settled(&RequestRecord::unserved(request, Fate::InPipeline, totals.total.end));
         }
-        totals
+        (totals, self.source)
     }
 
     /// The simulated time up to which every replica has come.

@@ -50,6 +50,7 @@ pub struct AdmissionSettings {
 pub enum AdmissionPolicy {
     /// Everybody.
     #[default]
+    #[serde(alias = "")]
     AlwaysAdmit,
     /// Whoever finds as many tokens in the bucket as the prompt has.
     TokenBucket,
@@ -79,6 +80,7 @@ pub struct RoutingSettings {
 pub enum RoutingPolicy {
     /// Each in turn.
     #[default]
+    #[serde(alias = "")]
     RoundRobin,
     /// The one with the smallest effective load.
     LeastLoaded,

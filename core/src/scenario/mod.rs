@@ -26,7 +26,8 @@ pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedge
 
 pub use workload::{
     ActiveWindow, ArrivalSettings, ClientSettings, ClosedLoopSettings, ItemSettings, LengthSettings,
-    MultimodalSettings, NetworkSettings, PrefixSettings, SLO_CLASSES, SessionSettings, TraceChoice, WorkloadSettings,
+    MultimodalSettings, NetworkSettings, PrefixSettings, SLO_CLASSES, SessionSettings, ThinkTime, TraceChoice,
+    WorkloadSettings,
 };
 
 use crate::catalog::{AcceleratorSpec, ModelSpec};
@@ -145,6 +146,7 @@ pub struct EngineSettings {
 pub enum SchedulerPolicy {
     /// First come, first served; preempted requests in front.
     #[default]
+    #[serde(alias = "")]
     Fcfs,
     /// Highest priority first, then oldest.
     PriorityFcfs,
@@ -160,6 +162,7 @@ pub enum SchedulerPolicy {
 pub enum PriorityPolicy {
     /// All equal.
     #[default]
+    #[serde(alias = "")]
     Constant,
     /// Grows with age.
     SloBased,

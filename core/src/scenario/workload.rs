@@ -137,6 +137,30 @@ pub struct TraceChoice {
     /// Factor on the recorded request rate in a run at the trace's own pace; none = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_scale: Option<f64>,
+    /// Let each later turn of a recorded conversation wait for the answer before it; none = every turn arrives when it
+    /// was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think_time: Option<ThinkTime>,
+}
+
+/// The time from an answer to the next turn of a recorded conversation (workload specification 8).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "distribution", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ThinkTime {
+    /// The gap between the recorded arrivals of the two turns.
+    Recorded,
+    /// Always the same.
+    Constant {
+        /// Microseconds.
+        value_us: u64,
+    },
+    /// Lognormal by the mean and deviation of the time itself.
+    Lognormal {
+        /// Mean, microseconds.
+        mean_us: f64,
+        /// Standard deviation, microseconds.
+        std_dev_us: f64,
+    },
 }
 
 /// Users who wait for their answers (workload specification 5).
@@ -277,11 +301,12 @@ impl WorkloadSettings {
     /// Why there is no curve over the request rate: everybody waits for answers.
     #[must_use]
     pub fn without_rate(&self) -> Option<Diagnostic> {
-        let (path, is_closed) = match self.clients.as_slice() {
-            [] => ("workload.closed_loop", self.closed_loop.is_some()),
-            clients => ("workload.clients", clients.iter().all(|client| client.closed_loop.is_some())),
+        let (path, is_closed) = match (&self.trace, self.clients.as_slice()) {
+            (Some(trace), _) => ("workload.trace.think_time", trace.think_time.is_some()),
+            (None, []) => ("workload.closed_loop", self.closed_loop.is_some()),
+            (None, clients) => ("workload.clients", clients.iter().all(|client| client.closed_loop.is_some())),
         };
-        (is_closed && self.trace.is_none()).then(|| {
+        is_closed.then(|| {
             let message = "users who wait for their answers have no request rate, so there is no curve over it";
             Diagnostic::error("closed-loop-without-rate", path, message)
                 .with_hint("run them once with plimsoll run, or give a request rate instead")

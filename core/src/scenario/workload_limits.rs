@@ -2,7 +2,8 @@
 
 use super::limits::Bounds;
 use super::{
-    ArrivalSettings, ClientSettings, ClosedLoopSettings, LengthSettings, SLO_CLASSES, TraceChoice, WorkloadSettings,
+    ArrivalSettings, ClientSettings, ClosedLoopSettings, LengthSettings, SLO_CLASSES, ThinkTime, TraceChoice,
+    WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
 use alloc::collections::BTreeSet;
@@ -66,6 +67,14 @@ impl Bounds<'_> {
         }
         if let Some(scale) = trace.rate_scale {
             self.positive("workload.trace.rate_scale", scale, 1e6);
+        }
+        match trace.think_time {
+            None | Some(ThinkTime::Recorded) => {}
+            Some(ThinkTime::Constant { value_us }) => self.micros("workload.trace.think_time.value_us", value_us),
+            Some(ThinkTime::Lognormal { mean_us, std_dev_us }) => {
+                self.positive("workload.trace.think_time.mean_us", mean_us, MAX_MICROS as f64);
+                self.within("workload.trace.think_time.std_dev_us", std_dev_us, 0.0..=MAX_MICROS as f64);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod kind;
 mod lengths;
 mod mix;
 mod prefix;
+mod replay;
 mod session;
 mod source;
 mod trace;
@@ -16,8 +17,9 @@ pub use generator::Generator;
 pub use kind::Modalities;
 pub use mix::{Mix, RequestDetail};
 pub use prefix::{PrefixId, PrefixTree};
+pub use replay::ConversationSource;
 pub use source::Source;
-pub use trace::{Trace, TraceSource};
+pub use trace::{RecordedTurn, Trace, TraceSource};
 
 use crate::time::SimTime;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
 //! The source of a resolved workload, whatever it is made of.
 
-use super::{Generator, Mix, Outcome, PrefixTree, Request, RequestDetail, RequestSource, Trace, TraceSource};
+use super::{
+    ConversationSource, Generator, Mix, Outcome, PrefixTree, Request, RequestDetail, RequestSource, Trace, TraceSource,
+};
 use crate::scenario::WorkloadSettings;
 use crate::time::SimTime;
 use alloc::boxed::Box;
@@ -16,6 +18,8 @@ pub enum Source {
     Mixed(Box<Mix>),
     /// A recorded trace.
     Replayed(TraceSource),
+    /// A recorded trace whose conversations wait for their answers.
+    Conversed(Box<ConversationSource>),
 }
 
 /// What the unnamed class and the unnamed tenant are called where there are no others.
@@ -47,8 +51,14 @@ impl Source {
     #[must_use]
     pub fn of_run(workload: &WorkloadSettings, trace: Option<&Arc<Trace>>, seed: u64, horizon: SimTime) -> Self {
         if let Some(trace) = trace {
-            let scale = workload.trace.as_ref().and_then(|choice| choice.rate_scale).unwrap_or(1.0);
-            return Self::Replayed(TraceSource::scaled(Arc::clone(trace), scale));
+            let choice = workload.trace.as_ref();
+            let scale = choice.and_then(|choice| choice.rate_scale).unwrap_or(1.0);
+            return match choice.and_then(|choice| choice.think_time) {
+                Some(think_time) => {
+                    Self::Conversed(Box::new(ConversationSource::new(Arc::clone(trace), think_time, scale, seed)))
+                }
+                None => Self::Replayed(TraceSource::scaled(Arc::clone(trace), scale)),
+            };
         }
         Self::new(workload, None, workload.request_rate, workload.num_requests, (seed, 0), horizon)
     }
@@ -67,7 +77,17 @@ impl Source {
     pub fn details(&self) -> &[RequestDetail] {
         match self {
             Self::Mixed(mix) => mix.details(),
-            Self::Drawn(_) | Self::Replayed(_) => &[],
+            Self::Drawn(_) | Self::Replayed(_) | Self::Conversed(_) => &[],
+        }
+    }
+
+    /// The trace that is replayed, if one is.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Trace> {
+        match self {
+            Self::Drawn(_) | Self::Mixed(_) => None,
+            Self::Replayed(source) => Some(source.trace()),
+            Self::Conversed(source) => Some(source.trace()),
         }
     }
 
@@ -78,6 +98,7 @@ impl Source {
             Self::Drawn(_) => &UNNAMED,
             Self::Mixed(mix) => mix.classes(),
             Self::Replayed(source) => source.trace().classes(),
+            Self::Conversed(source) => source.trace().classes(),
         }
     }
 
@@ -88,6 +109,7 @@ impl Source {
             Self::Drawn(_) => &UNNAMED,
             Self::Mixed(mix) => mix.tenants(),
             Self::Replayed(source) => source.trace().tenants(),
+            Self::Conversed(source) => source.trace().tenants(),
         }
     }
 }
@@ -99,6 +121,7 @@ impl RequestSource for Source {
             Self::Drawn(source) => source.next_request(),
             Self::Mixed(source) => source.next_request(),
             Self::Replayed(source) => source.next_request(),
+            Self::Conversed(source) => source.next_request(),
         }
     }
 
@@ -107,6 +130,7 @@ impl RequestSource for Source {
             Self::Drawn(source) => source.prefixes(),
             Self::Mixed(source) => source.prefixes(),
             Self::Replayed(source) => source.prefixes(),
+            Self::Conversed(source) => source.prefixes(),
         }
     }
 
@@ -115,6 +139,7 @@ impl RequestSource for Source {
             Self::Drawn(source) => source.shares_output(),
             Self::Mixed(source) => source.shares_output(),
             Self::Replayed(source) => source.shares_output(),
+            Self::Conversed(source) => source.shares_output(),
         }
     }
 
@@ -122,6 +147,7 @@ impl RequestSource for Source {
     fn is_closed_loop(&self) -> bool {
         match self {
             Self::Mixed(source) => source.is_closed_loop(),
+            Self::Conversed(source) => source.is_closed_loop(),
             Self::Drawn(_) | Self::Replayed(_) => false,
         }
     }
@@ -129,13 +155,16 @@ impl RequestSource for Source {
     fn next_arrival(&self) -> Option<SimTime> {
         match self {
             Self::Mixed(source) => source.next_arrival(),
+            Self::Conversed(source) => source.next_arrival(),
             Self::Drawn(_) | Self::Replayed(_) => None,
         }
     }
 
     fn settled(&mut self, outcome: &Outcome) {
-        if let Self::Mixed(source) = self {
-            source.settled(outcome);
+        match self {
+            Self::Mixed(source) => source.settled(outcome),
+            Self::Conversed(source) => source.settled(outcome),
+            Self::Drawn(_) | Self::Replayed(_) => {}
         }
     }
 }

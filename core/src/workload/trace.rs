@@ -3,6 +3,7 @@
 use super::{PrefixTree, Request, RequestSource};
 use crate::scenario::TraceChoice;
 use crate::time::{SimTime, truncate};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +21,17 @@ pub struct Trace {
     tenants: Vec<String>,
     /// Whether some request's output may come back as part of another's prompt.
     shares_output: bool,
+    /// Which turn of which conversation a request is, by its number; others are requests of their own.
+    turns: BTreeMap<u32, RecordedTurn>,
+}
+
+/// A turn of a recorded conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordedTurn {
+    /// Number of the conversation.
+    pub session: u32,
+    /// Position in it, as recorded.
+    pub round: u32,
 }
 
 impl Trace {
@@ -28,7 +40,19 @@ impl Trace {
     pub fn new(mut requests: Vec<Request>, prefixes: PrefixTree, classes: Vec<String>, tenants: Vec<String>) -> Self {
         requests.sort_by_key(|request| request.arrive);
         let shares_output = requests.iter().any(|request| request.output_prefix != super::PrefixId::NONE);
-        Self { requests, prefixes, classes, tenants, shares_output }
+        Self { requests, prefixes, classes, tenants, shares_output, turns: BTreeMap::new() }
+    }
+
+    /// The same trace, with the requests that are turns of conversations, by their number.
+    #[must_use]
+    pub fn in_sessions(self, turns: BTreeMap<u32, RecordedTurn>) -> Self {
+        Self { turns, ..self }
+    }
+
+    /// Which turns of which conversations the requests are, by their number.
+    #[must_use]
+    pub fn turns(&self) -> &BTreeMap<u32, RecordedTurn> {
+        &self.turns
     }
 
     /// Requests by arrival.
@@ -66,6 +90,7 @@ impl Trace {
         };
         let requests = self.requests.iter().filter(is_inside).map(moved).collect();
         Self::new(requests, self.prefixes.clone(), self.classes.clone(), self.tenants.clone())
+            .in_sessions(self.turns.clone())
     }
 
     /// Names of the SLO classes by index; entry 0 is the unnamed class.
@@ -78,6 +103,12 @@ impl Trace {
     #[must_use]
     pub fn tenants(&self) -> &[String] {
         &self.tenants
+    }
+
+    /// Whether some request's output may come back as part of another's prompt.
+    #[must_use]
+    pub fn shares_output(&self) -> bool {
+        self.shares_output
     }
 
     /// Requests per second as recorded, over the first `num_requests`; none if they span no time.
@@ -112,6 +143,10 @@ impl Trace {
         for name in self.classes.iter().chain(&self.tenants) {
             hash.word(name.len() as u64);
             hash.bytes(name.as_bytes());
+        }
+        for (id, turn) in &self.turns {
+            hash.word(u64::from(*id));
+            hash.word(u64::from(turn.session) << 32 | u64::from(turn.round));
         }
         alloc::format!("{:016x}", hash.0)
     }

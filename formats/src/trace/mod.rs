@@ -11,6 +11,7 @@ mod lengths;
 mod mooncake;
 mod names;
 mod public;
+mod record;
 pub(crate) mod rows;
 mod segments;
 mod tokens;
@@ -18,7 +19,8 @@ mod version2;
 mod write;
 
 pub use header::{TraceHeader, TraceServer, trace_header_from_yaml};
-pub use write::{TraceFormat, TraceRow, trace_rows_to_csv, trace_to_text};
+pub use record::recorded_run_to_csv;
+pub use write::{TraceFormat, trace_to_text};
 
 use plimsoll_core::diagnostic::{Checked, Warned};
 use plimsoll_core::time::SimTime;

@@ -4,8 +4,8 @@ use super::names::Names;
 use super::rows::{Problems, Row, Rows};
 use super::{NamedColumns, plain_request};
 use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace};
-use std::collections::{HashMap, HashSet};
+use plimsoll_core::workload::{PrefixId, PrefixTree, RecordedTurn, Request, Trace};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The columns of workload specification 8, in order.
 pub(crate) const COLUMNS: [&str; 27] = [
@@ -40,7 +40,7 @@ pub(crate) const COLUMNS: [&str; 27] = [
 /// Columns that older files lack (February's 22 columns).
 const NEWER: [&str; 5] = ["prefix_length", "model", "deadline_us", "server_input_tokens", "finish_reason"];
 /// Columns that hold whole numbers of 0 or more, besides those that a request is made of.
-const COUNTS: [usize; 10] = [5, 11, 12, 13, 14, 18, 20, 21, 22, 23];
+const COUNTS: [usize; 9] = [11, 12, 13, 14, 18, 20, 21, 22, 23];
 
 /// Whether this is the header row of a trace v2.
 pub(super) fn is_header(header: &Row) -> bool {
@@ -64,6 +64,8 @@ pub(super) fn read(header: &Row, mut rows: Rows<'_>, problems: &mut Problems<'_>
     let mut groups = Names::default();
     let mut group_tokens: HashMap<u32, u32> = HashMap::new();
     let (mut classes, mut tenants) = (Names::with_unnamed(), Names::with_unnamed());
+    let mut sessions = Names::default();
+    let mut turns = BTreeMap::new();
     while let Some(row) = rows.next(problems) {
         let Some((mut request, prefix_tokens)) = line(&columns, &row, problems) else { continue };
         if !ids.insert(request.id) {
@@ -77,6 +79,10 @@ pub(super) fn read(header: &Row, mut rows: Rows<'_>, problems: &mut Problems<'_>
         if let Some(group) = group.filter(|_| prefix_tokens > 0) {
             // The first record of the group that states a length decides.
             group_tokens.entry(group).or_insert(prefix_tokens);
+        }
+        let session = name(4);
+        if let (false, Some(round)) = (session.is_empty(), row.number(columns.at(5))) {
+            turns.insert(request.id, RecordedTurn { session: sessions.index(&session), round });
         }
         let ids = (u16::try_from(classes.index(&name(3))), u16::try_from(tenants.index(&name(2))));
         let (Ok(class), Ok(tenant)) = ids else {
@@ -101,12 +107,12 @@ pub(super) fn read(header: &Row, mut rows: Rows<'_>, problems: &mut Problems<'_>
         request
     });
     let requests = requests.collect();
-    Some(Trace::new(requests, prefixes, classes.names, tenants.names))
+    Some(Trace::new(requests, prefixes, classes.names, tenants.names).in_sessions(turns))
 }
 
 /// The request of a row and the length its group's prefix has by it; all malformed numbers are reported.
 fn line(columns: &NamedColumns<'_>, row: &Row, problems: &mut Problems<'_>) -> Option<(Request, u32)> {
-    let mut is_good = true;
+    let mut is_good = columns.number::<u32>(row, 5, problems).is_some();
     for column in COUNTS.into_iter().filter(|column| columns.has(*column)) {
         is_good &= columns.number::<u64>(row, column, problems).is_some();
     }

@@ -65,6 +65,8 @@ pub struct TraceRow<'a> {
     pub num_chunks: u32,
     /// `ok`, `timeout` or `incomplete`.
     pub status: &'a str,
+    /// Why there is no answer.
+    pub error_message: &'a str,
     /// Why the answer ended.
     pub finish_reason: &'a str,
 }
@@ -106,7 +108,7 @@ pub fn trace_rows_to_csv<'a>(rows: impl IntoIterator<Item = TraceRow<'a>>) -> St
             &last,
             row.num_chunks.to_string().as_str(),
             row.status,
-            "",
+            row.error_message,
             row.finish_reason,
         ]);
     }
@@ -146,6 +148,10 @@ fn losses(trace: &Trace, format: TraceFormat) -> Vec<Diagnostic> {
         ),
         (!has_groups && any(&|request| request.deadline.0 > 0), "deadlines are left out"),
         (
+            format != TraceFormat::TraceV2 && any(&|request| trace.turns().contains_key(&request.id)),
+            "conversations are left out",
+        ),
+        (
             matches!(format, TraceFormat::Azure | TraceFormat::BurstGpt) && any(&|request| request.output_tokens == 0),
             "requests without an answer will be taken for failed ones",
         ),
@@ -160,18 +166,22 @@ fn losses(trace: &Trace, format: TraceFormat) -> Vec<Diagnostic> {
 }
 
 /// The first segment of a request's prefix: its group.
-fn group(tree: &PrefixTree, mut node: PrefixId) -> PrefixId {
+pub(super) fn group(tree: &PrefixTree, mut node: PrefixId) -> PrefixId {
     while tree.parent(node) != PrefixId::NONE {
         node = tree.parent(node);
     }
     node
 }
 
-fn group_name(node: PrefixId) -> String {
+pub(super) fn group_name(node: PrefixId) -> String {
     if node == PrefixId::NONE { String::new() } else { format!("prefix-{}", node.0) }
 }
 
-fn name(names: &[String], index: u16) -> &str {
+pub(super) fn session_name(session: u32) -> String {
+    format!("session_{session}")
+}
+
+pub(super) fn name(names: &[String], index: u16) -> &str {
     names.get(usize::from(index)).map_or("", String::as_str)
 }
 
@@ -179,8 +189,11 @@ fn row<'a>(trace: &'a Trace, request: &Request) -> TraceRow<'a> {
     let group = group(trace.prefixes(), request.prefix);
     let prefix_length = trace.prefixes().tokens(group);
     let input_tokens = request.input_tokens - prefix_length.min(request.input_tokens);
+    let turn = trace.turns().get(&request.id);
     TraceRow {
         request_id: request.id,
+        session_id: turn.map(|turn| session_name(turn.session)).unwrap_or_default(),
+        round_index: turn.map_or(0, |turn| turn.round),
         tenant_id: name(trace.tenants(), request.tenant),
         slo_class: name(trace.classes(), request.slo_class),
         prefix_group: group_name(group),
