@@ -79,6 +79,35 @@ fn crates_depend_on_each_other_in_one_direction() {
 }
 
 #[test]
+fn the_page_and_the_lab_know_each_other_by_the_bridge_alone() {
+    let is_lab = |name: &str| name.starts_with("web/src/lab/") || name == "web/src/bin/lab.rs";
+    let mut wrong = Vec::new();
+    let mut num_lab_files = 0;
+    for file in files(&["rs"]).into_iter().filter(|file| file.name.starts_with("web/src/")) {
+        let used = used_modules(code(&file.text));
+        if is_lab(&file.name) {
+            num_lab_files += 1;
+            // What needs the page's own state would put a second page into the lab's module.
+            let own = ["app", "page", "controller", "panels", "state"].into_iter().filter(|own| used.contains(*own));
+            wrong.extend(own.map(|own| format!("{} uses the page's {own}", file.name)));
+        } else if used.contains("lab") || file.text.contains("protocol::lab") {
+            wrong.push(format!("{} uses the lab, which the first visit must not load", file.name));
+        }
+    }
+    let is_first_engine = |name: &str| {
+        name.starts_with("web/engine/src/") && !name.starts_with("web/engine/src/lab/")
+            || name.starts_with("web/desk/src/")
+    };
+    for file in files(&["rs"]).into_iter().filter(|file| is_first_engine(&file.name)) {
+        if code(&file.text).any(|line| line.contains("protocol::lab")) {
+            wrong.push(format!("{} reads the lab's messages, which the first engine must not know", file.name));
+        }
+    }
+    assert!(num_lab_files > 5, "the lab was not found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn no_file_is_too_long_to_read() {
     let long: Vec<String> = files(&["rs", "mjs", "css"])
         .into_iter()

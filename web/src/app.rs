@@ -10,6 +10,7 @@ use crate::panels::charts::ChartsPanel;
 use crate::panels::dialogs::Dialogs;
 use crate::panels::editor::Editor;
 use crate::panels::frame::{self, DropZone, Footer, Header, Progress, Toasts};
+use crate::panels::lab::LabPanel;
 use crate::panels::memory::MemoryPanel;
 use leptos::prelude::*;
 use plimsoll_protocol::view::{Percentile, Tab};
@@ -96,6 +97,8 @@ fn Results() -> impl IntoView {
                                     let next = match event.key().as_str() {
                                         "ArrowRight" => (index + 1) % count,
                                         "ArrowLeft" => (index + count - 1) % count,
+                                        "Home" => 0,
+                                        "End" => count - 1,
                                         _ => return,
                                     };
                                     event.prevent_default();
@@ -111,6 +114,7 @@ fn Results() -> impl IntoView {
                         .collect_view()}
                 </div>
                 <Progress />
+                <div hidden=move || tab.get().is_of_lab()>
                 <Segmented
                     name="percentile"
                     legend="Statistic shown"
@@ -123,13 +127,16 @@ fn Results() -> impl IntoView {
                         }
                     }
                 />
+                </div>
             </div>
             <div id="tab-panel" role="tabpanel" aria-labelledby=move || format!("tab-{}", tab.get().id())>
                 {move || match tab.get() {
                     Tab::Curves => view! { <ChartsPanel /> }.into_any(),
                     Tab::Bottleneck => view! { <BottleneckPanel /> }.into_any(),
                     Tab::Memory => view! { <MemoryPanel /> }.into_any(),
+                    Tab::Workload | Tab::Calibrate => ().into_any(),
                 }}
+                <LabPanel />
             </div>
         </section>
     }

@@ -84,7 +84,10 @@ struct Inner {
     job: u64,
     /// Results by the text of their scenario.
     kept: Vec<(String, Rc<Shown>)>,
-    file_name: String,
+    /// The last file given to the workers.
+    file: Option<(String, Blob)>,
+    /// What becomes of the trace in it, if that is decided: the scenario's choice, and what is said then.
+    choice: Option<(String, String)>,
     /// Whether the workers can read files.
     can_read: bool,
     listener: Rc<dyn Fn(WorkerId, Signal)>,
@@ -131,7 +134,8 @@ impl Controller {
             is_watched: false,
             job: 0,
             kept: Vec::new(),
-            file_name: String::new(),
+            file: None,
+            choice: None,
             can_read: false,
             listener,
             recorded: Vec::new(),
@@ -223,8 +227,21 @@ impl Controller {
         );
     }
 
+    /// Has the workers read a trace and then puts this choice of it into the scenario.
+    pub fn keep_trace(&self, page: Page, name: &str, file: &Blob, choice: String, message: String) {
+        self.read_file(page, name, file);
+        self.0.borrow_mut().choice = Some((choice, message));
+    }
+
+    /// The last file given to the workers.
+    #[must_use]
+    pub fn file(&self) -> Option<(String, Blob)> {
+        self.0.borrow().file.clone()
+    }
+
     /// Has the workers read a file the user gave; at the first one, workers that can read replace those that cannot.
     pub fn read_file(&self, page: Page, name: &str, file: &Blob) {
+        self.0.borrow_mut().choice = None;
         let (controller, name, file) = (self.clone(), name.to_owned(), file.clone());
         leptos::task::spawn_local(async move {
             if let Err(reason) = controller.become_reader(page).await {
@@ -232,7 +249,7 @@ impl Controller {
                 return;
             }
             let mut inner = controller.0.borrow_mut();
-            inner.file_name.clone_from(&name);
+            inner.file = Some((name.clone(), file.clone()));
             if let Err(failure) = inner.pool.read_file(&name, &file) {
                 page.notices.set(vec![Diagnostic::error(&failure.code, name, failure.message)]);
             }
@@ -274,6 +291,7 @@ impl Controller {
                 Slot::Curve => inner.hear_curve(page, delivery.response),
                 Slot::File => files.push(delivery.response),
                 Slot::Desk => edits.push(delivery.response),
+                Slot::Preview | Slot::Run | Slot::Calibrate => {}
             }
         }
         inner.supply(page);
@@ -281,7 +299,8 @@ impl Controller {
             let controller = self.clone();
             set_timeout(move || controller.0.borrow_mut().refine(page), DRAW_FIRST);
         }
-        let name = inner.file_name.clone();
+        let name = inner.file.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
+        let choice = if files.is_empty() { None } else { inner.choice.take() };
         for response in &files {
             if let Response::Finished { outcome: Outcome::File { content, .. }, .. } = response
                 && let FileContent::Trace { hash, recorded_rate_per_s: Some(rate), .. } = content
@@ -295,7 +314,7 @@ impl Controller {
             page.hear_desk(response);
         }
         for response in files {
-            take_file(page, &name, response);
+            take_file(page, &name, choice.clone(), response);
         }
     }
 }
@@ -458,7 +477,7 @@ impl Inner {
     }
 }
 
-fn take_file(page: Page, name: &str, response: Response) {
+fn take_file(page: Page, name: &str, choice: Option<(String, String)>, response: Response) {
     match response {
         Response::Finished { outcome: Outcome::File { content, diagnostics }, .. } => {
             page.notices.set(diagnostics.into_iter().filter(|found| found.severity != Severity::Note).collect());
@@ -469,6 +488,9 @@ fn take_file(page: Page, name: &str, response: Response) {
                 FileContent::Model { id, model } => {
                     take_value(page, "deployment.model", model, format!("The model is now {id}."));
                 }
+                FileContent::Workload { workload } => {
+                    take_value(page, "workload", workload, format!("The workload is now that of {name}."));
+                }
                 FileContent::Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens, .. } => {
                     let text = format!(
                         "Replaying {name}: {num_requests} requests over {} s, {} input and {} output tokens on average.",
@@ -476,8 +498,9 @@ fn take_file(page: Page, name: &str, response: Response) {
                         crate::view_model::format::number(mean_input_tokens, 3),
                         crate::view_model::format::number(mean_output_tokens, 3),
                     );
-                    let choice: Owned = json!({ "name": name, "hash": hash });
-                    take_value(page, "workload.trace", choice.to_string(), text);
+                    let whole: Owned = json!({ "name": name, "hash": hash });
+                    let (choice, text) = choice.unwrap_or_else(|| (whole.to_string(), text));
+                    take_value(page, "workload.trace", choice, text);
                 }
             }
         }

@@ -66,6 +66,8 @@ pub struct Page {
     pub toast: RwSignal<Option<Toast>>,
     /// The open dialog.
     pub dialog: RwSignal<Option<Dialog>>,
+    /// Files on their way to the lab.
+    pub for_lab: RwSignal<Vec<web_sys::File>, LocalStorage>,
     /// Grows when colours change.
     pub theme: RwSignal<u32>,
     /// Which charts still have to be drawn.
@@ -93,6 +95,7 @@ impl Page {
             notices: RwSignal::new(Vec::new()),
             toast: RwSignal::new(None),
             dialog: RwSignal::new(None),
+            for_lab: RwSignal::new_local(Vec::new()),
             theme: RwSignal::new(0),
             redraws: StoredValue::new_local(Redraws::default()),
             history: RwSignal::new(History::default()),
@@ -158,6 +161,16 @@ impl Page {
         crate::charts::plotly::mark("plimsoll:input", self.with_controller(Controller::job));
         self.queue.update_value(|queue| queue.push(asked));
         self.supply();
+    }
+
+    /// Takes files the user gave: to the lab while one of its tabs is open, else as a scenario or a part of one.
+    pub fn open_files(&self, files: &web_sys::FileList) {
+        let files: Vec<web_sys::File> = (0..files.length()).filter_map(|index| files.get(index)).collect();
+        if self.view.with_untracked(|view| view.tab.is_of_lab()) {
+            self.for_lab.set(files);
+        } else if let Some(file) = files.first() {
+            self.with_controller(|controller| controller.read_file(*self, &file.name(), file));
+        }
     }
 
     /// Takes the last step back.

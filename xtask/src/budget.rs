@@ -18,7 +18,7 @@ const GZIP_FRAME_BYTES: usize = 18;
 
 /// Prints the compressed sizes of the files in `dist/`.
 ///
-/// The chart library and the module that reads files are listed and not counted: they load when first wanted.
+/// The chart library, the module that reads files and the lab are listed and not counted: they load when first wanted.
 ///
 /// # Errors
 /// When the site has not been built or is over budget.
@@ -36,7 +36,7 @@ pub fn check(repository: &Repository) -> Result<()> {
         println!("  {name:<44} {:>10} B {compressed:>9} B gzip", bytes.len());
         match name.split(['-', '_']).next() {
             Some("engine") => engine += compressed,
-            Some("plotly" | "reader") => {}
+            Some("plotly" | "reader" | "lab") => {}
             _ => app += compressed,
         }
     }

@@ -46,9 +46,9 @@ pub fn build(repository: &Repository, profile: Profile) -> Result<PathBuf> {
     setup::wasm_target(repository)?;
     setup::npm_packages(repository)?;
     let workers = [engine(repository, profile, "engine")?, engine(repository, profile, "reader")?];
-    let app = app(repository, profile)?;
+    let pages = pages(repository, profile)?;
     let dist = repository.dist();
-    let num_files = page::assemble(repository, &app, &workers, &plotly(repository), &dist)?;
+    let num_files = page::assemble(repository, &pages, &workers, &plotly(repository), &dist)?;
     println!("  site of {num_files} files in {} ({:.1} s)", dist.display(), start.elapsed().as_secs_f64());
     Ok(dist)
 }
@@ -64,12 +64,15 @@ pub fn build_assets(repository: &Repository) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let engine_module = engine(repository, Profile::Development, "engine")?;
     let reader = engine(repository, Profile::Development, "reader")?;
+    let lab = page_module(repository, Profile::Release, "lab")?;
     let plotly = plotly(repository);
     for (file, name) in [
         (&engine_module.glue, "engine.js"),
         (&engine_module.wasm, "engine_bg.wasm"),
         (&reader.glue, "reader.js"),
         (&reader.wasm, "reader_bg.wasm"),
+        (&lab.glue, "lab.js"),
+        (&lab.wasm, "lab_bg.wasm"),
         (&plotly, "plotly-basic.min.js"),
     ] {
         let bytes = fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
@@ -106,12 +109,19 @@ fn engine(repository: &Repository, profile: Profile, name: &str) -> Result<Bound
     shrink_for(repository, profile, bound, FAST)
 }
 
-fn app(repository: &Repository, profile: Profile) -> Result<Bound> {
+/// Builds the page's modules: `app` is loaded first, `lab` when the first of its tabs is opened.
+fn pages(repository: &Repository, profile: Profile) -> Result<[Bound; 2]> {
+    Ok([page_module(repository, profile, "app")?, page_module(repository, profile, "lab")?])
+}
+
+fn page_module(repository: &Repository, profile: Profile, module: &str) -> Result<Bound> {
     let (name, folder) = profile.cargo();
-    let compiled = compile(repository, &["-p", "plimsoll-web", "--bin", "app"], (name, folder), "app.wasm")?;
-    let bound = bindgen::bind(&compiled, &repository.site().join(format!("app-{folder}")), "app", Glue::Web)?;
+    // Both are compiled together: the second call finds its module ready.
+    let file = format!("{module}.wasm");
+    let compiled = compile(repository, &["-p", "plimsoll-web", "--bins"], (name, folder), &file)?;
+    let bound = bindgen::bind(&compiled, &repository.site().join(format!("{module}-{folder}")), module, Glue::Web)?;
     let has_snippets = bound.glue.with_file_name("snippets").exists();
-    ensure!(!has_snippets, "the page's glue imports inline JavaScript, which the site does not serve");
+    ensure!(!has_snippets, "the glue of {module} imports inline JavaScript, which the site does not serve");
     shrink_for(repository, profile, bound, SMALL)
 }
 

@@ -397,6 +397,11 @@ impl<S: RequestSource> Simulation<S> {
         (totals, self.source)
     }
 
+    /// Where its requests come from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
     /// The simulated time up to which every replica has come.
     pub fn clock(&self) -> SimTime {
         self.replicas.engines.iter().map(Engine::clock).min().unwrap_or(SimTime::ZERO)

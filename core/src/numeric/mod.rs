@@ -1,9 +1,11 @@
 //! Small exact statistics: percentiles by selection, samples that turn into a sketch when they grow large.
 
+mod histogram;
 mod percentile;
 mod samples;
 mod sketch;
 
+pub use histogram::{Distribution, Histogram};
 pub use percentile::{Percentile, percentiles_of_counts, select_percentiles};
 pub use samples::{EXACT_LIMIT, SampleSummary, Samples};
 pub use sketch::{RELATIVE_ERROR, Sketch};

@@ -42,6 +42,11 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
             Ok(Read { content, trace: None, diagnostics: read.diagnostics })
         }
         Kind::ScenarioJson => scenario(&plimsoll_formats::scenario_from_json(text, name)?),
+        Kind::WorkloadYaml => {
+            let read = plimsoll_formats::workload_spec_from_yaml(text, name)?;
+            let workload = text_of(&read.value.into_workload(NUM_REQUESTS))?;
+            Ok(Read { content: FileContent::Workload { workload }, trace: None, diagnostics: read.diagnostics })
+        }
         Kind::ScenarioYaml => scenario(&plimsoll_formats::scenario_from_yaml(text, name)?),
     }
 }
@@ -50,7 +55,15 @@ enum Kind {
     Model,
     ScenarioJson,
     ScenarioYaml,
+    WorkloadYaml,
 }
+
+/// Requests of a run of a specification that states no number.
+const NUM_REQUESTS: u32 = 10_000;
+
+/// What only the top level of a workload specification has.
+const SPECIFICATION_FIELDS: [&str; 7] =
+    ["aggregate_rate:", "clients:", "cohorts:", "servegen_data:", "inference_perf:", "num_requests:", "category:"];
 
 /// The kind of a text by its first signs.
 fn kind(text: &str) -> Kind {
@@ -61,7 +74,8 @@ fn kind(text: &str) -> Kind {
             || text.contains("\"architectures\"");
         return if is_model && !text.contains("\"deployment\"") { Kind::Model } else { Kind::ScenarioJson };
     }
-    Kind::ScenarioYaml
+    let is_specification = |line: &str| SPECIFICATION_FIELDS.iter().any(|field| line.starts_with(field));
+    if text.lines().any(is_specification) { Kind::WorkloadYaml } else { Kind::ScenarioYaml }
 }
 
 /// Whether the bytes are a trace: by name, or because the first line has the columns or the fields of one.
@@ -141,6 +155,21 @@ mod tests {
             let read = read("trace.txt", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"));
             assert!(matches!(read.content, FileContent::Trace { num_requests: 1, .. }), "{:?}", read.content);
         }
+    }
+
+    #[test]
+    fn a_workload_specification_becomes_a_workload_and_its_problems_have_a_place() {
+        let text = "version: \"2\"\naggregate_rate: 4.0\nclients:\n  - id: a\n    rate_fraction: 1.0\n    \
+                    arrival:\n      process: poisson\n    input_distribution:\n      type: constant\n      params:\n        \
+                    value: 10\n    output_distribution:\n      type: constant\n      params:\n        value: 5\n";
+        let read = read("mine.yaml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let FileContent::Workload { workload } = read.content else { panic!("{:?}", read.content) };
+        let workload: plimsoll_core::scenario::WorkloadSettings =
+            plimsoll_protocol::decode(&workload).expect("a workload");
+        assert_eq!((workload.clients.len(), workload.request_rate, workload.num_requests), (1, 4.0, NUM_REQUESTS));
+        let wrong = text.replace("rate_fraction", "rate_fractoin");
+        let Err(problems) = super::read("mine.yaml", wrong.as_bytes()) else { panic!("misspelled") };
+        assert!(problems.iter().any(|problem| problem.path.starts_with("mine.yaml:5")), "{problems:?}");
     }
 
     #[test]

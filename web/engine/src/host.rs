@@ -22,23 +22,34 @@ const LOOK_EVERY_MS: f64 = 1.0;
 const STEPS: [u64; 2] = [256, 1 << 24];
 
 /// A scenario with what it resolves to; kept, because trials of one scenario come in many messages.
-struct Prepared {
+pub(crate) struct Prepared {
     /// The scenario's text.
     scenario: String,
-    resolved: ResolvedScenario,
-    trace: Option<Arc<Trace>>,
+    pub(crate) resolved: ResolvedScenario,
+    pub(crate) trace: Option<Arc<Trace>>,
+}
+
+/// Something under way.
+struct Job {
+    id: JobId,
+    work: Work,
+    last_report: f64,
+}
+
+enum Work {
+    Trials(Trials),
+    #[cfg(feature = "files")]
+    Lab(Box<crate::lab::LabJob>),
 }
 
 /// Trials being run, in order.
-struct Job {
-    id: JobId,
+struct Trials {
     prepared: Arc<Prepared>,
     trials: Vec<CurveTrial>,
     run: Option<TrialRun>,
     /// Samples not sent yet, and how many were.
     samples: Vec<PointSample>,
     num_sent: usize,
-    last_report: f64,
 }
 
 /// The worker's state.
@@ -86,16 +97,21 @@ impl Host {
                 let failure = Failure::new("undecodable", "a job came before the handshake");
                 send(&Response::Failed { job, failure });
             }
-            Request::Start { job, spec: Spec::Trials { scenario, trials } } => match self.prepare(scenario) {
-                Ok(prepared) => self.jobs.push_back(Job {
-                    id: job,
-                    prepared,
-                    trials,
-                    run: None,
-                    samples: Vec::new(),
-                    num_sent: 0,
-                    last_report: now,
-                }),
+            Request::Start { job, spec: Spec::Trials { scenario, trials } } => {
+                let prepared = self.prepare(scenario).and_then(|prepared| {
+                    let problem = prepared.resolved.workload.without_rate();
+                    problem.map_or(Ok(prepared), |problem| Err(Failure::invalid_input(vec![problem])))
+                });
+                match prepared {
+                    Ok(prepared) => {
+                        let trials = Trials { prepared, trials, run: None, samples: Vec::new(), num_sent: 0 };
+                        self.jobs.push_back(Job { id: job, work: Work::Trials(trials), last_report: now });
+                    }
+                    Err(failure) => send(&Response::Failed { job, failure }),
+                }
+            }
+            Request::Start { job, spec: Spec::Lab { request } } => match self.lab(&request, file) {
+                Ok(work) => self.jobs.push_back(Job { id: job, work, last_report: now }),
                 Err(failure) => send(&Response::Failed { job, failure }),
             },
             Request::Start { job, spec: Spec::ReadFile { name } } => {
@@ -132,13 +148,15 @@ impl Host {
         let start = clock();
         let mut before = start;
         while let Some(job) = self.jobs.front_mut() {
-            let is_over = job.advance(self.steps_per_look);
+            let outcome = job.advance(self.steps_per_look);
             let now = clock();
             let took = now - before;
             before = now;
-            if is_over {
-                let samples = core::mem::take(&mut job.samples);
-                send(&Response::Finished { job: job.id, outcome: Outcome::Samples { samples } });
+            if let Some(outcome) = outcome {
+                send(&match outcome {
+                    Ok(outcome) => Response::Finished { job: job.id, outcome },
+                    Err(failure) => Response::Failed { job: job.id, failure },
+                });
                 self.jobs.pop_front();
             } else {
                 job.report(now, send);
@@ -173,12 +191,19 @@ impl Host {
             }
         };
         let resolved = scenario.resolve(plimsoll_configs::catalog()).map_err(Failure::invalid_input)?.value;
-        if let Some(problem) = resolved.workload.without_rate() {
-            return Err(Failure::invalid_input(vec![problem]));
-        }
         let prepared = Arc::new(Prepared { scenario: text, resolved, trace });
         self.prepared = Some(Arc::clone(&prepared));
         Ok(prepared)
+    }
+
+    #[cfg(not(feature = "files"))]
+    fn lab(&mut self, _request: &str, _file: Option<&[u8]>) -> Result<Work, Failure> {
+        Err(Failure::new("undecodable", "the lab's work was given to a simulator that does not know it"))
+    }
+
+    #[cfg(feature = "files")]
+    fn lab(&mut self, request: &str, file: Option<&[u8]>) -> Result<Work, Failure> {
+        crate::lab::LabJob::new(request, file, |scenario| self.prepare(scenario)).map(|job| Work::Lab(Box::new(job)))
     }
 
     #[cfg(not(feature = "files"))]
@@ -199,17 +224,13 @@ impl Host {
 }
 
 impl Job {
-    /// Runs about `max_steps` steps, or to the end of the present trial; whether the job is over.
-    fn advance(&mut self, max_steps: u64) -> bool {
-        let position = self.num_sent + self.samples.len();
-        let Some(trial) = self.trials.get(position) else { return true };
-        let prepared = &self.prepared;
-        let run = self.run.get_or_insert_with(|| TrialRun::new(&prepared.resolved, prepared.trace.as_ref(), trial));
-        if let Some(sample) = run.run_for(max_steps) {
-            self.samples.push(sample);
-            self.run = None;
+    /// Runs about `max_steps` steps; what came of the job if it is over.
+    fn advance(&mut self, max_steps: u64) -> Option<Result<Outcome, Failure>> {
+        match &mut self.work {
+            Work::Trials(trials) => trials.advance(max_steps).map(|samples| Ok(Outcome::Samples { samples })),
+            #[cfg(feature = "files")]
+            Work::Lab(lab) => lab.advance(max_steps).map(|answer| answer.map(|answer| Outcome::Lab { answer })),
         }
-        position + 1 == self.trials.len() && self.run.is_none()
     }
 
     /// Sends what is ready, or a sign of life, not too often.
@@ -218,15 +239,37 @@ impl Job {
             return;
         }
         self.last_report = now;
-        if self.samples.is_empty() {
-            let (done, total) = (self.num_sent as u64, Some(self.trials.len() as u64));
-            send(&Response::Progress { job: self.id, done, total });
-        } else {
-            let first = u32::try_from(self.num_sent).unwrap_or(u32::MAX);
-            let samples = core::mem::take(&mut self.samples);
-            self.num_sent += samples.len();
-            send(&Response::Partial { job: self.id, first, samples });
+        match &mut self.work {
+            Work::Trials(trials) => send(&trials.report(self.id)),
+            #[cfg(feature = "files")]
+            Work::Lab(lab) => send(&lab.report(self.id)),
         }
+    }
+}
+
+impl Trials {
+    /// Runs about `max_steps` steps, or to the end of the present trial; the samples not sent yet if that was the last.
+    fn advance(&mut self, max_steps: u64) -> Option<Vec<PointSample>> {
+        let position = self.num_sent + self.samples.len();
+        let Some(trial) = self.trials.get(position) else { return Some(core::mem::take(&mut self.samples)) };
+        let prepared = &self.prepared;
+        let run = self.run.get_or_insert_with(|| TrialRun::new(&prepared.resolved, prepared.trace.as_ref(), trial));
+        if let Some(sample) = run.run_for(max_steps) {
+            self.samples.push(sample);
+            self.run = None;
+        }
+        let is_over = position + 1 == self.trials.len() && self.run.is_none();
+        is_over.then(|| core::mem::take(&mut self.samples))
+    }
+
+    fn report(&mut self, job: JobId) -> Response {
+        if self.samples.is_empty() {
+            return Response::Progress { job, done: self.num_sent as u64, total: Some(self.trials.len() as u64) };
+        }
+        let first = u32::try_from(self.num_sent).unwrap_or(u32::MAX);
+        let samples = core::mem::take(&mut self.samples);
+        self.num_sent += samples.len();
+        Response::Partial { job, first, samples }
     }
 }
 
@@ -394,6 +437,27 @@ mod tests {
         let spec = Spec::Choices { scenario: "{".into(), path: "deployment.model".into() };
         bench.say(&Request::Start { job: JobId(3), spec });
         assert!(matches!(bench.finals(3)[..], [Response::Failed { .. }]));
+    }
+
+    #[cfg(feature = "files")]
+    #[test]
+    fn a_job_of_the_lab_is_worked_on_in_slices_and_ends_with_its_answer() {
+        use plimsoll_protocol::lab::{LabOutcome, LabSpec, PreviewSpec};
+        let mut bench = Bench::new(1000.0);
+        bench.host.steps_per_look = 300;
+        let scenario = encode(&Scenario::default()).expect("writable");
+        let spec = LabSpec::Preview(PreviewSpec { scenario, request_rate: Some(10.0), num_requests: 1000 });
+        let request = encode(&spec).expect("writable");
+        bench.say(&Request::Start { job: JobId(1), spec: Spec::Lab { request } });
+        while bench.slice() {}
+        assert!(matches!(bench.heard[1], Response::Progress { job: JobId(1), .. }), "{:?}", bench.heard);
+        let finals = bench.finals(1);
+        let [Response::Finished { outcome: Outcome::Lab { answer }, .. }] = finals[..] else { panic!("{finals:?}") };
+        let LabOutcome::Preview(previewed) = decode(answer).expect("an outcome");
+        assert_eq!((previewed.preview.num_requests, previewed.preview.asked_rate), (1000, Some(10.0)));
+        assert_eq!(previewed.words[0], "poisson arrivals");
+        bench.say(&Request::Start { job: JobId(2), spec: Spec::Lab { request: "{}".into() } });
+        assert!(matches!(bench.finals(2)[..], [Response::Failed { .. }]));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 #[cfg(feature = "files")]
 mod files;
 mod host;
+#[cfg(feature = "files")]
+mod lab;
 
 pub use host::Host as JobHost;
 

@@ -26,6 +26,7 @@ pub fn decode<T: DeserializeOwned>(text: &str) -> Decoded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::{LabSpec, PreviewSpec};
     use crate::{DeskState, Edit, JobId, Outcome, Request, Response, Said, Spec};
     use plimsoll_core::curve::{CurveTrial, Stage};
 
@@ -50,6 +51,12 @@ mod tests {
         round_trip(&Request::Start { job: JobId(1), spec: Spec::ReadFile { name: "trace.csv".into() } });
         let edit = Edit::Number { path: "slo.ttft_ms".into(), value: None };
         round_trip(&Request::Start { job: JobId(1), spec: Spec::Desk { scenario: String::new(), edit } });
+        let request = encode(&LabSpec::Preview(PreviewSpec {
+            scenario: "{}".into(),
+            request_rate: Some(0.1 + 0.2),
+            num_requests: 3,
+        }));
+        round_trip(&Request::Start { job: JobId(1), spec: Spec::Lab { request: request.expect("writable") } });
         round_trip(&Request::Cancel { job: JobId(1) });
     }
 
@@ -63,6 +70,7 @@ mod tests {
         let finals = [
             Response::Finished { job: JobId(7), outcome: Outcome::Desk { state: Box::new(state), said } },
             Response::Finished { job: JobId(7), outcome: Outcome::Samples { samples: Vec::new() } },
+            Response::Finished { job: JobId(7), outcome: Outcome::Lab { answer: "{\"a\":\"\\n\"}".into() } },
             Response::Failed { job: JobId(7), failure: Failure::new("crashed", "why") },
             Response::Cancelled { job: JobId(7) },
         ];
@@ -73,6 +81,9 @@ mod tests {
         let progress = Response::Progress { job: JobId(7), done: 1, total: None };
         round_trip(&progress);
         assert!(!progress.is_final());
+        let update = Response::Update { job: JobId(7), text: "[1]".into() };
+        round_trip(&update);
+        assert!(!update.is_final() && update.job() == Some(JobId(7)));
     }
 
     #[test]

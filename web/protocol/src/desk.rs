@@ -82,6 +82,8 @@ pub struct DeskState {
     pub accelerator: Option<AcceleratorSheet>,
     /// Hash of the trace it replays.
     pub trace: Option<String>,
+    /// Clients of a mix, whose own arrivals, lengths and prefixes replace those of the controls; 0 where there is none.
+    pub num_clients: u32,
     /// What `resolve` says about it.
     pub diagnostics: Vec<Diagnostic>,
     /// What it resolves to; none with an error among the diagnostics.

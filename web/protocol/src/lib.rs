@@ -13,6 +13,7 @@
 
 mod codec;
 mod desk;
+pub mod lab;
 pub mod view;
 
 pub use codec::{Decoded, decode, encode};
@@ -24,7 +25,7 @@ use plimsoll_core::scenario::Choice;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; the two sides must be equal.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Number of a job: grows, is never reused, stays below 2⁵³.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,6 +89,11 @@ pub enum Spec {
         /// Path of the field.
         path: String,
     },
+    /// A job of the lab; ends in [`Outcome::Lab`]. Only the workers' second form knows them.
+    Lab {
+        /// A [`lab::LabSpec`] as JSON.
+        request: String,
+    },
 }
 
 /// From a worker to the page.
@@ -124,6 +130,13 @@ pub enum Response {
         /// Samples ready since the last message of this job.
         samples: Vec<PointSample>,
     },
+    /// Something to show of a job of the lab that goes on; at most ten a second and job.
+    Update {
+        /// Its number.
+        job: JobId,
+        /// What, as the job's own kind of message in JSON.
+        text: String,
+    },
     /// Last message of a job that was carried out.
     Finished {
         /// Its number.
@@ -153,6 +166,7 @@ impl Response {
             Response::Ready { .. } | Response::Refused { .. } => None,
             Response::Progress { job, .. }
             | Response::Partial { job, .. }
+            | Response::Update { job, .. }
             | Response::Finished { job, .. }
             | Response::Failed { job, .. }
             | Response::Cancelled { job } => Some(*job),
@@ -196,6 +210,11 @@ pub enum Outcome {
         /// The choices.
         choices: Vec<Choice>,
     },
+    /// What came of a job of the lab.
+    Lab {
+        /// A [`lab::LabOutcome`] as JSON.
+        answer: String,
+    },
 }
 
 /// What a file turned out to hold.
@@ -213,6 +232,11 @@ pub enum FileContent {
         id: String,
         /// The architecture as JSON.
         model: String,
+    },
+    /// A workload specification.
+    Workload {
+        /// The workload it describes, as JSON.
+        workload: String,
     },
     /// A trace of requests; the worker keeps it.
     Trace {

@@ -13,11 +13,21 @@ pub enum Tab {
     Bottleneck,
     /// Where the memory goes.
     Memory,
+    /// What the workload will generate.
+    Workload,
+    /// Coefficients fitted to logs.
+    Calibrate,
 }
 
 impl Tab {
     /// All tabs in the order shown.
-    pub const ALL: [Tab; 3] = [Tab::Curves, Tab::Bottleneck, Tab::Memory];
+    pub const ALL: [Tab; 5] = [Tab::Curves, Tab::Bottleneck, Tab::Memory, Tab::Workload, Tab::Calibrate];
+
+    /// Whether the lab shows it, which is loaded when the first such tab is opened.
+    #[must_use]
+    pub fn is_of_lab(self) -> bool {
+        matches!(self, Tab::Workload | Tab::Calibrate)
+    }
 
     /// Name in links.
     #[must_use]
@@ -26,6 +36,8 @@ impl Tab {
             Tab::Curves => "curves",
             Tab::Bottleneck => "bottleneck",
             Tab::Memory => "memory",
+            Tab::Workload => "workload",
+            Tab::Calibrate => "calibrate",
         }
     }
 
@@ -36,6 +48,8 @@ impl Tab {
             Tab::Curves => "Curves",
             Tab::Bottleneck => "What binds",
             Tab::Memory => "Memory",
+            Tab::Workload => "Workload",
+            Tab::Calibrate => "Calibrate",
         }
     }
 

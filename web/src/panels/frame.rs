@@ -94,12 +94,13 @@ pub fn Header() -> impl IntoView {
                 type="file"
                 class="visually-hidden"
                 tabindex="-1"
-                aria-label="Open a trace, a scenario or a config.json"
+                multiple=true
+                aria-label="Open a trace, a workload, a scenario or a config.json"
                 accept=".csv,.json,.jsonl,.txt,.yaml,.yml,text/csv,application/json"
                 on:change=move |event| {
                     let input: HtmlInputElement = event_target(&event);
-                    if let Some(file) = input.files().and_then(|files| files.get(0)) {
-                        page.with_controller(|controller| controller.read_file(page, &file.name(), &file));
+                    if let Some(files) = input.files() {
+                        page.open_files(&files);
                     }
                     // So that the same file can be opened again.
                     input.set_value("");
@@ -218,8 +219,8 @@ pub fn DropZone(children: Children) -> impl IntoView {
             on:drop=move |event| {
                 event.prevent_default();
                 is_over.set(false);
-                if let Some(file) = event.data_transfer().and_then(|data| data.files()).and_then(|files| files.get(0)) {
-                    page.with_controller(|controller| controller.read_file(page, &file.name(), &file));
+                if let Some(files) = event.data_transfer().and_then(|data| data.files()) {
+                    page.open_files(&files);
                 }
             }
         >

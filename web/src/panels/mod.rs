@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod dialogs;
 pub mod editor;
 pub mod frame;
+pub mod lab;
 pub mod memory;
 pub mod number;
 pub mod workload;

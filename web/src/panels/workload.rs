@@ -19,6 +19,8 @@ pub fn WorkloadPanel() -> impl IntoView {
         let name = page.desk.with(|desk| desk.choice("workload.trace").to_owned());
         (!name.is_empty()).then_some(name)
     });
+    let num_clients = Memo::new(move |_| page.desk.with(|desk| desk.num_clients));
+    let is_idle = move || trace.get().is_some() || num_clients.get() > 0;
     view! {
         <ChoiceControl path="workload" name="preset" legend="Preset" />
         <div class="control">
@@ -45,13 +47,18 @@ pub fn WorkloadPanel() -> impl IntoView {
             <p class="help">"Or drop a file anywhere on the page. It is read here and goes nowhere."</p>
             <Problems id="trace-problems".into() problems=Signal::derive(move || page.problems("workload.trace")) />
         </div>
-        <div class:muted=move || trace.get().is_some()>
+        {move || (num_clients.get() > 0 && trace.get().is_none()).then(|| view! {
+            <p class="chip">
+                {move || format!("A mix of {} clients brings its own lengths, arrivals and prefixes.", num_clients.get())}
+            </p>
+        })}
+        <fieldset disabled=is_idle class:muted=is_idle data-testid="workload-numbers">
             {fields::WORKLOAD.into_iter().map(|field| view! { <NumberControl field=field /> }).collect_view()}
             <details class="more">
                 <summary>"Shared prefixes"</summary>
                 {fields::PREFIX.into_iter().map(|field| view! { <NumberControl field=field /> }).collect_view()}
             </details>
-        </div>
+        </fieldset>
     }
 }
 

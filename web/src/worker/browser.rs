@@ -162,7 +162,9 @@ async fn await_js(promise: js_sys::Promise) -> Result<JsValue, String> {
     JsFuture::from(promise).await.map_err(|error| words(&error))
 }
 
-fn object(entries: &[(&str, &JsValue)]) -> Object {
+/// A plain object with these properties.
+#[must_use]
+pub fn object(entries: &[(&str, &JsValue)]) -> Object {
     let object = Object::new();
     for (name, value) in entries {
         // Setting a property of a fresh plain object cannot fail.

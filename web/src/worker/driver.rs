@@ -69,6 +69,7 @@ impl<S: Study<Trial = CurveTrial, Outcome = PointSample>> Driver<S> {
             Response::Ready { .. }
             | Response::Refused { .. }
             | Response::Progress { .. }
+            | Response::Update { .. }
             | Response::Cancelled { .. } => {
                 return Event::Nothing;
             }

@@ -18,6 +18,12 @@ pub enum Slot {
     File,
     /// An edit of the scenario.
     Desk,
+    /// What a workload will generate.
+    Preview,
+    /// One run, watched.
+    Run,
+    /// Coefficients being fitted.
+    Calibrate,
 }
 
 /// Number of a worker; never reused.
@@ -104,10 +110,17 @@ impl<F: Factory> Pool<F> {
     /// # Errors
     /// `unavailable` when no worker can be had.
     pub fn start(&mut self, slot: Slot, spec: Spec) -> Result<JobId, Failure> {
-        let index = (0..self.active())
-            .min_by_key(|index| self.clients.get(*index).map_or(usize::MAX, |(worker, _)| self.load(*worker)))
-            .ok_or_else(|| self.unavailable())?;
+        let index = self.least_busy()?;
         self.start_on(index, slot, spec, None, false)
+    }
+
+    /// Starts a job on the least busy worker with a file beside it.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn start_with(&mut self, slot: Slot, spec: Spec, file: &F::Attachment) -> Result<JobId, Failure> {
+        let index = self.least_busy()?;
+        self.start_on(index, slot, spec, Some(file), false)
     }
 
     /// Starts a job of the desk: on the spare, so that it is answered at once while the others simulate.
@@ -230,6 +243,12 @@ impl<F: Factory> Pool<F> {
     /// Jobs a worker still has to do; cancelled ones end before it comes to a later one.
     fn load(&self, worker: WorkerId) -> usize {
         self.jobs.values().filter(|job| job.worker == worker && !job.is_cancelled).count()
+    }
+
+    fn least_busy(&self) -> Result<usize, Failure> {
+        (0..self.active())
+            .min_by_key(|index| self.clients.get(*index).map_or(usize::MAX, |(worker, _)| self.load(*worker)))
+            .ok_or_else(|| self.unavailable())
     }
 
     fn active(&self) -> usize {

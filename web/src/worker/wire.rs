@@ -32,6 +32,7 @@ fn specification(spec: &Spec) -> Owned {
         }
         Spec::ReadFile { name } => json!({ "read-file": { "name": name } }),
         Spec::Desk { scenario, edit: change } => json!({ "desk": { "scenario": scenario, "edit": edit(change) } }),
+        Spec::Lab { request } => json!({ "lab": { "request": request } }),
         Spec::Choices { scenario, path } => json!({ "choices": { "scenario": scenario, "path": path } }),
     }
 }
@@ -136,6 +137,7 @@ read_variants! {
         "refused" => Refused { reason },
         "progress" => Progress { job, done, total },
         "partial" => Partial { job, first, samples },
+        "update" => Update { job, text },
         "finished" => Finished { job, outcome },
         "failed" => Failed { job, failure },
         "cancelled" => Cancelled { job }
@@ -144,11 +146,13 @@ read_variants! {
         "samples" => Samples { samples },
         "file" => File { content, diagnostics },
         "desk" => Desk { state, said },
-        "choices" => Choices { path, choices }
+        "choices" => Choices { path, choices },
+        "lab" => Lab { answer }
     }
     FileContent {
         "scenario" => Scenario { scenario },
         "model" => Model { id, model },
+        "workload" => Workload { workload },
         "trace" => Trace { hash, num_requests, span_s, recorded_rate_per_s, mean_input_tokens, mean_output_tokens }
     }
 }
@@ -164,7 +168,7 @@ read_fields! {
     SamplePercentiles { mean, p50, p90, p95, p99, slo }
     LimiterShares { none, max_num_seqs, max_num_batched_tokens, kv_blocks }
     TimeShare { name, ratio }
-    DeskState { scenario, changes, numbers, choices, offers, accelerator, trace, diagnostics, resolved }
+    DeskState { scenario, changes, numbers, choices, offers, accelerator, trace, num_clients, diagnostics, resolved }
     Choice { id, label, is_available, reason }
     AcceleratorSheet { id, figures }
     Resolved { curve, basics }
@@ -193,7 +197,10 @@ read_words! {
         "given" => Given, "coefficient-row" => CoefficientRow, "memory-formula" => MemoryFormula,
         "fallback" => Fallback
     }
-    Tab { "curves" => Curves, "bottleneck" => Bottleneck, "memory" => Memory }
+    Tab {
+        "curves" => Curves, "bottleneck" => Bottleneck, "memory" => Memory, "workload" => Workload,
+        "calibrate" => Calibrate
+    }
     Percentile { "mean" => Mean, "p50" => P50, "p90" => P90, "p95" => P95, "p99" => P99, "slo" => Slo }
 }
 

@@ -25,6 +25,8 @@ struct Addresses {
     engine_wasm: String,
     reader_glue: String,
     reader_wasm: String,
+    lab_glue: String,
+    lab_wasm: String,
     plotly: String,
     boot: String,
     style: String,
@@ -37,7 +39,7 @@ struct Addresses {
 /// When a file is missing, a style sheet is not linked, or `index.html` lacks a line this step relies on.
 pub fn assemble(
     repository: &Repository,
-    app: &Bound,
+    [app, lab]: &[Bound; 2],
     [engine, reader]: &[Bound; 2],
     plotly: &Path,
     dist: &Path,
@@ -59,6 +61,8 @@ pub fn assemble(
         engine_wasm: put("engine_bg", "wasm", &read(&engine.wasm)?)?,
         reader_glue: put("reader", "js", &read(&reader.glue)?)?,
         reader_wasm: put("reader_bg", "wasm", &read(&reader.wasm)?)?,
+        lab_glue: put("lab", "js", &read(&lab.glue)?)?,
+        lab_wasm: put("lab_bg", "wasm", &read(&lab.wasm)?)?,
         plotly: put("plotly-basic.min", "js", &read(plotly)?)?,
         boot: put("boot", "mjs", &read(&root.join("web/boot.mjs"))?)?,
         style: put("style", "css", &style(root, &template)?)?,
@@ -110,6 +114,8 @@ fn render(template: &str, addresses: &Addresses) -> Result<String> {
         "plimsoll-engine-wasm",
         "plimsoll-reader-js",
         "plimsoll-reader-wasm",
+        "plimsoll-lab-js",
+        "plimsoll-lab-wasm",
         "plimsoll-plotly",
     ]);
     for line in template.lines() {
@@ -170,6 +176,8 @@ fn loaded_by_the_page<'a>(line: &str, addresses: &'a Addresses) -> Option<(&'sta
         "plimsoll-engine-wasm" => Some(("plimsoll-engine-wasm", &addresses.engine_wasm)),
         "plimsoll-reader-js" => Some(("plimsoll-reader-js", &addresses.reader_glue)),
         "plimsoll-reader-wasm" => Some(("plimsoll-reader-wasm", &addresses.reader_wasm)),
+        "plimsoll-lab-js" => Some(("plimsoll-lab-js", &addresses.lab_glue)),
+        "plimsoll-lab-wasm" => Some(("plimsoll-lab-wasm", &addresses.lab_wasm)),
         "plimsoll-plotly" => Some(("plimsoll-plotly", &addresses.plotly)),
         _ => None,
     }
@@ -211,6 +219,8 @@ mod tests {
             engine_wasm: at("engine-wasm"),
             reader_glue: at("reader"),
             reader_wasm: at("reader-wasm"),
+            lab_glue: at("lab"),
+            lab_wasm: at("lab-wasm"),
             plotly: at("plotly"),
             boot: at("boot"),
             style: at("style"),
@@ -222,7 +232,7 @@ mod tests {
     fn the_page_names_every_file_and_keeps_no_build_instruction() {
         let page = render(TEMPLATE, &addresses()).expect("the template is complete");
         for file in
-            ["app", "app-wasm", "engine", "engine-wasm", "reader", "reader-wasm", "plotly", "boot", "style", "icon"]
+            ["lab", "lab-wasm", "app", "app-wasm", "engine", "engine-wasm", "reader", "reader-wasm", "plotly", "boot", "style", "icon"]
         {
             assert!(page.contains(&format!("\"./{file}-0\"")), "{file} is not named in\n{page}");
         }

@@ -82,6 +82,7 @@ fn every_request_is_understood() {
     let specs = [
         Spec::Trials { scenario: TEXT.into(), trials },
         Spec::ReadFile { name: TEXT.into() },
+        Spec::Lab { request: TEXT.into() },
         Spec::Choices { scenario: TEXT.into(), path },
     ];
     let desk = edits.map(|edit| Spec::Desk { scenario: TEXT.into(), edit });
@@ -103,6 +104,8 @@ fn every_response_is_read() {
     comes_in(&Response::Progress { job, done: 1, total: None });
     comes_in(&Response::Progress { job, done: 1, total: Some(1 << 52) });
     comes_in(&Response::Cancelled { job });
+    comes_in(&Response::Update { job, text: TEXT.into() });
+    comes_in(&finished(Outcome::Lab { answer: TEXT.into() }));
     comes_in(&Response::Failed { job, failure: Failure::invalid_input(diagnostics.clone()) });
     let verdicts = [Verdict::Stable, Verdict::Undecided, Verdict::Backlogged, Verdict::Overloaded];
     let samples: Vec<PointSample> = verdicts.map(|verdict| PointSample { verdict, ..sample() }).to_vec();

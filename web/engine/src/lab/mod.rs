@@ -1,0 +1,49 @@
+//! The lab's jobs: one file for each kind, resumed in slices as trials are.
+
+mod preview;
+
+use crate::host::Prepared;
+use plimsoll_protocol::lab::{LabOutcome, LabSpec};
+use plimsoll_protocol::{Failure, JobId, Response, decode, encode};
+use preview::PreviewJob;
+use std::sync::Arc;
+
+/// A job of the lab.
+pub enum LabJob {
+    /// A workload's requests are drawn.
+    Preview(PreviewJob),
+}
+
+impl LabJob {
+    /// A job at its start; `file` came along with it, and `prepare` resolves a scenario.
+    ///
+    /// # Errors
+    /// `undecodable`, or what the scenario is refused for.
+    pub fn new(
+        request: &str,
+        _file: Option<&[u8]>,
+        mut prepare: impl FnMut(String) -> Result<Arc<Prepared>, Failure>,
+    ) -> Result<Self, Failure> {
+        match decode::<LabSpec>(request)? {
+            LabSpec::Preview(spec) => {
+                let prepared = prepare(spec.scenario)?;
+                Ok(Self::Preview(PreviewJob::new(&prepared, spec.request_rate, spec.num_requests)))
+            }
+        }
+    }
+
+    /// Goes on for about `max_steps`; a [`LabOutcome`] as text, or why there is none, once the job is over.
+    pub fn advance(&mut self, max_steps: u64) -> Option<Result<String, Failure>> {
+        let outcome = match self {
+            Self::Preview(job) => job.advance(max_steps).map(|preview| LabOutcome::Preview(Box::new(preview))),
+        };
+        outcome.map(|outcome| encode(&outcome))
+    }
+
+    /// How far it is, or what there is to show already.
+    pub fn report(&mut self, job: JobId) -> Response {
+        match self {
+            Self::Preview(_) => Response::Progress { job, done: 0, total: None },
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the lab asks of a worker: the work behind the tabs that the first visit does not load.
+//!
+//! These messages travel as text inside [`crate::Spec::Lab`], [`crate::Response::Update`] and [`crate::Outcome::Lab`],
+//! so that neither the page nor the simulator it loads first holds a word of them. The lab and the workers' second form
+//! both derive their text from these types.
+
+mod workload;
+
+pub use workload::{PreviewSpec, Previewed};
+
+use serde::{Deserialize, Serialize};
+
+/// What a job of the lab is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LabSpec {
+    /// Draw a workload's requests and sum them up; ends in [`LabOutcome::Preview`].
+    Preview(PreviewSpec),
+}
+
+/// What came of a job of the lab.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LabOutcome {
+    /// What a workload will offer.
+    Preview(Box<Previewed>),
+}

@@ -1,0 +1,76 @@
+//! Number fields of the lab's own, which belong to no scenario.
+
+use crate::components::problems::sentence;
+use crate::view_model::format::{self, Unit};
+use leptos::prelude::*;
+
+/// A number with its unit; what cannot be read stays in the field and is explained.
+#[component]
+pub fn NumberField(
+    /// Name of the control.
+    label: &'static str,
+    /// Id of the field.
+    id: &'static str,
+    /// Unit of the number.
+    unit: Unit,
+    /// Least and greatest value.
+    range: [f64; 2],
+    /// Whether only whole numbers make sense.
+    #[prop(optional)]
+    is_whole: bool,
+    /// The number in force.
+    #[prop(into)]
+    value: Signal<f64>,
+    /// Takes a number, or none for an emptied field.
+    on_change: impl Fn(Option<f64>) + Copy + Send + Sync + 'static,
+    /// What there is to say of the number.
+    #[prop(into)]
+    note: Signal<String>,
+) -> impl IntoView {
+    let draft: RwSignal<Option<String>> = RwSignal::new(None);
+    let refusal: RwSignal<Option<String>> = RwSignal::new(None);
+    let read = move |text: &str| -> Result<Option<f64>, String> {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let value = format::parse(text, unit)?;
+        let value = if is_whole { value.round() } else { value };
+        let [low, high] = range;
+        if (low..=high).contains(&value) {
+            return Ok(Some(value));
+        }
+        Err(format!("must be from {} to {}", format::field_text(low, unit), format::field_text(high, unit)))
+    };
+    let (help_id, problem_id) = (format!("{id}-note"), format!("{id}-problem"));
+    let described_by = format!("{help_id} {problem_id}");
+    view! {
+        <div class="control number" class:invalid=move || refusal.with(Option::is_some)>
+            <label for=id>{label}</label>
+            <span class="with-unit">
+                <input
+                    id=id
+                    type="text"
+                    inputmode="decimal"
+                    autocomplete="off"
+                    aria-describedby=described_by
+                    aria-invalid=move || refusal.with(Option::is_some).to_string()
+                    prop:value=move || draft.get().unwrap_or_else(|| format::field_text(value.get(), unit))
+                    on:input=move |event| {
+                        let text = event_target_value(&event);
+                        match read(&text) {
+                            Ok(new) => { refusal.set(None); on_change(new); }
+                            Err(reason) => refusal.set(Some(reason)),
+                        }
+                        draft.set(Some(text));
+                    }
+                    on:change=move |_| if refusal.with_untracked(Option::is_none) { draft.set(None) }
+                />
+                <span class="unit">{unit.symbol()}</span>
+            </span>
+            <p id=help_id class="help">{move || note.get()}</p>
+            <p id=problem_id class="problem error" hidden=move || refusal.with(Option::is_none)>
+                {move || refusal.get().map(|reason| sentence(&reason))}
+            </p>
+        </div>
+    }
+}
