@@ -340,6 +340,7 @@ mod tests {
             accelerator: String::new(),
             tensor_parallel_size: 1,
             filled_in: Vec::new(),
+            calibrated_on: None,
         }
     }
 

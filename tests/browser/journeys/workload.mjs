@@ -32,7 +32,12 @@ test('the lab is loaded with its first tab, follows the sliders and keeps the pa
     );
     assert.ok(Number((await mean()).replaceAll(/\D/g, '')) > 2000, await mean());
     await page.locator('#workload-rate').fill('5');
-    await page.getByText('asked 5').waitFor();
+    const said = await page.waitForFunction(() => {
+      const level = document.querySelector('[data-testid=arrivals] span.level')?.textContent ?? '';
+      const problem = document.querySelector('[data-testid=lab-workload] .problem.error:not([hidden])')?.textContent;
+      return problem || (/asked 5\.00 req\/s/.test(level) && 'as asked');
+    }, undefined, { timeout: 30_000 });
+    assert.equal(await said.jsonValue(), 'as asked');
     await page.locator('[data-testid=arrivals]').getByRole('button').click();
     assert.equal(await page.locator('[data-testid=arrivals] tbody tr').count(), 60);
     assert.match(new URL(page.url()).hash, /view\.tab=workload/);

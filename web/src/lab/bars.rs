@@ -82,8 +82,8 @@ pub fn BarChart(
                     <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" inner_html=move || bars.with(drawing)></svg>
                     {move || bars.with(|bars| bars.marks.iter().map(|(value, name)| {
                         let left = format!("left:{:.2}%", bars.place(*value) * 100.0);
-                        let is_near_end = bars.place(*value) > 0.85;
-                        view! { <span class="mark" class:end=is_near_end style=left>{name.clone()}</span> }
+                        let is_inside = name == "mean";
+                        view! { <span class="mark" class:inside=is_inside style=left>{name.clone()}</span> }
                     }).collect_view())}
                     {move || bars.with(|bars| bars.level.as_ref().map(|(level, name)| {
                         let bottom = format!("bottom:{:.2}%", level / bars.top() * 100.0);
@@ -144,6 +144,12 @@ fn names(bars: &Bars) -> Vec<String> {
     let steps = num_names.saturating_sub(1).max(1);
     (0..num_names)
         .filter_map(|index| bars.edges.get(index * last / steps))
-        .map(|edge| if *edge >= 1000.0 { format::grouped(edge.round()) } else { format::number(*edge, 3) })
+        .map(|edge| {
+            if *edge >= 1000.0 || edge.fract() == 0.0 {
+                format::grouped(edge.round())
+            } else {
+                format::number(*edge, 3)
+            }
+        })
         .collect()
 }

@@ -231,9 +231,20 @@ mod tests {
     #[test]
     fn the_page_names_every_file_and_keeps_no_build_instruction() {
         let page = render(TEMPLATE, &addresses()).expect("the template is complete");
-        for file in
-            ["lab", "lab-wasm", "app", "app-wasm", "engine", "engine-wasm", "reader", "reader-wasm", "plotly", "boot", "style", "icon"]
-        {
+        for file in [
+            "lab",
+            "lab-wasm",
+            "app",
+            "app-wasm",
+            "engine",
+            "engine-wasm",
+            "reader",
+            "reader-wasm",
+            "plotly",
+            "boot",
+            "style",
+            "icon",
+        ] {
             assert!(page.contains(&format!("\"./{file}-0\"")), "{file} is not named in\n{page}");
         }
         assert!(!page.contains("<link data-trunk"), "{page}");

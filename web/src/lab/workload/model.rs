@@ -91,7 +91,7 @@ pub fn rate_bars(arrivals: &ArrivalBins, asked_rate: Option<f64>) -> Bars {
         edges: (0..=arrivals.counts.len()).map(|bin| bin as f64 * width).collect(),
         heights: arrivals.counts.iter().map(|count| *count as f64 / width).collect(),
         marks: Vec::new(),
-        level: asked_rate.map(|rate| (rate, format!("asked {}", format::rate(rate)))),
+        level: asked_rate.map(|rate| (rate, format!("asked {} req/s", format::rate(rate)))),
         is_logarithmic: false,
     }
 }
@@ -119,7 +119,7 @@ pub fn summary(preview: &WorkloadPreview) -> String {
     let realized = (preview.span_s > 0.0 && preview.num_requests > 1)
         .then(|| format::rate((preview.num_requests - 1) as f64 / preview.span_s));
     match realized {
-        Some(rate) => format!("{count} requests over {span} s, {rate} on average"),
+        Some(rate) => format!("{count} requests over {span} s, {rate} req/s on average"),
         None => format!("{count} requests at once"),
     }
 }

@@ -168,6 +168,7 @@ fn every_state_of_the_desk_is_read() {
             offers: vec![("a".into(), Vec::new())],
             accelerator: Some(AcceleratorSheet { id: "H100".into(), figures: [1.0, 2.0, 3.0, 4.0, 5.0] }),
             trace: Some("0".into()),
+            num_clients: 3,
             diagnostics: vec![Diagnostic::note("unknown-field", "b", "c")],
             resolved: Some(Resolved { curve, basics }),
         };
