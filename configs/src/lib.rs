@@ -24,7 +24,7 @@ pub struct ReadyScenario {
 pub fn catalog() -> &'static Catalog {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     CATALOG.get_or_init(|| {
-        serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/catalog.json")))
+        plimsoll_json::from_text(include_str!(concat!(env!("OUT_DIR"), "/catalog.json")))
             .expect("a test decodes the embedded catalogue")
     })
 }
@@ -34,7 +34,7 @@ pub fn catalog() -> &'static Catalog {
 pub fn scenarios() -> &'static [ReadyScenario] {
     static SCENARIOS: OnceLock<Vec<ReadyScenario>> = OnceLock::new();
     SCENARIOS.get_or_init(|| {
-        serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/scenarios.json")))
+        plimsoll_json::from_text(include_str!(concat!(env!("OUT_DIR"), "/scenarios.json")))
             .expect("a test decodes the embedded scenarios")
     })
 }

@@ -47,7 +47,7 @@ pub(crate) fn bad_fields<T: DeserializeOwned>(fields: &Map<String, Value>, good:
 
 /// The fields as a `T`, or serde's message.
 pub(crate) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, String> {
-    serde_json::from_str(&Value::Object(fields).to_string()).map_err(|error| error.to_string())
+    plimsoll_json::from_text(&Value::Object(fields).to_string()).map_err(|error| error.to_string())
 }
 
 /// Turns serde's message about a field into a diagnostic: what is wrong, what is allowed, what was meant.
@@ -69,12 +69,7 @@ pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&V
         return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name)))
             .with_hint(format!("give {name}"));
     }
-    if message.contains("did not match any variant") {
-        return Diagnostic::error("invalid-value", place, format!("{whole} is {shown}"))
-            .with_hint("give a name of the catalogue or a mapping of fields");
-    }
     if let Some((_, expected)) = message.rsplit_once("expected ") {
-        let expected = expected.split(" at line").next().unwrap_or(expected);
         return Diagnostic::error("invalid-value", place, format!("{whole} is {shown}"))
             .with_hint(format!("give {}", in_words(expected)));
     }

@@ -33,16 +33,17 @@ fn a_module_of_the_core_uses_only_those_above_it() {
 /// What each of our crates may depend on; tests may use any.
 const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-core", &[]),
-    ("plimsoll-configs", &["plimsoll-core"]),
-    ("plimsoll-formats", &["plimsoll-core", "plimsoll-configs"]),
+    ("plimsoll-json", &[]),
+    ("plimsoll-configs", &["plimsoll-core", "plimsoll-json"]),
+    ("plimsoll-formats", &["plimsoll-core", "plimsoll-json", "plimsoll-configs"]),
     ("plimsoll-logs", &["plimsoll-core"]),
-    ("plimsoll-protocol", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats"]),
-    ("plimsoll-desk", &["plimsoll-core", "plimsoll-configs", "plimsoll-protocol"]),
+    ("plimsoll-protocol", &["plimsoll-core", "plimsoll-json"]),
+    ("plimsoll-desk", &["plimsoll-core", "plimsoll-configs", "plimsoll-json", "plimsoll-protocol"]),
     (
         "plimsoll-engine",
         &["plimsoll-core", "plimsoll-configs", "plimsoll-desk", "plimsoll-formats", "plimsoll-protocol"],
     ),
-    ("plimsoll-web", &["plimsoll-core", "plimsoll-protocol"]),
+    ("plimsoll-web", &["plimsoll-core", "plimsoll-json", "plimsoll-protocol"]),
     ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),
     (
         "plimsoll-tests",

@@ -5,7 +5,6 @@
 //! A newer edit ends what runs, except while a slider moves faster than follow studies end: then the running one may
 //! finish, so that the curve keeps moving.
 
-use crate::json::{Owned, json};
 use crate::page::Page;
 use crate::state::queue::{Asked, Step};
 use crate::worker::browser::{BUILD, BrowserFactory, Engine, Form, Signal};
@@ -14,6 +13,7 @@ use crate::worker::pool::{Pool, Slot, WorkerId};
 use leptos::prelude::{GetUntracked, Set, UpdateValue, WithUntracked, set_timeout};
 use plimsoll_core::curve::{Curve, CurvePlan, CurveStudy};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_json::{Owned, json};
 use plimsoll_protocol::{Basics, DeskState, Edit, Failure, FileContent, Outcome, Resolved, Response, Spec};
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -7,8 +7,6 @@
 
 pub mod charts;
 pub mod commands;
-pub mod decimal;
-pub mod json;
 pub mod state;
 pub mod view_model;
 pub mod worker;

@@ -15,6 +15,7 @@ mod tap;
 
 use crate::engine::{Engine, Mode};
 use crate::latency::LatencyModel;
+use crate::numeric::sort_by_key;
 use crate::observation::{
     AdmissionDecision, Candidate, Event, Fate, Observer, ReplicaTotals, RequestRecord, RoutingDecision,
 };
@@ -352,22 +353,30 @@ impl<S: RequestSource> Simulation<S> {
         let mut regret = None;
         if count > 0 {
             let seen = self.snapshots.all().iter().enumerate();
-            candidates.extend(seen.map(|(replica, snapshot)| Candidate {
-                replica: replica as u32,
-                score: score(replica, snapshot.effective_load()),
-                waiting: snapshot.load.waiting,
-                running: snapshot.load.running,
-                in_flight: snapshot.in_flight,
-                used_blocks: snapshot.load.used_blocks,
-                free_blocks: self.num_blocks - snapshot.load.used_blocks,
-            }));
-            let chosen = candidates.get(choice.replica).map_or(0.0, |candidate| candidate.score);
-            candidates.sort_by(|left, right| {
-                let by_text = || crate::engine::compare_as_text(left.replica, right.replica);
-                right.score.total_cmp(&left.score).then_with(by_text)
-            });
+            let mut chosen = 0.0;
+            for (replica, snapshot) in seen {
+                let candidate = Candidate {
+                    replica: replica as u32,
+                    score: score(replica, snapshot.effective_load()),
+                    waiting: snapshot.load.waiting,
+                    running: snapshot.load.running,
+                    in_flight: snapshot.in_flight,
+                    used_blocks: snapshot.load.used_blocks,
+                    free_blocks: self.num_blocks - snapshot.load.used_blocks,
+                };
+                if replica == choice.replica {
+                    chosen = candidate.score;
+                }
+                let place = candidates.partition_point(|better| {
+                    let by_text = || crate::engine::compare_as_text(better.replica, candidate.replica);
+                    candidate.score.total_cmp(&better.score).then_with(by_text).is_lt()
+                });
+                if place < count as usize {
+                    candidates.truncate(count as usize - 1);
+                    candidates.insert(place, candidate);
+                }
+            }
             regret = candidates.first().map(|best| (best.score - chosen).max(0.0));
-            candidates.truncate(count as usize);
         }
         RoutingDecision {
             id: request.id,
@@ -390,7 +399,7 @@ impl<S: RequestSource> Simulation<S> {
         let totals = ClusterTotals::new(self.replicas.finish(observer));
         let on_their_way = self.deciding.into_iter().chain(self.admitted);
         let mut left: Vec<Request> = on_their_way.map(|(_, request)| request).collect();
-        left.sort_by_key(|request| request.id);
+        sort_by_key(&mut left, |request| [request.id.into(), 0]);
         for request in left {
             observer.settled(&RequestRecord::unserved(request, Fate::InPipeline, totals.total.end));
         }

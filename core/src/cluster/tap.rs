@@ -1,5 +1,6 @@
 //! What the replicas tell, on its way to the observer: whose it is, and what it means for the whole cluster.
 
+use crate::numeric::sort_by_key;
 use crate::observation::{Event, Fate, Observer, QueueSample, RequestRecord};
 use alloc::vec::Vec;
 
@@ -82,9 +83,7 @@ impl SampleMerger {
 
     /// Tells the pending samples; none that comes later is earlier than any of them.
     pub(super) fn flush<O: Observer>(&mut self, observer: &mut O) {
-        if self.pending.len() > 1 {
-            self.pending.sort_by_key(|(replica, sample)| (sample.time, *replica));
-        }
+        sort_by_key(&mut self.pending, |(replica, sample)| [sample.time.0, (*replica).into()]);
         for (replica, sample) in self.pending.drain(..) {
             let last = &mut self.last[replica as usize];
             let sum = &mut self.sum;

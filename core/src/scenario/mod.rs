@@ -5,6 +5,7 @@
 //! problem at once. Engine, report and curve take only the resolved form and cannot fail.
 
 mod blocks;
+mod by_name;
 mod choices;
 mod cluster;
 mod deployment;
@@ -81,7 +82,7 @@ pub struct Deployment {
 }
 
 /// A model by id or by architecture.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ModelChoice {
     /// Id in the catalogue, any case.
@@ -91,7 +92,7 @@ pub enum ModelChoice {
 }
 
 /// An accelerator by id or by data sheet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AcceleratorChoice {
     /// Id in the catalogue, any case.

@@ -6,6 +6,7 @@ use super::{
     WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
+use crate::numeric::sort_by_key;
 use alloc::collections::BTreeSet;
 use alloc::format;
 
@@ -123,7 +124,7 @@ impl Bounds<'_> {
             }
         }
         // Windows are looked at in order of time.
-        client.active.sort_by_key(|window| window.start_us);
+        sort_by_key(&mut client.active, |window| [i64::try_from(window.start_us).unwrap_or(i64::MAX), 0]);
         if let Some(parts) = &mut client.multimodal {
             if let Some(text) = &mut parts.text {
                 self.lengths(&at("multimodal.text"), text);
@@ -158,7 +159,8 @@ impl Bounds<'_> {
             let hint = format!("give at most {MAX_POPULATION} clients and users, populations included");
             self.reject("workload.clients", format!("{sum} clients and users"), hint);
         }
-        let tenants: BTreeSet<&str> = clients.iter().map(|client| client.tenant.as_str()).collect();
+        let mut tenants: BTreeSet<&str> = BTreeSet::new();
+        tenants.extend(clients.iter().map(|client| client.tenant.as_str()));
         if tenants.len() > usize::from(u16::MAX) {
             self.reject("workload.clients", format!("of {} tenants", tenants.len()), "give at most 65534 tenants");
         }

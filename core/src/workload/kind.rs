@@ -3,6 +3,7 @@
 use super::generator::PrefixChoice;
 use super::lengths::Law;
 use super::{PrefixId, PrefixTree};
+use crate::numeric::sort_by_key;
 use crate::random::{Seed, Stream};
 use crate::scenario::{
     ArrivalSettings, ClientSettings, ClosedLoopSettings, ItemSettings, LengthSettings, SessionSettings,
@@ -49,7 +50,8 @@ pub(super) struct Kind {
 pub(super) fn names(settings: &WorkloadSettings) -> (Vec<String>, Vec<String>) {
     let by_appearance = |name: fn(&ClientSettings) -> &String| {
         let mut names = alloc::vec![String::new()];
-        let mut known = alloc::collections::BTreeSet::from([""]);
+        let mut known = alloc::collections::BTreeSet::new();
+        known.insert("");
         for client in &settings.clients {
             if known.insert(name(client)) {
                 names.push(name(client).clone());
@@ -130,7 +132,7 @@ impl Kind {
         };
         let mut active: Vec<(i64, i64)> =
             client.active.iter().map(|window| (micros(window.start_us), micros(window.end_us))).collect();
-        active.sort_unstable();
+        sort_by_key(&mut active, |(start, end)| [*start, *end]);
         Self {
             population: client.population,
             arrival: client.arrival,

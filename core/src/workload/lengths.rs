@@ -1,6 +1,6 @@
 //! Laws of lengths (workload specification 3, distributions).
 
-use crate::numeric::{larger, smaller};
+use crate::numeric::{larger, smaller, sort_by_key};
 use crate::random::Stream;
 use crate::scenario::LengthSettings;
 use alloc::vec::Vec;
@@ -126,7 +126,7 @@ impl Table {
         let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
         let mut drawn: Vec<(u32, f64)> = weights.iter().copied().filter(|(_, weight)| *weight > 0.0).collect();
         // By value, so that larger draws give larger lengths.
-        drawn.sort_by_key(|(value, _)| *value);
+        sort_by_key(&mut drawn, |(value, _)| [(*value).into(), 0]);
         if drawn.len() < 2 || sum <= 0.0 {
             return Err(drawn.first().map_or(1, |(value, _)| *value));
         }

@@ -1,6 +1,7 @@
 //! Recorded requests and their replay, at their own pace or at another rate.
 
 use super::{PrefixTree, Request, RequestSource};
+use crate::numeric::sort_by_key;
 use crate::scenario::TraceChoice;
 use crate::time::{SimTime, truncate};
 use alloc::collections::BTreeMap;
@@ -38,7 +39,7 @@ impl Trace {
     /// A trace of these requests; they are put in order of arrival, equal ones in the order given.
     #[must_use]
     pub fn new(mut requests: Vec<Request>, prefixes: PrefixTree, classes: Vec<String>, tenants: Vec<String>) -> Self {
-        requests.sort_by_key(|request| request.arrive);
+        sort_by_key(&mut requests, |request| [request.arrive.0, 0]);
         let shares_output = requests.iter().any(|request| request.output_prefix != super::PrefixId::NONE);
         Self { requests, prefixes, classes, tenants, shares_output, turns: BTreeMap::new() }
     }

@@ -12,6 +12,7 @@ use plimsoll_core::catalog::{AcceleratorSpec, Catalog, Provenance};
 use plimsoll_core::curve::CurveScenario;
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{AcceleratorChoice, CalibratedOn, Choice, ResolvedScenario, Scenario};
+use plimsoll_json::Value;
 use plimsoll_protocol::{
     AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Failure, Resolved, Said, decode, encode,
 };
@@ -129,8 +130,9 @@ fn apply(scenario: &mut Scenario, edit: &Edit) -> Result<Said, Failure> {
         Edit::Value { path, text } => {
             let mut value = link::to_value(scenario);
             if let Some(place) = link::find(&mut value, path) {
-                *place = decode(text)?;
-                *scenario = decode(&value.to_string())?;
+                let undecodable = |error: plimsoll_json::Error| Failure::new("undecodable", error.to_string());
+                *place = Value::read(text).map_err(undecodable)?.into_owned();
+                *scenario = plimsoll_json::from_value(&value).map_err(undecodable)?;
             }
             if path == "deployment.model" {
                 // A server version belongs to the coefficients of one model.

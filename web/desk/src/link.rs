@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::Scenario;
+use plimsoll_json::{Owned, Value};
 use plimsoll_protocol::view::{Percentile, Tab, View};
-use serde_json::{Map, Value};
 
 /// The frozen base 1.
 const BASE_1: &str = include_str!("base-1.json");
@@ -38,11 +38,11 @@ pub struct Opened {
 /// The parts of a fragment in which a scenario differs from the base; empty for the base itself.
 #[must_use]
 pub fn changes(scenario: &Scenario) -> String {
-    let mut changes = Map::new();
+    let mut changes = Vec::new();
     collect_changes(&base_value(), &to_value(scenario), "", &mut changes);
     let plain: Vec<String> = changes.iter().map(|(path, value)| format!("{path}={}", value_text(value))).collect();
     if plain.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_PLAIN {
-        let json = Value::Object(changes).to_string();
+        let json = Value::Map(changes.into_iter().map(|(path, value)| (path.into(), value)).collect()).to_string();
         return format!("z={}", URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9)));
     }
     plain.join(";")
@@ -110,8 +110,8 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
             path => {
                 let text = percent_decode(text);
                 // Text needs no quotes, so `1` may be a number or a name: the first reading that fits is taken.
-                let mut readings: Vec<Value> = serde_json::from_str(&text).into_iter().collect();
-                readings.push(Value::String(text));
+                let mut readings: Vec<Owned> = Value::read(&text).into_iter().map(Value::into_owned).collect();
+                readings.push(text.into());
                 apply(&mut opened, &mut value, path, readings);
             }
         }
@@ -122,42 +122,46 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
 /// The frozen base.
 #[must_use]
 pub fn base_scenario() -> Scenario {
-    serde_json::from_str(BASE_1).unwrap_or_default()
+    plimsoll_json::from_text(BASE_1).unwrap_or_default()
 }
 
-fn base_value() -> Value {
+fn base_value() -> Owned {
     // Through the type, so that fields newer than the base are there with their defaults.
     to_value(&base_scenario())
 }
 
-/// Through text: the module has the code for that anyway, and a second way of writing and reading would double it.
-pub(crate) fn to_value(scenario: &Scenario) -> Value {
-    serde_json::to_string(scenario).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+/// Through text: the module has the code for that anyway, and a second way of writing would double it.
+pub(crate) fn to_value(scenario: &Scenario) -> Owned {
+    let text = plimsoll_json::to_text(scenario).unwrap_or_default();
+    Value::read(&text).map_or(Value::Null, Value::into_owned)
 }
 
 /// Collects paths whose values differ; objects with other keys than the base's are one value.
-fn collect_changes(base: &Value, present: &Value, path: &str, changes: &mut Map<String, Value>) {
+///
+/// Paths come out in alphabetical order, whatever the order of the fields.
+fn collect_changes(base: &Owned, present: &Owned, path: &str, changes: &mut Vec<(String, Owned)>) {
     if base == present {
         return;
     }
-    if let (Value::Object(old), Value::Object(new)) = (base, present)
+    if let (Value::Map(old), Value::Map(new)) = (base, present)
         && old.len() == new.len()
-        && old.keys().all(|key| new.contains_key(key))
-        && !["distribution", "process"].iter().any(|tag| old.get(*tag) != new.get(*tag))
+        && old.iter().all(|(key, _)| present.get(key).is_some())
+        && !["distribution", "process"].iter().any(|tag| base.get(tag) != present.get(tag))
     {
         for (key, old_value) in old {
-            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            if let Some(new_value) = new.get(key) {
+            let inner = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+            if let Some(new_value) = present.get(key) {
                 collect_changes(old_value, new_value, &inner, changes);
             }
         }
         return;
     }
-    changes.insert(path.to_owned(), present.clone());
+    let place = changes.partition_point(|(other, _)| other.as_str() < path);
+    changes.insert(place, (path.to_owned(), present.clone()));
 }
 
 /// Sets one path to the first of the readings that gives a scenario.
-fn apply(opened: &mut Opened, value: &mut Value, path: &str, readings: Vec<Value>) {
+fn apply(opened: &mut Opened, value: &mut Owned, path: &str, readings: Vec<Owned>) {
     if find(value, path).is_none() {
         opened.warnings.push(warning("link-unknown-field", path, "is not a field this version knows".into()));
         return;
@@ -168,7 +172,7 @@ fn apply(opened: &mut Opened, value: &mut Value, path: &str, readings: Vec<Value
         if let Some(place) = find(&mut candidate, path) {
             *place = reading;
         }
-        match serde_json::from_str::<Scenario>(&candidate.to_string()) {
+        match plimsoll_json::from_value(&candidate) {
             Ok(scenario) => {
                 opened.scenario = scenario;
                 *value = candidate;
@@ -181,27 +185,30 @@ fn apply(opened: &mut Opened, value: &mut Value, path: &str, readings: Vec<Value
     opened.warnings.push(warning("link-bad-value", path, format!("cannot be used: {reason}")));
 }
 
-pub(crate) fn find<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
-    path.split('.').try_fold(value, |place, key| place.as_object_mut()?.get_mut(key))
+pub(crate) fn find<'a>(value: &'a mut Owned, path: &str) -> Option<&'a mut Owned> {
+    path.split('.').try_fold(value, |place, key| place.get_mut(key))
 }
 
-fn inflate(text: &str) -> Result<Map<String, Value>, String> {
+/// Paths and values of a packed part.
+fn inflate(text: &str) -> Result<Vec<(String, Owned)>, String> {
     let packed =
         URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
     let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(&packed, MAX_INFLATED)
         .map_err(|_| "cannot be unpacked; the link may be cut off".to_owned())?;
     let text = String::from_utf8(bytes).map_err(|_| "holds no text; the link may be damaged".to_owned())?;
-    serde_json::from_str(&text).map_err(|error| format!("holds no list of fields: {error}"))
+    match Value::read(&text) {
+        Ok(Value::Map(entries)) => {
+            Ok(entries.into_iter().map(|(path, value)| (path.into_owned(), value.into_owned())).collect())
+        }
+        Ok(_) => Err("holds no list of fields".to_owned()),
+        Err(error) => Err(format!("holds no list of fields: its text {error}")),
+    }
 }
 
 /// A value in a readable part: JSON, but text without quotes where that reads back the same.
-fn value_text(value: &Value) -> String {
+fn value_text(value: &Owned) -> String {
     match value {
-        Value::String(text) if serde_json::from_str::<Value>(text).is_err() => percent_encode(text),
-        Value::Number(number) => {
-            let text = number.to_string();
-            text.strip_suffix(".0").unwrap_or(&text).to_owned()
-        }
+        Value::Text(text) if Value::read(text).is_err() => percent_encode(text),
         other => percent_encode(&other.to_string()),
     }
 }
@@ -399,14 +406,15 @@ mod tests {
             num_links += 1;
             let link = std::fs::read_to_string(&path).expect("a link");
             let expected = std::fs::read_to_string(path.with_extension("json")).expect("what it means");
-            let expected: Value = serde_json::from_str(&expected).expect("JSON");
+            let expected: serde_json::Value = serde_json::from_str(&expected).expect("JSON");
             let opened = read(link.trim()).expect("it opens");
             let scenario: Scenario = serde_json::from_value(expected["scenario"].clone()).expect("a scenario");
             assert_eq!(opened.scenario, scenario, "{}", path.display());
             assert_eq!(opened.view.tab.id(), expected["view"]["tab"], "{}", path.display());
             assert_eq!(opened.view.percentile.id(), expected["view"]["percentile"], "{}", path.display());
-            let codes: Vec<Value> = opened.warnings.iter().map(|warning| warning.code.clone().into()).collect();
-            assert_eq!(Value::Array(codes), expected["warnings"], "{}", path.display());
+            let codes: Vec<serde_json::Value> =
+                opened.warnings.iter().map(|warning| warning.code.clone().into()).collect();
+            assert_eq!(serde_json::Value::Array(codes), expected["warnings"], "{}", path.display());
         }
         assert!(num_links >= 5);
     }

@@ -5,9 +5,9 @@
 //! Limits, verdict ranges and their labels are drawn by [`super::marks`], titles of axes stand in the page: what
 //! Plotly need not know, it need not redraw.
 
-use crate::decimal;
-use crate::json::{Owned as Value, json};
 use crate::view_model::chart::{Chart, ChartModel, Series, Style};
+use plimsoll_json::decimal;
+use plimsoll_json::{Owned as Value, json};
 
 /// Colours and sizes, read from the page's style tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

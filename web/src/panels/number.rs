@@ -1,12 +1,12 @@
 //! A number of the scenario: slider and field in one, with help and problems.
 
 use crate::components::problems::Problems;
-use crate::decimal;
 use crate::page::page;
 use crate::state::fields::Field;
 use crate::view_model::format;
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
+use plimsoll_json::decimal;
 
 /// Slider and field of one number.
 #[component]

@@ -2,8 +2,8 @@
 //!
 //! The range is what the slider offers and what the field explains; `resolve` has the last word.
 
-use crate::decimal;
 use crate::view_model::format::Unit;
+use plimsoll_json::decimal;
 
 /// How a slider's way is divided.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,6 @@
 //! Axis ranges that stay put while a slider moves.
 
-use crate::decimal;
+use plimsoll_json::decimal;
 
 /// Ends of an axis that read well.
 const NICE: [f64; 9] = [1.0, 1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0];

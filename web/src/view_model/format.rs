@@ -1,6 +1,6 @@
 //! Numbers as people read and write them.
 
-use crate::decimal;
+use plimsoll_json::decimal;
 
 /// What a number counts; decides its suffixes when read and its unit when shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 //!
 //! The worker's end derives the same from the types; tests send every message both ways.
 
-use crate::json::{Owned, Value, json};
 use plimsoll_core::curve::{CurveScenario, CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::report::{LimiterShares, TimeShare, Verdict};
 use plimsoll_core::scenario::{Basis, BlocksSource, Choice, CurveSettings, MemoryLedger, Slo};
+use plimsoll_json::{Owned, Value, json};
 use plimsoll_protocol::view::{Percentile, Tab, View};
 use plimsoll_protocol::{
     AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Failure, FileContent, JobId, Outcome, Request, Resolved,
@@ -76,9 +76,8 @@ fn trial(trial: &CurveTrial) -> Owned {
 /// # Errors
 /// `undecodable` when it is none.
 pub fn read(text: &str) -> Result<Response, Failure> {
-    Value::read(text)
-        .and_then(|value| Response::read(&value))
-        .ok_or_else(|| Failure::new("undecodable", "it has another form than expected"))
+    let value = Value::read(text).map_err(|error| Failure::new("undecodable", error.to_string()))?;
+    Response::read(&value).ok_or_else(|| Failure::new("undecodable", "it has another form than expected"))
 }
 
 /// Something that a value may hold.
@@ -122,7 +121,7 @@ macro_rules! read_variants {
             fn read(value: &Value<'_>) -> Option<Self> {
                 let Value::Map(entries) = value else { return None };
                 let [(word, value)] = entries.as_slice() else { return None };
-                match *word {
+                match &**word {
                     $($word => Some($name::$variant { $($field: field(value, stringify!($field))?),* }),)*
                     _ => None,
                 }
@@ -208,6 +207,8 @@ impl Read for f64 {
     fn read(value: &Value<'_>) -> Option<Self> {
         match value {
             Value::Number(number) => Some(*number),
+            // The nearest double is what was meant: a double without a fraction is written like a count.
+            Value::Whole(count) => Some(*count as f64),
             _ => None,
         }
     }

@@ -21,7 +21,7 @@ mod window;
 
 use super::limits;
 use crate::latency::{LatencyModel, StepItem, WorkSums};
-use crate::numeric::product;
+use crate::numeric::{product, sort_by_key};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
@@ -182,7 +182,7 @@ impl Fast {
         }
         self.totals.still_queued = self.queue.len() as u64;
         self.totals.still_running = u64::from(self.num_decoding) + self.prefilling.len() as u64;
-        left.sort_by_key(|record| record.request.id);
+        sort_by_key(&mut left, |record| [record.request.id.into(), 0]);
         // Arrivals are events too: the last one counts for the end of a run that the horizon cuts.
         let end = self.clock.max(self.last_arrival);
         for record in &mut left {

@@ -11,6 +11,7 @@ use self::live::Live;
 use super::Load;
 use super::order::{self, QueueKey};
 use crate::latency::{LatencyModel, StepItem, WorkSums};
+use crate::numeric::{sort_by_key, sort_few};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
@@ -171,7 +172,7 @@ impl Plain {
 
     pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {
         let mut left: Vec<Live> = self.live.drain(..).filter(|live| !live.is_settled).collect();
-        left.sort_by_key(|live| live.request.id);
+        sort_by_key(&mut left, |live| [live.request.id.into(), 0]);
         for live in left {
             let fate = match (live.is_running, live.is_enqueued) {
                 (true, _) => Fate::StillRunning,
@@ -330,8 +331,9 @@ impl Plain {
                 id: request.id,
             }
         };
+        // Nearly in order: it was sorted a step ago.
         let waiting = self.waiting.make_contiguous();
-        waiting.sort_by(|left, right| order::compare(config.scheduler, &key(left), &key(right)));
+        sort_few(waiting, |left, right| order::compare(config.scheduler, &key(left), &key(right)));
     }
 
     /// Section 5.1; whether somebody was preempted.

@@ -1,13 +1,10 @@
-//! JSON as the page needs it: a value, its text, and the way back.
-//!
-//! A library with derived decoders for the same messages is six times as large, a sixth of the page's first load.
-//! The other end of every message is written and read by such a library, and tests hold the two together.
+//! A value, its text, and the way back.
 
-use crate::decimal;
+use crate::{Error, decimal};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Deepest nesting that is read; messages have seven levels.
+/// Deepest nesting that is read; messages have seven levels, a scenario with clients ten.
 const MAX_DEPTH: u32 = 32;
 
 /// A value; texts are borrowed from what was read.
@@ -19,40 +16,70 @@ pub enum Value<'a> {
     Bool(bool),
     /// A number.
     Number(f64),
+    /// A whole number that is no double, such as a seed of 64 bits.
+    Whole(u64),
     /// A text.
     Text(Cow<'a, str>),
     /// Values in order.
     List(Vec<Value<'a>>),
     /// Values by name, in order.
-    Map(Vec<(&'a str, Value<'a>)>),
+    Map(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
-/// A value that borrows nothing but names.
+/// A value that borrows nothing.
 pub type Owned = Value<'static>;
 
 impl<'a> Value<'a> {
     /// Reads a text that is one value.
-    #[must_use]
-    pub fn read(text: &'a str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// When it is none, with the byte where that shows.
+    pub fn read(text: &'a str) -> Result<Self, Error> {
         let mut reader = Reader { text, at: 0 };
-        let value = reader.value(0)?;
+        let value = reader.value(0);
         reader.skip_space();
-        (reader.at == text.len()).then_some(value)
+        value
+            .filter(|_| reader.at == text.len())
+            .ok_or_else(|| Error::new(format_args!("is not JSON from byte {} on", reader.at + 1)))
+    }
+
+    /// The same without borrowing the text.
+    #[must_use]
+    pub fn into_owned(self) -> Owned {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(value),
+            Value::Number(value) => Value::Number(value),
+            Value::Whole(value) => Value::Whole(value),
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Value::List(values) => Value::List(values.into_iter().map(Value::into_owned).collect()),
+            Value::Map(entries) => Value::Map(
+                entries.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned())).collect(),
+            ),
+        }
     }
 
     /// The value of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         match self {
-            Value::Map(entries) => entries.iter().find(|(key, _)| *key == name).map(|(_, value)| value),
+            Value::Map(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The value of this name, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
+        match self {
+            Value::Map(entries) => entries.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
         }
     }
 
     /// Adds a name with its value, which must be new; on anything but a map this does nothing.
-    pub fn insert(&mut self, name: &'a str, value: Value<'a>) {
+    pub fn insert(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
         if let Value::Map(entries) = self {
-            entries.push((name, value));
+            entries.push((name.into(), value));
         }
     }
 }
@@ -61,8 +88,9 @@ impl fmt::Display for Value<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Bool(value) => write!(to, "{value}"),
-            Value::Number(value) if value.is_finite() => write!(to, "{value}"),
-            Value::Null | Value::Number(_) => to.write_str("null"),
+            Value::Number(value) => write_number(*value, to),
+            Value::Whole(value) => write!(to, "{value}"),
+            Value::Null => to.write_str("null"),
             Value::Text(text) => write_text(text, to),
             Value::List(values) => {
                 to.write_char('[')?;
@@ -90,7 +118,13 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-fn write_text(text: &str, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes a number: the shortest text that reads back the same.
+pub(crate) fn write_number(value: f64, to: &mut dyn Write) -> fmt::Result {
+    if value.is_finite() { write!(to, "{value}") } else { to.write_str("null") }
+}
+
+/// Writes a text in quotes.
+pub(crate) fn write_text(text: &str, to: &mut dyn Write) -> fmt::Result {
     to.write_char('"')?;
     let mut written = 0;
     for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'"' | b'\\' | 0..0x20)) {
@@ -137,7 +171,7 @@ impl<'a> Reader<'a> {
             }
             loop {
                 self.skip_space();
-                let Cow::Borrowed(name) = self.string()? else { return None };
+                let name = self.string()?;
                 self.has(b':').then_some(())?;
                 entries.push((name, self.value(depth + 1)?));
                 if !self.has(b',') {
@@ -168,7 +202,7 @@ impl<'a> Reader<'a> {
             "null" => Some(Value::Null),
             "true" => Some(Value::Bool(true)),
             "false" => Some(Value::Bool(false)),
-            number => decimal::read(number).map(Value::Number),
+            number => number_of(number),
         }
     }
 
@@ -219,6 +253,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Largest count up to which every whole number is a double.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// A number's text as the double nearest to it; a longer count stays exact.
+fn number_of(text: &str) -> Option<Owned> {
+    match text.parse::<u64>() {
+        Ok(count) if count > MAX_EXACT => Some(Value::Whole(count)),
+        _ => decimal::read(text).map(Value::Number),
+    }
+}
+
 macro_rules! from_numbers {
     ($($number:ty),*) => {$(
         impl From<$number> for Value<'_> {
@@ -232,8 +277,8 @@ from_numbers!(f64, i32, u32);
 
 impl From<u64> for Value<'_> {
     fn from(value: u64) -> Self {
-        // Counts and job numbers stay below 2⁵³.
-        Value::Number(value as f64)
+        // Up to the limit this is exact.
+        if value > MAX_EXACT { Value::Whole(value) } else { Value::Number(value as f64) }
     }
 }
 
@@ -274,56 +319,25 @@ impl<'a, T: Into<Value<'a>>> From<Vec<T>> for Value<'a> {
 }
 
 /// A value as JSON is written; a name's value is an expression, a list or a map.
+#[macro_export]
 macro_rules! json {
     (@map $map:ident) => {};
     (@map $map:ident $name:literal : { $($inner:tt)* } $(, $($rest:tt)*)?) => {
-        $map.insert($name, $crate::json::json!({ $($inner)* }));
-        $crate::json::json!(@map $map $($($rest)*)?);
+        $map.insert($name, $crate::json!({ $($inner)* }));
+        $crate::json!(@map $map $($($rest)*)?);
     };
     (@map $map:ident $name:literal : [ $($value:expr),* $(,)? ] $(, $($rest:tt)*)?) => {
-        $map.insert($name, $crate::json::Value::List(vec![$($value.into()),*]));
-        $crate::json::json!(@map $map $($($rest)*)?);
+        $map.insert($name, $crate::Value::List(vec![$($value.into()),*]));
+        $crate::json!(@map $map $($($rest)*)?);
     };
     (@map $map:ident $name:literal : $value:expr $(, $($rest:tt)*)?) => {
         $map.insert($name, $value.into());
-        $crate::json::json!(@map $map $($($rest)*)?);
+        $crate::json!(@map $map $($($rest)*)?);
     };
-    ({}) => { $crate::json::Value::Map(Vec::new()) };
+    ({}) => { $crate::Value::Map(Vec::new()) };
     ({ $($inner:tt)* }) => {{
-        let mut map = $crate::json::Value::Map(Vec::new());
-        $crate::json::json!(@map map $($inner)*);
+        let mut map = $crate::Value::Map(Vec::new());
+        $crate::json!(@map map $($inner)*);
         map
     }};
-}
-pub(crate) use json;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_back_here_and_elsewhere() {
-        let value: Owned = json!({
-            "number": 0.1 + 0.2, "whole": 7, "none": None::<f64>, "text": "a \"b\" \\ \n\u{1} é",
-            "list": [1, 2.5], "map": { "deep": { "yes": true } }, "empty": {}, "gap": f64::NAN,
-        });
-        let text = value.to_string();
-        let elsewhere: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(elsewhere["text"], "a \"b\" \\ \n\u{1} é");
-        assert_eq!(elsewhere["number"], 0.1 + 0.2);
-        let back = Value::read(&text).expect(&text);
-        assert_eq!(back.get("gap"), Some(&Value::Null));
-        assert_eq!(back.get("map"), value.get("map"));
-        assert_eq!(Value::read(&elsewhere.to_string()).expect("ours").get("text"), value.get("text"));
-    }
-
-    #[test]
-    fn what_is_no_value_is_none() {
-        let deep = "[".repeat(100) + &"]".repeat(100);
-        let texts =
-            ["", "{", "[1,]", "{\"a\" 1}", "\"open", "tru", "1 2", "{\"a\\n\":1}", "\"\\x\"", "\"\\u12\"", &deep];
-        for text in texts {
-            assert_eq!(Value::read(text), None, "{text}");
-        }
-    }
 }

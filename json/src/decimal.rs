@@ -1,6 +1,6 @@
 //! Decimal text as a double, without the tables of the standard library.
 //!
-//! Those take ten kilobytes of the page's first load, and so do those of every JSON library.
+//! Those take ten kilobytes of a module, and so do those of every JSON library.
 //! Short numbers are read here, which is exact; the browser, which has such tables, reads the rest.
 
 /// Powers of ten that are doubles exactly.
