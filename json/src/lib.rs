@@ -19,8 +19,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// What is wrong with a text, in words.
-// One pointer, because it is part of every result on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "one pointer, because it is part of every result on the way")]
 pub struct Error(Box<String>);
 
 impl Error {

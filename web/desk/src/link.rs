@@ -339,7 +339,7 @@ mod tests {
 
     /// The changes as one readable part each, however long.
     fn fragment_of(scenario: &Scenario) -> String {
-        let mut changes = Map::new();
+        let mut changes = Vec::new();
         collect_changes(&base_value(), &to_value(scenario), "", &mut changes);
         changes.iter().fold("v1;1".to_owned(), |text, (path, value)| format!("{text};{path}={}", value_text(value)))
     }
