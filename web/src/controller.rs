@@ -187,7 +187,7 @@ impl Controller {
     /// # Errors
     /// `unavailable` when no worker can be had.
     pub fn ask(&self, scenario: String, edit: Edit) -> Result<(), Failure> {
-        self.0.borrow_mut().pool.start_at_desk(Spec::Desk { scenario, edit }).map(drop)
+        self.0.borrow_mut().pool.start_at_desk(Slot::Desk, Spec::Desk { scenario, edit }).map(drop)
     }
 
     /// Asks the desk what the picker of a field offers; the page hears the answer.
@@ -195,7 +195,11 @@ impl Controller {
     /// # Errors
     /// `unavailable` when no worker can be had.
     pub fn list(&self, scenario: String, path: &str) -> Result<(), Failure> {
-        self.0.borrow_mut().pool.start_at_desk(Spec::Choices { scenario, path: path.to_owned() }).map(drop)
+        self.0
+            .borrow_mut()
+            .pool
+            .start_at_desk(Slot::Choices, Spec::Choices { scenario, path: path.to_owned() })
+            .map(drop)
     }
 
     /// What the desk was asked is not wanted any more.
@@ -290,7 +294,7 @@ impl Controller {
             match delivery.slot {
                 Slot::Curve => inner.hear_curve(page, delivery.response),
                 Slot::File => files.push(delivery.response),
-                Slot::Desk => edits.push(delivery.response),
+                Slot::Desk | Slot::Choices => edits.push(delivery),
                 Slot::Preview | Slot::Run | Slot::Calibrate => {}
             }
         }
@@ -310,8 +314,11 @@ impl Controller {
         }
         // What the page makes of these comes back here.
         drop(inner);
-        for response in edits {
-            page.hear_desk(response);
+        for delivery in edits {
+            match delivery.slot {
+                Slot::Choices => page.hear_choices(delivery.response),
+                _ => page.hear_desk(delivery.response),
+            }
         }
         for response in files {
             take_file(page, &name, choice.clone(), response);

@@ -250,7 +250,6 @@ impl Page {
                 }
                 self.supply();
             }
-            Response::Finished { outcome: Outcome::Choices { path, choices }, .. } => self.choices.set((path, choices)),
             Response::Failed { failure, .. } => {
                 let is_asked_again = failure.code == "crashed"
                     && self.queue.try_update_value(Queue::retry).is_some_and(|given_up| given_up.is_none());
@@ -261,6 +260,15 @@ impl Page {
                 }
                 self.supply();
             }
+            _ => {}
+        }
+    }
+
+    /// Takes in what a picker offers; a list that could not be had concerns no edit.
+    pub fn hear_choices(&self, response: Response) {
+        match response {
+            Response::Finished { outcome: Outcome::Choices { path, choices }, .. } => self.choices.set((path, choices)),
+            Response::Failed { failure, .. } => self.say(format!("The list could not be made: {}", failure.message)),
             _ => {}
         }
     }

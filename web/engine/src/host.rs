@@ -21,6 +21,9 @@ const LOOK_EVERY_MS: f64 = 1.0;
 /// Fewest and most steps between two looks.
 const STEPS: [u64; 2] = [256, 1 << 24];
 
+/// Traces that are kept, the newest ones; undo leads back to an older one.
+const MAX_TRACES: usize = 8;
+
 /// A scenario with what it resolves to; kept, because trials of one scenario come in many messages.
 pub(crate) struct Prepared {
     /// The scenario's text.
@@ -217,6 +220,9 @@ impl Host {
         let read = crate::files::read(name, bytes).map_err(Failure::invalid_input)?;
         if let Some((hash, trace)) = read.trace {
             self.traces.retain(|(other, _)| *other != hash);
+            if self.traces.len() == MAX_TRACES {
+                self.traces.remove(0);
+            }
             self.traces.push((hash, trace));
         }
         Ok(Outcome::File { content: read.content, diagnostics: read.diagnostics })

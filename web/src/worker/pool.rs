@@ -7,7 +7,7 @@
 
 use super::client::{Client, Health, Heard, Port};
 use plimsoll_protocol::{Failure, JobId, Response, Spec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a job is for; a newer question of the same slot replaces the older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Slot {
     File,
     /// An edit of the scenario.
     Desk,
+    /// The list of a picker.
+    Choices,
     /// What a workload will generate.
     Preview,
     /// One run, watched.
@@ -56,6 +58,9 @@ pub struct Delivery {
 /// Jobs a worker holds at a time: while it works on one, the next is already there, which hides the round trip.
 const JOBS_PER_WORKER: usize = 2;
 
+/// Files that a worker coming later is given to read: as many as a worker keeps traces of.
+const MAX_FILES: usize = 8;
+
 /// Workers lost in a row without one becoming ready, after which no more are made.
 const MAX_LOSSES: u32 = 4;
 
@@ -78,8 +83,8 @@ pub struct Pool<F: Factory> {
     jobs: BTreeMap<JobId, Job>,
     next_job: u64,
     next_worker: u32,
-    /// The last file read, for workers that come later.
-    file: Option<(String, F::Attachment)>,
+    /// The newest files read, for workers that come later.
+    files: VecDeque<(String, F::Attachment)>,
     losses: u32,
     last_loss: String,
     num_late: u64,
@@ -96,7 +101,7 @@ impl<F: Factory> Pool<F> {
             jobs: BTreeMap::new(),
             next_job: 1,
             next_worker: 1,
-            file: None,
+            files: VecDeque::new(),
             losses: 0,
             last_loss: String::new(),
             num_late: 0,
@@ -127,9 +132,9 @@ impl<F: Factory> Pool<F> {
     ///
     /// # Errors
     /// `unavailable` when no worker can be had.
-    pub fn start_at_desk(&mut self, spec: Spec) -> Result<JobId, Failure> {
+    pub fn start_at_desk(&mut self, slot: Slot, spec: Spec) -> Result<JobId, Failure> {
         let index = self.clients.len().checked_sub(1).ok_or_else(|| self.unavailable())?;
-        self.start_on(index, Slot::Desk, spec, None, false)
+        self.start_on(index, slot, spec, None, false)
     }
 
     /// Has every worker read a file; the answer of one is delivered.
@@ -140,7 +145,10 @@ impl<F: Factory> Pool<F> {
         if self.clients.is_empty() {
             return Err(self.unavailable());
         }
-        self.file = Some((name.to_owned(), file.clone()));
+        if self.files.len() == MAX_FILES {
+            self.files.pop_front();
+        }
+        self.files.push_back((name.to_owned(), file.clone()));
         let spec = Spec::ReadFile { name: name.to_owned() };
         let mut first = None;
         for index in 0..self.clients.len() {
@@ -317,7 +325,7 @@ impl<F: Factory> Pool<F> {
                     let client = Client::greet(port, &self.build);
                     debug_assert_eq!(client.health(), Health::Greeting);
                     self.clients.push((id, client));
-                    if let Some((name, file)) = self.file.clone() {
+                    for (name, file) in self.files.clone() {
                         let index = self.clients.len() - 1;
                         let spec = Spec::ReadFile { name };
                         // It is there: it was just put in.
@@ -411,14 +419,14 @@ mod tests {
     fn the_desk_is_the_spare_and_its_jobs_take_no_room() {
         let (mut pool, wire) = pool(1);
         let spec = Spec::Choices { scenario: String::new(), path: "deployment.model".into() };
-        let job = pool.start_at_desk(spec.clone()).expect("a worker");
+        let job = pool.start_at_desk(Slot::Desk, spec.clone()).expect("a worker");
         assert_eq!(worker_of(&wire, job), WorkerId(2));
         pool.start(Slot::Curve, trials()).expect("a worker");
         assert!(pool.has_room());
         pool.cancel_slot(Slot::Curve);
         let deliveries = pool.hear(WorkerId(2), &finished(job));
         assert!(matches!(deliveries[..], [Delivery { slot: Slot::Desk, .. }]), "{deliveries:?}");
-        let lost = pool.start_at_desk(spec).expect("a worker");
+        let lost = pool.start_at_desk(Slot::Desk, spec).expect("a worker");
         let deliveries = pool.crashed(WorkerId(2), "gone");
         assert!(matches!(&deliveries[..], [Delivery { slot: Slot::Desk, response }] if response.job() == Some(lost)));
     }
@@ -495,6 +503,12 @@ mod tests {
         assert_eq!(pool.hear(WorkerId(1), &finished(job)).len(), 1);
         pool.crashed(WorkerId(1), "gone");
         assert_eq!(carried(&wire), 3, "the replacement");
+        for number in 0..MAX_FILES {
+            pool.read_file(&format!("{number}.csv"), &"a,b".to_owned()).expect("a worker");
+        }
+        let before = carried(&wire);
+        pool.crashed(WorkerId(3), "gone");
+        assert_eq!(carried(&wire), before + MAX_FILES, "a newcomer reads every file but the ninth last");
     }
 
     #[test]
