@@ -2,7 +2,7 @@
 
 use crate::arguments::CurveArguments;
 use crate::input::{self, Input, Purpose};
-use crate::output::{Document, Failure, tell, tell_line, tell_resolution, verdict_name, write_json};
+use crate::output::{Document, Failure, tell_line, tell_resolution, verdict_name, write_json};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, CurveTrial, Limiter, PointSample, run_trial};
 use plimsoll_core::report::Verdict;
@@ -17,10 +17,6 @@ use std::thread;
 /// Studies and prints.
 pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     let input = input::read(&arguments.scenario, Purpose::Curve, |scenario| adjust(arguments, scenario))?;
-    if let Some(problem) = input.resolved.workload.without_rate() {
-        tell(&[problem], None, arguments.scenario.log);
-        return Err(Failure::Invalid);
-    }
     tell_resolution(&input.resolved, arguments.scenario.log);
     let jobs = match arguments.jobs {
         Some(jobs) => usize::from(jobs),

@@ -69,7 +69,11 @@ pub fn read(
     let trace = trace(arguments, &mut scenario, purpose, &mut diagnostics)?;
     without_effect(arguments, purpose, trace.is_some(), &mut diagnostics);
 
-    match scenario.resolve(&catalog) {
+    let resolved = match purpose {
+        Purpose::Curve => scenario.resolve_for_curve(&catalog),
+        Purpose::Run | Purpose::Replay(_) => scenario.resolve(&catalog),
+    };
+    match resolved {
         Ok(Warned { value, diagnostics: found }) => {
             diagnostics.extend(found);
             tell(&diagnostics, None, arguments.log);

@@ -14,6 +14,21 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 impl Scenario {
+    /// [`Scenario::resolve`] for a study over the request rate, which a workload of users who wait does not have.
+    ///
+    /// # Errors
+    /// As there, and `closed-loop-without-rate`.
+    pub fn resolve_for_curve(&self, catalog: &Catalog) -> Checked<ResolvedScenario> {
+        let mut resolved = self.resolve(catalog)?;
+        match resolved.value.workload.without_rate() {
+            None => Ok(resolved),
+            Some(problem) => {
+                resolved.diagnostics.push(problem);
+                Err(resolved.diagnostics)
+            }
+        }
+    }
+
     /// Checks the scenario and fills in what it leaves out.
     ///
     /// # Errors

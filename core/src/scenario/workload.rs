@@ -299,8 +299,7 @@ impl WorkloadSettings {
     }
 
     /// Why there is no curve over the request rate: everybody waits for answers.
-    #[must_use]
-    pub fn without_rate(&self) -> Option<Diagnostic> {
+    pub(super) fn without_rate(&self) -> Option<Diagnostic> {
         let (path, is_closed) = match (&self.trace, self.clients.as_slice()) {
             (Some(trace), _) => ("workload.trace.think_time", trace.think_time.is_some()),
             (None, []) => ("workload.closed_loop", self.closed_loop.is_some()),

@@ -48,18 +48,12 @@ impl Desk {
     }
 
     fn state(&mut self, scenario: &Scenario) -> Result<DeskState, Failure> {
-        let (diagnostics, resolved) = match scenario.resolve(plimsoll_configs::catalog()) {
-            Ok(mut warned) => match warned.value.workload.without_rate() {
-                Some(problem) => {
-                    warned.diagnostics.push(problem);
-                    (warned.diagnostics, None)
-                }
-                None => {
-                    let curve = CurveScenario::from(&warned.value);
-                    let basics = basics(scenario, &warned.value);
-                    (warned.diagnostics, Some(Resolved { curve, basics }))
-                }
-            },
+        let (diagnostics, resolved) = match scenario.resolve_for_curve(plimsoll_configs::catalog()) {
+            Ok(warned) => {
+                let curve = CurveScenario::from(&warned.value);
+                let basics = basics(scenario, &warned.value);
+                (warned.diagnostics, Some(Resolved { curve, basics }))
+            }
             Err(diagnostics) => (diagnostics, None),
         };
         Ok(DeskState {
