@@ -8,6 +8,10 @@ use plimsoll_core::scenario::Scenario;
 use serde::Deserialize;
 use std::sync::OnceLock;
 
+/// The frozen base 1 as JSON: what links are differences from. Never edited; sections that came later may be missing in
+/// it, with the meaning they have by default.
+pub const BASE_1: &str = include_str!("base_1.json");
+
 /// A scenario ready to open.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ReadyScenario {

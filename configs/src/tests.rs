@@ -374,7 +374,7 @@ fn pickers_offer_exactly_what_resolves() {
 
 #[test]
 fn base_1_is_frozen() {
-    let frozen: serde_json::Value = serde_json::from_str(include_str!("base_1.json")).expect("is JSON");
+    let frozen: serde_json::Value = serde_json::from_str(BASE_1).expect("is JSON");
     let base = Scenario::base(1).expect("there is one");
     // Sections that came later may be missing in it, with the meaning they have by default.
     let read: Scenario = serde_json::from_value(frozen.clone()).expect("reads");

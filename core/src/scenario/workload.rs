@@ -299,7 +299,8 @@ impl WorkloadSettings {
     }
 
     /// Why there is no curve over the request rate: everybody waits for answers.
-    pub(super) fn without_rate(&self) -> Option<Diagnostic> {
+    #[must_use]
+    pub fn without_rate(&self) -> Option<Diagnostic> {
         let (path, is_closed) = match (&self.trace, self.clients.as_slice()) {
             (Some(trace), _) => ("workload.trace.think_time", trace.think_time.is_some()),
             (None, []) => ("workload.closed_loop", self.closed_loop.is_some()),

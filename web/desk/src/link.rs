@@ -13,9 +13,6 @@ use plimsoll_core::scenario::Scenario;
 use plimsoll_json::{Owned, Value};
 use plimsoll_protocol::view::{Percentile, Tab, View};
 
-/// The frozen base 1.
-const BASE_1: &str = include_str!("base-1.json");
-
 /// Longest list of parts that stays readable text, characters.
 const MAX_PLAIN: usize = 400;
 
@@ -122,7 +119,7 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
 /// The frozen base.
 #[must_use]
 pub fn base_scenario() -> Scenario {
-    plimsoll_json::from_text(BASE_1).unwrap_or_default()
+    plimsoll_json::from_text(plimsoll_configs::BASE_1).unwrap_or_default()
 }
 
 fn base_value() -> Owned {
@@ -162,15 +159,13 @@ fn collect_changes(base: &Owned, present: &Owned, path: &str, changes: &mut Vec<
 
 /// Sets one path to the first of the readings that gives a scenario.
 fn apply(opened: &mut Opened, value: &mut Owned, path: &str, readings: Vec<Owned>) {
-    if find(value, path).is_none() {
-        opened.warnings.push(warning("link-unknown-field", path, "is not a field this version knows".into()));
-        return;
-    }
     let mut reason = String::new();
     for reading in readings {
         let mut candidate = value.clone();
-        if let Some(place) = find(&mut candidate, path) {
+        if let Some(place) = place(&mut candidate, path) {
             *place = reading;
+        } else {
+            break;
         }
         match plimsoll_json::from_value(&candidate) {
             Ok(scenario) => {
@@ -182,11 +177,28 @@ fn apply(opened: &mut Opened, value: &mut Owned, path: &str, readings: Vec<Owned
             Err(_) => {}
         }
     }
-    opened.warnings.push(warning("link-bad-value", path, format!("cannot be used: {reason}")));
+    let is_known = find(value, path).is_some() || !(reason.is_empty() || reason.contains("unknown field"));
+    opened.warnings.push(if is_known {
+        warning("link-bad-value", path, format!("cannot be used: {reason}"))
+    } else {
+        warning("link-unknown-field", path, "is not a field this version knows".into())
+    });
 }
 
 pub(crate) fn find<'a>(value: &'a mut Owned, path: &str) -> Option<&'a mut Owned> {
     path.split('.').try_fold(value, |place, key| place.get_mut(key))
+}
+
+/// The place of a path, which is made where the object it belongs to leaves the field out.
+fn place<'a>(value: &'a mut Owned, path: &str) -> Option<&'a mut Owned> {
+    let (parent, name) = match path.rsplit_once('.') {
+        Some((parent, name)) => (find(value, parent)?, name),
+        None => (value, path),
+    };
+    if parent.get_mut(name).is_none() {
+        parent.insert(name.to_owned(), Value::Null);
+    }
+    parent.get_mut(name)
 }
 
 /// Paths and values of a packed part.
@@ -376,6 +388,20 @@ mod tests {
         let codes: Vec<&str> = opened.warnings.iter().map(|warning| warning.code.as_str()).collect();
         assert_eq!(codes, ["link-unknown-field", "link-bad-value", "link-malformed-part", "link-unknown-view"]);
         assert_eq!((opened.scenario.seed, opened.scenario.slo.ttft_ms), (7, Some(250.0)));
+    }
+
+    #[test]
+    fn fields_that_the_base_leaves_out_can_be_named() {
+        let client = "%5B%7B%22id%22%3A%22a%22%2C%22rate_fraction%22%3A2%7D%5D";
+        let users = "%7B%22concurrency%22%3A3%7D";
+        let opened = read(&format!("v1;1;workload.clients={client};workload.closed_loop={users}")).expect("a link");
+        assert_eq!(opened.warnings, []);
+        let workload = &opened.scenario.workload;
+        assert_eq!((workload.clients.len(), workload.clients[0].rate_fraction), (1, 2.0));
+        assert_eq!(workload.closed_loop.map(|users| users.concurrency), Some(3));
+        let wrong = read("v1;1;workload.clients=7;workload.client=7;seed.x=1;workload.closed_loop.concurrency=2");
+        let codes: Vec<String> = wrong.expect("a link").warnings.into_iter().map(|warning| warning.code).collect();
+        assert_eq!(codes, ["link-bad-value", "link-unknown-field", "link-unknown-field", "link-unknown-field"]);
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub const NUMBERS: &[Number] = &[
     Number {
         path: "workload.arrival",
         get: |s| Some(burstiness(s.workload.arrival)),
-        set: |s, v| required(|v| s.workload.arrival = arrival(v), v),
+        set: |s, v| required(|v| s.workload.arrival = arrival(s.workload.arrival, v), v),
     },
     Number {
         path: "workload.prefix.tokens",
@@ -177,14 +177,14 @@ fn burstiness(arrival: ArrivalSettings) -> f64 {
     }
 }
 
-/// The arrival process of a coefficient of variation: 0 constant, 1 poisson, else gamma.
-fn arrival(cv: f64) -> ArrivalSettings {
-    if cv <= 0.0 {
-        ArrivalSettings::Constant
-    } else if (cv - 1.0).abs() < 1e-9 {
-        ArrivalSettings::Poisson
-    } else {
-        ArrivalSettings::Gamma { cv }
+/// The arrival process of another coefficient of variation: without any constant, of 1 poisson, else gamma.
+/// Weibull gaps stay weibull as long as they vary.
+fn arrival(present: ArrivalSettings, cv: f64) -> ArrivalSettings {
+    match present {
+        _ if cv <= 0.0 => ArrivalSettings::Constant,
+        ArrivalSettings::Weibull { .. } => ArrivalSettings::Weibull { cv },
+        _ if (cv - 1.0).abs() < 1e-9 => ArrivalSettings::Poisson,
+        _ => ArrivalSettings::Gamma { cv },
     }
 }
 
@@ -212,6 +212,23 @@ mod tests {
             (number.set)(&mut scenario, None);
             assert!([None, Some(1.0)].contains(&(number.get)(&scenario)), "{}", number.path);
         }
+    }
+
+    #[test]
+    fn another_burstiness_keeps_the_kind_of_gaps() {
+        let number = Number::of("workload.arrival").expect("a number");
+        let set = |present: ArrivalSettings, cv: f64| {
+            let mut scenario = Scenario::default();
+            scenario.workload.arrival = present;
+            (number.set)(&mut scenario, Some(cv));
+            scenario.workload.arrival
+        };
+        let weibull = ArrivalSettings::Weibull { cv: 2.0 };
+        assert_eq!(set(weibull, 3.0), ArrivalSettings::Weibull { cv: 3.0 });
+        assert_eq!(set(weibull, 1.0), ArrivalSettings::Weibull { cv: 1.0 });
+        assert_eq!(set(weibull, 0.0), ArrivalSettings::Constant);
+        assert_eq!(set(ArrivalSettings::Constant, 1.0), ArrivalSettings::Poisson);
+        assert_eq!(set(ArrivalSettings::Poisson, 2.0), ArrivalSettings::Gamma { cv: 2.0 });
     }
 
     #[test]
