@@ -162,6 +162,8 @@ fn a_curve_is_the_same_for_any_number_of_jobs() {
     assert_eq!(found["resolution"]["memory"]["source"], "memory-formula");
     assert!(found["curve"]["is_complete"].as_bool().expect("a flag"));
     assert!(found["curve"]["capacity"]["request_rate"].as_f64().expect("found") > 5.0);
+    let cluster = ["--json", "--num-instances=3", "--routing-policy=weighted", "--admission-latency=50"];
+    assert_eq!(curve("1", &cluster), curve("5", &cluster));
     let shown = curve("2", &[]);
     assert!(shown.contains("capacity under the SLO: ") && shown.contains("overloaded"), "{shown}");
     // Latency in overload is not shown as if it were a steady state.

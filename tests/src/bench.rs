@@ -1,7 +1,8 @@
 //! The named workloads of the benchmark.
 //!
 //! All serve llama-3.1-8b-instruct on one H100 per replica: 512 ± 256 input and output tokens, poisson arrivals of 20
-//! requests per second and replica. The clusters serve the black-box workload behind `least-loaded`.
+//! requests per second and replica. The clusters serve the black-box workload behind `least-loaded`, or behind
+//! `weighted` with its two weights.
 //! A run goes from the generator to the finished report with exact percentiles.
 
 use plimsoll_core::cluster::simulate;
@@ -15,8 +16,19 @@ use plimsoll_core::workload::{Generator, RequestSource};
 use serde::Serialize;
 
 /// The workloads in the order in which they are measured.
-pub const NAMES: [&str; 7] =
-    ["blackbox", "trained-physics", "roofline", "prefix", "kv-pressure", "cluster-8", "cluster-256"];
+pub const NAMES: [&str; 11] = [
+    "blackbox",
+    "trained-physics",
+    "roofline",
+    "prefix",
+    "kv-pressure",
+    "cluster-8",
+    "cluster-64",
+    "cluster-256",
+    "weighted-8",
+    "weighted-64",
+    "weighted-256",
+];
 
 /// Draws the requests of `blackbox` and nothing else; not among [`NAMES`], as nothing is simulated.
 pub const GENERATOR: &str = "generator";
@@ -72,9 +84,14 @@ fn resolved(name: &str) -> Option<ResolvedScenario> {
         "prefix" => scenario.workload.prefix = PrefixSettings { tokens: 1024, groups: 20, share_ratio: 0.8 },
         "kv-pressure" => scenario.engine.num_gpu_blocks = Some(PRESSED_BLOCKS),
         _ => {
-            let num_replicas = name.strip_prefix("cluster-")?.parse().ok()?;
+            let (policy, num_replicas) = name.split_once('-')?;
+            let num_replicas = num_replicas.parse().ok()?;
             scenario.cluster.num_replicas = num_replicas;
-            scenario.cluster.routing.policy = RoutingPolicy::LeastLoaded;
+            scenario.cluster.routing.policy = match policy {
+                "cluster" => RoutingPolicy::LeastLoaded,
+                "weighted" => RoutingPolicy::Weighted,
+                _ => return None,
+            };
             scenario.workload.request_rate = REQUEST_RATE * f64::from(num_replicas);
         }
     }

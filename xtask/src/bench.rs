@@ -43,6 +43,8 @@ pub struct Options {
 #[derive(Default, Serialize)]
 struct Figures {
     entries: Vec<Entry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routing: Vec<RoutingCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generator: Option<Drawn>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +63,14 @@ struct Entry {
     requests_per_s: f64,
     steps_per_s: f64,
     preemptions_per_request: f64,
+}
+
+/// What a request costs in clusters of two sizes behind the same policy, natively.
+#[derive(Debug, PartialEq, Serialize)]
+struct RoutingCost {
+    policy: String,
+    replicas: [u32; 2],
+    nanoseconds_per_request: [f64; 2],
 }
 
 /// How fast requests are drawn when nobody serves them, natively.
@@ -130,6 +140,15 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
         print(&wasm, format!("{share:.2}"));
         figures.entries.extend([native, wasm]);
     }
+    figures.routing = routing_costs(&figures.entries);
+    for RoutingCost { policy, replicas, nanoseconds_per_request: [few, many] } in &figures.routing {
+        println!(
+            "routing: {policy} takes {few:.0} ns per request with {} replicas and {many:.0} with {}, {:.2} times as long",
+            replicas[0],
+            replicas[1],
+            many / few
+        );
+    }
     if is_chosen("generator") {
         let drawn = drawn(&native, options.requests)?;
         println!("generator: {:.0} requests/s are drawn where nobody serves them", drawn.requests_per_s);
@@ -166,6 +185,24 @@ fn entry(name: &str, target: &'static str, samples: &[Sample]) -> Entry {
         steps_per_s: first.steps as f64 / seconds,
         preemptions_per_request: first.preemptions as f64 / first.requests as f64,
     }
+}
+
+/// Neighboring sizes of the clusters that were measured natively, whose names end in the number of replicas.
+fn routing_costs(entries: &[Entry]) -> Vec<RoutingCost> {
+    let of_cluster = |entry: &Entry| {
+        let (policy, replicas) = entry.name.rsplit_once('-')?;
+        let replicas: u32 = replicas.parse().ok().filter(|_| entry.target == "native")?;
+        Some((policy.to_owned(), replicas, 1e9 / entry.requests_per_s))
+    };
+    let clusters: Vec<(String, u32, f64)> = entries.iter().filter_map(of_cluster).collect();
+    let pairs = clusters.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    pairs
+        .map(|pair| RoutingCost {
+            policy: pair[0].0.clone(),
+            replicas: [pair[0].1, pair[1].1],
+            nanoseconds_per_request: [pair[0].2, pair[1].2],
+        })
+        .collect()
 }
 
 fn print(entry: &Entry, share: String) {
@@ -223,6 +260,27 @@ mod tests {
     #[test]
     fn the_median_ignores_one_disturbed_run() {
         assert_eq!(median(vec![3.0, 100.0, 1.0, 2.0, 2.5]), 2.5);
+    }
+
+    #[test]
+    fn clusters_of_one_policy_are_compared() {
+        let entry = |name: &str, target: &'static str, requests_per_s: f64| Entry {
+            name: name.to_owned(),
+            target,
+            requests_per_s,
+            steps_per_s: 0.0,
+            preemptions_per_request: 0.0,
+        };
+        let entries = [
+            entry("kv-pressure", "native", 1e6),
+            entry("cluster-8", "native", 1e6),
+            entry("cluster-8", "wasm", 5e5),
+            entry("cluster-64", "native", 5e5),
+            entry("weighted-8", "native", 1e6),
+        ];
+        let expected =
+            RoutingCost { policy: "cluster".to_owned(), replicas: [8, 64], nanoseconds_per_request: [1000.0, 2000.0] };
+        assert_eq!(routing_costs(&entries), [expected]);
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl<S: RequestSource> Simulation<S> {
     #[must_use]
     pub fn tracing(mut self, candidates: u32) -> Self {
         self.traced = Some(candidates);
+        self.router.tell_scores();
         if candidates > 0 {
             let seen = if self.snapshots.are_fresh() { Currency::Everything } else { Currency::Counts };
             self.currency = self.currency.max(seen);

@@ -1,6 +1,7 @@
 //! What the policies see of the replicas, fresh or stale (cluster specification 3).
 
 use super::min_tree::MinTree;
+use super::routing::AloneScore;
 use crate::engine::{CachedPrefixes, Engine, Load};
 use crate::workload::{PrefixTree, Request};
 use alloc::vec::Vec;
@@ -21,8 +22,8 @@ impl Snapshot {
     }
 }
 
-/// Which replica is looked for by effective load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which replica is looked for, by effective load if nothing else is said.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ranking {
     /// None.
     Unranked,
@@ -30,6 +31,22 @@ pub(super) enum Ranking {
     Smallest,
     /// The one with the largest.
     Largest,
+    /// The one with the highest score instead.
+    Best(AloneScore),
+}
+
+impl Ranking {
+    /// A number that is smaller the earlier a replica comes.
+    #[inline]
+    fn key(&self, snapshot: &Snapshot) -> i64 {
+        match self {
+            Self::Unranked => 0,
+            Self::Smallest => snapshot.effective_load() as i64,
+            Self::Largest => -(snapshot.effective_load() as i64),
+            // The bits of doubles that are not negative are in the order of their values.
+            Self::Best(score) => -(score.of(snapshot).to_bits() as i64),
+        }
+    }
 }
 
 /// All replicas as the policies see them.
@@ -37,8 +54,8 @@ pub(super) enum Ranking {
 pub(super) struct Snapshots {
     all: Vec<Snapshot>,
     ranking: Ranking,
-    /// Effective loads, negative where the largest is looked for.
-    by_load: MinTree,
+    /// Keys of the ranking.
+    ranked: MinTree,
     /// Age at which loads are renewed; 0 = always fresh.
     interval: i64,
     renewed: i64,
@@ -46,10 +63,11 @@ pub(super) struct Snapshots {
 
 impl Snapshots {
     pub(super) fn new(num_replicas: usize, interval: i64, ranking: Ranking) -> Self {
+        let idle = Snapshot::default();
         Self {
-            all: alloc::vec![Snapshot::default(); num_replicas],
+            all: alloc::vec![idle; num_replicas],
+            ranked: MinTree::new(num_replicas, ranking.key(&idle)),
             ranking,
-            by_load: MinTree::new(num_replicas, 0),
             interval,
             renewed: 0,
         }
@@ -80,18 +98,15 @@ impl Snapshots {
     #[inline]
     pub(super) fn set(&mut self, replica: usize, snapshot: Snapshot) {
         self.all[replica] = snapshot;
-        let load = snapshot.effective_load() as i64;
-        match self.ranking {
-            Ranking::Unranked => {}
-            Ranking::Smallest => self.by_load.set(replica, load),
-            Ranking::Largest => self.by_load.set(replica, -load),
+        if self.ranking != Ranking::Unranked {
+            self.ranked.set(replica, self.ranking.key(&snapshot));
         }
     }
 
-    /// The replica at the asked end of the effective loads; the lowest index among equals.
+    /// The replica that comes first in the ranking; the lowest index among equals.
     #[inline]
     pub(super) fn ranked_first(&self) -> usize {
-        self.by_load.first()
+        self.ranked.first()
     }
 }
 

@@ -18,6 +18,7 @@ use always_busiest::AlwaysBusiest;
 use least_loaded::LeastLoaded;
 use prefix_affinity::PrefixAffinity;
 use round_robin::RoundRobin;
+pub(super) use scorer::AloneScore;
 use weighted::Weighted;
 
 /// A routing policy and its state.
@@ -86,7 +87,8 @@ impl Router {
         match self {
             Self::LeastLoaded(_) | Self::PrefixAffinity(_) => Ranking::Smallest,
             Self::AlwaysBusiest(_) => Ranking::Largest,
-            Self::RoundRobin(_) | Self::Weighted(_) => Ranking::Unranked,
+            Self::Weighted(policy) => policy.ranking(),
+            Self::RoundRobin(_) => Ranking::Unranked,
         }
     }
 
@@ -101,7 +103,14 @@ impl Router {
         }
     }
 
-    /// The scores of the last choice, by replica; empty unless the policy is weighted.
+    /// Lets every choice tell the scores of all replicas from now on.
+    pub(super) fn tell_scores(&mut self) {
+        if let Self::Weighted(policy) = self {
+            policy.tell_scores();
+        }
+    }
+
+    /// The scores of the last choice, by replica; empty unless the policy is weighted and was asked to tell them.
     pub(super) fn scores(&self) -> &[f64] {
         match self {
             Self::Weighted(policy) => policy.scores(),

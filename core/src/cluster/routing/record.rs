@@ -42,8 +42,13 @@ impl RoutedPrefixes {
     pub(super) fn match_prompt(&mut self, request: &Request, tree: &PrefixTree) -> &[u32] {
         self.collect_keys(request, tree);
         let keys = &self.keys;
-        let count = |replica: &RecentKeys| keys.iter().take_while(|key| replica.contains(**key)).count() as u32;
         self.matched.clear();
+        if keys.is_empty() {
+            // Most prompts of most workloads: there is nothing to look for.
+            self.matched.resize(self.replicas.len(), 0);
+            return &self.matched;
+        }
+        let count = |replica: &RecentKeys| keys.iter().take_while(|key| replica.contains(**key)).count() as u32;
         self.matched.extend(self.replicas.iter().map(count));
         &self.matched
     }

@@ -1,10 +1,40 @@
 //! How good each replica looks to one scorer, 0 to 1 (cluster specification 5.1).
 
 use crate::cluster::snapshot::Snapshot;
-use crate::scenario::ScorerName;
+use crate::scenario::{ScorerName, ScorerWeight};
+use alloc::vec::Vec;
 
 /// Queue length at which `load-aware` gives nothing.
 const LONG_QUEUE: u32 = 128;
+
+/// Whether a scorer looks at each replica alone, at nothing of the others nor of the prompt.
+pub(super) fn is_alone(scorer: ScorerName) -> bool {
+    matches!(scorer, ScorerName::KvUtilization | ScorerName::LoadBalance | ScorerName::LoadAware)
+}
+
+/// The weighted sum of scorers that look at each replica alone.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::cluster) struct AloneScore {
+    /// Weights sum to 1.
+    scorers: Vec<ScorerWeight>,
+    num_blocks: u32,
+}
+
+impl AloneScore {
+    /// The sum of these scorers; none if one of them looks at others or at the prompt.
+    pub(super) fn new(scorers: &[ScorerWeight], num_blocks: u32) -> Option<Self> {
+        let all_are = scorers.iter().all(|scorer| is_alone(scorer.name));
+        all_are.then(|| Self { scorers: scorers.to_vec(), num_blocks })
+    }
+
+    #[inline]
+    pub(in crate::cluster) fn of(&self, snapshot: &Snapshot) -> f64 {
+        self.scorers.iter().fold(0.0, |sum, scorer| {
+            let score = absolute(scorer.name, snapshot, 0, self.num_blocks).unwrap_or(0.0);
+            sum + score.clamp(0.0, 1.0) * scorer.weight
+        })
+    }
+}
 
 /// How many of `values` above the least each has, turned round: 1 for the least, 0 for the most; 1 if all are equal.
 pub(super) fn fewest(values: impl Iterator<Item = f64> + Clone) -> impl Iterator<Item = f64> {

@@ -2,7 +2,8 @@
 
 use super::recency::Recency;
 use super::record::RoutedPrefixes;
-use super::{Choice, Needs, View, scorer};
+use super::{AloneScore, Choice, Needs, View, scorer};
+use crate::cluster::snapshot::Ranking;
 use crate::observation::RoutingReason;
 use crate::scenario::{EngineConfig, ScorerName, ScorerWeight};
 use crate::workload::Request;
@@ -17,6 +18,10 @@ pub(in crate::cluster) struct Weighted {
     routed: RoutedPrefixes,
     recency: Recency,
     scores: Vec<f64>,
+    /// The score by which the snapshots are kept in order, if nothing but each replica's own counts decides.
+    alone: Option<AloneScore>,
+    /// Whether scores of all replicas are to be told although the best is known without them.
+    tells_scores: bool,
     /// Scratch: cached blocks of the prompt, by replica.
     cached: Vec<u32>,
 }
@@ -25,8 +30,11 @@ impl Weighted {
     pub(super) fn new(scorers: &[ScorerWeight], num_replicas: usize, engine: &EngineConfig) -> Self {
         let sum: f64 = scorers.iter().map(|scorer| scorer.weight).sum();
         let normalized = |scorer: &ScorerWeight| ScorerWeight { weight: scorer.weight / sum, ..*scorer };
+        let scorers: Vec<ScorerWeight> = scorers.iter().map(normalized).collect();
         Self {
-            scorers: scorers.iter().map(normalized).collect(),
+            alone: AloneScore::new(&scorers, engine.num_blocks),
+            tells_scores: false,
+            scorers,
             block_size: engine.block_size,
             num_blocks: engine.num_blocks,
             routed: RoutedPrefixes::new(num_replicas, engine.block_size),
@@ -54,11 +62,23 @@ impl Weighted {
         }
     }
 
+    pub(super) fn ranking(&self) -> Ranking {
+        self.alone.clone().map_or(Ranking::Unranked, Ranking::Best)
+    }
+
+    pub(super) fn tell_scores(&mut self) {
+        self.tells_scores = true;
+    }
+
     pub(super) fn scores(&self) -> &[f64] {
         &self.scores
     }
 
     pub(super) fn choose(&mut self, request: &Request, view: &mut View<'_>) -> Choice {
+        if let (Some(score), false) = (&self.alone, self.tells_scores) {
+            let replica = view.snapshots.ranked_first();
+            return Choice { replica, reason: RoutingReason::Weighted(score.of(&view.snapshots.all()[replica])) };
+        }
         let snapshots = view.snapshots.all();
         self.scores.clear();
         self.scores.resize(snapshots.len(), 0.0);
