@@ -11,7 +11,7 @@ use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::RequestRecord;
-use plimsoll_core::report::{Collector, Decision, FitnessWeights, Report, ReportSettings, Verdict};
+use plimsoll_core::report::{ClientReport, Collector, Decision, FitnessWeights, Report, ReportSettings, Verdict};
 use plimsoll_core::scenario::ResolvedScenario;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::Source;
@@ -49,6 +49,8 @@ pub fn run_for(arguments: &RunArguments, purpose: Purpose, mut remarks: Vec<Diag
     tell_resolution(&input.resolved, arguments.scenario.log);
     let Simulated { mut report, decisions: made, records, source } = simulated(&input, arguments);
     report.fitness = weights.evaluate(&report);
+    let resolved = &input.resolved;
+    report.client_side = ClientReport::new(&records, source.details(), &resolved.workload, &resolved.slo);
     if let Some(files) = &recording {
         files.write(&input, arguments, &records, &source)?;
     }
@@ -145,7 +147,7 @@ fn without_trace(arguments: &RunArguments) -> Vec<Diagnostic> {
 struct Simulated {
     report: Report,
     decisions: Vec<Decision>,
-    /// Empty unless the run is recorded.
+    /// Empty unless the run is recorded or clients have networks.
     records: Vec<RequestRecord>,
     source: Source,
 }
@@ -160,7 +162,7 @@ fn simulated(input: &Input, arguments: &RunArguments) -> Simulated {
         Some(trace) => trace.requests().len() as u64,
         None => u64::from(scenario.workload.num_requests),
     };
-    let is_recorded = arguments.trace_output.is_some();
+    let is_recorded = arguments.trace_output.is_some() || scenario.workload.has_networks();
     let keeps_records = arguments.results_path.is_some() || is_recorded;
     let collector = if keeps_records { Collector::detailed(settings) } else { Collector::streaming(settings) };
     let keeps_decisions = arguments.decisions_path.is_some();
@@ -249,6 +251,9 @@ fn print(out: &mut impl Write, report: &Report, summarizes_trace: bool) -> Resul
             for (name, values) in [("TTFT", &class.ttft), ("E2E", &class.e2e)] {
                 writeln!(out, "  {name}: mean={:.2} p99={:.2} (n={})", values.mean, values.p99, values.count)?;
             }
+            let slo = &class.slo;
+            let judged = slo.attaining_requests + slo.missing_requests;
+            writeln!(out, "  SLO Attainment: {:.4} (n={judged})", slo.slo_attainment)?;
         }
         for tenant in &report.tenants {
             writeln!(
@@ -259,6 +264,12 @@ fn print(out: &mut impl Write, report: &Report, summarizes_trace: bool) -> Resul
         }
         if let Some(index) = report.jain_fairness {
             writeln!(out, "Jain Fairness Index: {index:.4}")?;
+        }
+    }
+    if let Some(client) = &report.client_side {
+        writeln!(out, "=== Client-Side Metrics ===")?;
+        for (name, values) in [("TTFT", &client.ttft), ("E2E", &client.e2e)] {
+            writeln!(out, "{name:<4} ms: mean={:.2} p95={:.2} p99={:.2}", values.mean, values.p95, values.p99)?;
         }
     }
     if let Some(summary) = report.trace_summary.as_ref().filter(|_| summarizes_trace) {

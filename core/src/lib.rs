@@ -51,6 +51,7 @@
 //! let latency = LatencyModel::blackbox(&[0.0; 3], &[5000.0, 10.0, 100.0]).expect("valid coefficients");
 //! let mut collector = Collector::streaming(ReportSettings {
 //!     slo: Slo::default(),
+//!     slo_classes: Default::default(),
 //!     priority: engine.priority,
 //!     num_replicas: 1,
 //!     num_blocks: engine.num_blocks,

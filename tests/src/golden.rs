@@ -213,6 +213,7 @@ pub fn check_case(text: &CaseText, mode: Mode, catalog: &Catalog) -> Result<Vec<
     let trace = Arc::new(trace.value);
     let settings = ReportSettings {
         slo: Slo::default(),
+        slo_classes: Default::default(),
         priority: case.priority,
         num_replicas: case.instances,
         num_blocks: case.kv_blocks,

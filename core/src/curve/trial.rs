@@ -6,7 +6,7 @@ use crate::engine::Mode;
 use crate::numeric::{SampleSummary, select_percentiles};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{
-    Asked, Assessment, LatencyStats, RequestLimits, Verdict, assess, gap_summary, limiter_shares, time_shares,
+    Asked, Assessment, ClassLimits, LatencyStats, Verdict, assess, gap_summary, limiter_shares, time_shares,
 };
 use crate::scenario::{AdmissionConfig, ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};
@@ -27,6 +27,8 @@ pub struct TrialRun {
 /// What is needed to make a sample of a finished run.
 struct Context {
     slo: Slo,
+    /// Per-request limits, in the times of the run.
+    limits: ClassLimits,
     num_replicas: u32,
     /// KV blocks of all replicas.
     num_blocks: f64,
@@ -68,6 +70,7 @@ impl TrialRun {
         if is_probe {
             cluster.admission = AdmissionConfig::AlwaysAdmit;
         }
+        let limits = ClassLimits::new(&scenario.slo, &scenario.slo_classes, requests.classes(), 1.0 / time_scale);
         let patience = if is_probe { f64::INFINITY } else { 1.0 / time_scale };
         let source = TrialSource { requests, patience };
         Self {
@@ -75,6 +78,7 @@ impl TrialRun {
             log: RunLog::with_capacity(trial.num_requests),
             context: Context {
                 slo: scenario.slo.clone(),
+                limits,
                 num_replicas: cluster.num_replicas,
                 num_blocks: f64::from(engine.num_blocks) * f64::from(cluster.num_replicas),
                 time_share_names: scenario.latency.time_share_names(),
@@ -157,6 +161,7 @@ struct Settled {
     /// Arrival to last admission.
     delay: SimTime,
     output_tokens: u32,
+    slo_class: u16,
 }
 
 /// A run's requests and queue.
@@ -192,7 +197,8 @@ impl Observer for RunLog {
         self.last_arrival = self.last_arrival.max(record.request.arrive);
         let (arrive, settled_at) = (record.request.arrive, record.settled_at);
         let delay = record.scheduling_delay.unwrap_or(SimTime::ZERO);
-        self.settled.push(Settled { arrive, settled_at, latency, delay, output_tokens: record.produced_tokens });
+        let (output_tokens, slo_class) = (record.produced_tokens, record.request.slo_class);
+        self.settled.push(Settled { arrive, settled_at, latency, delay, output_tokens, slo_class });
     }
 
     #[inline]
@@ -273,11 +279,12 @@ impl Context {
 
     /// Latencies, attainment and completions of the measured window.
     fn measure(&self, log: &RunLog, window: &Assessment) -> Measured {
-        let limits = RequestLimits::new(&self.slo, 1.0 / self.time_scale);
         let mut measured = Measured::with_capacity(log.settled.len());
         for request in &log.settled {
             let is_inside = |time: SimTime| time >= window.start && time <= window.end;
-            let attains = request.latency.is_some_and(|(ttft, e2e)| limits.hold(ttft, e2e, request.output_tokens));
+            let attains = request
+                .latency
+                .is_some_and(|(ttft, e2e)| self.limits.of(request.slo_class).hold(ttft, e2e, request.output_tokens));
             if request.latency.is_some() && is_inside(request.settled_at) {
                 measured.completions += 1;
                 measured.good_completions += u32::from(attains);

@@ -2,11 +2,12 @@
 
 use super::anomaly::Finished;
 use super::decisions::{Counter, Decision};
-use super::slo::Attainment;
+use super::slo::{Attainment, ClassLimits};
 use crate::numeric::{EXACT_LIMIT, Samples};
 use crate::observation::{AdmissionDecision, Fate, Observer, QueueSample, RequestRecord, RoutingDecision};
-use crate::scenario::{PriorityPolicy, ResolvedScenario, Slo};
+use crate::scenario::{ClassSlo, PriorityPolicy, ResolvedScenario, Slo};
 use crate::time::SimTime;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -18,6 +19,8 @@ const MAX_QUEUE_SAMPLES: usize = 8192;
 pub struct ReportSettings {
     /// What must hold.
     pub slo: Slo,
+    /// Limits of single SLO classes, by name.
+    pub slo_classes: BTreeMap<String, ClassSlo>,
     /// Priority policy; inversions are counted only where it is not constant.
     pub priority: PriorityPolicy,
     /// Replicas; each is reported on its own if there are several.
@@ -38,6 +41,7 @@ impl ReportSettings {
     pub fn new(scenario: &ResolvedScenario) -> Self {
         Self {
             slo: scenario.slo.clone(),
+            slo_classes: scenario.slo_classes.clone(),
             priority: scenario.engine.priority,
             num_replicas: scenario.cluster.num_replicas,
             num_blocks: scenario.engine.num_blocks,
@@ -102,7 +106,7 @@ impl Collector {
     /// Keeps what a report needs, in bounded memory.
     #[must_use]
     pub fn streaming(settings: ReportSettings) -> Self {
-        let attainment = Attainment::new(&settings.slo);
+        let limits = ClassLimits::new(&settings.slo, &settings.slo_classes, &settings.classes, 1.0);
         let num_replicas = if settings.num_replicas > 1 { settings.num_replicas as usize } else { 0 };
         // All replicas together keep as many values as one would.
         let sample = || Samples::with_exact_limit(EXACT_LIMIT / num_replicas.max(1));
@@ -118,7 +122,7 @@ impl Collector {
             tenants: alloc::vec![(0, 0)],
             tpot: Samples::default(),
             delay: Samples::default(),
-            attainment,
+            attainment: Attainment::new(limits),
             records: None,
             queue: QueueSeries::default(),
             offered: 0,

@@ -128,6 +128,7 @@ mod tests {
     fn report() -> Report {
         let settings = ReportSettings {
             slo: Slo::default(),
+            slo_classes: Default::default(),
             priority: PriorityPolicy::Constant,
             num_replicas: 1,
             num_blocks: 10,

@@ -4,9 +4,10 @@ use super::anomaly::count_inversions;
 use super::collector::Collector;
 use super::json::{RequestJson, SummaryJson};
 use super::replicas::{count_blocked, per_step, replica_reports};
+use super::slo::UNNAMED;
 use super::{
-    AnomalyCounters, FitnessReport, LimiterShares, RejectedClass, ReplicaReport, SloReport, TimeShare, TraceSummary,
-    Verdict, assess, limiter_shares, time_shares,
+    AnomalyCounters, ClassAttainment, ClientReport, FitnessReport, LimiterShares, RejectedClass, ReplicaReport,
+    SloReport, TimeShare, TraceSummary, Verdict, assess, limiter_shares, time_shares,
 };
 use crate::cluster::ClusterTotals;
 use crate::numeric::{Percentile, SampleSummary, Samples, percentiles_of_counts};
@@ -84,6 +85,8 @@ pub struct ClassReport {
     pub ttft: RawDistribution,
     /// End-to-end latency.
     pub e2e: RawDistribution,
+    /// Attainment under the limits of the class.
+    pub slo: ClassAttainment,
     /// Pairs in which an earlier request took more than twice as long as a later one.
     pub priority_inversions: u64,
 }
@@ -144,6 +147,9 @@ pub struct Report {
     pub trace_summary: Option<TraceSummary>,
     /// Weighted score, where weights are given ([`super::FitnessWeights::evaluate`]).
     pub fitness: Option<FitnessReport>,
+    /// What clients saw behind their networks, where some have one ([`super::ClientReport::new`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_side: Option<ClientReport>,
     /// Per SLO class; empty if there is only the unnamed one.
     pub classes: Vec<ClassReport>,
     /// Per tenant; empty if there is only the unnamed one.
@@ -169,7 +175,7 @@ impl Report {
 
         let class_name = |index: usize| match settings.classes.get(index) {
             Some(name) if !name.is_empty() => name.clone(),
-            _ => "default".into(),
+            _ => UNNAMED.into(),
         };
         let num_classes = classes.iter().filter(|class| class.ttft.count() + class.e2e.count() > 0).count();
         let mut inversions = 0;
@@ -180,7 +186,9 @@ impl Report {
             if num_classes > 1 && class.ttft.count() + class.e2e.count() > 0 {
                 let ttft = asked.raw(&class.ttft.summarize(&asked.percentiles));
                 let e2e = asked.raw(&class.e2e.summarize(&asked.percentiles));
-                class_reports.push(ClassReport { name: class_name(index), ttft, e2e, priority_inversions });
+                let slo = ClassAttainment::default();
+                class_reports
+                    .push((index, ClassReport { name: class_name(index), ttft, e2e, slo, priority_inversions }));
             }
         }
         let (mut ttft, mut e2e) = (Samples::default(), Samples::default());
@@ -209,7 +217,11 @@ impl Report {
         ]
         .iter()
         .all(|&(limit, stats)| limit.is_none_or(|limit| stats.slo <= limit));
-        let slo = attainment.report(totals.end, percentiles_hold, settings.slo.attainment);
+        let (slo, attainments) = attainment.report(totals.end, percentiles_hold, settings.slo.attainment);
+        let classes = class_reports.into_iter().map(|(index, class): (usize, ClassReport)| ClassReport {
+            slo: attainments.get(index).copied().unwrap_or_default(),
+            ..class
+        });
 
         let num_tenants = tenants.iter().filter(|&&(completed, _)| completed > 0).count();
         let mut summary = summarize(totals, &ttft, &itl, &e2e, &delay);
@@ -245,7 +257,8 @@ impl Report {
             replicas: replica_reports(&cluster.replicas, replica_samples, totals.end.0, settings.num_blocks, &asked),
             trace_summary,
             fitness: None,
-            classes: class_reports,
+            client_side: None,
+            classes: classes.collect(),
             jain_fairness: (num_tenants > 1).then(|| jain(&tenants)),
             tenants: if num_tenants > 1 { tenant_reports(&tenants, &settings.tenants) } else { Vec::new() },
         }

@@ -1,9 +1,10 @@
 //! The bounds of everything that needs no catalogue: engine limits, workload, SLO, curve.
 
 use super::workload_limits::{MAX_REQUESTS, MAX_TOKENS};
-use super::{CpuTierConfig, CurveSettings, EngineSettings, SCENARIO_VERSION, Scenario, Slo};
+use super::{ClassSlo, CpuTierConfig, CurveSettings, EngineSettings, SCENARIO_VERSION, Scenario, Slo};
 use crate::diagnostic::Diagnostic;
 use crate::time::SimTime;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -138,6 +139,17 @@ impl Bounds<'_> {
             }
         }
         self.within("slo.attainment", slo.attainment, 0.0..=1.0);
+    }
+
+    pub fn slo_classes(&mut self, classes: &BTreeMap<String, ClassSlo>) {
+        for (name, class) in classes {
+            let limits = [("ttft_ms", class.ttft_ms), ("tpot_ms", class.tpot_ms), ("e2e_ms", class.e2e_ms)];
+            for (field, limit) in limits {
+                if let Some(limit) = limit {
+                    self.positive(&format!("slo_classes.{name}.{field}"), limit, 1e12);
+                }
+            }
+        }
     }
 
     pub fn curve(&mut self, curve: &CurveSettings) {

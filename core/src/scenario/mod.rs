@@ -32,6 +32,7 @@ pub use workload::{
 };
 
 use crate::catalog::{AcceleratorSpec, ModelSpec};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,10 @@ pub struct Scenario {
     pub workload: WorkloadSettings,
     /// What must hold.
     pub slo: Slo,
+    /// Limits of single SLO classes, by name (`default` = the unnamed class); the requests of a class listed here are
+    /// judged by these instead of those of `slo`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub slo_classes: BTreeMap<String, ClassSlo>,
     /// How the curve over request rate is sampled.
     pub curve: CurveSettings,
     /// Seed of all random streams.
@@ -221,6 +226,21 @@ pub struct Slo {
     pub attainment: f64,
 }
 
+/// The per-request limits of one SLO class.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassSlo {
+    /// Limit on time to first token, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttft_ms: Option<f64>,
+    /// Limit on time per output token, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tpot_ms: Option<f64>,
+    /// Limit on end-to-end latency, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub e2e_ms: Option<f64>,
+}
+
 /// How the curve over request rate is sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -255,6 +275,7 @@ impl Default for Scenario {
             latency: LatencySettings::default(),
             workload: WorkloadSettings::default(),
             slo: Slo::default(),
+            slo_classes: BTreeMap::new(),
             curve: CurveSettings::default(),
             seed: 42,
             horizon_us: None,

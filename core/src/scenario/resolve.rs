@@ -44,6 +44,7 @@ impl Scenario {
         let cluster = bounds.cluster(&self.cluster);
         let workload = bounds.workload(&self.workload);
         bounds.slo(&self.slo);
+        bounds.slo_classes(&self.slo_classes);
         bounds.curve(&self.curve);
 
         let brings_coefficients = match self.latency.model {
@@ -95,6 +96,7 @@ impl Scenario {
             latency: latency.model,
             workload,
             slo: self.slo.clone(),
+            slo_classes: self.slo_classes.clone(),
             curve: self.curve.clone(),
             seed: self.seed,
             basis: latency.basis,

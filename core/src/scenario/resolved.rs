@@ -1,8 +1,9 @@
 //! What a scenario resolves to: complete, checked, ready to run.
 
-use super::{PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
+use super::{ClassSlo, PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
 use crate::latency::LatencyModel;
 use crate::time::SimTime;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,8 @@ pub struct ResolvedScenario {
     pub workload: WorkloadSettings,
     /// What must hold.
     pub slo: Slo,
+    /// Limits of single SLO classes, by name.
+    pub slo_classes: BTreeMap<String, ClassSlo>,
     /// How the curve is sampled; bounds checked.
     pub curve: super::CurveSettings,
     /// Seed of all random streams.

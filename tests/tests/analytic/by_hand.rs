@@ -161,6 +161,7 @@ fn a_report_of_two_requests() {
     let pair = example(&[(0, 5, 3), (1_000_000, 5, 1)]);
     let settings = |tpot_ms: f64| ReportSettings {
         slo: Slo { ttft_ms: Some(2.0), tpot_ms: Some(tpot_ms), ..Slo::default() },
+        slo_classes: Default::default(),
         priority: PriorityPolicy::Constant,
         num_replicas: 1,
         num_blocks: 1000,

@@ -26,6 +26,7 @@ fn report_bytes(told: &Told) -> String {
     use plimsoll_core::observation::Observer;
     let mut collector = Collector::detailed(ReportSettings {
         slo: Slo::default(),
+        slo_classes: Default::default(),
         priority: plimsoll_core::scenario::PriorityPolicy::SloBased,
         num_replicas: 1,
         num_blocks: 1000,

@@ -28,6 +28,7 @@ fn scenario() -> ResolvedScenario {
         latency: LatencyModel::blackbox(&[1.0, 1.0, 1.0], &[1.0, 1.0, 1.0]).expect("plain coefficients"),
         workload: WorkloadSettings::default(),
         slo: Slo::default(),
+        slo_classes: Default::default(),
         curve: CurveSettings::default(),
         seed: 1,
         basis: Basis::Trained,
