@@ -28,7 +28,7 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Simulate what a recorded trace offered and print the metrics.
     Replay(Box<ReplayArguments>),
-    /// Find how latency and throughput change with request rate, and where the deployment saturates.
+    /// Find how latency and throughput change with request rate, or with users, and where the deployment saturates.
     Curve(Box<CurveArguments>),
     /// List what is built in: models, accelerators, coefficients, presets, scenarios.
     Catalog(CatalogArguments),
@@ -180,7 +180,7 @@ pub struct CurveArguments {
     /// Requests of each run [2000].
     #[arg(long, value_name = "N")]
     pub requests_per_run: Option<u32>,
-    /// Lowest and highest rate, requests per second [chosen from the deployment].
+    /// Lowest and highest rate, requests per second, or numbers of users [chosen from the deployment].
     #[arg(long, value_name = "LOW:HIGH", value_parser = range)]
     pub range: Option<[f64; 2]>,
     /// Threads [one per core]; the result does not depend on it.
@@ -189,6 +189,9 @@ pub struct CurveArguments {
     /// Exit with code 3 unless the capacity under the SLO is at least this many requests per second.
     #[arg(long, value_name = "RATE")]
     pub require_rate: Option<f64>,
+    /// Exit with code 3 unless at least this many users who wait are served under the SLO.
+    #[arg(long, value_name = "USERS")]
+    pub require_users: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,12 @@
-//! `plimsoll curve`: latency and throughput over request rate, saturation point and capacity.
+//! `plimsoll curve`: latency and throughput over request rate, saturation point and capacity; over users where they wait
+//! for their answers.
 
 use crate::arguments::CurveArguments;
-use crate::input::{self, Input, Purpose};
-use crate::output::{Document, Failure, tell_line, tell_resolution, verdict_name, write_json};
+use crate::input::{self, Purpose};
+use crate::output::{Document, Failure, file_failure, tell_line, tell_resolution, verdict_name, write_json};
+use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
-use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, CurveTrial, Limiter, PointSample, run_trial};
+use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, Limiter, run_trial};
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
@@ -22,10 +24,16 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
         Some(jobs) => usize::from(jobs),
         None => thread::available_parallelism().map_or(1, NonZero::get),
     };
+    if input.resolved.workload.closed_loop.is_some() {
+        return users::curve(arguments, &input, jobs);
+    }
+    if arguments.require_users.is_some() {
+        return Err(file_failure("--require-users", "the workload has a rate; use --require-rate, or --concurrency"));
+    }
     let plan = CurvePlan::full(&input.resolved.curve);
     let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate(plan.num_requests));
     let study = CurveStudy::new(&input.resolved, plan, recorded_rate);
-    let curve = studied(&input, study, jobs);
+    let curve = studied(study, jobs, |trial| run_trial(&input.resolved, input.trace.as_ref(), trial));
 
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
@@ -68,22 +76,26 @@ fn adjust(arguments: &CurveArguments, scenario: &mut Scenario) {
 ///
 /// The study decides from which outcomes it knows, not from their order, so the curve is the same for any number of
 /// threads.
-fn studied(input: &Input, mut study: CurveStudy, jobs: usize) -> Curve {
+pub fn studied<S: Study>(mut study: S, jobs: usize, run: impl Fn(&S::Trial) -> S::Outcome + Sync) -> S::Snapshot
+where
+    S::Trial: Send,
+    S::Outcome: Send,
+{
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed}");
     let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let (to_workers, trials) = mpsc::channel::<CurveTrial>();
-    let (to_study, outcomes) = mpsc::channel::<(CurveTrial, PointSample)>();
+    let (to_workers, trials) = mpsc::channel::<S::Trial>();
+    let (to_study, outcomes) = mpsc::channel::<(S::Trial, S::Outcome)>();
     let trials = Mutex::new(trials);
     thread::scope(|scope| {
         for _ in 0..jobs {
-            let (trials, to_study) = (&trials, to_study.clone());
+            let (trials, to_study, run) = (&trials, to_study.clone(), &run);
             scope.spawn(move || {
                 loop {
                     // The guard is dropped before the trial runs, so that others can take the next one.
                     let next = trials.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(trial) = next else { break };
-                    let sample = run_trial(&input.resolved, input.trace.as_ref(), &trial);
-                    if to_study.send((trial, sample)).is_err() {
+                    let outcome = run(&trial);
+                    if to_study.send((trial, outcome)).is_err() {
                         break;
                     }
                 }
@@ -104,9 +116,9 @@ fn studied(input: &Input, mut study: CurveStudy, jobs: usize) -> Curve {
             if outstanding == 0 {
                 break;
             }
-            let Ok((trial, sample)) = outcomes.recv() else { break };
+            let Ok((trial, outcome)) = outcomes.recv() else { break };
             outstanding -= 1;
-            study.tell(&trial, sample);
+            study.tell(&trial, outcome);
             let (done, total) = study.progress();
             bar.set_length(total);
             bar.set_position(done);

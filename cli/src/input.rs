@@ -70,6 +70,10 @@ pub fn read(
     without_effect(arguments, purpose, trace.is_some(), &mut diagnostics);
 
     let resolved = match purpose {
+        // Users who all alike wait for their answers have a curve over their number.
+        Purpose::Curve if scenario.workload.closed_loop.is_some() && scenario.workload.clients.is_empty() => {
+            scenario.resolve(&catalog)
+        }
         Purpose::Curve => scenario.resolve_for_curve(&catalog),
         Purpose::Run | Purpose::Replay(_) => scenario.resolve(&catalog),
     };

@@ -23,6 +23,7 @@ mod recording;
 mod replay;
 mod run;
 mod usage;
+mod users;
 mod workload;
 
 use arguments::Command;

@@ -56,9 +56,41 @@ fn a_user_asks_again_after_thinking() {
     assert_eq!(both.status.code(), Some(1));
     let idle = plimsoll(&[&OWN, &SHORT, &["--think-time-ms=5"]], "");
     assert!(text(&idle.stderr).contains("warning[flag-not-used] --think-time-ms"), "{}", text(&idle.stderr));
-    let curve = plimsoll(&[&["curve", "default", "--concurrency=4"]], "");
+    let spec =
+        file("users/spec.yaml", &SPEC.replace("rate_fraction: 1", "concurrency: 4").replace("aggregate_rate: 1\n", ""));
+    let curve = plimsoll(&[&["curve", "default", "--workload-spec", &spec, "--num-requests=9"]], "");
     assert_eq!(curve.status.code(), Some(1));
     assert!(text(&curve.stderr).contains("closed-loop-without-rate"), "{}", text(&curve.stderr));
+}
+
+#[test]
+fn a_curve_over_users_obeys_the_law_of_interactive_response_times() {
+    let curve = ["curve", OWN[1], OWN[2], OWN[3], "--concurrency=3", "--think-time-ms=20", "--range=1:40", "--rates=4"];
+    let size = ["--seeds=1", "--requests-per-run=600", "--max-num-seqs=8", "--slo-ttft-ms=4", "--slo-tpot-ms=0"];
+    let output = plimsoll(&[&curve, &SHORT, &size, &["--json", "--log=error", "--jobs=2"]], "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let alone = plimsoll(&[&curve, &SHORT, &size, &["--json", "--log=error", "--jobs=1"]], "");
+    assert_eq!(text(&alone.stdout), text(&output.stdout));
+    let json: serde_json::Value = serde_json::from_str(text(&output.stdout)).expect("JSON");
+    let found = &json["users_curve"];
+    let points = found["points"].as_array().expect("points");
+    let users: Vec<u64> = points.iter().filter_map(|point| point["users"].as_u64()).collect();
+    // One to forty by equal factors, and the scenario's own number.
+    assert!([1, 3, 12, 40].iter().all(|number| users.contains(number)), "{users:?}");
+    for point in points {
+        // Users = throughput × (response + thinking); what is reported of a response, 10 per token, is not waited for.
+        let (number, rate) = (point["users"].as_f64(), point["request_throughput"]["mid"].as_f64());
+        let response = point["e2e"]["mean"]["mid"].as_f64().expect("a mean") - 0.03;
+        let by_law = rate.expect("a rate") * (response + 20.0) / 1000.0;
+        let number = number.expect("a number");
+        assert!((by_law / number - 1.0).abs() < 0.03, "{number} users, {by_law} by the law");
+    }
+    let (capacity, next) = (found["capacity"].as_u64().expect("found"), found["next_failing"].as_u64());
+    assert!(capacity >= 8 && next.is_some_and(|next| next > capacity), "{capacity}, {next:?}");
+    assert_eq!(plimsoll(&[&curve, &SHORT, &size, &["--require-users=4"]], "").status.code(), Some(0));
+    let unmet = plimsoll(&[&curve, &SHORT, &size, &["--require-users=1000"]], "");
+    assert_eq!(unmet.status.code(), Some(3));
+    assert!(text(&unmet.stdout).contains(&format!("capacity under the SLO: {capacity} users (")));
 }
 
 const SPEC: &str = "aggregate_rate: 1\nclients:\n- rate_fraction: 1\n  arrival: { process: constant }\n  input_distribution: { type: constant, params: { value: 20 } }\n  output_distribution: { type: constant, params: { value: 3 } }\n";

@@ -63,7 +63,9 @@ fn every_ready_specification_runs_alike_in_both_modes() {
         names.push(name);
     }
     names.sort();
-    assert_eq!(names, ["closed-loop.yaml", "cohorts.yaml", "mixed-slo.yaml", "multi-turn-chat.yaml"]);
+    let expected = ["bursty-traffic", "closed-loop", "cohorts", "mixed-slo", "multi-turn-chat", "prefix-heavy"];
+    let expected = expected.into_iter().chain(["unfair-tenants"]).map(|name| format!("{name}.yaml"));
+    assert_eq!(names, expected.collect::<Vec<_>>());
 }
 
 /// Requests between arrival and the end of the step that finished them, all along a run.

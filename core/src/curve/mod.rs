@@ -2,7 +2,8 @@
 //!
 //! A [`CurveStudy`] asks for runs at given rates and seeds and is told their [`PointSample`]s; its snapshot is a
 //! [`Curve`]. A [`TrialRun`] does one such run, in slices. The study and the runs meet only in plain data, so they can
-//! live in different places. The rules are in `docs/curve.md`.
+//! live in different places. A [`UsersStudy`] does the same over the number of users who wait for their answers, who
+//! have no rate. The rules are in `docs/curve.md`.
 
 mod aggregate;
 mod plan;
@@ -10,11 +11,13 @@ mod search;
 mod study;
 mod trial;
 mod types;
+mod users;
 
 pub use plan::CurvePlan;
 pub use study::CurveStudy;
-pub use trial::{TrialRun, run_trial};
+pub use trial::{TrialRun, run_trial, run_users_trial};
 pub use types::{
     Band, Capacity, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, Limiter, PointSample,
     SamplePercentiles, Stage,
 };
+pub use users::{UsersCurve, UsersPoint, UsersStudy, UsersTrial};

@@ -1,6 +1,7 @@
 //! One run of a curve: from a trial to its sample.
 
 use super::types::{CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
+use super::users::UsersTrial;
 use crate::cluster::Simulation;
 use crate::engine::Mode;
 use crate::numeric::{SampleSummary, select_percentiles};
@@ -89,6 +90,21 @@ impl TrialRun {
         }
     }
 
+    /// A run with this many users in place of the scenario's; they are offered no rate that they could fall behind.
+    #[must_use]
+    fn of_users(scenario: &ResolvedScenario, trial: &UsersTrial) -> Self {
+        let UsersTrial { users, replicate, num_requests } = *trial;
+        let mut scenario = scenario.clone();
+        if let Some(settings) = &mut scenario.workload.closed_loop {
+            settings.concurrency = users;
+        }
+        let stage = Stage::Grid;
+        let trial = CurveTrial { id: 0, stage, request_rate: 1.0, replicate, num_requests, relaxed: None };
+        let mut run = Self::new(&scenario, None, &trial);
+        run.context.request_rate = 0.0;
+        run
+    }
+
     /// Runs on for about `max_steps` engine steps; the sample when the run is over, and none after it was given.
     pub fn run_for(&mut self, max_steps: u64) -> Option<PointSample> {
         let simulation = self.simulation.as_mut()?;
@@ -104,6 +120,17 @@ impl TrialRun {
 #[must_use]
 pub fn run_trial(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial: &CurveTrial) -> PointSample {
     let mut run = TrialRun::new(scenario, trace, trial);
+    loop {
+        if let Some(sample) = run.run_for(u64::MAX) {
+            return sample;
+        }
+    }
+}
+
+/// Does one run of a curve over users at once.
+#[must_use]
+pub fn run_users_trial(scenario: &ResolvedScenario, trial: &UsersTrial) -> PointSample {
+    let mut run = TrialRun::of_users(scenario, trial);
     loop {
         if let Some(sample) = run.run_for(u64::MAX) {
             return sample;

@@ -1,0 +1,93 @@
+//! `plimsoll curve` of users who wait for their answers: latency and throughput over their number.
+
+use crate::arguments::CurveArguments;
+use crate::curve::studied;
+use crate::input::Input;
+use crate::output::{Document, Failure, file_failure, tell_line, verdict_name, write_json};
+use plimsoll_core::curve::{UsersCurve, UsersStudy, run_users_trial};
+use plimsoll_core::report::Verdict;
+use serde::Serialize;
+use std::io::{self, BufWriter, Write};
+
+/// Studies and prints.
+pub fn curve(arguments: &CurveArguments, input: &Input, jobs: usize) -> Result<(), Failure> {
+    if arguments.require_rate.is_some() {
+        return Err(file_failure("--require-rate", "users who wait have no rate; use --require-users"));
+    }
+    let study = UsersStudy::new(&input.resolved);
+    let curve = studied(study, jobs, |trial| run_users_trial(&input.resolved, trial));
+    let mut out = BufWriter::new(io::stdout().lock());
+    if arguments.json {
+        #[derive(Serialize)]
+        struct Result<'a> {
+            users_curve: &'a UsersCurve,
+        }
+        let result = Result { users_curve: &curve };
+        write_json(&mut out, &Document::new(&input.scenario, &input.resolved, &input.diagnostics, result))?;
+    } else {
+        print(&mut out, input.scenario.slo.percentile, &curve)?;
+    }
+    if let Some(required) = arguments.require_users {
+        let capacity = curve.capacity.unwrap_or(0);
+        if capacity < required {
+            tell_line(format_args!("error: the capacity under the SLO is {capacity} users, {required} are required"));
+            return Err(Failure::NotMet);
+        }
+    }
+    Ok(())
+}
+
+fn print(out: &mut impl Write, percentile: f64, curve: &UsersCurve) -> Result<(), Failure> {
+    let p = format!("p{percentile}");
+    writeln!(
+        out,
+        "{:>8} {:>10} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>8}  verdict",
+        "users",
+        "served/s",
+        "tokens/s",
+        "goodput/s",
+        format!("TTFT {p} ms"),
+        format!("TPOT {p} ms"),
+        format!("ITL {p} ms"),
+        format!("E2E {p} ms"),
+        "attained"
+    )?;
+    for at in &curve.points {
+        let point = &at.point;
+        let latency = |value: f64| match point.verdict {
+            Verdict::Stable => format!("{value:.1}"),
+            Verdict::Undecided | Verdict::Backlogged | Verdict::Overloaded => format!("({value:.1})"),
+        };
+        writeln!(
+            out,
+            "{:>8} {:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
+            at.users,
+            point.request_throughput.mid,
+            point.output_token_throughput.mid,
+            point.goodput.mid,
+            latency(point.ttft.slo.mid),
+            latency(point.tpot.slo.mid),
+            latency(point.itl.slo.mid),
+            latency(point.e2e.slo.mid),
+            point.attainment.mid * 100.0,
+            verdict_name(point.verdict),
+            if point.meets_slo { ", meets the SLO" } else { "" }
+        )?;
+    }
+    writeln!(out)?;
+    if curve.points.iter().any(|at| at.point.verdict != Verdict::Stable) {
+        writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;
+    }
+    if let Some(users) = curve.saturation {
+        writeln!(out, "saturation point: {users} users reach 95 % of the highest throughput")?;
+    }
+    let capacity = match (curve.capacity, curve.next_failing) {
+        (None, _) => "not found".to_owned(),
+        (Some(0), _) => "no number of users of the axis".to_owned(),
+        (Some(users), Some(next)) => format!("{users} users ({next} fail)"),
+        (Some(users), None) => format!("at least {users} users (the most of the axis)"),
+    };
+    writeln!(out, "capacity under the SLO: {capacity}")?;
+    out.flush()?;
+    Ok(())
+}
