@@ -114,11 +114,11 @@ impl Problem {
     }
 }
 
-/// The parameters called `lead` and `idle`, 0 if they are not searched.
+/// The parameters called `idle` and `busy`, 0 if they are not searched.
 fn client_effects<'a>(named: impl Iterator<Item = (&'a str, f64)>) -> ClientEffects {
     named.fold(ClientEffects::default(), |client, (name, value)| match name {
-        "lead" => ClientEffects { first_token_lead: value, ..client },
         "idle" => ClientEffects { idle_delay_us: value, ..client },
+        "busy" => ClientEffects { busy_delay_us: value, ..client },
         _ => client,
     })
 }

@@ -69,14 +69,15 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
         starts: Vec::new(),
     };
     let with_starts = |parameter: Parameter, starts: &[f64]| Parameter { starts: starts.to_vec(), ..parameter };
-    let share = |name: &str| Parameter {
-        name: name.into(),
+    // Kinds that differ as a whole: each is searched from a start of its own.
+    let joining = Parameter {
+        name: "beta6".into(),
         low: 0.0,
-        high: 1.0,
+        high: 3.0,
         is_log: false,
         scale: 1.0,
         center: None,
-        starts: vec![0.1, 0.9],
+        starts: vec![0.5, 1.5, 2.5],
     };
     // A client's delay and a step of the server beat against each other in a closed loop, hence several starts.
     let alpha0 = with_starts(around("alpha0", (12e3, 0.8), 30.0), &[8e3, 20e3]);
@@ -98,8 +99,8 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
         around("beta3", token, 5.0),
         around("beta4", context, 10.0),
         around("beta5", area, 30.0),
-        share("beta6"),
-        share("lead"),
+        joining,
         around("idle", (1e3, 1.5), 100.0),
+        around("busy", (50.0, 1.0), 30.0),
     ])
 }

@@ -10,6 +10,7 @@ use crate::time::SimTime;
 use crate::workload::{Outcome, PrefixId, PrefixTree, Request, RequestSource};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
@@ -84,24 +85,19 @@ impl Replay {
     }
 
     /// Serves the run.
-    ///
-    /// `client.first_token_lead`: share of a decode step of the requests that were running when a request came, by which its
-    /// first token reaches the client before the step's end. A server that runs prompts in a pass of their own may give
-    /// out their tokens before the decode pass behind it; the simulated step is both passes, so the lead is taken off
-    /// the TTFT afterwards and changes nothing else.
-    /// `client.idle_delay_us`: what a request that finds the server idle waits in addition.
     #[must_use]
     pub fn run(&self, engine: EngineConfig, latency: &LatencyModel, client: ClientEffects) -> Prediction {
-        let mut observer = Latencies {
-            found: self.requests.iter().map(|_| None).collect(),
-            first: i64::MAX,
-            last: i64::MIN,
-            running: alloc::vec![0; self.requests.len()],
-            enqueued: 0,
-        };
-        let totals =
-            simulate(&ClusterConfig::single(), engine, latency.clone(), Client::new(self), Mode::Fast, &mut observer);
-        self.apply(client, &mut observer, latency);
+        let mut observer =
+            Latencies { found: self.requests.iter().map(|_| None).collect(), first: i64::MAX, last: i64::MIN };
+        let delays = Cell::new(alloc::vec![0; self.requests.len()]);
+        let source = Client::new(self, client, &delays);
+        let totals = simulate(&ClusterConfig::single(), engine, latency.clone(), source, Mode::Fast, &mut observer);
+        for (found, delay) in observer.found.iter_mut().zip(delays.take()) {
+            if let Some(found) = found {
+                found.ttft = found.ttft.map(|ttft| ttft + delay as f64);
+                found.e2e = found.e2e.map(|e2e| e2e + delay as f64);
+            }
+        }
         let unserved = RequestLatency { ttft: None, e2e: None, output_tokens: 0 };
         Prediction {
             latencies: observer.found.into_iter().map(|found| found.unwrap_or(unserved)).collect(),
@@ -111,32 +107,25 @@ impl Replay {
     }
 }
 
-impl Replay {
-    fn apply(&self, client: ClientEffects, observer: &mut Latencies, latency: &LatencyModel) {
-        let tokens = |request: &Request| u64::from(request.input_tokens) + u64::from(request.output_tokens) / 2;
-        let context = self.requests.iter().map(tokens).sum::<u64>() / self.requests.len().max(1) as u64;
-        for (request, running) in self.requests.iter().zip(&observer.running) {
-            let Some(Some(found)) = observer.found.get_mut(request.id as usize) else { continue };
-            if *running == 0 {
-                found.ttft = found.ttft.map(|ttft| ttft + client.idle_delay_us);
-                found.e2e = found.e2e.map(|e2e| e2e + client.idle_delay_us);
-            } else if client.first_token_lead > 0.0
-                && let Some(step) = latency.decode_stepper(*running).step_time(u64::from(*running) * context)
-            {
-                found.ttft = found.ttft.map(|ttft| (ttft - client.first_token_lead * step as f64).max(0.0));
-            }
-        }
-    }
-}
-
-/// What a client sees that a simulated step does not have.
+/// What delays a request between client and queue beside the constant and its prompt's length.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientEffects {
-    /// Share of a decode step by which first tokens come before the end of their step, 0–1.
-    pub first_token_lead: f64,
-    /// What a request that finds the server idle waits in addition, microseconds.
+    /// What a request waits that finds nobody in flight, microseconds: a server that has nothing to do must be woken,
+    /// and what it otherwise prepares beside a running step is not hidden.
     pub idle_delay_us: f64,
+    /// What a request waits for each other one in flight, microseconds: client and front end write the tokens of all
+    /// streams in one thread, and a new request stands behind them.
+    pub busy_delay_us: f64,
+}
+
+impl ClientEffects {
+    fn delay(self, in_flight: usize) -> i64 {
+        match in_flight {
+            0 => self.idle_delay_us as i64,
+            _ => (self.busy_delay_us * in_flight as f64) as i64,
+        }
+    }
 }
 
 /// The client: its next request and its free slots.
@@ -145,22 +134,54 @@ struct Client<'a> {
     next: usize,
     /// When each free slot became free; empty without a cap.
     free: BinaryHeap<Reverse<i64>>,
+    effects: ClientEffects,
+    /// Requests sent whose end was not before the last send, and the ends since.
+    in_flight: usize,
+    ends: Vec<i64>,
+    last_arrival: i64,
+    /// By request, from send to arrival at the server.
+    delays: &'a Cell<Vec<i64>>,
 }
 
 impl<'a> Client<'a> {
-    fn new(plan: &'a Replay) -> Self {
+    fn new(plan: &'a Replay, effects: ClientEffects, delays: &'a Cell<Vec<i64>>) -> Self {
         let slots = plan.max_concurrency.unwrap_or(0) as usize;
         let free = core::iter::repeat_n(Reverse(i64::MIN), slots.min(plan.requests.len())).collect();
-        Self { plan, next: 0, free }
+        Self { plan, next: 0, free, effects, in_flight: 0, ends: Vec::new(), last_arrival: 0, delays }
+    }
+
+    /// When the next request is sent, and when it reaches the server.
+    ///
+    /// Whoever asks knows of everybody that ends before the answer, so nobody in flight is counted in vain.
+    fn next_times(&self) -> Option<(i64, i64)> {
+        let wanted = self.plan.requests.get(self.next)?.arrive.0;
+        let send = match self.plan.max_concurrency {
+            Some(_) => self.free.peek().map(|Reverse(free)| wanted.max(*free))?,
+            None => wanted,
+        };
+        let ended = self.ends.iter().filter(|end| **end <= send).count();
+        let arrival = send.saturating_add(self.effects.delay(self.in_flight - ended));
+        Some((send, arrival.max(self.last_arrival)))
     }
 }
 
 impl RequestSource for Client<'_> {
     fn next_request(&mut self) -> Option<Request> {
         let mut request = *self.plan.requests.get(self.next)?;
-        if self.plan.max_concurrency.is_some() {
-            let Reverse(free) = self.free.pop()?;
-            request.arrive = request.arrive.max(SimTime(free));
+        if self.is_closed_loop() {
+            let (send, arrival) = self.next_times()?;
+            self.free.pop();
+            self.in_flight += 1;
+            let before = self.ends.len();
+            self.ends.retain(|end| *end > send);
+            self.in_flight -= before - self.ends.len();
+            self.last_arrival = arrival;
+            request.arrive = SimTime(arrival);
+            let mut delays = self.delays.take();
+            if let Some(delay) = delays.get_mut(request.id as usize) {
+                *delay = arrival - send;
+            }
+            self.delays.set(delays);
         }
         self.next += 1;
         Some(request)
@@ -171,17 +192,18 @@ impl RequestSource for Client<'_> {
     }
 
     fn is_closed_loop(&self) -> bool {
-        self.plan.max_concurrency.is_some()
+        self.plan.max_concurrency.is_some() || self.effects != ClientEffects::default()
     }
 
     fn next_arrival(&self) -> Option<SimTime> {
-        let request = self.plan.requests.get(self.next)?;
-        let Reverse(free) = self.free.peek()?;
-        Some(request.arrive.max(SimTime(*free)))
+        self.next_times().map(|(_, arrival)| SimTime(arrival))
     }
 
     fn settled(&mut self, outcome: &Outcome) {
-        self.free.push(Reverse(outcome.end.0.saturating_add(1)));
+        self.ends.push(outcome.end.0);
+        if self.plan.max_concurrency.is_some() {
+            self.free.push(Reverse(outcome.end.0.saturating_add(1)));
+        }
     }
 }
 
@@ -190,18 +212,10 @@ struct Latencies {
     found: Vec<Option<RequestLatency>>,
     first: i64,
     last: i64,
-    /// How many requests were running when each was enqueued, in the order of enqueueing.
-    running: Vec<u32>,
-    enqueued: usize,
 }
 
 impl Observer for Latencies {
-    fn enqueued(&mut self, sample: &QueueSample) {
-        if let Some(slot) = self.running.get_mut(self.enqueued) {
-            *slot = sample.running;
-        }
-        self.enqueued += 1;
-    }
+    fn enqueued(&mut self, _sample: &QueueSample) {}
 
     fn settled(&mut self, record: &RequestRecord) {
         let arrive = record.request.arrive.0;
@@ -261,13 +275,15 @@ mod tests {
         // Each is sent when the one before has ended, a microsecond later.
         assert_eq!(ends, [30_000.0; 3]);
         assert_eq!(closed.span_s, 0.090_002);
-        // All three are enqueued while at most one runs; half of its step is taken off the TTFT only.
-        let client = ClientEffects { first_token_lead: 0.5, idle_delay_us: 700.0 };
-        let early = Replay::new(&run(&[0, 1, 2], None), 10).run(engine, &latency, client);
-        // The first found the server idle.
-        assert_eq!(early.latencies[0].e2e, Some(30_700.0));
-        assert_eq!(early.latencies[1].ttft, open.latencies[1].ttft.map(|ttft| ttft - 5000.0));
-        assert_eq!(early.latencies[1].e2e, open.latencies[1].e2e);
+        // The first finds nobody and waits 700 µs; the second and third stand behind one and two others, but still join
+        // the step after the first's first.
+        let client = ClientEffects { idle_delay_us: 700.0, busy_delay_us: 100.0 };
+        let slow = Replay::new(&run(&[0, 1, 2], None), 10).run(engine, &latency, client);
+        let ttfts: Vec<f64> = slow.latencies.iter().filter_map(|latency| latency.ttft).collect();
+        assert_eq!(ttfts, [10_700.0, 19_700.0, 18_700.0]);
+        let slow = Replay::new(&run(&[0, 40, 41], Some(1)), 10).run(engine, &latency, client);
+        let ends: Vec<f64> = slow.latencies.iter().filter_map(|latency| latency.e2e).collect();
+        assert_eq!(ends, [30_700.0; 3]);
         let first_two = Replay::new(&run(&[0, 1, 2], None), 2);
         assert_eq!(first_two.len(), 2);
     }

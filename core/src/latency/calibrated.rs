@@ -17,8 +17,7 @@ pub(super) const NUM_BETA: usize = 7;
 /// Of a step over `n` requests with `P` prompt tokens and `D` decoding requests, whose contexts sum to `C`, and whose
 /// prefill items of `k` tokens behind `s` computed ones sum to `A = Σ k·(s + k/2)`:
 ///
-/// `step = β0 + β1·n + M + β4·C + β5·A` in µs, truncated, at least 1 µs, with the matrices' time
-/// `M = max(β2, β3·(P + D))` if `P` or `D` is 0, else `(1 − β6)·max(β2, β3·(P + D)) + β6·(β0 + max(β2, β3·P) + max(β2, β3·D))`.
+/// `step = β0 + β1·n + max(β2, β3·(P + D)) + β4·C + β5·A` in µs, truncated, at least 1 µs.
 ///
 /// - β0: scheduler, launches and everything else that a step costs whatever is in it.
 /// - β1: per request: sampling, detokenization, block tables.
@@ -27,9 +26,7 @@ pub(super) const NUM_BETA: usize = 7;
 ///   than proportionally when it joins a decode batch.
 /// - β4: reading keys and values of one context token in attention.
 /// - β5: attention of one prompt token to one before it.
-/// - β6, 0–1: how far prompts and decodes are separate passes. 0 is a server that mixes them in one (chunked prefill);
-///   1 is one that runs prompts in a pass of their own and gives out their first tokens with the decode pass behind it,
-///   as the server's first engine does, so that both passes pay overhead and weights.
+/// - β6: no time but the kind of [`Joining`]: below 1, below 2, or more.
 ///
 /// Overheads as in the black-box model: `α0 + α1·m` before the queue (client, network, HTTP, tokenization), `α2` per
 /// output token.
@@ -41,7 +38,25 @@ pub(super) const NUM_BETA: usize = 7;
 pub struct Calibrated {
     overheads: Overheads,
     pub(super) output_overhead: i64,
+    pub(super) joining: Joining,
     beta: [f64; NUM_BETA],
+}
+
+/// How prompts join the requests that decode.
+///
+/// # Source
+/// The scheduler of vLLM's first engine without and with chunked prefill, that of its second (v1), and its option
+/// `--async-scheduling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Joining {
+    /// In the next step, together with the decodes (chunked prefill; engine specification 5).
+    #[default]
+    NextStep,
+    /// In the step after the next: the next one is planned while the present one runs (asynchronous scheduling).
+    /// A request that finds nobody running is served at once.
+    StepAfterNext,
+    /// In steps of their own, before the decodes go on.
+    OwnSteps,
 }
 
 /// The part of a decode step that does not change while the batch stays the same.
@@ -90,7 +105,12 @@ impl Calibrated {
             return Err(diagnostics);
         }
         let overheads = Overheads::new(alpha);
-        Ok(Self { overheads, output_overhead: overheads.output_overhead, beta: values })
+        let joining = match values[6] {
+            joining if joining < 1.0 => Joining::NextStep,
+            joining if joining < 2.0 => Joining::StepAfterNext,
+            _ => Joining::OwnSteps,
+        };
+        Ok(Self { overheads, output_overhead: overheads.output_overhead, joining, beta: values })
     }
 
     #[inline]
@@ -124,14 +144,8 @@ impl Calibrated {
 
     #[inline]
     fn batch_time(&self, num_requests: usize, prompt_tokens: u64, num_decodes: u64) -> f64 {
-        let [fixed, per_request, weights, per_token, _, _, separate] = self.beta;
-        let pass = |tokens: u64| weights.max(per_token * tokens as f64);
-        let mut matrices = pass(prompt_tokens + num_decodes);
-        if separate > 0.0 && prompt_tokens > 0 && num_decodes > 0 {
-            let apart = fixed + pass(prompt_tokens) + pass(num_decodes);
-            matrices += separate * (apart - matrices);
-        }
-        fixed + per_request * num_requests as f64 + matrices
+        let [fixed, per_request, weights, per_token, ..] = self.beta;
+        fixed + per_request * num_requests as f64 + weights.max(per_token * (prompt_tokens + num_decodes) as f64)
     }
 
     pub(super) fn decode_stepper(&self, num_decodes: u32) -> CalibratedDecode {
@@ -171,11 +185,8 @@ mod tests {
         let mixed = [decode(400), prefill(500, 100), decode(600)];
         assert_eq!(model.step_time(&mixed), 4000 + 150 + 15_060 + 100 + 175);
         assert_eq!(model.decode_stepper(2).step_time(1000), 10_200);
-        let mut apart = model.clone();
-        apart.beta[6] = 0.5;
-        // Halfway to two passes: 15000 for the prompt, 6000 for the decodes and 4000 of overhead.
-        assert_eq!(apart.step_time(&mixed), 4000 + 150 + (15_060 + 25_000) / 2 + 100 + 175);
-        assert_eq!(apart.step_time(&[decode(400), decode(600)]), 10_200);
+        let joining = |beta6| Calibrated::new(&[0.0; 3], &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, beta6]).unwrap().joining;
+        assert_eq!([0.5, 1.5, 2.0].map(joining), [Joining::NextStep, Joining::StepAfterNext, Joining::OwnSteps]);
         assert_eq!(model.queueing(100), 1200);
         assert_eq!(model.step_time(&[]), 1);
     }

@@ -15,7 +15,7 @@ mod trained_physics;
 mod work;
 
 pub use blackbox::Blackbox;
-pub use calibrated::Calibrated;
+pub use calibrated::{Calibrated, Joining};
 pub use roofline::Roofline;
 pub use trained_physics::TrainedPhysics;
 pub use work::{TimeShares, WorkSums};
@@ -152,6 +152,16 @@ impl LatencyModel {
         match self {
             Self::TrainedPhysics(model) => model.final_overhead,
             Self::Blackbox(_) | Self::Calibrated(_) | Self::Roofline(_) => 0,
+        }
+    }
+
+    /// How prompts join the requests that decode; only a calibrated server may differ from the engine specification.
+    #[inline]
+    #[must_use]
+    pub fn joining(&self) -> Joining {
+        match self {
+            Self::Calibrated(model) => model.joining,
+            Self::Blackbox(_) | Self::Roofline(_) | Self::TrainedPhysics(_) => Joining::NextStep,
         }
     }
 

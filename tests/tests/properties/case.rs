@@ -86,6 +86,14 @@ impl Timing {
     }
 }
 
+/// Coefficients of each kind of joining.
+fn calibrated_beta() -> impl Strategy<Value = [f64; 7]> {
+    let per_step = (1.0..5_000.0f64, 0.0..200.0f64, 0.0..10_000.0f64);
+    let per_token = (0.0..60.0f64, 0.0..1.0f64, 0.0..0.01f64);
+    (per_step, per_token, 0..3u8)
+        .prop_map(|((b0, b1, b2), (b3, b4, b5), joining)| [b0, b1, b2, b3, b4, b5, f64::from(joining)])
+}
+
 pub fn timing() -> impl Strategy<Value = Timing> {
     let overhead = || prop_oneof![Just(0.0), 0.0..3_000.0f64];
     let tp = || prop_oneof![Just(1u32), Just(2), Just(4)];
@@ -93,20 +101,13 @@ pub fn timing() -> impl Strategy<Value = Timing> {
         2 => (overhead(), 0.0..3.0f64, overhead(), 1.0..20_000.0f64, 0.0..60.0f64, 0.0..60.0f64).prop_map(
             |(a0, a1, a2, b0, b1, b2)| Timing::Blackbox { alpha: [a0, a1, a2], beta: [b0, b1, b2] }
         ),
-        2 => (
-            (overhead(), 0.0..3.0f64, overhead()),
-            (1.0..9_000.0f64, 0.0..90.0f64, 0.0..9_000.0f64, 0.0..60.0f64, 0.0..0.5f64, 0.0..0.01f64),
-            prop_oneof![Just(0.0), 0.0..=1.0f64],
-        )
-            .prop_map(|((a0, a1, a2), (b0, b1, b2, b3, b4, b5), b6)| Timing::Calibrated {
-                alpha: [a0, a1, a2],
-                beta: [b0, b1, b2, b3, b4, b5, b6],
-            }),
         1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp())
             .prop_map(|(model, accelerator, tp)| Timing::Roofline { model, accelerator, tp }),
         1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp(), 7..=10usize).prop_map(
             |(model, accelerator, tp, num_betas)| Timing::TrainedPhysics { model, accelerator, tp, num_betas }
         ),
+        2 => (overhead(), 0.0..3.0f64, overhead(), calibrated_beta())
+            .prop_map(|(a0, a1, a2, beta)| Timing::Calibrated { alpha: [a0, a1, a2], beta }),
     ]
 }
 

@@ -58,9 +58,18 @@ impl Gaps {
         }
     }
 
-    /// Takes back the gaps of a request that joined at `since` and does not complete, but for those it missed.
-    pub(super) fn take_back(&mut self, since: u64, missed: &[u64]) {
+    /// A gap of one request alone, which stands in no log.
+    pub(super) fn add_own(&mut self, gap: i64) {
+        *self.slot(gap) += 1;
+    }
+
+    /// Takes back the gaps of a request that joined at `since` and does not complete, but for those it missed;
+    /// `own_gap` is the one it had alone, 0 = none.
+    pub(super) fn take_back(&mut self, since: u64, missed: &[u64], own_gap: i64) {
         self.count();
+        if own_gap > 0 {
+            *self.slot(own_gap) -= 1;
+        }
         let first = (since - self.trimmed) as usize;
         for at in first..self.log.len() {
             let Entry { gap, steps, .. } = self.log[at];

@@ -48,7 +48,7 @@ impl Fast {
     }
 
     /// Preempts from the back of the list until `blocks` blocks are free; false if that took the request itself.
-    fn secure<O: Observer>(
+    pub(super) fn secure<O: Observer>(
         &mut self,
         slot: u32,
         blocks: u32,

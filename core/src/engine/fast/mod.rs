@@ -8,6 +8,7 @@
 //! - A step in which the budget or the blocks run short is walked in list order, as the specification words it
 //!   ([`irregular`]).
 
+mod apart;
 mod arrivals;
 mod due;
 mod gaps;
@@ -20,7 +21,7 @@ mod slots;
 mod window;
 
 use super::limits;
-use crate::latency::{LatencyModel, StepItem, WorkSums};
+use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
 use crate::numeric::{product, sort_by_key};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::scenario::EngineConfig;
@@ -39,6 +40,7 @@ use slots::{NONE, Phase, Slots};
 pub(super) struct Fast {
     config: EngineConfig,
     latency: LatencyModel,
+    joining: Joining,
     output_overhead: i64,
     final_overhead: i64,
     clock: i64,
@@ -51,6 +53,8 @@ pub(super) struct Fast {
     deadlines: BinaryHeap<Reverse<(i64, u64, u32, u32)>>,
     slots: Slots,
     queue: Queue,
+    /// Requests that came while a step was running whose successor was planned already; in no queue yet.
+    late: Vec<u32>,
     /// Requests working on their prompt, in order of admission.
     prefilling: Vec<u32>,
     num_decoding: u32,
@@ -64,6 +68,9 @@ pub(super) struct Fast {
     due: Due,
     pool: Pool,
     gaps: Gaps,
+    /// Time of steps with prompts alone since the last one with decodes, and who has had the first token in them.
+    apart_time: i64,
+    joined: Vec<u32>,
     totals: ReplicaTotals,
     work: WorkSums,
     produced: u64,
@@ -92,6 +99,7 @@ impl Fast {
         Self {
             output_overhead: latency.output_overhead(),
             final_overhead: latency.final_overhead(),
+            joining: latency.joining(),
             latency,
             clock: 0,
             next_step: None,
@@ -100,6 +108,7 @@ impl Fast {
             deadlines: BinaryHeap::new(),
             slots: Slots::new(),
             queue: Queue::new(config.scheduler, config.priority),
+            late: Vec::new(),
             prefilling: Vec::new(),
             num_decoding: 0,
             tick: 0,
@@ -109,6 +118,8 @@ impl Fast {
             due: Due::new(),
             pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
             gaps: Gaps::new(),
+            apart_time: 0,
+            joined: Vec::new(),
             totals: ReplicaTotals::default(),
             work: WorkSums::default(),
             produced: 0,
@@ -176,11 +187,11 @@ impl Fast {
             };
             left.push(slot.record(fate, self.clock));
             if slot.phase == Phase::Decode {
-                let (since, missed) = (slot.log_start, slot.missed.clone());
-                self.gaps.take_back(since, &missed);
+                let (since, missed, own_gap) = (slot.log_start, slot.missed.clone(), slot.own_gap);
+                self.gaps.take_back(since, &missed, own_gap);
             }
         }
-        self.totals.still_queued = self.queue.len() as u64;
+        self.totals.still_queued = u64::from(self.num_waiting());
         self.totals.still_running = u64::from(self.num_decoding) + self.prefilling.len() as u64;
         sort_by_key(&mut left, |record| [record.request.id.into(), 0]);
         // Arrivals are events too: the last one counts for the end of a run that the horizon cuts.
@@ -250,7 +261,11 @@ impl Fast {
             self.slots.remove(slot);
         } else {
             self.slots.get_mut(slot).phase = Phase::Waiting;
-            self.queue.push(slot, false, &self.slots);
+            if self.joining == Joining::StepAfterNext && self.num_running() > 0 {
+                self.late.push(slot);
+            } else {
+                self.queue.push(slot, false, &self.slots);
+            }
             if deadline > 0 && deadline <= self.config.horizon.0 {
                 self.deadlines.push(Reverse((deadline, self.sequence, slot, self.slots.get(slot).serial)));
                 self.sequence += 1;
@@ -262,7 +277,7 @@ impl Fast {
         }
         observer.enqueued(&QueueSample {
             time: SimTime(now),
-            waiting: self.queue.len() as u32,
+            waiting: self.num_waiting(),
             running: self.num_running(),
             used_blocks: self.pool.used(),
             output_tokens: self.produced,
@@ -281,19 +296,36 @@ impl Fast {
         self.num_decoding + self.prefilling.len() as u32
     }
 
+    #[inline]
+    fn num_waiting(&self) -> u32 {
+        (self.queue.len() + self.late.len()) as u32
+    }
+
     /// One step, or as many equal ones as start no later than `until`.
     fn step<O: Observer>(&mut self, now: i64, until: i64, stop_at: u64, prefixes: &PrefixTree, observer: &mut O) {
+        if self.late.is_empty() {
+            self.step_now(now, until, stop_at, prefixes, observer);
+        } else {
+            self.step_with_late(now, stop_at, prefixes, observer);
+        }
+    }
+
+    /// As [`Fast::step`], of those in batch and queue.
+    fn step_now<O: Observer>(&mut self, now: i64, until: i64, stop_at: u64, prefixes: &PrefixTree, observer: &mut O) {
         if self.num_running() == 0 && self.queue.is_empty() {
             self.next_step = None;
             return;
         }
-        if self.prefilling.is_empty() && self.num_decoding > 0 && self.can_skip(prefixes) {
+        let is_settled = self.prefilling.is_empty() && self.apart_time == 0 && self.joined.is_empty();
+        if is_settled && self.num_decoding > 0 && self.can_skip(prefixes) {
             let max_steps = stop_at - self.totals.steps;
             if self.window(now, until, max_steps, prefixes, observer) {
                 return;
             }
         }
-        if !self.regular_step(now, prefixes, observer) {
+        if self.joining == Joining::OwnSteps {
+            self.step_apart(now, prefixes, observer);
+        } else if !self.regular_step(now, prefixes, observer) {
             self.irregular_step(now, prefixes, observer);
         }
     }
@@ -301,7 +333,7 @@ impl Fast {
     /// Counts a step whose batch is formed.
     fn count_step(&mut self, steps: u64, stop: Stop) {
         self.totals.steps += steps;
-        self.totals.waiting_sum += steps * self.queue.len() as u64;
+        self.totals.waiting_sum += steps * u64::from(self.num_waiting());
         self.totals.running_sum += steps * u64::from(self.num_running());
         let limiters = &mut self.totals.limiters;
         limiters.steps += steps;
@@ -348,6 +380,7 @@ impl Fast {
         entry.start = self.tick;
         entry.finish = finish;
         entry.missed_time = 0;
+        entry.own_gap = 0;
         entry.log_start = self.gaps.next_index();
         entry.missed.clear();
         self.num_decoding += 1;
@@ -357,6 +390,9 @@ impl Fast {
         } else {
             self.growth[entry.growth as usize] += 1;
             self.due.insert(finish, slot);
+            if self.joining == Joining::OwnSteps {
+                self.joined.push(slot);
+            }
         }
     }
 
@@ -404,7 +440,7 @@ impl Fast {
             }
             self.finished = finished;
         }
-        self.next_step = (self.num_running() > 0 || !self.queue.is_empty()).then_some(now + duration);
+        self.next_step = (self.num_running() > 0 || self.num_waiting() > 0).then_some(now + duration);
         if self.gaps.wants_trim() {
             let starts = self.slots.running().filter(|(_, slot)| slot.phase == Phase::Decode);
             let oldest = starts.map(|(_, slot)| slot.log_start).min().unwrap_or(self.gaps.next_index());
@@ -493,7 +529,8 @@ impl Fast {
         self.num_decoding -= 1;
         self.pos_sum -= u64::from(pos);
         let missed = core::mem::take(&mut entry.missed);
-        self.gaps.take_back(entry.log_start, &missed);
+        self.gaps.take_back(entry.log_start, &missed, entry.own_gap);
+        self.joined.retain(|other| *other != slot);
         self.slots.dismiss(slot);
     }
 
@@ -502,7 +539,10 @@ impl Fast {
         let Some(Reverse((_, _, slot, _))) = self.deadlines.pop() else { return };
         self.totals.timed_out += 1;
         let phase = self.slots.get(slot).phase;
-        if phase == Phase::Waiting {
+        let is_late = self.late.contains(&slot);
+        if is_late {
+            self.late.retain(|other| *other != slot);
+        } else if phase == Phase::Waiting {
             self.queue.bury();
         } else {
             let produced = self.produced;
@@ -514,7 +554,7 @@ impl Fast {
         let prompt = entry.prompt();
         self.pool.release_for_good(prompt, &mut entry.holding, prefixes);
         let record = entry.record(Fate::TimedOut, now);
-        if phase == Phase::Waiting {
+        if phase == Phase::Waiting && !is_late {
             entry.phase = Phase::Gone;
             entry.serial = u32::MAX;
         } else {

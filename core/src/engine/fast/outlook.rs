@@ -10,7 +10,7 @@ impl Fast {
     /// [`crate::engine::Engine::load`].
     #[inline]
     pub(in crate::engine) fn load(&self) -> Load {
-        Load { waiting: self.queue.len() as u32, running: self.num_running(), used_blocks: self.pool.used() }
+        Load { waiting: self.num_waiting(), running: self.num_running(), used_blocks: self.pool.used() }
     }
 
     /// [`crate::engine::Engine::outcomes`].
@@ -46,7 +46,8 @@ impl Fast {
     pub(in crate::engine) fn quiet_until(&mut self, prefixes: &PrefixTree) -> i64 {
         let outside = self.next_outside_steps();
         let Some(step) = self.next_step.filter(|step| *step < outside) else { return outside };
-        if !self.prefilling.is_empty() || self.num_decoding == 0 || !self.can_skip(prefixes) {
+        let is_settled = self.prefilling.is_empty() && self.late.is_empty();
+        if !is_settled || self.num_decoding == 0 || !self.can_skip(prefixes) {
             return step;
         }
         let steps = self.due.ticks_until_next(self.tick);

@@ -2,7 +2,7 @@
 
 use super::{Fast, Stop};
 use crate::engine::fast::slots::Phase;
-use crate::latency::StepItem;
+use crate::latency::{Joining, StepItem};
 use crate::observation::{Event, Observer};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
@@ -26,6 +26,14 @@ impl Fast {
         // The running pass: decodes first, then prompts in order.
         self.pool.take_many(grown);
         self.items.clear();
+        budget = self.continue_prompts(budget, prefixes);
+        let decoding = self.num_decoding;
+        self.finish_step(now, budget, false, decoding, self.pos_sum, prefixes, observer);
+        true
+    }
+
+    /// The next chunks of the prompts in progress, which fit; the budget that is left.
+    pub(super) fn continue_prompts(&mut self, mut budget: u32, prefixes: &PrefixTree) -> u32 {
         for at in 0..self.prefilling.len() {
             let slot = self.prefilling[at];
             let entry = self.slots.get(slot);
@@ -41,9 +49,7 @@ impl Fast {
             self.items.push(StepItem { tokens: need, pos: entry.pos, input_tokens: prompt.tokens });
             entry.pos += need;
         }
-        let decoding = self.num_decoding;
-        self.finish_step(now, budget, false, decoding, self.pos_sum, prefixes, observer);
-        true
+        budget
     }
 
     /// Admission, duration, progress and completion of a step whose running pass is done: `decoding` requests decode,
@@ -60,6 +66,19 @@ impl Fast {
         observer: &mut O,
     ) {
         let stop = if preempted { Stop::KvBlocks } else { self.admission_pass(now, budget, prefixes, observer) };
+        self.end_step(now, stop, decoding, pos_sum, prefixes, observer);
+    }
+
+    /// Duration, progress and completion of a step whose batch is formed.
+    pub(super) fn end_step<O: Observer>(
+        &mut self,
+        now: i64,
+        stop: Stop,
+        decoding: u32,
+        pos_sum: u64,
+        prefixes: &PrefixTree,
+        observer: &mut O,
+    ) {
         self.count_step(1, stop);
         let duration = if decoding == 0 && self.items.is_empty() {
             self.latency.step_time(&[])
@@ -74,7 +93,9 @@ impl Fast {
         // Progress: those who decoded, then those who finished their prompt.
         self.count_usage(duration);
         self.produced += u64::from(decoding);
-        if self.num_decoding > 0 {
+        if self.joining == Joining::OwnSteps {
+            self.advance_apart(duration, decoding, end);
+        } else if self.num_decoding > 0 {
             if decoding == self.num_decoding {
                 self.gaps.add(duration + self.output_overhead, 1, decoding);
                 self.advance_tick();
@@ -91,14 +112,14 @@ impl Fast {
                 steps: 1,
                 duration: SimTime(duration),
                 running: self.num_running(),
-                waiting: self.queue.len() as u32,
+                waiting: self.num_waiting(),
             });
         }
         self.complete(now, duration, prefixes, observer);
     }
 
     /// Engine specification 5.2.
-    fn admission_pass<O: Observer>(
+    pub(super) fn admission_pass<O: Observer>(
         &mut self,
         now: i64,
         mut budget: u32,
@@ -168,7 +189,7 @@ impl Fast {
     }
 
     /// Whether the prompts in progress get the blocks for their chunks.
-    fn prompts_fit(&self, mut budget: u32, mut free: u32) -> bool {
+    pub(super) fn prompts_fit(&self, mut budget: u32, mut free: u32) -> bool {
         let size = self.config.block_size;
         for slot in &self.prefilling {
             let entry = self.slots.get(*slot);

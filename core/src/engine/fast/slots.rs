@@ -57,6 +57,8 @@ pub(super) struct Slot {
     pub log_start: u64,
     /// Log entries of the decode steps it missed.
     pub missed: Vec<u64>,
+    /// The gap behind its first token where that came in a step of prompts alone; 0 = as everybody's.
+    pub own_gap: i64,
     pub ttft: Option<i64>,
     pub scheduling_delay: Option<i64>,
     pub holding: Holding,
@@ -80,6 +82,7 @@ impl Slot {
             missed_time: 0,
             log_start: 0,
             missed: Vec::new(),
+            own_gap: 0,
             ttft: None,
             scheduling_delay: None,
             holding: Holding::default(),

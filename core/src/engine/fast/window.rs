@@ -1,7 +1,7 @@
 //! Runs of equal steps at once (engine specification 9).
 
 use super::{Fast, Stop};
-use crate::latency::{DecodeStepper, StepItem};
+use crate::latency::{DecodeStepper, Joining, StepItem};
 use crate::numeric::product;
 use crate::observation::{Event, Observer};
 use crate::time::SimTime;
@@ -14,10 +14,12 @@ impl Fast {
     /// The caller has checked that nobody works on a prompt.
     pub(super) fn can_skip(&mut self, prefixes: &PrefixTree) -> bool {
         let config = &self.config;
-        if self.num_decoding > config.max_num_batched_tokens {
+        let is_apart = self.joining == Joining::OwnSteps;
+        if self.num_decoding > config.max_num_batched_tokens && !is_apart {
             return false;
         }
-        if self.num_decoding >= config.max_num_seqs || self.num_decoding == config.max_num_batched_tokens {
+        let budget = config.max_num_batched_tokens - if is_apart { 0 } else { self.num_decoding };
+        if self.num_decoding >= config.max_num_seqs || budget == 0 {
             return true;
         }
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
@@ -25,14 +27,13 @@ impl Fast {
         let prompt = entry.prompt();
         let hits = self.pool.lookup(prompt, &entry.holding, prefixes);
         let start = hits.blocks * config.block_size;
-        let whole = prompt.tokens - start;
-        let need = self.chunk(whole, config.max_num_batched_tokens - self.num_decoding);
+        let need = self.chunk(prompt.tokens - start, budget);
         if self.pool.fits(start, start + need, hits.free) {
             return false;
         }
-        // "Does not fit" is final if it holds without the free hits, or if nothing cuts the chunk: otherwise the
-        // eviction of a hit could make the rest fit, so the question is asked again at the next step.
-        need == whole || !self.pool.fits(start, start + need, 0)
+        // "Does not fit" is final if it holds without the free hits, or if nothing would cut even the whole prompt:
+        // otherwise the eviction of a hit could make a cut rest fit, so the question is asked again at the next step.
+        self.chunk(prompt.tokens, budget) == prompt.tokens || !self.pool.fits(start, start + need, 0)
     }
 
     /// How many of `need` prompt tokens fit into a step.
@@ -140,8 +141,8 @@ impl Fast {
         self.totals.kv_integral += integral;
         self.totals.kv_peak = self.totals.kv_peak.max(used);
         self.totals.busy += (end - now).unsigned_abs();
-        let is_full =
-            self.num_decoding >= self.config.max_num_seqs || self.num_decoding == self.config.max_num_batched_tokens;
+        let is_spent = self.joining != Joining::OwnSteps && self.num_decoding == self.config.max_num_batched_tokens;
+        let is_full = self.num_decoding >= self.config.max_num_seqs || is_spent;
         self.count_step(steps, if is_full { Stop::Other } else { Stop::KvBlocks });
         let jumps = &mut self.totals.jumps;
         jumps.windows += u64::from(steps >= 2);
@@ -153,7 +154,7 @@ impl Fast {
                 steps,
                 duration: SimTime(end - now),
                 running: self.num_decoding,
-                waiting: self.queue.len() as u32,
+                waiting: self.num_waiting(),
             });
         }
         self.collect_due();

@@ -23,6 +23,8 @@ pub(super) struct Live {
     pub ttft: Option<i64>,
     pub scheduling_delay: Option<i64>,
     pub gaps: Vec<i64>,
+    /// Time of steps of others' prompts alone since its last token.
+    pub apart_time: i64,
     pub holding: Holding,
 }
 
@@ -41,6 +43,7 @@ impl Live {
             ttft: None,
             scheduling_delay: None,
             gaps: Vec::new(),
+            apart_time: 0,
             holding: Holding::default(),
         }
     }

@@ -10,7 +10,7 @@ use self::block_store::BlockStore;
 use self::live::Live;
 use super::Load;
 use super::order::{self, QueueKey};
-use crate::latency::{LatencyModel, StepItem, WorkSums};
+use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
 use crate::numeric::{sort_by_key, sort_few};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals};
 use crate::scenario::EngineConfig;
@@ -42,6 +42,14 @@ impl Kind {
     }
 }
 
+/// Whom a pass over the running list serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Prompts,
+    Decodes,
+}
+
 /// One replica, one step at a time.
 pub(super) struct Plain {
     config: EngineConfig,
@@ -51,6 +59,8 @@ pub(super) struct Plain {
     events: BinaryHeap<Reverse<(i64, u8, u64, Kind)>>,
     live: Vec<Live>,
     waiting: VecDeque<usize>,
+    /// Came while a step was running whose successor was planned already; cannot be admitted yet.
+    late: Vec<usize>,
     running: Vec<usize>,
     step_pending: bool,
     store: BlockStore,
@@ -74,6 +84,7 @@ impl Plain {
             events: BinaryHeap::new(),
             live: Vec::new(),
             waiting: VecDeque::new(),
+            late: Vec::new(),
             running: Vec::new(),
             step_pending: false,
             totals: ReplicaTotals::default(),
@@ -145,10 +156,14 @@ impl Plain {
     /// [`super::Engine::load`].
     pub(super) fn load(&self) -> Load {
         Load {
-            waiting: self.waiting.len() as u32,
+            waiting: self.num_waiting() as u32,
             running: self.running.len() as u32,
             used_blocks: self.store.used() as u32,
         }
+    }
+
+    fn num_waiting(&self) -> usize {
+        self.waiting.len() + self.late.len()
     }
 
     pub(super) fn steps(&self) -> u64 {
@@ -181,9 +196,9 @@ impl Plain {
             };
             observer.settled(&live.record(fate, self.clock));
         }
-        let mut totals = self.totals;
+        let mut totals = core::mem::take(&mut self.totals);
+        totals.still_queued = self.num_waiting() as u64;
         totals.gaps = self.gaps.into_iter().collect();
-        totals.still_queued = self.waiting.len() as u64;
         totals.still_running = self.running.len() as u64;
         totals.cache_hits = self.store.hits;
         totals.cache_misses = self.store.misses;
@@ -234,7 +249,11 @@ impl Plain {
             return;
         }
         self.live[live].is_enqueued = true;
-        self.waiting.push_back(live);
+        if self.latency.joining() == Joining::StepAfterNext && !self.running.is_empty() {
+            self.late.push(live);
+        } else {
+            self.waiting.push_back(live);
+        }
         if deadline > 0 && deadline <= config.horizon.0 {
             self.push(deadline, Kind::Timeout(live));
         }
@@ -251,7 +270,7 @@ impl Plain {
     fn sample<O: Observer>(&self, now: i64, observer: &mut O) {
         observer.enqueued(&QueueSample {
             time: SimTime(now),
-            waiting: self.waiting.len() as u32,
+            waiting: self.num_waiting() as u32,
             running: self.running.len() as u32,
             used_blocks: self.store.used() as u32,
             output_tokens: self.produced,
@@ -260,17 +279,27 @@ impl Plain {
 
     /// Section 5.
     fn step<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        if self.running.is_empty() {
+            self.waiting.extend(self.late.drain(..));
+        }
         if self.running.is_empty() && self.waiting.is_empty() {
             self.step_pending = false;
             return;
         }
         self.sort_waiting(now);
+        let is_apart = self.latency.joining() == Joining::OwnSteps;
         let mut budget = self.config.max_num_batched_tokens;
-        let preempted = self.running_pass(now, &mut budget, prefixes, observer);
+        let part = if is_apart { Part::Prompts } else { Part::All };
+        let mut preempted = self.running_pass(part, now, &mut budget, prefixes, observer);
         let is_full = self.admission_pass(now, &mut budget, preempted, prefixes, observer);
+        let is_served = |live: &usize| self.live[*live].tokens > 0 || self.live[*live].target.is_some();
+        if is_apart && !self.running.iter().any(is_served) {
+            let mut unlimited = u32::MAX;
+            preempted |= self.running_pass(Part::Decodes, now, &mut unlimited, prefixes, observer);
+        }
 
         self.totals.steps += 1;
-        self.totals.waiting_sum += self.waiting.len() as u64;
+        self.totals.waiting_sum += self.num_waiting() as u64;
         self.totals.running_sum += self.running.len() as u64;
         let limiter = match (self.waiting.is_empty(), preempted || is_full) {
             (true, _) => &mut self.totals.limiters.none,
@@ -305,10 +334,11 @@ impl Plain {
                 steps: 1,
                 duration: SimTime(duration),
                 running: self.running.len() as u32,
-                waiting: self.waiting.len() as u32,
+                waiting: self.num_waiting() as u32,
             });
         }
         self.complete(now, duration, prefixes, observer);
+        self.waiting.extend(self.late.drain(..));
 
         self.step_pending = !self.running.is_empty() || !self.waiting.is_empty();
         if self.step_pending {
@@ -339,6 +369,7 @@ impl Plain {
     /// Section 5.1; whether somebody was preempted.
     fn running_pass<O: Observer>(
         &mut self,
+        part: Part,
         now: i64,
         budget: &mut u32,
         prefixes: &PrefixTree,
@@ -359,6 +390,10 @@ impl Plain {
             let entry = &mut self.live[live];
             let Request { input_tokens, output_tokens, .. } = entry.request;
             let pos = entry.pos;
+            if part == if pos < input_tokens { Part::Decodes } else { Part::Prompts } {
+                at += 1;
+                continue;
+            }
             let need = if pos < input_tokens {
                 let need = input_tokens - pos;
                 let need = if threshold > 0 && threshold < need { threshold } else { need };
@@ -406,6 +441,7 @@ impl Plain {
             entry.is_running = false;
             entry.pos = 0;
             entry.gaps.clear();
+            entry.apart_time = 0;
             entry.has_first_token = false;
             self.store.release(&mut entry.holding);
             if observer.wants_events() {
@@ -465,6 +501,7 @@ impl Plain {
     /// Section 5.3.
     fn progress<O: Observer>(&mut self, now: i64, duration: i64, observer: &mut O) {
         let overhead = self.latency.output_overhead();
+        let is_apart = self.latency.joining() == Joining::OwnSteps;
         for at in 0..self.running.len() {
             let live = self.running[at];
             let entry = &mut self.live[live];
@@ -475,8 +512,10 @@ impl Plain {
                 }
             } else if entry.tokens > 0 {
                 entry.pos += 1;
-                entry.gaps.push(duration + overhead);
+                entry.gaps.push(core::mem::take(&mut entry.apart_time) + duration + overhead);
                 self.produced += 1;
+            } else if is_apart {
+                entry.apart_time += duration;
             }
             entry.target = None;
             if entry.pos == entry.request.input_tokens && !entry.has_first_token {
@@ -550,6 +589,7 @@ impl Plain {
             self.running.retain(|other| *other != live);
         } else {
             self.waiting.retain(|other| *other != live);
+            self.late.retain(|other| *other != live);
         }
         if observer.wants_events() {
             observer.event(&Event::Timeout { time: SimTime(now), id: entry.request.id });
