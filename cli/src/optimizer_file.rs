@@ -115,6 +115,7 @@ pub fn read(path: &Path) -> Result<OptimizerFile, Vec<Diagnostic>> {
                     scale,
                     center: None,
                     starts: Vec::new(),
+                    is_choice: false,
                 });
             }
             _ => {

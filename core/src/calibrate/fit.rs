@@ -1,5 +1,7 @@
 //! The search for coefficients, asked and told.
 
+use super::linear::start_from_logs;
+use super::objective::found_idle;
 use super::{ClientEffects, Deployment, Objective, Prediction, Replay, RunErrors, Space};
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
@@ -11,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Requests of a run that a trial replays: enough for stable means, few enough that a trial takes milliseconds.
-const MAX_REQUESTS: usize = 1500;
+const MAX_REQUESTS: usize = 600;
 /// How far the search steps at first: a tenth of the cube.
 const FIRST_STEP: f64 = 0.1;
 /// Which step-time model is fitted.
@@ -37,7 +39,7 @@ impl FittedModel {
     #[must_use]
     pub fn coefficients<'a>(self, named: impl Iterator<Item = (&'a str, f64)>) -> (Vec<f64>, Vec<f64>) {
         let mut alpha = alloc::vec![0.0; 3];
-        let mut beta = alloc::vec![0.0; if self == Self::Calibrated { 7 } else { 3 }];
+        let mut beta = alloc::vec![0.0; if self == Self::Calibrated { 8 } else { 3 }];
         for (name, value) in named {
             let at = |prefix: &str| name.strip_prefix(prefix).and_then(|index| index.parse::<usize>().ok());
             let slot = match (at("alpha"), at("beta")) {
@@ -78,16 +80,26 @@ pub struct FitSettings {
 }
 
 impl Default for FitSettings {
-    /// Eight thousand evaluations: a thousand for each of the best starts is where the losses of seeds meet.
+    /// Twelve thousand evaluations: a thousand for each start is where the losses of seeds meet.
     fn default() -> Self {
-        Self { model: FittedModel::Calibrated, objective: Objective::LogRatio, budget: 8000, seed: 42 }
+        Self { model: FittedModel::Calibrated, objective: Objective::LogRatio, budget: 12_000, seed: 42 }
     }
+}
+
+/// A run as trials see it.
+#[derive(Debug)]
+struct Observed {
+    run: Measurement,
+    figures: RunFigures,
+    found_idle: Vec<bool>,
+    replay: Replay,
+    deployment: Deployment,
 }
 
 /// Everything a trial needs; shared, so that trials run anywhere.
 #[derive(Debug)]
 pub struct Problem {
-    runs: Vec<(Measurement, RunFigures, Replay, Deployment)>,
+    runs: Vec<Observed>,
     space: Space,
     objective: Objective,
     model: FittedModel,
@@ -106,9 +118,9 @@ impl Problem {
         let Some(model) = self.model.build(self.named(&values)) else { return f64::INFINITY };
         let client = client_effects(self.named(&values));
         let mut loss = 0.0;
-        for (run, measured, replay, deployment) in &self.runs {
+        for Observed { run, figures, found_idle, replay, deployment } in &self.runs {
             let prediction = replay.run(deployment.engine, &model, client);
-            loss += self.objective.loss(run, measured, &prediction);
+            loss += self.objective.loss(run, figures, found_idle, &prediction);
         }
         loss + self.space.surprise(&values)
     }
@@ -188,7 +200,8 @@ impl Calibration {
     ///
     /// Runs without requests are left out; none at all gives a study that is done at once without a result.
     #[must_use]
-    pub fn new(runs: Vec<(Measurement, Deployment)>, space: Space, settings: FitSettings) -> Self {
+    pub fn new(runs: Vec<(Measurement, Deployment)>, mut space: Space, settings: FitSettings) -> Self {
+        start_from_logs(&mut space, runs.iter().map(|(run, _)| run));
         let runs: Vec<_> = runs
             .into_iter()
             .filter(|(run, _)| run.has_requests())
@@ -202,10 +215,12 @@ impl Calibration {
                     seen.duration = None;
                 }
                 let figures = RunFigures::of_measurement(&seen);
-                (seen, figures, replay, deployment)
+                let found_idle = found_idle(&seen);
+                Observed { run: seen, figures, found_idle, replay, deployment }
             })
             .collect();
-        let starts = MultiStart::new(space.starts(), FIRST_STEP, settings.budget, settings.seed);
+        let starts =
+            MultiStart::new(space.starts(), FIRST_STEP, settings.budget, settings.seed).holding(space.choices());
         let search = Minimizer::MultiStart(starts);
         let problem = Arc::new(Problem { runs, space, objective: settings.objective, model: settings.model });
         Self { problem, settings, search, told: 0, best: None, history: Vec::new() }

@@ -10,6 +10,7 @@ mod applied;
 mod deployment;
 mod errors;
 mod fit;
+mod linear;
 mod objective;
 mod prior;
 mod replay;

@@ -35,19 +35,30 @@ const GOOD: [(f64, Figure); 6] = [
 ];
 /// The same for single requests, whose errors are larger.
 const GOOD_REQUEST_TPOT: f64 = 0.05;
-const GOOD_REQUEST_TTFT: f64 = 0.30;
+const GOOD_REQUEST_TTFT: f64 = 0.10;
+/// Single requests count this many times as much as a figure of the run: they alone tell what a request meets.
+const REQUEST_WEIGHT: f64 = 3.0;
+/// A good error of the mean TTFT of those who found nobody in flight, and what one of them alone may add to it.
+const GOOD_IDLE_TTFT: f64 = 0.03;
+const GOOD_ONE_IDLE_TTFT: f64 = 0.08;
 
 impl Objective {
     /// The loss of one run; infinite if a request that was served in reality is not served in the simulation.
     #[must_use]
-    pub fn loss(self, run: &Measurement, measured: &RunFigures, prediction: &Prediction) -> f64 {
+    pub(super) fn loss(
+        self,
+        run: &Measurement,
+        measured: &RunFigures,
+        found_idle: &[bool],
+        prediction: &Prediction,
+    ) -> f64 {
         let count = prediction.latencies.len();
         let is_served = prediction.latencies.iter().all(|latency| latency.e2e.is_some());
         if !is_served {
             return f64::INFINITY;
         }
         match self {
-            Self::LogRatio => log_ratios(run, measured, prediction),
+            Self::LogRatio => log_ratios(run, measured, found_idle, prediction),
             Self::Mape | Self::Mse => eight_vectors(run, prediction, count, self == Self::Mape),
         }
     }
@@ -63,7 +74,7 @@ fn log_ratio(predicted: Option<f64>, measured: Option<f64>) -> Option<f64> {
     (predicted > 0.0 && measured > 0.0).then(|| libm::log(predicted / measured))
 }
 
-fn log_ratios(run: &Measurement, measured: &RunFigures, prediction: &Prediction) -> f64 {
+fn log_ratios(run: &Measurement, measured: &RunFigures, found_idle: &[bool], prediction: &Prediction) -> f64 {
     let predicted = prediction.figures();
     let mut loss: f64 = GOOD
         .iter()
@@ -87,10 +98,28 @@ fn log_ratios(run: &Measurement, measured: &RunFigures, prediction: &Prediction)
     }
     for (sum, count) in [tpots, ttfts] {
         if count > 0 {
-            loss += sum / f64::from(count);
+            loss += REQUEST_WEIGHT * sum / f64::from(count);
         }
     }
+    let idle = run.requests.iter().zip(&prediction.latencies).zip(found_idle).filter(|(_, is_idle)| **is_idle);
+    let ratios = idle.filter_map(|((request, latency), _)| log_ratio(latency.ttft, request.ttft.map(|t| t.0 as f64)));
+    let (sum, count) = ratios.fold((0.0, 0u32), |(sum, count), ratio| (sum + ratio, count + 1));
+    if count > 0 {
+        let one = GOOD_ONE_IDLE_TTFT * GOOD_ONE_IDLE_TTFT / f64::from(count);
+        loss += robust(sum / f64::from(count) / libm::sqrt(GOOD_IDLE_TTFT * GOOD_IDLE_TTFT + one));
+    }
     loss
+}
+
+/// Which requests were sent when no other was in flight.
+pub(super) fn found_idle(run: &Measurement) -> Vec<bool> {
+    let mut last_end = i64::MIN;
+    let sent = run.requests.iter().map(|request| {
+        let is_idle = last_end <= request.send.0;
+        last_end = last_end.max(request.e2e.map_or(i64::MAX, |e2e| request.send.0.saturating_add(e2e.0)));
+        is_idle
+    });
+    sent.collect()
 }
 
 /// The form of the 2025 optimizer: medians, means and 99th percentiles of TTFT and TPOT of the run, and every single one.

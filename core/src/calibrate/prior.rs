@@ -67,20 +67,22 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
         scale: 1.0,
         center: Some((center, spread)),
         starts: Vec::new(),
+        is_choice: false,
     };
     let with_starts = |parameter: Parameter, starts: &[f64]| Parameter { starts: starts.to_vec(), ..parameter };
     // Kinds that differ as a whole: each is searched from a start of its own.
     let joining = Parameter {
         name: "beta6".into(),
         low: 0.0,
-        high: 3.0,
+        high: 2.0,
         is_log: false,
         scale: 1.0,
         center: None,
-        starts: vec![0.5, 1.5, 2.5],
+        starts: vec![0.0, 1.0, 2.0],
+        is_choice: true,
     };
     // A client's delay and a step of the server beat against each other in a closed loop, hence several starts.
-    let alpha0 = with_starts(around("alpha0", (12e3, 0.8), 30.0), &[8e3, 20e3]);
+    let alpha0 = with_starts(around("alpha0", (12e3, 0.8), 30.0), &[5e3, 13e3]);
     if fitted == FittedModel::Blackbox {
         return Space::new(vec![
             alpha0,
@@ -100,7 +102,8 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
         around("beta4", context, 10.0),
         around("beta5", area, 30.0),
         joining,
-        around("idle", (1e3, 1.5), 100.0),
-        around("busy", (50.0, 1.0), 30.0),
+        around("beta7", (1e3, 1.2), 50.0),
+        with_starts(around("idle", (1e3, 1.5), 100.0), &[1e3, 1e4]),
+        around("busy", (100.0, 1.0), 30.0),
     ])
 }

@@ -1,6 +1,6 @@
 //! A measured run offered again, to the simulated engine.
 
-use crate::cluster::simulate;
+use crate::cluster::Simulation;
 use crate::engine::Mode;
 use crate::latency::LatencyModel;
 use crate::measurement::{Measurement, RequestLatency, RunFigures};
@@ -91,7 +91,11 @@ impl Replay {
             Latencies { found: self.requests.iter().map(|_| None).collect(), first: i64::MAX, last: i64::MIN };
         let delays = Cell::new(alloc::vec![0; self.requests.len()]);
         let source = Client::new(self, client, &delays);
-        let totals = simulate(&ClusterConfig::single(), engine, latency.clone(), source, Mode::Fast, &mut observer);
+        let cluster = ClusterConfig::single();
+        let simulation = Simulation::new(&cluster, engine, latency.clone(), source, Mode::Fast);
+        let mut simulation = simulation.ignoring_gaps();
+        while !simulation.run_for(u64::MAX, &mut observer) {}
+        let totals = simulation.finish(&mut observer);
         for (found, delay) in observer.found.iter_mut().zip(delays.take()) {
             if let Some(found) = found {
                 found.ttft = found.ttft.map(|ttft| ttft + delay as f64);

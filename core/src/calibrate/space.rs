@@ -21,6 +21,9 @@ pub struct Parameter {
     pub center: Option<(f64, f64)>,
     /// Coefficients from which the search starts, where one start could miss another valley.
     pub starts: Vec<f64>,
+    /// Whether the starts are all it can be: a kind, not an amount. A search keeps the one it started with.
+    #[serde(default)]
+    pub is_choice: bool,
 }
 
 impl Parameter {
@@ -98,6 +101,13 @@ impl Space {
         all
     }
 
+    /// Which coordinates are choices.
+    #[must_use]
+    pub fn choices(&self) -> Vec<usize> {
+        let axes = self.parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_choice);
+        axes.map(|(axis, _)| axis).collect()
+    }
+
     /// How unlikely coefficients are before any log is read.
     #[must_use]
     pub fn surprise(&self, values: &[f64]) -> f64 {
@@ -119,6 +129,7 @@ mod tests {
             scale: 1000.0,
             center: None,
             starts: Vec::new(),
+            is_choice: false,
         };
         assert!((parameter.value(0.5) - 10_000.0).abs() < 1e-9);
         assert!((parameter.coordinate(10_000.0) - 0.5).abs() < 1e-12);

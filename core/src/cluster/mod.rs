@@ -147,6 +147,14 @@ impl<S: RequestSource> Simulation<S> {
         self
     }
 
+    /// The same simulation without the counts of single gaps, which take memory by their length; to be called before
+    /// the first run.
+    #[must_use]
+    pub fn ignoring_gaps(mut self) -> Self {
+        self.replicas.engines.iter_mut().for_each(Engine::ignore_gaps);
+        self
+    }
+
     /// Runs until about `max_steps` engine steps were made or nothing is left to do; whether it is finished.
     pub fn run_for<O: Observer>(&mut self, max_steps: u64, observer: &mut O) -> bool {
         let mut budget = max_steps;

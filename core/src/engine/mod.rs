@@ -179,6 +179,13 @@ impl Engine {
         }
     }
 
+    /// Counts no gaps between tokens, for those who do not read them; to be called before the first event.
+    pub fn ignore_gaps(&mut self) {
+        if let Variant::Fast(engine) = &mut self.0 {
+            engine.ignore_gaps();
+        }
+    }
+
     /// Settles the requests that are left and gives the totals.
     pub fn finish<O: Observer>(self, observer: &mut O) -> ReplicaTotals {
         match self.0 {

@@ -8,8 +8,9 @@ use crate::time::truncate;
 use alloc::format;
 use alloc::vec::Vec;
 
-/// Number of step coefficients.
-pub(super) const NUM_BETA: usize = 7;
+/// Number of step coefficients, and of those a fit must state.
+const NUM_BETA: usize = 8;
+const NUM_STATED: usize = 7;
 
 /// A roofline whose rates and overheads are fitted to a deployment's own logs; it needs no architecture.
 ///
@@ -17,7 +18,7 @@ pub(super) const NUM_BETA: usize = 7;
 /// Of a step over `n` requests with `P` prompt tokens and `D` decoding requests, whose contexts sum to `C`, and whose
 /// prefill items of `k` tokens behind `s` computed ones sum to `A = Σ k·(s + k/2)`:
 ///
-/// `step = β0 + β1·n + max(β2, β3·(P + D)) + β4·C + β5·A` in µs, truncated, at least 1 µs.
+/// `step = β0 + β1·n + max(β2, β3·(P + D)) + β4·C + β5·A + [β7 if P > 0]` in µs, truncated, at least 1 µs.
 ///
 /// - β0: scheduler, launches and everything else that a step costs whatever is in it.
 /// - β1: per request: sampling, detokenization, block tables.
@@ -26,6 +27,7 @@ pub(super) const NUM_BETA: usize = 7;
 ///   than proportionally when it joins a decode batch.
 /// - β4: reading keys and values of one context token in attention.
 /// - β5: attention of one prompt token to one before it.
+/// - β7: what launching a step with prompts costs more, as it replays no recorded graph; 0 if it is not given.
 /// - β6: no time but the kind of [`Joining`]: below 1, below 2, or more.
 ///
 /// Overheads as in the black-box model: `α0 + α1·m` before the queue (client, network, HTTP, tokenization), `α2` per
@@ -77,12 +79,12 @@ impl Calibrated {
     pub(super) fn new(alpha: &[f64], beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
         let alpha = three("alpha", alpha, &mut diagnostics);
-        if beta.len() < NUM_BETA {
+        if beta.len() < NUM_STATED {
             diagnostics.push(
                 Diagnostic::error(
                     "coefficients-missing",
                     "beta",
-                    format!("{} values given, {NUM_BETA} are needed", beta.len()),
+                    format!("{} values given, {NUM_STATED} are needed", beta.len()),
                 )
                 .with_hint("take the seven values of the fit"),
             );
@@ -144,7 +146,10 @@ impl Calibrated {
 
     #[inline]
     fn batch_time(&self, num_requests: usize, prompt_tokens: u64, num_decodes: u64) -> f64 {
-        let [fixed, per_request, weights, per_token, ..] = self.beta;
+        let [mut fixed, per_request, weights, per_token, .., launch] = self.beta;
+        if prompt_tokens > 0 {
+            fixed += launch;
+        }
         fixed + per_request * num_requests as f64 + weights.max(per_token * (prompt_tokens + num_decodes) as f64)
     }
 

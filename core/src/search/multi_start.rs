@@ -5,13 +5,14 @@ use crate::study::Ask;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Shares of the budget, in percent: all starts, the best few, a close look at the best point; a downhill simplex has
-/// the rest.
-const ALL_SHARE: u64 = 40;
-const FEW_SHARE: u64 = 35;
-const CLOSE_SHARE: u64 = 15;
+/// Shares of the budget, in percent: all starts, the best few, the best two, a close look at the best point; a downhill
+/// simplex has the rest.
+const ALL_SHARE: u64 = 30;
+const FEW_SHARE: u64 = 25;
+const PAIR_SHARE: u64 = 25;
+const CLOSE_SHARE: u64 = 12;
 /// How many starts go on after the first round.
-const FEW: usize = 3;
+const FEW: usize = 5;
 /// Steps of the close look, and edges of the simplex.
 const CLOSE_STEP: f64 = 0.02;
 const SIMPLEX_EDGE: f64 = 0.01;
@@ -25,8 +26,7 @@ const SIMPLEX_EDGE: f64 = 0.01;
 /// A round ends when all its values are told; starts are compared by value and then by number.
 ///
 /// # Source
-/// Karnin, Koren and Somekh (2013), *Almost optimal exploration in multi-armed bandits* (successive halving), with
-/// three rounds.
+/// Karnin, Koren and Somekh (2013), *Almost optimal exploration in multi-armed bandits* (successive halving).
 #[derive(Debug, Clone)]
 pub struct MultiStart {
     arms: Vec<Arm>,
@@ -38,11 +38,14 @@ pub struct MultiStart {
     seed: u64,
     /// Whose turn it is.
     turn: usize,
+    /// Coordinates that each start keeps.
+    held: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
 struct Arm {
     search: Inner,
+    start: Vec<f64>,
     best: f64,
 }
 
@@ -56,6 +59,7 @@ enum Inner {
 enum Round {
     All,
     Few,
+    Pair,
     Close,
     Polish,
 }
@@ -65,11 +69,29 @@ impl MultiStart {
     #[must_use]
     pub fn new(starts: Vec<Vec<f64>>, step: f64, budget: u64, seed: u64) -> Self {
         let arm = |(index, start): (usize, Vec<f64>)| Arm {
-            search: Inner::Cmaes(Cmaes::new(start, step, seed.wrapping_add(index as u64))),
+            search: Inner::Cmaes(Cmaes::new(start.clone(), step, seed.wrapping_add(index as u64))),
+            start,
             best: f64::INFINITY,
         };
         let arms = starts.into_iter().enumerate().map(arm).collect();
-        Self { arms, round: Round::All, budget, asked: 0, waiting: BTreeMap::new(), best: None, seed, turn: 0 }
+        Self {
+            arms,
+            round: Round::All,
+            budget,
+            asked: 0,
+            waiting: BTreeMap::new(),
+            best: None,
+            seed,
+            turn: 0,
+            held: Vec::new(),
+        }
+    }
+
+    /// The same search, where each start keeps its values of these coordinates.
+    #[must_use]
+    pub fn holding(mut self, axes: Vec<usize>) -> Self {
+        self.held = axes;
+        self
     }
 
     /// The next candidate of whichever start is next.
@@ -91,7 +113,13 @@ impl MultiStart {
                 Some(Inner::Simplex(search)) => search.ask(),
                 None => Ask::Wait,
             };
-            if let Ask::Trial(inner) = asked {
+            if let Ask::Trial(mut inner) = asked {
+                let start = self.arms.get(at).map_or(&[][..], |arm| &arm.start);
+                for axis in &self.held {
+                    if let (Some(x), Some(kept)) = (inner.point.get_mut(*axis), start.get(*axis)) {
+                        *x = *kept;
+                    }
+                }
                 let id = self.asked;
                 self.asked += 1;
                 let point = inner.point.clone();
@@ -120,7 +148,8 @@ impl MultiStart {
         let percent = match self.round {
             Round::All => ALL_SHARE,
             Round::Few => ALL_SHARE + FEW_SHARE,
-            Round::Close => ALL_SHARE + FEW_SHARE + CLOSE_SHARE,
+            Round::Pair => ALL_SHARE + FEW_SHARE + PAIR_SHARE,
+            Round::Close => ALL_SHARE + FEW_SHARE + PAIR_SHARE + CLOSE_SHARE,
             Round::Polish => return self.budget,
         };
         self.budget.saturating_mul(percent) / 100
@@ -130,20 +159,21 @@ impl MultiStart {
         let best = self.best.as_ref().map(|(point, _)| point.clone());
         self.turn = 0;
         match (self.round, best) {
-            (Round::All, _) => {
-                self.round = Round::Few;
+            (Round::All | Round::Few, _) => {
+                let (next, left) = if self.round == Round::All { (Round::Few, FEW) } else { (Round::Pair, 2) };
+                self.round = next;
                 self.arms.sort_by(|a, b| a.best.total_cmp(&b.best));
-                self.arms.truncate(FEW);
+                self.arms.truncate(left);
             }
-            (Round::Few, Some(point)) => {
+            (Round::Pair, Some(point)) => {
                 self.round = Round::Close;
-                let search = Cmaes::new(point, CLOSE_STEP, self.seed.wrapping_add(1000));
-                self.arms = alloc::vec![Arm { search: Inner::Cmaes(search), best: f64::INFINITY }];
+                let search = Cmaes::new(point.clone(), CLOSE_STEP, self.seed.wrapping_add(1000));
+                self.arms = alloc::vec![Arm { search: Inner::Cmaes(search), start: point, best: f64::INFINITY }];
             }
             (_, Some(point)) => {
                 self.round = Round::Polish;
-                let search = Inner::Simplex(NelderMead::new(point, SIMPLEX_EDGE));
-                self.arms = alloc::vec![Arm { search, best: f64::INFINITY }];
+                let search = Inner::Simplex(NelderMead::new(point.clone(), SIMPLEX_EDGE));
+                self.arms = alloc::vec![Arm { search, start: point, best: f64::INFINITY }];
             }
             (_, None) => self.round = Round::Polish,
         }

@@ -24,7 +24,7 @@ pub struct Case {
 #[derive(Debug, Clone)]
 pub enum Timing {
     Blackbox { alpha: [f64; 3], beta: [f64; 3] },
-    Calibrated { alpha: [f64; 3], beta: [f64; 7] },
+    Calibrated { alpha: [f64; 3], beta: [f64; 8] },
     Roofline { model: usize, accelerator: usize, tp: u32 },
     TrainedPhysics { model: usize, accelerator: usize, tp: u32, num_betas: usize },
 }
@@ -64,8 +64,8 @@ impl Timing {
         let built = match *self {
             Timing::Blackbox { alpha, beta } => LatencyModel::blackbox(&alpha, &beta.map(|value| value / speed)),
             Timing::Calibrated { alpha, mut beta } => {
-                // The last one is a share, not a time.
-                beta[..6].iter_mut().for_each(|value| *value /= speed);
+                // The seventh is a kind, not a time.
+                beta.iter_mut().take(8).enumerate().filter(|(at, _)| *at != 6).for_each(|(_, value)| *value /= speed);
                 LatencyModel::calibrated(&alpha, &beta)
             }
             Timing::Roofline { model: at, accelerator, tp } => {
@@ -87,11 +87,11 @@ impl Timing {
 }
 
 /// Coefficients of each kind of joining.
-fn calibrated_beta() -> impl Strategy<Value = [f64; 7]> {
+fn calibrated_beta() -> impl Strategy<Value = [f64; 8]> {
     let per_step = (1.0..5_000.0f64, 0.0..200.0f64, 0.0..10_000.0f64);
     let per_token = (0.0..60.0f64, 0.0..1.0f64, 0.0..0.01f64);
     (per_step, per_token, 0..3u8)
-        .prop_map(|((b0, b1, b2), (b3, b4, b5), joining)| [b0, b1, b2, b3, b4, b5, f64::from(joining)])
+        .prop_map(|((b0, b1, b2), (b3, b4, b5), joining)| [b0, b1, b2, b3, b4, b5, f64::from(joining), b0])
 }
 
 pub fn timing() -> impl Strategy<Value = Timing> {

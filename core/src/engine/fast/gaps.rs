@@ -35,11 +35,17 @@ pub(super) struct Gaps {
     /// Log entries cut off in front.
     trimmed: u64,
     trim_at: usize,
+    is_off: bool,
 }
 
 impl Gaps {
     pub(super) fn new() -> Self {
         Self { trim_at: TRIM_EVERY, ..Self::default() }
+    }
+
+    /// Counts nothing from now on; to be called before anything is counted.
+    pub(super) fn switch_off(&mut self) {
+        self.is_off = true;
     }
 
     /// Place in the log of the next step.
@@ -51,6 +57,9 @@ impl Gaps {
     /// `steps` steps in which `requests` requests decoded, `gap` apart.
     #[inline]
     pub(super) fn add(&mut self, gap: i64, steps: u64, requests: u32) {
+        if self.is_off {
+            return;
+        }
         // A request has fewer than 2³² output tokens, so a run of steps in which none finishes is shorter still.
         self.log.push(Entry { gap, steps: steps as u32, requests });
         if self.log.len() - self.counted >= COUNT_EVERY {
@@ -60,12 +69,17 @@ impl Gaps {
 
     /// A gap of one request alone, which stands in no log.
     pub(super) fn add_own(&mut self, gap: i64) {
-        *self.slot(gap) += 1;
+        if !self.is_off {
+            *self.slot(gap) += 1;
+        }
     }
 
     /// Takes back the gaps of a request that joined at `since` and does not complete, but for those it missed;
     /// `own_gap` is the one it had alone, 0 = none.
     pub(super) fn take_back(&mut self, since: u64, missed: &[u64], own_gap: i64) {
+        if self.is_off {
+            return;
+        }
         self.count();
         if own_gap > 0 {
             *self.slot(own_gap) -= 1;

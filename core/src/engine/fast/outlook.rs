@@ -19,6 +19,11 @@ impl Fast {
         &mut self.outcomes
     }
 
+    /// [`crate::engine::Engine::ignore_gaps`].
+    pub(in crate::engine) fn ignore_gaps(&mut self) {
+        self.gaps.switch_off();
+    }
+
     #[inline]
     pub(in crate::engine) fn steps(&self) -> u64 {
         self.totals.steps
