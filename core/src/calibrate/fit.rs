@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// Requests of a run that a trial replays: enough for stable means, few enough that a trial takes milliseconds.
 const MAX_REQUESTS: usize = 600;
 /// How far the search steps at first: a tenth of the cube.
-const FIRST_STEP: f64 = 0.1;
+const FIRST_STEP: f64 = 0.05;
 /// Which step-time model is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

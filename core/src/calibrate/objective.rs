@@ -41,6 +41,8 @@ const REQUEST_WEIGHT: f64 = 3.0;
 /// A good error of the mean TTFT of those who found nobody in flight, and what one of them alone may add to it.
 const GOOD_IDLE_TTFT: f64 = 0.03;
 const GOOD_ONE_IDLE_TTFT: f64 = 0.08;
+/// The first request of a run may have paid for connections and warm-up, so what it took longer counts half.
+const SLOW_FIRST_SHARE: f64 = 0.5;
 
 impl Objective {
     /// The loss of one run; infinite if a request that was served in reality is not served in the simulation.
@@ -101,9 +103,13 @@ fn log_ratios(run: &Measurement, measured: &RunFigures, found_idle: &[bool], pre
             loss += REQUEST_WEIGHT * sum / f64::from(count);
         }
     }
-    let idle = run.requests.iter().zip(&prediction.latencies).zip(found_idle).filter(|(_, is_idle)| **is_idle);
-    let ratios = idle.filter_map(|((request, latency), _)| log_ratio(latency.ttft, request.ttft.map(|t| t.0 as f64)));
-    let (sum, count) = ratios.fold((0.0, 0u32), |(sum, count), ratio| (sum + ratio, count + 1));
+    let (mut sum, mut count) = (0.0, 0u32);
+    for (at, (request, latency)) in run.requests.iter().zip(&prediction.latencies).enumerate() {
+        let ratio = log_ratio(latency.ttft, request.ttft.map(|ttft| ttft.0 as f64));
+        let (Some(ratio), true) = (ratio, found_idle.get(at).is_some_and(|is_idle| *is_idle)) else { continue };
+        sum += if at == 0 && ratio < 0.0 { ratio * SLOW_FIRST_SHARE } else { ratio };
+        count += 1;
+    }
     if count > 0 {
         let one = GOOD_ONE_IDLE_TTFT * GOOD_ONE_IDLE_TTFT / f64::from(count);
         loss += robust(sum / f64::from(count) / libm::sqrt(GOOD_IDLE_TTFT * GOOD_IDLE_TTFT + one));
