@@ -67,6 +67,60 @@ pub(super) fn transposed_times(matrix: &[Vec<f64>], vector: &[f64]) -> Vec<f64> 
     result
 }
 
+/// The lower triangle `L` of a symmetric positive definite matrix `L·Lᵀ`.
+///
+/// # Source
+/// Golub and Van Loan (2013), section 4.2.
+pub(super) struct Cholesky(Vec<Vec<f64>>);
+
+impl Cholesky {
+    /// Of the rows of a lower triangle; none if the matrix is not positive definite.
+    pub(super) fn new(mut rows: Vec<Vec<f64>>) -> Option<Self> {
+        for i in 0..rows.len() {
+            let (done, rest) = rows.split_at_mut(i);
+            let row = rest.first_mut()?;
+            for (j, other) in done.iter().enumerate() {
+                let sum: f64 = row[..j].iter().zip(&other[..j]).map(|(a, b)| a * b).sum();
+                row[j] = (row[j] - sum) / other[j];
+            }
+            let square = row[i] - row[..i].iter().map(|a| a * a).sum::<f64>();
+            if square <= 0.0 || !square.is_finite() {
+                return None;
+            }
+            row[i] = libm::sqrt(square);
+        }
+        Some(Self(rows))
+    }
+
+    /// `x` of `L·x = right`.
+    pub(super) fn forward(&self, right: &[f64]) -> Vec<f64> {
+        let mut x: Vec<f64> = Vec::with_capacity(right.len());
+        for (row, value) in self.0.iter().zip(right) {
+            let sum: f64 = row.iter().zip(&x).map(|(a, b)| a * b).sum();
+            x.push((value - sum) / row[x.len()]);
+        }
+        x
+    }
+
+    /// `x` of `L·Lᵀ·x = right`.
+    pub(super) fn solve(&self, right: &[f64]) -> Vec<f64> {
+        let mut x = self.forward(right);
+        for i in (0..x.len()).rev() {
+            x[i] /= self.0[i][i];
+            let value = x[i];
+            for (slot, a) in x[..i].iter_mut().zip(&self.0[i]) {
+                *slot -= a * value;
+            }
+        }
+        x
+    }
+
+    /// Sum of the logarithms of the diagonal: half that of the determinant.
+    pub(super) fn log_diagonal(&self) -> f64 {
+        self.0.iter().enumerate().map(|(i, row)| libm::log(row[i])).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +141,11 @@ mod tests {
                 assert!((left - value * right).abs() < 1e-12);
             }
         }
+        // By hand: L = [[2, 0], [1, 3]].
+        let factor = Cholesky::new(vec![vec![4.0], vec![2.0, 10.0]]).unwrap();
+        assert_eq!(factor.forward(&[2.0, 7.0]), [1.0, 2.0]);
+        assert_eq!(factor.solve(&[8.0, 22.0]), [1.0, 2.0]);
+        assert!(Cholesky::new(vec![vec![1.0], vec![2.0, 1.0]]).is_none());
         assert_eq!(transposed_times(&[vec![1.0, 2.0], vec![3.0, 4.0]], &[1.0, 10.0]), [31.0, 42.0]);
     }
 }

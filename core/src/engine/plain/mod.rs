@@ -4,9 +4,11 @@
 //! Section numbers in comments are those of the engine specification.
 
 mod block_store;
+mod kinds;
 mod live;
 
 use self::block_store::BlockStore;
+use self::kinds::{Kind, Part};
 use self::live::Live;
 use super::Load;
 use super::order::{self, QueueKey};
@@ -19,36 +21,6 @@ use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-
-/// What an event does; its rank at equal times (section 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Arrive(usize),
-    Enqueue(usize),
-    Step,
-    Left,
-    Timeout(usize),
-}
-
-impl Kind {
-    fn rank(self) -> u8 {
-        match self {
-            Kind::Arrive(_) => 0,
-            Kind::Enqueue(_) => 1,
-            Kind::Step => 2,
-            Kind::Left => 4,
-            Kind::Timeout(_) => 5,
-        }
-    }
-}
-
-/// Whom a pass over the running list serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    All,
-    Prompts,
-    Decodes,
-}
 
 /// One replica, one step at a time.
 pub(super) struct Plain {
