@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Requests of a run that a trial replays: enough for stable means, few enough that a trial takes milliseconds.
-const MAX_REQUESTS: usize = 600;
+pub(super) const MAX_REQUESTS: usize = 600;
 /// How far the search steps at first: a tenth of the cube.
 const FIRST_STEP: f64 = 0.05;
 /// Which step-time model is fitted.
@@ -67,7 +67,8 @@ impl FittedModel {
 }
 
 /// How a calibration searches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FitSettings {
     /// What is fitted.
     pub model: FittedModel,
@@ -106,6 +107,29 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Runs with single requests, each with what is known of its server; runs without requests are left out.
+    #[must_use]
+    pub fn new(runs: Vec<(Measurement, Deployment)>, space: Space, settings: &FitSettings) -> Self {
+        let runs = runs
+            .into_iter()
+            .filter(|(run, _)| run.has_requests())
+            .map(|(run, deployment)| {
+                let replay = Replay::new(&run, MAX_REQUESTS);
+                // Trials see the beginning of a long run, so that is what they are compared with.
+                let mut seen = run;
+                if seen.requests.len() > MAX_REQUESTS {
+                    seen.requests.truncate(MAX_REQUESTS);
+                    seen.gaps.clear();
+                    seen.duration = None;
+                }
+                let figures = RunFigures::of_measurement(&seen);
+                let found_idle = found_idle(&seen);
+                Observed { run: seen, figures, found_idle, replay, deployment }
+            })
+            .collect();
+        Self { runs, space, objective: settings.objective, model: settings.model }
+    }
+
     /// Coefficients by name.
     fn named<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (&'a str, f64)> {
         self.space.parameters.iter().zip(values).map(|(parameter, value)| (parameter.name.as_str(), *value))
@@ -136,7 +160,8 @@ fn client_effects<'a>(named: impl Iterator<Item = (&'a str, f64)>) -> ClientEffe
 }
 
 /// The best coefficients so far.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fit {
     /// What was fitted.
     pub model: FittedModel,
@@ -202,27 +227,15 @@ impl Calibration {
     #[must_use]
     pub fn new(runs: Vec<(Measurement, Deployment)>, mut space: Space, settings: FitSettings) -> Self {
         start_from_logs(&mut space, runs.iter().map(|(run, _)| run));
-        let runs: Vec<_> = runs
-            .into_iter()
-            .filter(|(run, _)| run.has_requests())
-            .map(|(run, deployment)| {
-                let replay = Replay::new(&run, MAX_REQUESTS);
-                // Trials see the beginning of a long run, so that is what they are compared with.
-                let mut seen = run;
-                if seen.requests.len() > MAX_REQUESTS {
-                    seen.requests.truncate(MAX_REQUESTS);
-                    seen.gaps.clear();
-                    seen.duration = None;
-                }
-                let figures = RunFigures::of_measurement(&seen);
-                let found_idle = found_idle(&seen);
-                Observed { run: seen, figures, found_idle, replay, deployment }
-            })
-            .collect();
-        let starts =
-            MultiStart::new(space.starts(), FIRST_STEP, settings.budget, settings.seed).holding(space.choices());
+        let starts = space.starts();
+        Self::of_problem(Arc::new(Problem::new(runs, space, &settings)), starts, settings)
+    }
+
+    /// A calibration of a problem that begins at these points of the unit cube.
+    #[must_use]
+    pub fn of_problem(problem: Arc<Problem>, starts: Vec<Vec<f64>>, settings: FitSettings) -> Self {
+        let starts = MultiStart::new(starts, FIRST_STEP, settings.budget, settings.seed).holding(problem.space.choices());
         let search = Minimizer::MultiStart(starts);
-        let problem = Arc::new(Problem { runs, space, objective: settings.objective, model: settings.model });
         Self { problem, settings, search, told: 0, best: None, history: Vec::new() }
     }
 
@@ -230,6 +243,12 @@ impl Calibration {
     #[must_use]
     pub fn problem(&self) -> Arc<Problem> {
         Arc::clone(&self.problem)
+    }
+
+    /// The best point so far, in the unit cube.
+    #[must_use]
+    pub fn best_point(&self) -> Option<&[f64]> {
+        self.best.as_ref().map(|(point, _)| point.as_slice())
     }
 
     /// Best losses over time.

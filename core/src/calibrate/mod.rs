@@ -7,6 +7,7 @@
 //! expects of each coefficient, so that what a log cannot decide stays plausible.
 
 mod applied;
+mod comparison;
 mod deployment;
 mod errors;
 mod fit;
@@ -14,16 +15,23 @@ mod linear;
 mod objective;
 mod prior;
 mod replay;
+mod report;
 mod space;
+mod task;
 
 pub use applied::calibrated_on;
+pub use comparison::{Bias, Comparison, Quality, Spread};
 pub use deployment::Deployment;
 pub use errors::RunErrors;
 pub use fit::{Calibration, Fit, FitSettings, FittedModel, Problem, Progress};
 pub use objective::Objective;
 pub use prior::prior;
 pub use replay::{ClientEffects, Prediction, Replay};
+pub use report::{RequestPoint, RunReport};
 pub use space::{Parameter, Space};
+pub use task::FitTask;
+
+use fit::MAX_REQUESTS;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,118 @@
+//! All that decides a fit, as data: what is sent to those who evaluate, and kept to go on later.
+
+use super::{Calibration, Deployment, FitSettings, MAX_REQUESTS, Problem, Space};
+use crate::catalog::Catalog;
+use crate::measurement::{Measurement, RunFigures};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Measured runs, the space of coefficients and how it is searched.
+///
+/// The same task gives the same losses wherever it is evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitTask {
+    /// The runs, each with what is known of its server.
+    pub runs: Vec<Measurement>,
+    /// What is searched.
+    pub space: Space,
+    /// How.
+    pub settings: FitSettings,
+}
+
+impl FitTask {
+    /// A task on these runs, without what no trial looks at: gaps, and requests beyond those that are replayed.
+    #[must_use]
+    pub fn new(mut runs: Vec<Measurement>, space: Space, settings: FitSettings) -> Self {
+        for run in &mut runs {
+            let figures = RunFigures::of_measurement(run);
+            if run.requests.len() > MAX_REQUESTS {
+                run.requests.truncate(MAX_REQUESTS);
+                run.duration = None;
+            }
+            run.gaps = Vec::new();
+            run.requests.iter_mut().for_each(|request| request.gaps = 0..0);
+            run.totals.itl_mean_ms = run.totals.itl_mean_ms.or(figures.itl_mean);
+        }
+        Self { runs, space, settings }
+    }
+
+    /// What trials need.
+    #[must_use]
+    pub fn problem(&self, catalog: &Catalog) -> Problem {
+        let with_deployment = |run: &Measurement| (run.clone(), Deployment::guess(catalog, &run.deployment));
+        let runs = self.runs.iter().map(with_deployment).collect();
+        Problem::new(runs, self.space.clone(), &self.settings)
+    }
+
+    /// The study; it goes on from `best` where there is one, else it begins where the space says.
+    #[must_use]
+    pub fn study(&self, catalog: &Catalog, best: Option<Vec<f64>>) -> Calibration {
+        let starts = best.map_or_else(|| self.space.starts(), |best| alloc::vec![best]);
+        Calibration::of_problem(Arc::new(self.problem(catalog)), starts, self.settings.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate::tests::catalog;
+    use crate::calibrate::{FittedModel, prior};
+    use crate::measurement::{LogFormat, MeasuredRequest};
+    use crate::study::{Ask, Study};
+    use crate::time::SimTime;
+
+    fn run() -> Measurement {
+        let mut run = Measurement::new("f", LogFormat::VllmBench);
+        run.requests = (0..20i64)
+            .map(|index| MeasuredRequest {
+                arrive: SimTime(index * 100_000),
+                send: SimTime(index * 100_000),
+                input_tokens: 100,
+                output_tokens: 10,
+                ttft: Some(SimTime(20_000)),
+                e2e: Some(SimTime(20_000 + 9 * 8_000)),
+                session: None,
+                gaps: 0..9,
+            })
+            .collect();
+        run.gaps = alloc::vec![8_000; 180];
+        run
+    }
+
+    fn losses(study: &mut Calibration, order: impl Fn(&mut Vec<crate::search::Candidate>)) -> Vec<(u64, u64)> {
+        let problem = study.problem();
+        loop {
+            let mut batch = Vec::new();
+            while let Ask::Trial(trial) = study.ask() {
+                batch.push(trial);
+            }
+            if batch.is_empty() {
+                break;
+            }
+            order(&mut batch);
+            for trial in &batch {
+                study.tell(trial, problem.loss(&trial.point));
+            }
+        }
+        let fit = study.snapshot().unwrap();
+        alloc::vec![(fit.loss.to_bits(), fit.evaluations), (fit.beta[0].to_bits(), 0)]
+    }
+
+    #[test]
+    fn a_task_keeps_what_trials_need_and_gives_the_same_fit_in_any_order() {
+        let catalog = catalog();
+        let settings = FitSettings { budget: 600, ..FitSettings::default() };
+        let deployment = Deployment::guess(&catalog, &run().deployment);
+        let task = FitTask::new(alloc::vec![run()], prior(FittedModel::Calibrated, &deployment), settings);
+        assert!(task.runs[0].gaps.is_empty());
+        let mut study = task.study(&catalog, None);
+        let forward = losses(&mut study, |_| {});
+        assert_eq!(forward, losses(&mut task.study(&catalog, None), |batch| batch.reverse()));
+        // Going on from the best point cannot end worse.
+        let best = study.best_point().unwrap().to_vec();
+        let again = losses(&mut task.study(&catalog, Some(best)), |_| {});
+        assert!(f64::from_bits(again[0].0) <= f64::from_bits(forward[0].0), "{again:?} {forward:?}");
+    }
+}
