@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct RunReport {
     /// Name of the run.
     pub name: String,
+    /// Requests in it.
+    pub num_requests: usize,
     /// Measured figures, milliseconds.
     pub measured: RunFigures,
     /// Predicted figures.
@@ -81,6 +83,7 @@ impl RunReport {
         let every = all.len().div_ceil(max_points.max(1)).max(1);
         Some(Self {
             name: run.name.clone(),
+            num_requests: run.requests.len(),
             measured: RunFigures::of_measurement(run),
             predicted: prediction.figures(),
             errors: errors.named().into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect(),
