@@ -295,7 +295,7 @@ impl Controller {
                 Slot::Curve => inner.hear_curve(page, delivery.response),
                 Slot::File => files.push(delivery.response),
                 Slot::Desk | Slot::Choices => edits.push(delivery),
-                Slot::Preview | Slot::Run | Slot::Calibrate => {}
+                Slot::Preview | Slot::Run | Slot::Calibrate | Slot::Logs => {}
             }
         }
         inner.supply(page);

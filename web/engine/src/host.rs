@@ -63,6 +63,8 @@ pub struct Host {
     prepared: Option<Arc<Prepared>>,
     desk: Desk,
     traces: Vec<(String, Arc<Trace>)>,
+    #[cfg(feature = "files")]
+    bench: crate::lab::Bench,
     steps_per_look: u64,
 }
 
@@ -77,6 +79,8 @@ impl Host {
             prepared: None,
             desk: Desk::default(),
             traces: Vec::new(),
+            #[cfg(feature = "files")]
+            bench: crate::lab::Bench::default(),
             steps_per_look: 20_000,
         }
     }
@@ -206,7 +210,11 @@ impl Host {
 
     #[cfg(feature = "files")]
     fn lab(&mut self, request: &str, file: Option<&[u8]>) -> Result<Work, Failure> {
-        crate::lab::LabJob::new(request, file, |scenario| self.prepare(scenario)).map(|job| Work::Lab(Box::new(job)))
+        // Apart from the host while the job is made, which may prepare a scenario.
+        let mut bench = core::mem::take(&mut self.bench);
+        let job = crate::lab::LabJob::new(request, file, &mut bench, |scenario| self.prepare(scenario));
+        self.bench = bench;
+        job.map(|job| Work::Lab(Box::new(job)))
     }
 
     #[cfg(not(feature = "files"))]
@@ -459,7 +467,7 @@ mod tests {
         assert!(matches!(bench.heard[1], Response::Progress { job: JobId(1), .. }), "{:?}", bench.heard);
         let finals = bench.finals(1);
         let [Response::Finished { outcome: Outcome::Lab { answer }, .. }] = finals[..] else { panic!("{finals:?}") };
-        let LabOutcome::Preview(previewed) = decode(answer).expect("an outcome");
+        let LabOutcome::Preview(previewed) = decode(answer).expect("an outcome") else { panic!("{answer}") };
         assert_eq!((previewed.preview.num_requests, previewed.preview.asked_rate), (1000, Some(10.0)));
         assert_eq!(previewed.words[0], "poisson arrivals");
         bench.say(&Request::Start { job: JobId(2), spec: Spec::Lab { request: "{}".into() } });

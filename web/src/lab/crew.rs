@@ -7,9 +7,9 @@ use crate::worker::browser::{BUILD, BrowserFactory, Engine, Form, Signal};
 use crate::worker::pool::{Pool, Slot, WorkerId};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_protocol::lab::{LabOutcome, LabSpec};
-use plimsoll_protocol::{Failure, FileContent, Outcome, Response, Spec, decode, encode};
+use plimsoll_protocol::{Failure, FileContent, JobId, Outcome, Response, Spec, decode, encode};
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use web_sys::Blob;
 
@@ -44,6 +44,8 @@ struct Inner {
     pool: Pool<BrowserFactory>,
     /// The questions under way, one a slot.
     asked: Vec<(Slot, Listener)>,
+    /// Jobs that go on beside each other in one slot.
+    jobs: BTreeMap<JobId, (Slot, Listener)>,
     /// Those that wait for their slot.
     waiting: Vec<Question>,
     /// Who waits for a file, in the order in which they were given.
@@ -77,7 +79,14 @@ impl Crew {
         if let Some(failure) = pool.trouble() {
             return Err(failure.message);
         }
-        let inner = Inner { pool, asked: Vec::new(), waiting: Vec::new(), files: VecDeque::new(), num_workers };
+        let inner = Inner {
+            pool,
+            asked: Vec::new(),
+            jobs: BTreeMap::new(),
+            waiting: Vec::new(),
+            files: VecDeque::new(),
+            num_workers,
+        };
         let crew = Self(Rc::new(RefCell::new(inner)));
         *cell.borrow_mut() = Some(crew.clone());
         Ok(crew)
@@ -116,6 +125,48 @@ impl Crew {
             inner.asked.retain(|(other, _)| *other != slot);
             inner.pool.cancel_slot(slot);
         }
+    }
+
+    /// Begins a job beside others of its slot, on any worker.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn begin(&self, slot: Slot, spec: &LabSpec, listener: impl Fn(Heard) + 'static) -> Result<(), Failure> {
+        let request = encode(spec)?;
+        let mut inner = self.0.borrow_mut();
+        let job = inner.pool.start(slot, Spec::Lab { request })?;
+        inner.jobs.insert(job, (slot, Rc::new(listener)));
+        Ok(())
+    }
+
+    /// Begins a job on the one worker that remembers logs; its jobs are done in order.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn begin_with_logs(
+        &self,
+        spec: &LabSpec,
+        file: Option<&Blob>,
+        listener: impl Fn(Heard) + 'static,
+    ) -> Result<(), Failure> {
+        let request = encode(spec)?;
+        let mut inner = self.0.borrow_mut();
+        let job = inner.pool.start_on_spare(Slot::Logs, Spec::Lab { request }, file)?;
+        inner.jobs.insert(job, (Slot::Logs, Rc::new(listener)));
+        Ok(())
+    }
+
+    /// Whether a further job would be worked on soon.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.borrow().pool.has_room()
+    }
+
+    /// Ends every job of a slot without a word.
+    pub fn end(&self, slot: Slot) {
+        let mut inner = self.0.borrow_mut();
+        inner.jobs.retain(|_, (other, _)| *other != slot);
+        inner.pool.cancel_slot(slot);
     }
 
     /// Has every worker read a file; a trace stays with them under its hash.
@@ -175,6 +226,7 @@ impl Crew {
 
     fn hear_answer(&self, slot: Slot, response: Response) {
         let is_final = response.is_final();
+        let job = response.job();
         let heard = match response {
             Response::Progress { done, total, .. } => Heard::Progress(done, total),
             Response::Update { text, .. } => Heard::Update(text),
@@ -186,6 +238,15 @@ impl Crew {
             _ => return,
         };
         let mut inner = self.0.borrow_mut();
+        if let Some((job, listener)) =
+            job.and_then(|job| inner.jobs.get(&job).map(|(_, listener)| (job, Rc::clone(listener))))
+        {
+            if is_final {
+                inner.jobs.remove(&job);
+            }
+            drop(inner);
+            return listener(heard);
+        }
         let listener = inner.asked.iter().find(|(other, _)| *other == slot).map(|(_, listener)| Rc::clone(listener));
         let mut next = None;
         if is_final {

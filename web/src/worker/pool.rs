@@ -24,8 +24,10 @@ pub enum Slot {
     Preview,
     /// One run, watched.
     Run,
-    /// Coefficients being fitted.
+    /// Coefficients being evaluated.
     Calibrate,
+    /// Logs that one worker keeps.
+    Logs,
 }
 
 /// Number of a worker; never reused.
@@ -133,8 +135,16 @@ impl<F: Factory> Pool<F> {
     /// # Errors
     /// `unavailable` when no worker can be had.
     pub fn start_at_desk(&mut self, slot: Slot, spec: Spec) -> Result<JobId, Failure> {
+        self.start_on_spare(slot, spec, None)
+    }
+
+    /// Starts a job on the spare, which keeps what one worker alone has to remember.
+    ///
+    /// # Errors
+    /// `unavailable` when no worker can be had.
+    pub fn start_on_spare(&mut self, slot: Slot, spec: Spec, file: Option<&F::Attachment>) -> Result<JobId, Failure> {
         let index = self.clients.len().checked_sub(1).ok_or_else(|| self.unavailable())?;
-        self.start_on(index, slot, spec, None, false)
+        self.start_on(index, slot, spec, file, false)
     }
 
     /// Has every worker read a file; the answer of one is delivered.

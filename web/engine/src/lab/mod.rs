@@ -1,8 +1,13 @@
 //! The lab's jobs: one file for each kind, resumed in slices as trials are.
 
+mod calibrate;
+mod logs;
 mod preview;
 
+pub use calibrate::Bench;
+
 use crate::host::Prepared;
+use calibrate::CalibrateJob;
 use plimsoll_protocol::lab::{LabOutcome, LabSpec};
 use plimsoll_protocol::{Failure, JobId, Response, decode, encode};
 use preview::PreviewJob;
@@ -12,16 +17,20 @@ use std::sync::Arc;
 pub enum LabJob {
     /// A workload's requests are drawn.
     Preview(PreviewJob),
+    /// Logs are read, or coefficients evaluated.
+    Calibrate(CalibrateJob),
 }
 
 impl LabJob {
-    /// A job at its start; `file` came along with it, and `prepare` resolves a scenario.
+    /// A job at its start; `file` came along with it, `bench` is what earlier ones left, and `prepare` resolves a
+    /// scenario.
     ///
     /// # Errors
     /// `undecodable`, or what the scenario is refused for.
     pub fn new(
         request: &str,
-        _file: Option<&[u8]>,
+        file: Option<&[u8]>,
+        bench: &mut Bench,
         mut prepare: impl FnMut(String) -> Result<Arc<Prepared>, Failure>,
     ) -> Result<Self, Failure> {
         match decode::<LabSpec>(request)? {
@@ -29,6 +38,7 @@ impl LabJob {
                 let prepared = prepare(spec.scenario)?;
                 Ok(Self::Preview(PreviewJob::new(&prepared, spec.request_rate, spec.num_requests)))
             }
+            LabSpec::Calibrate(spec) => bench.start(spec, file).map(Self::Calibrate),
         }
     }
 
@@ -36,6 +46,7 @@ impl LabJob {
     pub fn advance(&mut self, max_steps: u64) -> Option<Result<String, Failure>> {
         let outcome = match self {
             Self::Preview(job) => job.advance(max_steps).map(|preview| LabOutcome::Preview(Box::new(preview))),
+            Self::Calibrate(job) => job.advance().map(LabOutcome::Calibrate),
         };
         outcome.map(|outcome| encode(&outcome))
     }
@@ -44,6 +55,10 @@ impl LabJob {
     pub fn report(&mut self, job: JobId) -> Response {
         match self {
             Self::Preview(_) => Response::Progress { job, done: 0, total: None },
+            Self::Calibrate(work) => {
+                let (done, total) = work.progress();
+                Response::Progress { job, done, total }
+            }
         }
     }
 }

@@ -4,8 +4,13 @@
 //! so that neither the page nor the simulator it loads first holds a word of them. The lab and the workers' second form
 //! both derive their text from these types.
 
+mod calibrate;
 mod workload;
 
+pub use calibrate::{
+    CalibrateOutcome, CalibrateSpec, EvaluateSpec, Fact, FitSpec, LogId, LogSummary, OpenedStudy, Origin, PieceSpec,
+    Report, RunId, RunSummary, Server, ServerSpec, StudySpec, TaskSpec,
+};
 pub use workload::{PreviewSpec, Previewed};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +21,8 @@ use serde::{Deserialize, Serialize};
 pub enum LabSpec {
     /// Draw a workload's requests and sum them up; ends in [`LabOutcome::Preview`].
     Preview(PreviewSpec),
+    /// A job of the calibration tab; ends in [`LabOutcome::Calibrate`].
+    Calibrate(CalibrateSpec),
 }
 
 /// What came of a job of the lab.
@@ -24,4 +31,6 @@ pub enum LabSpec {
 pub enum LabOutcome {
     /// What a workload will offer.
     Preview(Box<Previewed>),
+    /// What came of a job of the calibration tab.
+    Calibrate(CalibrateOutcome),
 }

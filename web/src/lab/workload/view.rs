@@ -41,7 +41,7 @@ pub fn WorkloadView() -> impl IntoView {
                 let own = || vec![Diagnostic::error(&failure.code, "", failure.message.clone())];
                 problems.set(if failure.diagnostics.is_empty() { own() } else { failure.diagnostics });
             }
-            Heard::Progress(..) | Heard::Update(_) => {}
+            Heard::Answer(LabOutcome::Calibrate(_)) | Heard::Progress(..) | Heard::Update(_) => {}
         };
         lab.crew.with(|crew| {
             crew.iter().for_each(|crew| crew.ask_next(Slot::Preview, LabSpec::Preview(spec.clone()), hear))

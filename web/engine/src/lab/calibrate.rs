@@ -1,0 +1,103 @@
+//! The jobs of the calibration tab: what is answered at once from the logs, and evaluations, which take time.
+
+use super::logs::Logs;
+use plimsoll_core::calibrate::{FitTask, Problem};
+use plimsoll_protocol::lab::{CalibrateOutcome, CalibrateSpec, EvaluateSpec};
+use plimsoll_protocol::{Failure, decode};
+use std::sync::Arc;
+
+/// What a worker keeps for the calibration tab between jobs.
+#[derive(Debug, Default)]
+pub struct Bench {
+    logs: Logs,
+    /// The problem whose points were evaluated last.
+    problem: Option<(u64, Arc<Problem>)>,
+}
+
+/// A job that may take several slices.
+#[derive(Debug)]
+pub enum CalibrateJob {
+    /// It is answered already.
+    Answered(Option<CalibrateOutcome>),
+    /// Points are being evaluated.
+    Evaluation(Evaluation),
+}
+
+/// Points being evaluated, one at a time.
+#[derive(Debug)]
+pub struct Evaluation {
+    problem: Arc<Problem>,
+    points: Vec<Vec<f64>>,
+    losses: Vec<Option<f64>>,
+}
+
+impl Bench {
+    /// A job at its start; `file` came along with it.
+    ///
+    /// # Errors
+    /// `unknown-log` when a log has to be read again, `undecodable`, or `invalid-input` with every problem of a file.
+    pub fn start(&mut self, spec: CalibrateSpec, file: Option<&[u8]>) -> Result<CalibrateJob, Failure> {
+        let bytes = file.unwrap_or_default();
+        let logs = &mut self.logs;
+        let outcome = match spec {
+            CalibrateSpec::Piece(piece) => CalibrateOutcome::Piece(logs.take(&piece, bytes)?),
+            CalibrateSpec::Forget(log) => {
+                logs.forget(log);
+                CalibrateOutcome::Done
+            }
+            CalibrateSpec::Server(spec) => CalibrateOutcome::Server(logs.server(&spec)?),
+            CalibrateSpec::Task(spec) => CalibrateOutcome::Text(logs.task(&spec)?),
+            CalibrateSpec::Report(spec) => CalibrateOutcome::Report(Box::new(logs.report(&spec)?)),
+            CalibrateSpec::FitFile(spec) => CalibrateOutcome::Text(logs.fit_file(&spec)?),
+            CalibrateSpec::Apply { scenario, fit } => CalibrateOutcome::Text(logs.apply(&scenario, &fit)?),
+            CalibrateSpec::StudyFile(spec) => CalibrateOutcome::Text(logs.study_file(&spec)?),
+            CalibrateSpec::OpenStudy { name, logs: numbers } => {
+                CalibrateOutcome::Study(Box::new(logs.open_study(&name, numbers, bytes)?))
+            }
+            CalibrateSpec::Evaluate(spec) => return self.evaluation(spec),
+        };
+        Ok(CalibrateJob::Answered(Some(outcome)))
+    }
+
+    fn evaluation(&mut self, spec: EvaluateSpec) -> Result<CalibrateJob, Failure> {
+        let kept = self.problem.as_ref().filter(|(task, _)| *task == spec.task).map(|(_, problem)| Arc::clone(problem));
+        let problem = match (kept, spec.text) {
+            (Some(problem), _) => problem,
+            (None, Some(text)) => {
+                let problem = Arc::new(decode::<FitTask>(&text)?.problem(plimsoll_configs::catalog()));
+                self.problem = Some((spec.task, Arc::clone(&problem)));
+                problem
+            }
+            (None, None) => return Ok(CalibrateJob::Answered(Some(CalibrateOutcome::Losses(None)))),
+        };
+        Ok(CalibrateJob::Evaluation(Evaluation { problem, points: spec.points, losses: Vec::new() }))
+    }
+}
+
+impl CalibrateJob {
+    /// Evaluates one point more, which takes a millisecond or a few; the outcome once the job is over.
+    pub fn advance(&mut self) -> Option<CalibrateOutcome> {
+        match self {
+            Self::Answered(outcome) => Some(outcome.take().unwrap_or(CalibrateOutcome::Done)),
+            Self::Evaluation(Evaluation { problem, points, losses }) => {
+                if let Some(point) = points.get(losses.len()) {
+                    let loss = problem.loss(point);
+                    losses.push(loss.is_finite().then_some(loss));
+                }
+                (losses.len() >= points.len()).then(|| CalibrateOutcome::Losses(Some(std::mem::take(losses))))
+            }
+        }
+    }
+
+    /// Points evaluated and points in all.
+    #[must_use]
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        match self {
+            Self::Answered(_) => (0, None),
+            Self::Evaluation(evaluation) => (evaluation.losses.len() as u64, Some(evaluation.points.len() as u64)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! A calibration as the tab asks for it, without a browser.
+
+use super::*;
+use plimsoll_core::calibrate::{Calibration, Fit, FitSettings};
+use plimsoll_core::measurement::MeasuredDeployment;
+use plimsoll_core::scenario::{LatencyModelChoice, Scenario};
+use plimsoll_core::search::Candidate;
+use plimsoll_core::study::{Ask, Study};
+use plimsoll_protocol::lab::{
+    FitSpec, LogId, LogSummary, OpenedStudy, Origin, PieceSpec, Report, RunId, Server, ServerSpec, StudySpec, TaskSpec,
+};
+use std::fmt::Write;
+
+/// A run of an engine's bench: 40 requests, five a second, steps of 10 ms whatever is in them.
+fn log() -> String {
+    (0..40).fold(String::new(), |mut text, index| {
+        let at = f64::from(index) * 0.2;
+        let (input, output) = (100 + 7 * (index % 5), 10 + index % 7);
+        let first = 50.0 + at + 0.012;
+        let last = first + 0.01 * f64::from(output - 1);
+        let _ = writeln!(
+            text,
+            "{{\"request_id\": \"bench-{index}\", \"input_toks\": {input}, \"output_toks\": {output}, \
+             \"arrival_time\": {}, \"queued_ts\": {}, \"scheduled_ts\": {}, \"first_token_ts\": {first}, \
+             \"last_token_ts\": {last}}}",
+            1000.0 + at,
+            50.0 + at,
+            50.0 + at
+        );
+        text
+    })
+}
+
+fn asked(bench: &mut Bench, spec: CalibrateSpec, file: Option<&[u8]>) -> Result<CalibrateOutcome, Failure> {
+    let mut job = bench.start(spec, file)?;
+    loop {
+        if let Some(outcome) = job.advance() {
+            return Ok(outcome);
+        }
+    }
+}
+
+fn piece(log: LogId, offset: usize, is_last: bool) -> CalibrateSpec {
+    CalibrateSpec::Piece(PieceSpec { log, name: "requests.jsonl".into(), offset: offset as u64, is_last })
+}
+
+fn read(bench: &mut Bench, log: LogId, text: &str) -> LogSummary {
+    let (first, second) = text.as_bytes().split_at(text.len() / 3);
+    let begun = asked(bench, piece(log, 0, false), Some(first)).expect("the first piece");
+    assert_eq!(begun, CalibrateOutcome::Piece(None));
+    match asked(bench, piece(log, first.len(), true), Some(second)).expect("the last piece") {
+        CalibrateOutcome::Piece(Some(summary)) => summary,
+        other => panic!("{other:?}"),
+    }
+}
+
+const RUN: RunId = RunId { log: 1, run: 0 };
+
+fn settings() -> FitSettings {
+    FitSettings { budget: 300, ..FitSettings::default() }
+}
+
+fn task(bench: &mut Bench) -> String {
+    let spec = TaskSpec { train: vec![RUN], given: MeasuredDeployment::default(), settings: settings() };
+    match asked(bench, CalibrateSpec::Task(spec), None).expect("a task") {
+        CalibrateOutcome::Text(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn study(text: &str) -> Calibration {
+    decode::<FitTask>(text).expect("a task").study(plimsoll_configs::catalog(), None)
+}
+
+/// Fits with several workers, each of which gets the next batch in turn.
+fn fit(text: &str, workers: &mut [Bench], batch: usize) -> (Fit, Vec<(Vec<f64>, Option<f64>)>) {
+    let mut study = study(text);
+    let mut trials = Vec::new();
+    let mut turn = 0;
+    loop {
+        let mut asked_for: Vec<Candidate> = Vec::new();
+        while let Ask::Trial(trial) = study.ask() {
+            asked_for.push(trial);
+        }
+        if asked_for.is_empty() {
+            return (study.snapshot().expect("a fit"), trials);
+        }
+        for part in asked_for.chunks(batch) {
+            let bench = &mut workers[turn % 2 % workers.len()];
+            turn += 1;
+            let points: Vec<Vec<f64>> = part.iter().map(|trial| trial.point.clone()).collect();
+            let spec = |text| CalibrateSpec::Evaluate(EvaluateSpec { task: 7, text, points: points.clone() });
+            let mut outcome = asked(bench, spec(None), None).expect("losses");
+            if outcome == CalibrateOutcome::Losses(None) {
+                outcome = asked(bench, spec(Some(text.to_owned())), None).expect("losses");
+            }
+            let CalibrateOutcome::Losses(Some(losses)) = outcome else { panic!("{outcome:?}") };
+            for (trial, loss) in part.iter().zip(losses) {
+                study.tell(trial, loss.unwrap_or(f64::INFINITY));
+                trials.push((trial.point.clone(), loss));
+            }
+        }
+    }
+}
+
+fn of(fit: &Fit) -> FitSpec {
+    let given = MeasuredDeployment { model: Some("acme/tiny".into()), ..MeasuredDeployment::default() };
+    FitSpec { fit: fit.clone(), runs: [vec![RUN], Vec::new()], given, max_points: 1000 }
+}
+
+#[test]
+fn a_log_comes_in_pieces_and_is_summed_up() {
+    let mut bench = Bench::default();
+    let summary = read(&mut bench, 1, &log());
+    let [run] = &summary.runs[..] else { panic!("{summary:?}") };
+    assert_eq!((run.id, run.num_requests, run.obstacle.as_str()), (RUN, 40, ""));
+    assert_eq!((run.input_tokens, run.output_tokens[0], run.output_tokens[2]), ([100.0, 114.0, 128.0], 10.0, 16.0));
+    let spec = ServerSpec {
+        runs: vec![RUN],
+        given: MeasuredDeployment { max_num_seqs: Some(12), ..MeasuredDeployment::default() },
+    };
+    let Ok(CalibrateOutcome::Server(Server { facts, models, diagnostics, .. })) =
+        asked(&mut bench, CalibrateSpec::Server(spec), None)
+    else {
+        panic!("no server")
+    };
+    let fact =
+        |field: &str| facts.iter().find(|fact| fact.field == field).map(|fact| (fact.value.as_str(), fact.origin));
+    assert_eq!(fact("max_num_seqs"), Some(("12", Origin::Given)));
+    assert_eq!(fact("accelerator"), Some(("H100", Origin::Guessed)));
+    assert_eq!(fact("model"), Some(("", Origin::Guessed)));
+    assert!(models.len() > 10 && diagnostics.is_empty());
+}
+
+#[test]
+fn a_lost_or_forgotten_log_is_named_and_a_bad_one_tells_all_its_problems() {
+    let mut bench = Bench::default();
+    let refused = |bench: &mut Bench, spec| asked(bench, spec, Some(b"x")).expect_err("refused").code;
+    assert_eq!(refused(&mut bench, piece(1, 5, false)), "unknown-log");
+    read(&mut bench, 1, &log());
+    assert_eq!(asked(&mut bench, CalibrateSpec::Forget(1), None), Ok(CalibrateOutcome::Done));
+    let spec = TaskSpec { train: vec![RUN], given: MeasuredDeployment::default(), settings: settings() };
+    assert_eq!(refused(&mut bench, CalibrateSpec::Task(spec)), "unknown-log");
+    let bad = log().replacen("\"output_toks\": 12", "\"output_toks\": -12", 1);
+    let summary = read(&mut bench, 2, &bad);
+    assert!(summary.runs.is_empty() && !summary.diagnostics.is_empty(), "{summary:?}");
+    let summary = read(&mut bench, 3, "\u{1f}\u{0}not a log\n");
+    assert!(summary.runs.is_empty() && !summary.diagnostics.is_empty(), "{summary:?}");
+}
+
+#[test]
+fn one_worker_and_two_find_the_same_fit() {
+    let mut keeper = Bench::default();
+    read(&mut keeper, 1, &log());
+    let text = task(&mut keeper);
+    let (one, _) = fit(&text, &mut [Bench::default()], 1000);
+    let (two, trials) = fit(&text, &mut [Bench::default(), Bench::default()], 5);
+    assert_eq!(one, two);
+    assert_eq!(trials.len(), 300);
+    // Gaps of 10 ms, and first tokens after 12 ms: what such a server does is within reach of 300 evaluations.
+    let Ok(CalibrateOutcome::Report(report)) = asked(&mut keeper, CalibrateSpec::Report(of(&two)), None) else {
+        panic!("no report")
+    };
+    let Report { runs: [train, held_out], calibrated_on } = *report;
+    assert!(held_out.is_empty());
+    let error =
+        |name: &str| train[0].errors.iter().find(|(found, _)| found == name).map_or(f64::NAN, |(_, error)| *error);
+    assert!(error("tpot_mean") < 5.0 && error("e2e_mean") < 5.0, "{:?}", train[0].errors);
+    assert_eq!((calibrated_on.num_requests, calibrated_on.model.as_str()), (40, "acme/tiny"));
+}
+
+#[test]
+fn a_fit_is_applied_written_and_gone_on_with() {
+    let mut bench = Bench::default();
+    read(&mut bench, 1, &log());
+    let text = task(&mut bench);
+    let (fit, trials) = fit(&text, &mut [Bench::default()], 50);
+    let spec = CalibrateSpec::Apply { scenario: String::new(), fit: of(&fit) };
+    let Ok(CalibrateOutcome::Text(scenario)) = asked(&mut bench, spec, None) else { panic!("no scenario") };
+    let scenario: Scenario = decode(&scenario).expect("a scenario");
+    assert_eq!(scenario.latency.model, LatencyModelChoice::Calibrated);
+    let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("it can be run");
+    assert_eq!(resolved.value.calibrated_on.map(|on| on.label()).as_deref(), Some("requests.jsonl (40 requests)"));
+
+    let Ok(CalibrateOutcome::Text(yaml)) = asked(&mut bench, CalibrateSpec::FitFile(of(&fit)), None) else {
+        panic!("no file")
+    };
+    let file = plimsoll_formats::fit_from_yaml(&yaml, "fit.yaml").expect("the command line reads it");
+    assert_eq!((file.fit().beta, file.trained_on[0].num_requests), (fit.beta.clone(), 40));
+
+    let spec = StudySpec { fit: of(&fit), settings: settings(), trials: trials.clone() };
+    let Ok(CalibrateOutcome::Text(json)) = asked(&mut bench, CalibrateSpec::StudyFile(spec), None) else {
+        panic!("no study")
+    };
+    let mut later = Bench::default();
+    let spec = CalibrateSpec::OpenStudy { name: "study.json".into(), logs: [1, 2] };
+    let Ok(CalibrateOutcome::Study(opened)) = asked(&mut later, spec.clone(), Some(json.as_bytes())) else {
+        panic!("it does not open")
+    };
+    let OpenedStudy { logs, best, trials: read, .. } = *opened;
+    assert_eq!((read, logs[0].runs[0].num_requests, logs[1].runs.len()), (trials, 40, 0));
+    assert_eq!(best.map(|best| (best.beta, best.loss)), Some((fit.beta.clone(), fit.loss)));
+    let again = task(&mut later);
+    assert_eq!(study(&again).problem().loss(&[0.5; 11]), study(&text).problem().loss(&[0.5; 11]));
+    let cut = &json.as_bytes()[..json.len() / 2];
+    let failure = asked(&mut later, spec, Some(cut)).expect_err("cut off");
+    assert_eq!((failure.code.as_str(), failure.diagnostics.len()), ("invalid-input", 1));
+}

@@ -1,0 +1,269 @@
+//! From logs to coefficients: what the calibration tab asks.
+//!
+//! One worker keeps the logs it has read. Their files come to it in pieces, so that neither side ever holds a whole one,
+//! and their numbers never leave it but as summaries, as a task for those who evaluate, and as what charts show.
+//! Evaluations may go to any worker: the minimizer sits in the lab.
+
+use plimsoll_core::calibrate::{Fit, FitSettings, RunReport};
+use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::measurement::{ArrivalSource, MeasuredDeployment, OfferedLoad, RunFigures};
+use plimsoll_core::scenario::CalibratedOn;
+use serde::{Deserialize, Serialize};
+
+/// What a job of the calibration tab is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum CalibrateSpec {
+    /// Take the next piece of a log in; ends in [`CalibrateOutcome::Piece`].
+    Piece(PieceSpec),
+    /// Forget a log; ends in [`CalibrateOutcome::Done`].
+    Forget(LogId),
+    /// Say what is known of the server of some runs; ends in [`CalibrateOutcome::Server`].
+    Server(ServerSpec),
+    /// Describe the fit of some runs; ends in [`CalibrateOutcome::Text`] with a
+    /// [`FitTask`](plimsoll_core::calibrate::FitTask).
+    Task(TaskSpec),
+    /// Evaluate points of a task; ends in [`CalibrateOutcome::Losses`].
+    Evaluate(EvaluateSpec),
+    /// Replay runs with a fit; ends in [`CalibrateOutcome::Report`].
+    Report(FitSpec),
+    /// Write the file of a fit as the command line reads it; ends in [`CalibrateOutcome::Text`].
+    FitFile(FitSpec),
+    /// Put a fit and its server into a scenario; ends in [`CalibrateOutcome::Text`].
+    Apply {
+        /// The scenario as JSON; empty for the base.
+        scenario: String,
+        /// The fit.
+        fit: FitSpec,
+    },
+    /// Write a study; ends in [`CalibrateOutcome::Text`].
+    StudyFile(StudySpec),
+    /// Open the attached study; ends in [`CalibrateOutcome::Study`].
+    OpenStudy {
+        /// Name of the file, for messages.
+        name: String,
+        /// Numbers for the logs of the runs that are fitted and of those kept aside.
+        logs: [LogId; 2],
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum CalibrateOutcome {
+    /// A piece of a log was taken in; with the summary when that was the last one needed.
+    Piece(Option<LogSummary>),
+    /// Nothing is to be said.
+    Done,
+    /// What is known of a server.
+    Server(Server),
+    /// A text.
+    Text(String),
+    /// Losses in the order of the points, none for an infinite one; none at all if the worker lacks the task.
+    Losses(Option<Vec<Option<f64>>>),
+    /// What a fit makes of runs.
+    Report(Box<Report>),
+    /// A study that was opened.
+    Study(Box<OpenedStudy>),
+}
+
+/// Number of a log; the lab counts them, none is used twice.
+pub type LogId = u32;
+
+/// A run of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunId {
+    /// The log.
+    pub log: LogId,
+    /// Position of the run in it.
+    pub run: u32,
+}
+
+/// The next piece of a log's file, attached; the first piece begins the log anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PieceSpec {
+    /// The log.
+    pub log: LogId,
+    /// Name of the file, for messages.
+    pub name: String,
+    /// Where the piece begins in the file, bytes.
+    pub offset: u64,
+    /// Whether nothing comes after it.
+    pub is_last: bool,
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSummary {
+    /// The log.
+    pub log: LogId,
+    /// Its runs.
+    pub runs: Vec<RunSummary>,
+    /// Facts about the server that stand apart from any run.
+    pub server: Option<MeasuredDeployment>,
+    /// Whether it holds chunk times of another log's requests.
+    pub has_gaps: bool,
+    /// What is wrong with it or worth knowing; an error means that nothing of it is used.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A measured run in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSummary {
+    /// Which.
+    pub id: RunId,
+    /// Name of the file, with the number of the run where it holds several.
+    pub name: String,
+    /// The format in words.
+    pub format: String,
+    /// Served requests with their own times.
+    pub num_requests: u32,
+    /// Failed ones.
+    pub num_failed: u32,
+    /// First send to last completion, seconds.
+    pub span_s: Option<f64>,
+    /// Where arrival times come from.
+    pub arrivals: ArrivalSource,
+    /// How load was offered; a rate beyond all numbers is left out.
+    pub load: OfferedLoad,
+    /// Shortest, mean and longest prompt, tokens.
+    pub input_tokens: [f64; 3],
+    /// The same of outputs.
+    pub output_tokens: [f64; 3],
+    /// Requests in flight on average.
+    pub concurrency: Option<f64>,
+    /// Latencies and throughput.
+    pub figures: RunFigures,
+    /// What the log says of the server.
+    pub server: MeasuredDeployment,
+    /// Why it cannot be fitted; empty if it can.
+    pub obstacle: String,
+}
+
+/// What is known of the server of some runs, and what would be guessed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSpec {
+    /// The runs.
+    pub runs: Vec<RunId>,
+    /// What the user says of it; wins over the logs.
+    pub given: MeasuredDeployment,
+}
+
+/// The server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Its facts in the order of asking.
+    pub facts: Vec<Fact>,
+    /// Models of the catalogue.
+    pub models: Vec<String>,
+    /// Accelerators of the catalogue.
+    pub accelerators: Vec<String>,
+    /// What speaks against fitting these runs together.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One fact about a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// Field of [`MeasuredDeployment`].
+    pub field: String,
+    /// What is taken for it; empty if nothing is.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a fact comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The user said so.
+    Given,
+    /// A log says so.
+    Logged,
+    /// Nobody says so.
+    Guessed,
+}
+
+/// Which runs are fitted, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Runs to fit.
+    pub train: Vec<RunId>,
+    /// What the user says of the server.
+    pub given: MeasuredDeployment,
+    /// How the search goes.
+    pub settings: FitSettings,
+}
+
+/// Points to evaluate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSpec {
+    /// Number of the task; the lab counts them.
+    pub task: u64,
+    /// The task's text, for a worker that has none of this number yet.
+    pub text: Option<String>,
+    /// Points of the unit cube.
+    pub points: Vec<Vec<f64>>,
+}
+
+/// A fit and the runs it is compared with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitSpec {
+    /// The fit.
+    pub fit: Fit,
+    /// Runs that were fitted, and runs that were kept aside.
+    pub runs: [Vec<RunId>; 2],
+    /// What the user says of the server.
+    pub given: MeasuredDeployment,
+    /// Most requests listed of each run.
+    pub max_points: u32,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Runs that were fitted, and runs that were kept aside.
+    pub runs: [Vec<RunReport>; 2],
+    /// What the fit rests on.
+    pub calibrated_on: CalibratedOn,
+}
+
+/// A study to be written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudySpec {
+    /// The best fit and its runs.
+    pub fit: FitSpec,
+    /// How the search went.
+    pub settings: FitSettings,
+    /// Every trial in the order of telling: its point and its loss, none for an infinite one.
+    pub trials: Vec<(Vec<f64>, Option<f64>)>,
+}
+
+/// A study that was opened; its runs are logs again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenedStudy {
+    /// The runs that are fitted, and those kept aside.
+    pub logs: [LogSummary; 2],
+    /// What the user said of the server.
+    pub given: MeasuredDeployment,
+    /// How the search went.
+    pub settings: FitSettings,
+    /// The best fit.
+    pub best: Option<Fit>,
+    /// Every trial in the order of telling.
+    pub trials: Vec<(Vec<f64>, Option<f64>)>,
+}
