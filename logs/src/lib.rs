@@ -11,6 +11,7 @@
 mod arrivals;
 mod attach;
 mod document;
+mod gunzip;
 mod json;
 mod reader;
 mod report;
@@ -18,6 +19,7 @@ mod rows;
 mod server_log;
 mod table;
 mod text;
+mod yaml;
 
 pub use attach::attach;
 pub use reader::{LogReader, read_log};

@@ -2,12 +2,16 @@
 
 use crate::Content;
 use crate::document::DocumentReader;
+use crate::gunzip::Gunzip;
 use crate::table::{self, TableReader};
 use crate::text::TextReader;
+use crate::yaml::{self, YamlReader};
 use plimsoll_core::diagnostic::Diagnostic;
 
 /// How much of a file is looked at to recognize it.
 const HEAD: usize = 64 * 1024;
+/// What a gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Reads one log that is pushed piece by piece; dropping it cancels the work.
 ///
@@ -26,6 +30,8 @@ const HEAD: usize = 64 * 1024;
 pub struct LogReader {
     name: String,
     bytes_read: u64,
+    /// Whether it stands inside a packed file, where another one is not unpacked: some unpack to themselves.
+    is_inside: bool,
     state: State,
 }
 
@@ -36,6 +42,8 @@ enum State {
     Document(Box<DocumentReader>),
     Table(Box<TableReader>),
     Text(Box<TextReader>),
+    Packed(Box<Gunzip>),
+    Yaml(Box<YamlReader>),
     Refused(Diagnostic),
 }
 
@@ -43,7 +51,12 @@ impl LogReader {
     /// A reader for a file of this name; the name is used in messages only.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), bytes_read: 0, state: State::Head(Vec::new()) }
+        Self { name: name.to_owned(), bytes_read: 0, is_inside: false, state: State::Head(Vec::new()) }
+    }
+
+    /// A reader for what a packed file holds.
+    pub(crate) fn inside(name: &str) -> Self {
+        Self { is_inside: true, ..Self::new(name) }
     }
 
     /// Takes the next bytes.
@@ -52,13 +65,15 @@ impl LogReader {
         match &mut self.state {
             State::Head(head) => {
                 head.extend_from_slice(bytes);
-                if head.len() >= HEAD {
+                if head.len() >= HEAD || head.starts_with(&GZIP) {
                     self.decide();
                 }
             }
             State::Document(reader) => reader.push(bytes),
             State::Table(reader) => reader.push(bytes),
             State::Text(reader) => reader.push(bytes),
+            State::Packed(reader) => reader.push(bytes),
+            State::Yaml(reader) => reader.push(bytes),
             State::Refused(_) => {}
         }
     }
@@ -72,7 +87,12 @@ impl LogReader {
     /// Whether nothing further can come of the file, so that reading on is idle.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self.state, State::Refused(_))
+        match &self.state {
+            State::Refused(_) => true,
+            State::Packed(reader) => reader.is_refused(),
+            State::Yaml(reader) => reader.is_refused(),
+            _ => false,
+        }
     }
 
     /// Ends the file.
@@ -87,6 +107,8 @@ impl LogReader {
             State::Document(reader) => reader.finish(),
             State::Table(reader) => reader.finish(),
             State::Text(reader) => reader.finish(),
+            State::Packed(reader) => reader.finish(),
+            State::Yaml(reader) => reader.finish(),
             State::Refused(problem) => Err(vec![problem]),
             State::Head(_) => Ok(Content::default()),
         }
@@ -95,6 +117,12 @@ impl LogReader {
     fn decide(&mut self) {
         let State::Head(head) = std::mem::replace(&mut self.state, State::Head(Vec::new())) else { return };
         let bytes = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+        if bytes.starts_with(&GZIP) && !self.is_inside {
+            let mut reader = Gunzip::new(&self.name);
+            reader.push(bytes);
+            self.state = State::Packed(Box::new(reader));
+            return;
+        }
         self.state = match refusal(&self.name, bytes) {
             Some(problem) => State::Refused(problem),
             None => {
@@ -105,6 +133,8 @@ impl LogReader {
                     State::Document(Box::new(DocumentReader::new(&self.name)))
                 } else if table::is_header(first_line) {
                     State::Table(Box::new(TableReader::new(&self.name)))
+                } else if yaml::is_report(start) {
+                    State::Yaml(Box::new(YamlReader::new(&self.name)))
                 } else {
                     State::Text(Box::new(TextReader::new(&self.name)))
                 }
@@ -114,7 +144,8 @@ impl LogReader {
             State::Document(reader) => reader.push(bytes),
             State::Table(reader) => reader.push(bytes),
             State::Text(reader) => reader.push(bytes),
-            State::Head(_) | State::Refused(_) => {}
+            State::Yaml(reader) => reader.push(bytes),
+            State::Head(_) | State::Packed(_) | State::Refused(_) => {}
         }
     }
 }
@@ -149,7 +180,7 @@ fn refusal(name: &str, bytes: &[u8]) -> Option<Diagnostic> {
     if bytes.is_empty() || bytes.iter().all(u8::is_ascii_whitespace) {
         return Some(Diagnostic::error("log-empty", name, "the file is empty").with_hint("copy it again"));
     }
-    if bytes.starts_with(&[0x1f, 0x8b]) {
+    if bytes.starts_with(&GZIP) {
         return Some(compressed("gzip"));
     }
     if bytes.starts_with(b"PK\x03\x04") {

@@ -1,23 +1,68 @@
-//! One scrape of vLLM's `/metrics`: totals since the start of the server (log formats 8).
+//! Scrapes of vLLM's `/metrics` (log formats 8): totals since the start of the server, or what came between the first
+//! and the last of several scrapes in one file.
 
 use crate::{Content, Run};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, Measurement};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Samples of the server's own metrics.
 #[derive(Debug)]
 pub(super) struct Prometheus {
     name: String,
     is_recognized: bool,
-    /// Sums over engines and labels, by metric.
-    values: BTreeMap<String, f64>,
-    /// Cumulative counts by upper bound, by histogram.
-    buckets: BTreeMap<String, Vec<(f64, f64)>>,
+    /// Scrapes that ended: a metric was declared again.
+    earlier: Vec<Scrape>,
+    present: Scrape,
     model: Option<String>,
     blocks: Option<u32>,
     block_size: Option<u32>,
     problems: Vec<Diagnostic>,
+}
+
+/// What one scrape holds.
+#[derive(Debug, Clone, Default)]
+struct Scrape {
+    /// Metrics declared in it.
+    declared: BTreeSet<String>,
+    /// Sums over engines and labels, by metric.
+    values: BTreeMap<String, f64>,
+    /// Cumulative counts by upper bound, by histogram.
+    buckets: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+/// Gauges: they go up and down, and of several scrapes the highest counts.
+const GAUGES: [&str; 4] =
+    ["num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "gpu_cache_usage_perc"];
+
+impl Scrape {
+    /// What came after `first`; the names of counters that went down, if any did.
+    fn since(&self, first: &Self) -> Result<Self, Vec<String>> {
+        let mut fallen = Vec::new();
+        let mut between = self.clone();
+        for (name, value) in &mut between.values {
+            let before = first.values.get(name).copied().unwrap_or(0.0);
+            if GAUGES.contains(&name.as_str()) {
+                *value = value.max(before);
+            } else {
+                *value -= before;
+                if *value < 0.0 {
+                    fallen.push(name.clone());
+                }
+            }
+        }
+        for (name, buckets) in &mut between.buckets {
+            let before = first.buckets.get(name);
+            for (bound, count) in buckets.iter_mut() {
+                let earlier = before.and_then(|before| before.iter().find(|(known, _)| known == bound));
+                *count -= earlier.map_or(0.0, |(_, count)| *count);
+                if *count < 0.0 && !fallen.contains(name) {
+                    fallen.push(name.clone());
+                }
+            }
+        }
+        if fallen.is_empty() { Ok(between) } else { Err(fallen) }
+    }
 }
 
 impl Prometheus {
@@ -25,8 +70,8 @@ impl Prometheus {
         Self {
             name: name.to_owned(),
             is_recognized: false,
-            values: BTreeMap::new(),
-            buckets: BTreeMap::new(),
+            earlier: Vec::new(),
+            present: Scrape::default(),
             model: None,
             blocks: None,
             block_size: None,
@@ -40,6 +85,13 @@ impl Prometheus {
 
     pub fn line(&mut self, number: u64, line: &str) {
         self.is_recognized |= line.starts_with("# TYPE vllm:") || line.starts_with("# HELP vllm:");
+        if let Some(declared) = line.strip_prefix("# TYPE vllm:") {
+            let metric = declared.split_whitespace().next().unwrap_or_default().to_owned();
+            if !self.present.declared.insert(metric.clone()) {
+                self.earlier.push(std::mem::take(&mut self.present));
+                self.present.declared.insert(metric);
+            }
+        }
         if !self.is_recognized || !line.starts_with("vllm:") {
             return;
         }
@@ -85,13 +137,13 @@ impl Prometheus {
                 if bound.is_nan() {
                     return self.problem("log-invalid-value", number, "le is no number", "copy the whole line");
                 }
-                let buckets = self.buckets.entry(histogram.to_owned()).or_default();
+                let buckets = self.present.buckets.entry(histogram.to_owned()).or_default();
                 match buckets.iter_mut().find(|(known, _)| *known == bound) {
                     Some((_, count)) => *count += value,
                     None => buckets.push((bound, value)),
                 }
             }
-            _ => *self.values.entry(metric.to_owned()).or_insert(0.0) += value,
+            _ => *self.present.values.entry(metric.to_owned()).or_insert(0.0) += value,
         }
     }
 
@@ -103,15 +155,15 @@ impl Prometheus {
 
     fn mean(&self, histograms: &[&str]) -> Option<f64> {
         histograms.iter().find_map(|histogram| {
-            let sum = self.values.get(&format!("{histogram}_sum"))?;
-            let count = self.values.get(&format!("{histogram}_count")).filter(|count| **count > 0.0)?;
+            let sum = self.present.values.get(&format!("{histogram}_sum"))?;
+            let count = self.present.values.get(&format!("{histogram}_count")).filter(|count| **count > 0.0)?;
             Some(sum / count)
         })
     }
 
     /// Linear inside a bucket; none in the last, which has no upper bound.
     fn percentile(&self, histogram: &str, p: f64) -> Option<f64> {
-        let buckets = self.buckets.get(histogram)?;
+        let buckets = self.present.buckets.get(histogram)?;
         let (_, total) = buckets.last().filter(|(bound, total)| bound.is_infinite() && *total > 0.0)?;
         let wanted = p / 100.0 * total;
         let mut below = (0.0, 0.0);
@@ -126,10 +178,24 @@ impl Prometheus {
     }
 
     pub fn finish(mut self) -> Result<Content, Vec<Diagnostic>> {
-        for buckets in self.buckets.values_mut() {
+        let num_scrapes = self.earlier.len() + 1;
+        if let Some(first) = self.earlier.first() {
+            match self.present.since(first) {
+                Ok(between) => self.present = between,
+                Err(fallen) => {
+                    let message = format!("{} went down from the first to the last scrape", fallen.join(", "));
+                    self.problems.push(
+                        Diagnostic::error("log-inconsistent", self.name.clone(), message)
+                            .with_hint("the server was restarted in between: scrape twice from one start"),
+                    );
+                }
+            }
+        }
+        for buckets in self.present.buckets.values_mut() {
             buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
         let falling: Vec<String> = self
+            .present
             .buckets
             .iter()
             .filter(|(_, buckets)| buckets.windows(2).any(|pair| pair[1].1 < pair[0].1))
@@ -165,20 +231,30 @@ impl Prometheus {
         totals.e2e_p99_ms = millis(self.percentile("e2e_request_latency_seconds", 99.0));
         totals.input_tokens_mean = self.mean(&["request_prompt_tokens"]);
         totals.output_tokens_mean = self.mean(&["request_generation_tokens"]);
-        totals.running_max = self.values.get("num_requests_running").copied();
-        totals.waiting_max = self.values.get("num_requests_waiting").copied();
-        totals.kv_cache_usage_max =
-            self.values.get("kv_cache_usage_perc").or_else(|| self.values.get("gpu_cache_usage_perc")).copied();
+        totals.running_max = self.present.values.get("num_requests_running").copied();
+        totals.waiting_max = self.present.values.get("num_requests_waiting").copied();
+        let gauge = |name: &str| self.present.values.get(name).copied();
+        totals.kv_cache_usage_max = gauge("kv_cache_usage_perc").or_else(|| gauge("gpu_cache_usage_perc"));
         if totals.ttft_mean_ms.is_none() && totals.e2e_mean_ms.is_none() && totals.itl_mean_ms.is_none() {
-            return Err(vec![
-                Diagnostic::error("log-no-requests", self.name, "no request has been served yet")
-                    .with_hint("scrape again under load"),
-            ]);
+            let (message, hint) = if num_scrapes > 1 {
+                ("no request was served between the scrapes", "scrape before and after a load")
+            } else {
+                ("no request has been served yet", "scrape again under load")
+            };
+            return Err(vec![Diagnostic::error("log-no-requests", self.name, message).with_hint(hint)]);
         }
-        let diagnostics = vec![
-            Diagnostic::warning("log-aggregates-only", self.name, "one scrape holds totals since the server's start")
-                .with_hint("warm-up is in them; times begin at the server, so they are shorter than a client's"),
-        ];
+        let (message, hint) = if num_scrapes > 1 {
+            (
+                "scrapes hold totals of the time between them",
+                "times begin at the server, so they are shorter than a client's",
+            )
+        } else {
+            (
+                "one scrape holds totals since the server's start",
+                "warm-up is in them, which a second scrape in the same file would take away; times begin at the server, so they are shorter than a client's",
+            )
+        };
+        let diagnostics = vec![Diagnostic::warning("log-aggregates-only", self.name, message).with_hint(hint)];
         Ok(Content { runs: vec![Run { measurement: run, ids: Vec::new() }], diagnostics, ..Content::default() })
     }
 }
