@@ -14,8 +14,9 @@ pub const STUDY_VERSION: u32 = 1;
 const MAX_TOKENS: u32 = 10_000_000;
 /// Longest run, microseconds: a year.
 const MAX_TIME: i64 = 31_536_000_000_000;
-/// Most parameters, runs and evaluations.
+/// Most parameters, starts, runs and evaluations.
 const MAX_PARAMETERS: usize = 64;
+const MAX_STARTS: usize = 256;
 const MAX_RUNS: usize = 1000;
 const MAX_BUDGET: u64 = 10_000_000;
 
@@ -133,6 +134,10 @@ fn problems(study: &StudyFile, file: &str) -> Vec<Diagnostic> {
         let message = format!("{} has no range that can be searched", parameter.name);
         reject("task.space.parameters".to_owned(), message);
     }
+    let num_starts = parameters.iter().fold(1usize, |product, parameter| product.saturating_mul(parameter.starts.len().max(1)));
+    if num_starts > MAX_STARTS {
+        reject("task.space.parameters".to_owned(), format!("{num_starts} starts, where at most {MAX_STARTS} can be searched"));
+    }
     let budget = study.task.settings.budget;
     if !(1..=MAX_BUDGET).contains(&budget) {
         reject("task.settings.budget".to_owned(), format!("{budget} is not from 1 to {MAX_BUDGET}"));
@@ -219,6 +224,7 @@ mod tests {
             scale: 1.0,
             center: Some((10.0, 0.5)),
             starts: Vec::new(),
+            is_choice: false,
         };
         let task = FitTask::new(vec![run], Space::new(vec![parameter]), FitSettings::default());
         let trials =

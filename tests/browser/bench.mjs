@@ -1,4 +1,4 @@
-// Measures how closely the page's curve follows a slider, and prints the figures as JSON.
+// Measures how closely the page's curve follows a slider and how long a fit takes, and prints the figures as JSON.
 //
 // The page marks `plimsoll:follow-drawn` and `plimsoll:full-drawn` in its performance timeline after Plotly has redrawn, with the
 // number of the job whose curve is on screen, and `plimsoll:input` at an edit, with the last number given out before it.
@@ -9,6 +9,7 @@
 // more steps each and whose curves need other axes.
 
 import { firstResult, launch, open, serveSite } from './harness.mjs';
+import { benchResult } from './logs.mjs';
 
 const slider = '[data-testid=slider-workload-input-tokens]';
 const numWarmUpMoves = 5;
@@ -51,6 +52,30 @@ const summary = (moves) => {
   return { median: at(0.5), p95: at(0.95), max: sorted.at(-1), moves: sorted.length };
 };
 
+// A fit with every setting as it stands, of five runs of a hundred requests at different loads: seconds from the click to the
+// end, as the page itself shows them.
+const fit = async (page) => {
+  await page.getByRole('tab', { name: 'Calibrate' }).click();
+  const caps = [1, 4, 16, 32, 64];
+  const files = caps.map((cap) => ({ name: `cap-${cap}.json`, mimeType: 'application/json', buffer: Buffer.from(benchResult(cap)) }));
+  await page.locator('[data-testid=calibrate-open]').setInputFiles(files, { timeout: 60_000 });
+  const button = page.getByRole('button', { name: `Fit ${caps.length} runs` });
+  await button.waitFor({ timeout: 60_000 });
+  const start = await page.evaluate(() => performance.now());
+  await button.click();
+  const done = await page.waitForFunction(
+    () => /^Done/.test(document.querySelector('[data-testid=calibrate-status]')?.textContent ?? '') && performance.now(),
+    undefined,
+    { timeout: 300_000 },
+  );
+  const status = await page.locator('[data-testid=calibrate-status]').textContent();
+  return {
+    seconds: ((await done.jsonValue()) - start) / 1000,
+    evaluations: Number(status.match(/([\d,]+) evaluations/)[1].replaceAll(',', '')),
+    cores: await page.evaluate(() => navigator.hardwareConcurrency),
+  };
+};
+
 const site = await serveSite();
 const browser = await launch();
 try {
@@ -69,7 +94,7 @@ try {
   if (new Set(values).size < values.length) throw new Error(`the slider showed a value twice: ${values.join(', ')}`);
   const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_follow_far_ms: far };
   const summaries = Object.entries(figures).map(([name, moves]) => [name, summary(moves)]);
-  console.log(JSON.stringify(Object.fromEntries(summaries)));
+  console.log(JSON.stringify({ ...Object.fromEntries(summaries), fit_five_logs: await fit(page) }));
 } finally {
   await browser.close();
   await site.close();

@@ -41,7 +41,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-desk", &["plimsoll-core", "plimsoll-configs", "plimsoll-json", "plimsoll-protocol"]),
     (
         "plimsoll-engine",
-        &["plimsoll-core", "plimsoll-configs", "plimsoll-desk", "plimsoll-formats", "plimsoll-protocol"],
+        &[
+            "plimsoll-core",
+            "plimsoll-configs",
+            "plimsoll-desk",
+            "plimsoll-formats",
+            "plimsoll-logs",
+            "plimsoll-protocol",
+        ],
     ),
     ("plimsoll-web", &["plimsoll-core", "plimsoll-json", "plimsoll-protocol"]),
     ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),

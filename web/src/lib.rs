@@ -7,6 +7,7 @@
 
 pub mod charts;
 pub mod commands;
+pub mod lab;
 pub mod state;
 pub mod view_model;
 pub mod worker;
@@ -17,8 +18,6 @@ pub mod app;
 pub mod components;
 #[cfg(target_arch = "wasm32")]
 pub mod controller;
-#[cfg(target_arch = "wasm32")]
-pub mod lab;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
 #[cfg(target_arch = "wasm32")]

@@ -7,15 +7,17 @@
 use crate::charts::plotly::Redraws;
 use crate::controller::{Controller, Shown};
 use crate::state::history::History;
+use crate::state::logs;
 use crate::state::queue::{Asked, Origin, Queue};
 use crate::state::storage;
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::scenario::Choice;
-use plimsoll_protocol::view::{self, View};
+use plimsoll_protocol::view::{self, Tab, View};
 use plimsoll_protocol::{DeskState, Edit, Failure, Outcome, Response, Said};
 use std::rc::Rc;
 use std::sync::Arc;
+use wasm_bindgen_futures::JsFuture;
 
 pub use crate::state::queue::Step;
 
@@ -163,14 +165,21 @@ impl Page {
         self.supply();
     }
 
-    /// Takes files the user gave: to the lab while one of its tabs is open, else as a scenario or a part of one.
+    /// Takes files the user gave: logs, and whatever comes while the calibration tab is open, to the lab; others as a
+    /// scenario or a part of one.
     pub fn open_files(&self, files: &web_sys::FileList) {
+        let page = *self;
         let files: Vec<web_sys::File> = (0..files.length()).filter_map(|index| files.get(index)).collect();
-        if self.view.with_untracked(|view| view.tab.is_of_lab()) {
-            self.for_lab.set(files);
-        } else if let Some(file) = files.first() {
-            self.with_controller(|controller| controller.read_file(*self, &file.name(), file));
-        }
+        leptos::task::spawn_local(async move {
+            let Some(first) = files.first() else { return };
+            let is_open = page.view.with_untracked(|view| view.tab == Tab::Calibrate);
+            if is_open || logs::is_log(&head(first).await) {
+                page.for_lab.set(files);
+                page.look(|view| view.tab = Tab::Calibrate);
+            } else {
+                page.with_controller(|controller| controller.read_file(page, &first.name(), first));
+            }
+        });
     }
 
     /// Takes the last step back.
@@ -367,4 +376,12 @@ impl Page {
 #[must_use]
 pub fn page() -> Page {
     expect_context()
+}
+
+/// The beginning of a file as text; empty if it cannot be read.
+async fn head(file: &web_sys::File) -> String {
+    match file.slice_with_f64_and_f64(0.0, logs::HEAD) {
+        Ok(head) => JsFuture::from(head.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
 }

@@ -213,6 +213,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Calibration {
     problem: Arc<Problem>,
+    has_runs: bool,
     settings: FitSettings,
     search: Minimizer,
     told: u64,
@@ -228,15 +229,17 @@ impl Calibration {
     pub fn new(runs: Vec<(Measurement, Deployment)>, mut space: Space, settings: FitSettings) -> Self {
         start_from_logs(&mut space, runs.iter().map(|(run, _)| run));
         let starts = space.starts();
-        Self::of_problem(Arc::new(Problem::new(runs, space, &settings)), starts, settings)
+        let problem = Problem::new(runs, space, &settings);
+        let has_runs = !problem.runs.is_empty();
+        Self::of_problem(problem, has_runs, starts, settings)
     }
 
-    /// A calibration of a problem that begins at these points of the unit cube.
-    #[must_use]
-    pub fn of_problem(problem: Arc<Problem>, starts: Vec<Vec<f64>>, settings: FitSettings) -> Self {
+    /// A calibration that begins at these points of the unit cube; `has_runs` tells whether there is anything to fit,
+    /// also where the problem stands with those who evaluate.
+    pub(super) fn of_problem(problem: Problem, has_runs: bool, starts: Vec<Vec<f64>>, settings: FitSettings) -> Self {
         let starts = MultiStart::new(starts, FIRST_STEP, settings.budget, settings.seed).holding(problem.space.choices());
         let search = Minimizer::MultiStart(starts);
-        Self { problem, settings, search, told: 0, best: None, history: Vec::new() }
+        Self { problem: Arc::new(problem), has_runs, settings, search, told: 0, best: None, history: Vec::new() }
     }
 
     /// What trials need; share it with whoever evaluates.
@@ -273,7 +276,7 @@ impl Study for Calibration {
     type Snapshot = Option<Fit>;
 
     fn ask(&mut self) -> Ask<Candidate> {
-        if self.problem.runs.is_empty() { Ask::Done } else { self.search.ask() }
+        if self.has_runs { self.search.ask() } else { Ask::Done }
     }
 
     fn tell(&mut self, trial: &Candidate, loss: f64) {

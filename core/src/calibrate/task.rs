@@ -1,9 +1,9 @@
 //! All that decides a fit, as data: what is sent to those who evaluate, and kept to go on later.
 
+use super::linear::start_from_logs;
 use super::{Calibration, Deployment, FitSettings, MAX_REQUESTS, Problem, Space};
 use crate::catalog::Catalog;
 use crate::measurement::{Measurement, RunFigures};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +22,11 @@ pub struct FitTask {
 }
 
 impl FitTask {
-    /// A task on these runs, without what no trial looks at: gaps, and requests beyond those that are replayed.
+    /// A task on these runs, without what no trial looks at: gaps, and requests beyond those that are replayed. The
+    /// search starts from what a least-squares fit makes of the whole logs.
     #[must_use]
-    pub fn new(mut runs: Vec<Measurement>, space: Space, settings: FitSettings) -> Self {
+    pub fn new(mut runs: Vec<Measurement>, mut space: Space, settings: FitSettings) -> Self {
+        start_from_logs(&mut space, runs.iter());
         for run in &mut runs {
             let figures = RunFigures::of_measurement(run);
             if run.requests.len() > MAX_REQUESTS {
@@ -46,11 +48,16 @@ impl FitTask {
         Problem::new(runs, self.space.clone(), &self.settings)
     }
 
-    /// The study; it goes on from `best` where there is one, else it begins where the space says.
+    /// The study for whoever asks and tells without evaluating; it goes on from `best` where there is one, else it
+    /// begins where the space says.
+    ///
+    /// Losses come from [`FitTask::problem`], which needs the catalogue; the study's own problem has no runs.
     #[must_use]
-    pub fn study(&self, catalog: &Catalog, best: Option<Vec<f64>>) -> Calibration {
+    pub fn study(&self, best: Option<Vec<f64>>) -> Calibration {
         let starts = best.map_or_else(|| self.space.starts(), |best| alloc::vec![best]);
-        Calibration::of_problem(Arc::new(self.problem(catalog)), starts, self.settings.clone())
+        let problem = Problem::new(Vec::new(), self.space.clone(), &self.settings);
+        let has_runs = self.runs.iter().any(Measurement::has_requests);
+        Calibration::of_problem(problem, has_runs, starts, self.settings.clone())
     }
 }
 
@@ -81,8 +88,11 @@ mod tests {
         run
     }
 
-    fn losses(study: &mut Calibration, order: impl Fn(&mut Vec<crate::search::Candidate>)) -> Vec<(u64, u64)> {
-        let problem = study.problem();
+    fn losses(
+        problem: &Problem,
+        study: &mut Calibration,
+        order: impl Fn(&mut Vec<crate::search::Candidate>),
+    ) -> Vec<(u64, u64)> {
         loop {
             let mut batch = Vec::new();
             while let Ask::Trial(trial) = study.ask() {
@@ -107,12 +117,13 @@ mod tests {
         let deployment = Deployment::guess(&catalog, &run().deployment);
         let task = FitTask::new(alloc::vec![run()], prior(FittedModel::Calibrated, &deployment), settings);
         assert!(task.runs[0].gaps.is_empty());
-        let mut study = task.study(&catalog, None);
-        let forward = losses(&mut study, |_| {});
-        assert_eq!(forward, losses(&mut task.study(&catalog, None), |batch| batch.reverse()));
+        let problem = task.problem(&catalog);
+        let mut study = task.study(None);
+        let forward = losses(&problem, &mut study, |_| {});
+        assert_eq!(forward, losses(&problem, &mut task.study(None), |batch| batch.reverse()));
         // Going on from the best point cannot end worse.
         let best = study.best_point().unwrap().to_vec();
-        let again = losses(&mut task.study(&catalog, Some(best)), |_| {});
+        let again = losses(&problem, &mut task.study(Some(best)), |_| {});
         assert!(f64::from_bits(again[0].0) <= f64::from_bits(forward[0].0), "{again:?} {forward:?}");
     }
 }

@@ -86,7 +86,7 @@ impl Scenario {
             .collect()
     }
 
-    /// The step-time models, for the deployment of this scenario.
+    /// The step-time models, for the deployment of this scenario; the calibrated one where there is a fit.
     #[must_use]
     pub fn latency_model_choices(&self, catalog: &Catalog) -> Vec<Choice> {
         [
@@ -97,6 +97,10 @@ impl Scenario {
             (LatencyModelChoice::Calibrated, "calibrated"),
         ]
         .into_iter()
+        .filter(|(choice, _)| {
+            let latency = &self.latency;
+            *choice != LatencyModelChoice::Calibrated || latency.fit.is_some() || latency.model == *choice
+        })
         .map(|(choice, name)| {
             let mut scenario = self.clone();
             scenario.latency.model = choice;

@@ -79,12 +79,14 @@ impl CalibratedOn {
         let mut parts = Vec::new();
         for (name, [low, high]) in [("prompts", self.input_tokens), ("outputs", self.output_tokens)] {
             if high > 0 {
-                parts.push(format!("{name} of {low} to {high} tokens"));
+                let range = if low == high { format!("{low}") } else { format!("{low} to {high}") };
+                parts.push(format!("{name} of {range} tokens"));
             }
         }
         if self.request_rate[1] > 0.0 {
             let [low, high] = self.request_rate;
-            parts.push(format!("{low} to {high} requests/s"));
+            let range = if low == high { format!("{low}") } else { format!("{low} to {high}") };
+            parts.push(format!("{range} requests/s"));
         }
         parts.join(", ")
     }
@@ -273,6 +275,8 @@ mod tests {
         let on = fit().calibrated_on;
         assert_eq!(on.label(), "a.json (400 requests)");
         assert_eq!(on.range(), "prompts of 100 to 200 tokens, outputs of 1 to 20 tokens, 0.5 to 4 requests/s");
+        let one = CalibratedOn { output_tokens: [20; 2], request_rate: [4.5; 2], ..CalibratedOn::default() };
+        assert_eq!(one.range(), "outputs of 20 tokens, 4.5 requests/s");
         assert_eq!((CalibratedOn::default().label().as_str(), CalibratedOn::default().range().as_str()), ("logs", ""));
     }
 }

@@ -34,11 +34,13 @@ pub fn Problems(
     }
 }
 
-/// A diagnostic's text as a sentence: capital first, full stop last.
+/// A diagnostic's text as a sentence: capital first but for the name of a setting, full stop last.
 #[must_use]
 pub fn sentence(text: &str) -> String {
+    let is_name = text.split(' ').next().is_some_and(|word| word.contains('_'));
     let mut letters = text.chars();
-    let first: String = letters.next().map(|first| first.to_ascii_uppercase().to_string()).unwrap_or_default();
+    let first = letters.next().map(|first| if is_name { first } else { first.to_ascii_uppercase() });
+    let first: String = first.into_iter().collect();
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
 }

@@ -4,14 +4,13 @@
 //! Each tab is a folder: [`workload`], [`calibrate`]. What a tab computes for the screen stands in a `model` that
 //! needs no browser and is tested natively.
 
+pub mod calibrate;
 pub mod workload;
 
 #[cfg(target_arch = "wasm32")]
 pub mod bars;
 #[cfg(target_arch = "wasm32")]
 pub mod bridge;
-#[cfg(target_arch = "wasm32")]
-pub mod calibrate;
 #[cfg(target_arch = "wasm32")]
 pub mod crew;
 #[cfg(target_arch = "wasm32")]

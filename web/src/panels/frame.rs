@@ -95,8 +95,8 @@ pub fn Header() -> impl IntoView {
                 class="visually-hidden"
                 tabindex="-1"
                 multiple=true
-                aria-label="Open a trace, a workload, a scenario or a config.json"
-                accept=".csv,.json,.jsonl,.txt,.yaml,.yml,text/csv,application/json"
+                aria-label="Open logs, a trace, a workload, a scenario or a config.json"
+                accept=".log,.csv,.json,.jsonl,.txt,.yaml,.yml,text/csv,application/json"
                 on:change=move |event| {
                     let input: HtmlInputElement = event_target(&event);
                     if let Some(files) = input.files() {

@@ -1,4 +1,5 @@
-//! `cargo xtask bench --page`: how closely the page's curve follows a slider, in Chromium over the built site.
+//! `cargo xtask bench --page`: how closely the page's curve follows a slider and how long a fit
+//! of logs takes, in Chromium over the built site.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -22,5 +23,13 @@ pub fn measure(repository: &Repository) -> Result<Value> {
             figure("moves")?
         );
     }
+    let fit = &figures["fit_five_logs"];
+    let figure = |key: &str| fit[key].as_f64().with_context(|| format!("the measurement has no fit_five_logs.{key}"));
+    println!(
+        "fit_five_logs        {:>7.1} s for {} evaluations on {} cores",
+        figure("seconds")?,
+        figure("evaluations")?,
+        figure("cores")?
+    );
     Ok(figures)
 }

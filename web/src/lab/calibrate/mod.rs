@@ -1,19 +1,24 @@
 //! The tab that turns logs of a deployment into coefficients of its step time.
+//!
+//! [`plot`], [`words`] and [`fitting`] need no browser and are tested natively; [`state`] binds them to the lab's
+//! workers, the other files put them on the screen.
 
-use leptos::prelude::*;
+pub mod fitting;
+pub mod plot;
+pub mod words;
 
-/// How coefficients are fitted to logs.
-#[component]
-pub fn CalibrateView() -> impl IntoView {
-    view! {
-        <section class="tables" aria-label="Calibrate">
-            <p>
-                "A deployment's own logs give its own coefficients. On the command line, "
-                <code>"plimsoll calibrate"</code>
-                " fits a step-time model to what a benchmark client wrote, and "
-                <code>"plimsoll evaluate"</code>
-                " says how far off it is on other runs."
-            </p>
-        </section>
-    }
-}
+#[cfg(target_arch = "wasm32")]
+mod chart;
+#[cfg(target_arch = "wasm32")]
+mod files;
+#[cfg(target_arch = "wasm32")]
+mod result;
+#[cfg(target_arch = "wasm32")]
+mod server;
+#[cfg(target_arch = "wasm32")]
+mod state;
+#[cfg(target_arch = "wasm32")]
+mod view;
+
+#[cfg(target_arch = "wasm32")]
+pub use view::CalibrateView;

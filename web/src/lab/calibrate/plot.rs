@@ -64,8 +64,18 @@ impl Plot {
                 power *= 10.0;
             }
             values.retain(|value| *value >= low);
-            if values.len() < 2 {
-                values = vec![low, (low * high).sqrt(), high];
+            if values.len() < 3 {
+                // A decade or two: with steps of 2 and 5, or of a tenth where even these are too far apart.
+                let decades = values.first().map_or(low, |first| first / 10.0);
+                let start = 10f64.powf(decades.min(low).max(1e-9).log10().floor());
+                let fine = |steps: &[f64]| -> Vec<f64> {
+                    let all = (0..4).flat_map(|power| steps.iter().map(move |step| start * step * 10f64.powi(power)));
+                    all.filter(|value| (low..=high).contains(value)).collect()
+                };
+                values = fine(&[1.0, 2.0, 5.0]);
+                if values.len() < 2 {
+                    values = fine(&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+                }
             }
         } else {
             let rough = (high - low) / 4.0;
@@ -152,7 +162,12 @@ pub fn scatter(runs: &Runs, metric: usize) -> Plot {
         rows: rows.collect(),
         columns: ["run", "measured (ms)", "simulated (ms)", "error (%)"].map(String::from).to_vec(),
         series: vec![
-            Series { name: String::new(), color: "reference", is_line: true, points: vec![(both[0], both[0]), (both[1], both[1])] },
+            Series {
+                name: String::new(),
+                color: "reference",
+                is_line: true,
+                points: vec![(both[0], both[0]), (both[1], both[1])],
+            },
             Series { name: "fitted runs".into(), color: "predicted", is_line: false, points: train },
             Series { name: "kept aside".into(), color: "held-out", is_line: false, points: held_out },
         ],
@@ -178,9 +193,8 @@ pub fn distribution(runs: &Runs, metric: usize) -> Plot {
         let index = (values.len() * percent / 100).min(values.len().saturating_sub(1));
         values.get(index).map_or_else(|| "–".to_owned(), |value| format::number(*value, 4))
     };
-    let rows = [1, 5, 10, 25, 50, 75, 90, 95, 99].map(|percent| {
-        vec![format!("{percent} %"), at(&measured, percent), at(&predicted, percent)]
-    });
+    let rows = [1, 5, 10, 25, 50, 75, 90, 95, 99]
+        .map(|percent| vec![format!("{percent} %"), at(&measured, percent), at(&predicted, percent)]);
     Plot {
         x_name: format!("{} (ms)", METRICS[metric % 3]),
         y_name: "requests (%)".into(),
@@ -254,9 +268,9 @@ pub fn residuals(runs: &Runs, metric: usize, over: Over) -> Plot {
     }
 }
 
-/// The best loss after so many evaluations.
+/// The best loss after so many evaluations of all.
 #[must_use]
-pub fn history(best: &[(u64, f64)], total: u64) -> Plot {
+pub fn history(best: &[(u64, f64)], (done, total): (u64, u64)) -> Plot {
     let mut points: Vec<(f64, f64)> = Vec::with_capacity(best.len() * 2);
     for (count, loss) in best {
         if let Some((_, before)) = points.last().copied() {
@@ -265,10 +279,14 @@ pub fn history(best: &[(u64, f64)], total: u64) -> Plot {
         points.push((*count as f64, *loss));
     }
     if let Some((_, last)) = points.last().copied() {
-        points.push((total as f64, last));
+        points.push((done as f64, last));
     }
     let y = log_range(points.iter().map(|(_, loss)| *loss));
-    let rows = best.iter().rev().take(MAX_ROWS).map(|(count, loss)| vec![format::grouped(*count as f64), format::number(*loss, 4)]);
+    let rows = best
+        .iter()
+        .rev()
+        .take(MAX_ROWS)
+        .map(|(count, loss)| vec![format::grouped(*count as f64), format::number(*loss, 4)]);
     Plot {
         x_name: "evaluations".into(),
         y_name: "best loss".into(),
@@ -339,18 +357,22 @@ mod tests {
 
     #[test]
     fn a_history_is_a_staircase_down() {
-        let plot = history(&[(1, 100.0), (50, 10.0)], 200);
+        let plot = history(&[(1, 100.0), (50, 10.0)], (200, 300));
         assert_eq!(plot.series[0].points, [(1.0, 100.0), (50.0, 100.0), (50.0, 10.0), (200.0, 10.0)]);
-        assert_eq!(history(&[], 200).series[0].points, []);
+        assert_eq!(plot.x, [0.0, 300.0]);
+        assert_eq!(history(&[], (0, 200)).series[0].points, []);
     }
 
     #[test]
     fn ticks_are_round_and_inside() {
-        let names = |range, is_log| -> Vec<String> { Plot::ticks(range, is_log).into_iter().map(|(_, name)| name).collect() };
+        let names =
+            |range, is_log| -> Vec<String> { Plot::ticks(range, is_log).into_iter().map(|(_, name)| name).collect() };
         assert_eq!(names([0.0, 100.0], false), ["0", "50", "100"]);
         assert_eq!(names([-12.0, 12.0], false), ["-10", "0", "10"]);
         assert_eq!(names([8.0, 1500.0], true), ["10", "100", "1,000"]);
-        assert_eq!(names([20.0, 80.0], true), ["20", "40", "80"]);
+        assert_eq!(names([18.0, 80.0], true), ["20", "50"]);
+        assert_eq!(names([2.1, 4.5], true), ["3", "4"]);
+        assert_eq!(names([1.9, 75.0], true), ["2", "5", "10", "20", "50"]);
         assert!(Plot::ticks([0.0, 4.0], false).iter().all(|(at, _)| (0.0..=1.0).contains(at)));
     }
 }

@@ -54,7 +54,8 @@ impl Bars {
         } else {
             format!("{}–{}", format::number(*low, 3), format::number(*high, 3))
         };
-        Some(format!("{range} {}: {} {}", self.unit, format::number(*height, 4), self.counted))
+        let count = if height.fract() == 0.0 { format::grouped(*height) } else { format::number(*height, 4) };
+        Some(format!("{range} {}: {count} {}", self.unit, self.counted))
     }
 }
 

@@ -1,0 +1,174 @@
+// Logs in, coefficients out: everything happens in the tab, and nothing that was given is lost.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { open, phone, screenshot, withSite } from '../harness.mjs';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const example = (name) => readFileSync(join(root, 'web/src/lab/calibrate/example', name), 'utf8');
+const at = (page, id) => page.locator(`[data-testid=${id}]`);
+const file = (name, text) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) });
+
+// As the browser does it when files are dropped somewhere on the page.
+const drop = async (page, files) => {
+  const data = await page.evaluateHandle((all) => {
+    const transfer = new DataTransfer();
+    for (const { name, text } of all) transfer.items.add(new File([text], name));
+    return transfer;
+  }, files);
+  await page.locator('main').dispatchEvent('drop', { dataTransfer: data });
+};
+
+const tab = async (page) => {
+  await page.getByRole('tab', { name: 'Calibrate' }).click();
+  await at(page, 'calibrate-example').waitFor({ timeout: 30_000 });
+};
+
+const evaluations = async (page, count) => {
+  const field = page.getByLabel('Evaluations', { exact: true });
+  await field.fill(String(count));
+  await field.press('Tab');
+};
+
+const status = (page) => at(page, 'calibrate-status').textContent();
+const ended = (page, word) =>
+  page.waitForFunction(
+    (start) => document.querySelector('[data-testid=calibrate-status]')?.textContent.startsWith(start),
+    word,
+    { timeout: 120_000 },
+  );
+
+test('a dropped log is recognized, fitted, applied, and the curve follows; nothing is sent', { timeout: 240_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors, requests } = await open(browser, address);
+    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0, undefined, { timeout: 60_000 });
+    await tab(page);
+    await screenshot(page, 'calibrate-empty');
+    const loaded = requests.length;
+    await page.getByRole('tab', { name: 'Curve' }).click();
+    await drop(page, [
+      { name: 'requests.jsonl', text: example('requests.jsonl') },
+      { name: 'meta.json', text: example('meta.json') },
+    ]);
+    await page.waitForURL(/view\.tab=calibrate/);
+    await page.getByText('300 requests', { exact: false }).waitFor({ timeout: 30_000 });
+    await page.waitForFunction(() => document.querySelector('#server-max_num_seqs')?.value === '128', undefined, { timeout: 30_000 });
+    assert.equal(await page.locator('#server-accelerator').inputValue(), 'H100');
+    assert.equal(await page.locator('.fact[data-origin=guess] #server-accelerator').count(), 1, 'a guess is shown as one');
+    await page.locator('#server-accelerator').fill('RTX-PRO-6000-server');
+    await page.locator('#server-accelerator').press('Tab');
+    await page.waitForFunction(() => document.querySelector('[data-origin="said by you"] #server-accelerator'), undefined, { timeout: 10_000 });
+    await evaluations(page, 1200);
+    await at(page, 'calibrate-fit').click();
+    await at(page, 'calibrate-overlay').waitFor();
+    await page.waitForFunction(
+      () => document.querySelectorAll('[data-testid=calibrate-overlay] .keys li').length === 2
+        && /of 1,200 evaluations/.test(document.querySelector('[data-testid=calibrate-status]').textContent),
+      undefined,
+      { timeout: 60_000 },
+    );
+    await screenshot(page, 'calibrate-fitting');
+    await ended(page, 'Done');
+    assert.match(await status(page), /1,200 evaluations/);
+    await page.waitForFunction(() => /TPOT \d/.test(document.querySelector('[data-testid=calibrate-headline]')?.textContent ?? ''));
+    const headline = await at(page, 'calibrate-headline').textContent();
+    const error = Number(headline.match(/TPOT ([\d.]+) %/)[1]);
+    assert.ok(error < 10, headline);
+    await screenshot(page, 'calibrate-result');
+    await at(page, 'calibrate-apply').click();
+    await page.waitForURL(/v1;1/);
+    await page.waitForFunction(
+      () => /calibrated on requests\.jsonl/.test(document.querySelector('.basis summary')?.textContent ?? ''),
+      undefined,
+      { timeout: 60_000 },
+    );
+    await page.waitForFunction(() => /req\/s/.test(document.querySelector('[data-testid=headline]')?.textContent ?? ''));
+    await screenshot(page, 'calibrate-applied');
+    // The link alone gives the calibrated curve, the logs are not in it.
+    const other = await open(browser, page.url());
+    await other.page.waitForFunction(
+      () => /calibrated on requests\.jsonl/.test(document.querySelector('.basis summary')?.textContent ?? ''),
+      undefined,
+      { timeout: 60_000 },
+    );
+    const later = requests.slice(loaded).filter(({ url }) => !url.startsWith('blob:') && !url.startsWith('data:'))
+      // The browser itself fetches the icon again when it likes.
+      .filter(({ url }) => !/\/icon-[^/]*\.svg$/.test(url));
+    assert.deepEqual(later, [], 'no request at all once the files of the page are here');
+    assert.ok(requests.every(({ url, hasBody }) => !hasBody && new URL(url).origin === new URL(address).origin || url.startsWith('blob:')));
+    assert.deepEqual([...errors, ...other.errors], []);
+  });
+});
+
+test('a malformed log says where and why, and the others stay', { timeout: 120_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    await tab(page);
+    const good = example('requests.jsonl');
+    const lines = good.split('\n');
+    lines[4] = lines[4].replace(/"output_toks": \d+/, '"output_toks": -5');
+    await at(page, 'calibrate-open').setInputFiles([
+      file('good.jsonl', good),
+      file('bad.jsonl', lines.join('\n')),
+      file('cut.json', '{"model_id": "a", "num_prompts": 3, "ttfts": [0.1, 0.2'),
+      file('notes.txt', 'just some words\n'),
+    ]);
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid=calibrate-file] .error').length >= 3, undefined, { timeout: 30_000 });
+    const bad = at(page, 'calibrate-file').filter({ hasText: 'bad.jsonl' });
+    assert.match(await bad.textContent(), /5/, 'the line is named');
+    assert.match(await bad.textContent(), /output/i);
+    assert.match(await at(page, 'calibrate-file').filter({ hasText: 'cut.json' }).textContent(), /ends|truncated/i);
+    assert.match(await at(page, 'calibrate-fit').textContent(), /Fit 1 run/, 'the good one can be fitted');
+    await screenshot(page, 'calibrate-problems');
+    await bad.getByRole('button', { name: 'Remove' }).click();
+    assert.equal(await at(page, 'calibrate-file').count(), 3);
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('Stop keeps the best, and a saved study goes on where it was left', { timeout: 240_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address, { viewport: phone, colorScheme: 'dark' });
+    await tab(page);
+    await screenshot(page, 'calibrate-empty-phone');
+    await at(page, 'calibrate-example').click();
+    await page.getByText('300 requests', { exact: false }).waitFor({ timeout: 30_000 });
+    await evaluations(page, 20_000);
+    await at(page, 'calibrate-fit').click();
+    await page.waitForFunction(
+      () => /^(\d{3,}|\d+,\d{3}) of/.test(document.querySelector('[data-testid=calibrate-status]')?.textContent ?? ''),
+      undefined,
+      { timeout: 60_000 },
+    );
+    await at(page, 'calibrate-stop').click();
+    await ended(page, 'Stopped');
+    const kept = Number((await status(page)).match(/best loss ([\d.,]+)/)[1].replace(',', ''));
+    await page.waitForFunction(() => /TPOT \d/.test(document.querySelector('[data-testid=calibrate-headline]')?.textContent ?? ''), undefined, { timeout: 30_000 });
+    await screenshot(page, 'calibrate-phone-dark');
+    const save = async (id) => {
+      const [download] = await Promise.all([page.waitForEvent('download'), at(page, id).click()]);
+      return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
+    };
+    const fit = await save('calibrate-download');
+    assert.equal(fit.name, 'fit.yaml');
+    assert.match(fit.text, /^fit_version: 1\n/);
+    const study = await save('calibrate-study');
+    assert.equal(study.name, 'study.json');
+    assert.ok(JSON.parse(study.text).trials.length >= 100);
+
+    const { page: later, errors: laterErrors } = await open(browser, address);
+    await tab(later);
+    await drop(later, [{ name: 'study.json', text: study.text }]);
+    await ended(later, 'Stopped');
+    await evaluations(later, 300);
+    await at(later, 'calibrate-go-on').click();
+    await ended(later, 'Done');
+    const reached = Number((await status(later)).match(/best loss ([\d.,]+)/)[1].replace(',', ''));
+    assert.ok(reached <= kept, `${reached} after ${kept}`);
+    await screenshot(later, 'calibrate-continued');
+    assert.deepEqual([...errors, ...laterErrors], []);
+  });
+});

@@ -1,0 +1,643 @@
+//! The tab's state: logs, their server, the fit under way and what came of it.
+
+use super::fitting::{Fitting, Trial, best_point};
+use crate::lab::crew::{Crew, Heard};
+use crate::lab::state::{Lab, lab};
+use crate::worker::pool::Slot;
+use js_sys::Array;
+use leptos::prelude::*;
+use plimsoll_core::calibrate::{Fit, FitSettings, FitTask, Interval, Intervals};
+use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::measurement::MeasuredDeployment;
+use plimsoll_protocol::lab::{
+    CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, PieceSpec, Report,
+    RunId, Server, ServerSpec, StudySpec, TaskSpec,
+};
+use plimsoll_protocol::{Failure, decode};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
+
+/// Bytes that a worker gets at once; neither side ever holds more of a file.
+const PIECE: f64 = 4_194_304.0;
+/// By this a study is recognized.
+const STUDY_START: &str = "\"plimsoll_study\"";
+/// Shortest time between two pictures of a fit that goes on, milliseconds.
+const PICTURE_EVERY: f64 = 500.0;
+/// Points of a message while intervals are measured.
+const INTERVAL_BATCH: usize = 40;
+/// Requests of a run that charts show.
+const MAX_POINTS: u32 = 600;
+
+/// A file the user gave.
+#[derive(Clone)]
+pub struct LogFile {
+    /// Its number with the workers.
+    pub log: LogId,
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: f64,
+    /// Where it stands.
+    pub stage: FileStage,
+    /// Its bytes; none for the runs of a study.
+    file: Option<Blob>,
+}
+
+/// How far a file has been read.
+#[derive(Clone)]
+pub enum FileStage {
+    /// So many bytes of it.
+    Reading(f64),
+    /// Whole.
+    Read(LogSummary),
+    /// Not at all, and why.
+    Failed(Vec<Diagnostic>),
+}
+
+/// What is done with a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// It is fitted.
+    Fit,
+    /// It is kept aside, to see how well the fit predicts it.
+    KeepAside,
+    /// It is left out.
+    Ignore,
+}
+
+/// Where the fit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// None has been begun.
+    Idle,
+    /// It goes on.
+    Fitting,
+    /// It came to its end.
+    Complete,
+    /// It was stopped; the best so far is kept.
+    Stopped,
+}
+
+/// The tab's state; a handle that is copied freely.
+#[derive(Clone, Copy)]
+pub struct Calibrate {
+    lab: Lab,
+    /// Files in the order in which they were given.
+    pub files: RwSignal<Vec<LogFile>, LocalStorage>,
+    /// What is done with each run.
+    pub uses: RwSignal<BTreeMap<RunId, Use>>,
+    /// What the user says of the server.
+    pub given: RwSignal<MeasuredDeployment>,
+    /// What is known of it all together.
+    pub server: RwSignal<Option<Server>>,
+    /// How the search goes.
+    pub settings: RwSignal<FitSettings>,
+    /// Where the fit stands.
+    pub phase: RwSignal<Phase>,
+    /// Evaluations done, and in all.
+    pub progress: RwSignal<(u64, u64)>,
+    /// After how many evaluations which loss was the best.
+    pub best: RwSignal<Vec<(u64, f64)>>,
+    /// The best coefficients so far.
+    pub fit: RwSignal<Option<Fit>>,
+    /// What they make of the runs.
+    pub report: RwSignal<Option<Report>>,
+    /// How well the logs determine each coefficient; empty until that is measured.
+    pub intervals: RwSignal<Vec<Interval>>,
+    /// What went wrong.
+    pub problems: RwSignal<Vec<Diagnostic>>,
+    /// Milliseconds the last fit took.
+    pub took: RwSignal<Option<f64>>,
+    fitting: StoredValue<Option<Fitting>, LocalStorage>,
+    /// The task's number and text.
+    task: StoredValue<(u64, String)>,
+    /// Best fit and trials of what may be gone on with.
+    earlier: StoredValue<(Option<Fit>, Vec<Trial>)>,
+    next_log: StoredValue<LogId>,
+    pictured: StoredValue<f64>,
+    began: StoredValue<f64>,
+}
+
+fn now() -> f64 {
+    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
+}
+
+impl Calibrate {
+    /// The state of a tab that was just opened; files of the page come by themselves from now on.
+    #[must_use]
+    pub fn new() -> Self {
+        let calibrate = Self {
+            lab: lab(),
+            files: RwSignal::new_local(Vec::new()),
+            uses: RwSignal::new(BTreeMap::new()),
+            given: RwSignal::new(MeasuredDeployment::default()),
+            server: RwSignal::new(None),
+            settings: RwSignal::new(FitSettings::default()),
+            phase: RwSignal::new(Phase::Idle),
+            progress: RwSignal::new((0, 1)),
+            best: RwSignal::new(Vec::new()),
+            fit: RwSignal::new(None),
+            report: RwSignal::new(None),
+            intervals: RwSignal::new(Vec::new()),
+            problems: RwSignal::new(Vec::new()),
+            took: RwSignal::new(None),
+            fitting: StoredValue::new_local(None),
+            task: StoredValue::new((0, String::new())),
+            earlier: StoredValue::new((None, Vec::new())),
+            next_log: StoredValue::new(1),
+            pictured: StoredValue::new(0.0),
+            began: StoredValue::new(0.0),
+        };
+        // What is known of the server follows the choice of runs and what the user says.
+        Effect::new(move |_| {
+            let spec = ServerSpec { runs: calibrate.chosen([Use::Fit, Use::KeepAside]), given: calibrate.given.get() };
+            if spec.runs.is_empty() {
+                calibrate.server.set(None);
+            } else {
+                calibrate.ask_logs(CalibrateSpec::Server(spec), move |outcome| {
+                    if let CalibrateOutcome::Server(server) = outcome {
+                        calibrate.server.set(Some(server));
+                    }
+                });
+            }
+        });
+        calibrate
+    }
+
+    /// The runs with one of these uses.
+    #[must_use]
+    pub fn chosen<const N: usize>(&self, of: [Use; N]) -> Vec<RunId> {
+        self.uses.with(|uses| uses.iter().filter(|(_, found)| of.contains(found)).map(|(id, _)| *id).collect())
+    }
+
+    fn crew(&self) -> Option<Crew> {
+        self.lab.crew.get_untracked()
+    }
+
+    /// Asks the worker that keeps the logs; a log that it has lost is read again.
+    fn ask_logs(&self, spec: CalibrateSpec, hear: impl Fn(CalibrateOutcome) + 'static) {
+        self.ask_logs_with(spec, None, hear);
+    }
+
+    fn ask_logs_with(&self, spec: CalibrateSpec, file: Option<&Blob>, hear: impl Fn(CalibrateOutcome) + 'static) {
+        let calibrate = *self;
+        let Some(crew) = self.crew() else { return };
+        let asked = crew.begin_with_logs(&LabSpec::Calibrate(spec), file, move |heard| match heard {
+            Heard::Answer(LabOutcome::Calibrate(outcome)) => hear(outcome),
+            Heard::Failed(failure) if failure.code == "unknown-log" || failure.code == "crashed" => {
+                calibrate.read_again(&failure);
+            }
+            Heard::Failed(failure) => calibrate.tell(&failure),
+            Heard::Answer(_) | Heard::Progress(..) | Heard::Update(_) => {}
+        });
+        if let Err(failure) = asked {
+            self.tell(&failure);
+        }
+    }
+
+    fn tell(&self, failure: &Failure) {
+        self.problems.set(problems_of(failure));
+    }
+
+    /// The worker that kept the logs is gone: another one reads them.
+    fn read_again(&self, failure: &Failure) {
+        let lost: Vec<(LogId, Blob)> = self.files.with_untracked(|files| {
+            let read = files.iter().filter(|file| matches!(file.stage, FileStage::Read(_) | FileStage::Reading(_)));
+            read.filter_map(|file| Some((file.log, file.file.clone()?))).collect()
+        });
+        if lost.is_empty() {
+            return self.tell(failure);
+        }
+        for (log, file) in lost {
+            self.put_stage(log, FileStage::Reading(0.0));
+            self.read_piece(log, file, 0.0);
+        }
+    }
+
+    fn put_stage(&self, log: LogId, stage: FileStage) {
+        self.files.update(|files| {
+            if let Some(file) = files.iter_mut().find(|file| file.log == log) {
+                file.stage = stage;
+            }
+        });
+    }
+
+    fn number(&self) -> LogId {
+        let log = self.next_log.get_value();
+        self.next_log.set_value(log + 1);
+        log
+    }
+
+    /// Takes a file the user gave: a log, or a study.
+    pub fn open(&self, name: String, file: Blob) {
+        let calibrate = *self;
+        leptos::task::spawn_local(async move {
+            let head = match file.slice_with_f64_and_f64(0.0, 64.0) {
+                Ok(head) => {
+                    JsFuture::from(head.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default()
+                }
+                Err(_) => String::new(),
+            };
+            if head.contains(STUDY_START) {
+                calibrate.open_study(name, &file);
+            } else {
+                let log = calibrate.number();
+                let stage = FileStage::Reading(0.0);
+                let entry = LogFile { log, name, size: file.size(), stage, file: Some(file.clone()) };
+                calibrate.files.update(|files| files.push(entry));
+                calibrate.read_piece(log, file, 0.0);
+            }
+        });
+    }
+
+    /// Gives a file's next piece to the worker, and when that is taken the one behind it.
+    fn read_piece(&self, log: LogId, file: Blob, offset: f64) {
+        let calibrate = *self;
+        let Some(name) =
+            self.files.with_untracked(|files| files.iter().find(|file| file.log == log).map(|file| file.name.clone()))
+        else {
+            // It was taken away meanwhile.
+            return;
+        };
+        let end = (offset + PIECE).min(file.size());
+        let is_last = end >= file.size();
+        let piece = match file.slice_with_f64_and_f64(offset, end) {
+            Ok(piece) => piece,
+            Err(_) => return self.put_stage(log, FileStage::Failed(vec![unreadable(&name)])),
+        };
+        let spec = CalibrateSpec::Piece(PieceSpec { log, name, offset: offset as u64, is_last });
+        self.ask_logs_with(spec, Some(&piece), move |outcome| match outcome {
+            CalibrateOutcome::Piece(Some(summary)) => calibrate.take_log(summary),
+            CalibrateOutcome::Piece(None) => {
+                calibrate.put_stage(log, FileStage::Reading(end));
+                calibrate.read_piece(log, file.clone(), end);
+            }
+            _ => {}
+        });
+    }
+
+    fn take_log(&self, summary: LogSummary) {
+        self.uses.update(|uses| {
+            for run in summary.runs.iter().filter(|run| run.obstacle.is_empty()) {
+                uses.entry(run.id).or_insert(Use::Fit);
+            }
+        });
+        self.put_stage(summary.log, FileStage::Read(summary));
+    }
+
+    /// Takes a log away.
+    pub fn remove(&self, log: LogId) {
+        self.files.update(|files| files.retain(|file| file.log != log));
+        self.uses.update(|uses| uses.retain(|run, _| run.log != log));
+        self.ask_logs(CalibrateSpec::Forget(log), |_| {});
+    }
+
+    fn open_study(&self, name: String, file: &Blob) {
+        let calibrate = *self;
+        let logs = [self.number(), self.number()];
+        let title = name.clone();
+        self.ask_logs_with(CalibrateSpec::OpenStudy { name, logs }, Some(file), move |outcome| {
+            let CalibrateOutcome::Study(study) = outcome else { return };
+            calibrate.stop();
+            let sides = [Use::Fit, Use::KeepAside];
+            calibrate.uses.set(BTreeMap::new());
+            let mut files = Vec::new();
+            for (summary, side) in study.logs.into_iter().zip(sides) {
+                calibrate.uses.update(|uses| uses.extend(summary.runs.iter().map(|run| (run.id, side))));
+                if !summary.runs.is_empty() {
+                    let (log, name) = (summary.log, title.clone());
+                    files.push(LogFile { log, name, size: 0.0, stage: FileStage::Read(summary), file: None });
+                }
+            }
+            calibrate.files.set(files);
+            calibrate.given.set(study.given);
+            calibrate.settings.set(study.settings);
+            let count = study.trials.len() as u64;
+            calibrate.progress.set((count, count.max(1)));
+            calibrate.best.set(staircase(&study.trials));
+            calibrate.fit.set(study.best.clone());
+            calibrate.earlier.set_value((study.best, study.trials));
+            calibrate.problems.set(Vec::new());
+            calibrate.intervals.set(Vec::new());
+            calibrate.phase.set(Phase::Stopped);
+            calibrate.lab.page(|page| page.say("The study is open; go on with it or apply it."));
+            calibrate.picture();
+        });
+    }
+
+    /// Begins a fit from the start.
+    pub fn begin(&self) {
+        self.earlier.set_value((None, Vec::new()));
+        self.report.set(None);
+        self.fit.set(None);
+        self.best.set(Vec::new());
+        self.go_on();
+    }
+
+    /// Goes on with the best fit so far, or begins.
+    pub fn go_on(&self) {
+        let calibrate = *self;
+        self.stop();
+        self.problems.set(Vec::new());
+        self.intervals.set(Vec::new());
+        let settings = self.settings.get_untracked();
+        let spec =
+            TaskSpec { train: self.chosen([Use::Fit]), given: self.given.get_untracked(), settings: settings.clone() };
+        self.phase.set(Phase::Fitting);
+        self.progress.set((0, settings.budget));
+        self.began.set_value(now());
+        self.took.set(None);
+        self.ask_logs(CalibrateSpec::Task(spec), move |outcome| {
+            if let (CalibrateOutcome::Text(text), Phase::Fitting) = (outcome, calibrate.phase.get_untracked()) {
+                calibrate.take_task(text);
+            }
+        });
+    }
+
+    fn take_task(&self, text: String) {
+        let Some(crew) = self.crew() else { return };
+        let task: FitTask = match decode(&text) {
+            Ok(task) => task,
+            Err(failure) => return self.fail(&failure),
+        };
+        let earlier = self.earlier.get_value();
+        // Only where a study has the same parameters can it be gone on with.
+        let best = best_point(&earlier.1).filter(|best| best.len() == task.space.parameters.len());
+        let earlier = if best.is_some() { earlier } else { (None, Vec::new()) };
+        let study = task.study(best);
+        self.fitting.set_value(Some(Fitting::new(study, crew.num_workers(), earlier)));
+        self.task.update_value(|(number, kept)| {
+            *number += 1;
+            *kept = text;
+        });
+        self.supply();
+    }
+
+    /// Keeps the workers busy.
+    fn supply(&self) {
+        let Some(crew) = self.crew() else { return };
+        while crew.has_room() && self.phase.get_untracked() == Phase::Fitting {
+            let next =
+                self.fitting.try_update_value(|fitting| fitting.as_mut().and_then(Fitting::next_batch)).flatten();
+            let Some((batch, points)) = next else { break };
+            self.evaluate(batch, points, None);
+        }
+    }
+
+    fn evaluate(&self, batch: u64, points: Vec<Vec<f64>>, text: Option<String>) {
+        let calibrate = *self;
+        let Some(crew) = self.crew() else { return };
+        let (number, _) = self.task.with_value(|(number, _)| (*number, ()));
+        let spec = CalibrateSpec::Evaluate(EvaluateSpec { task: number, text, points });
+        let begun = crew.begin(Slot::Calibrate, &LabSpec::Calibrate(spec), move |heard| {
+            if calibrate.task.with_value(|(present, _)| *present != number) {
+                return;
+            }
+            match heard {
+                Heard::Answer(LabOutcome::Calibrate(CalibrateOutcome::Losses(Some(losses)))) => {
+                    calibrate.take_losses(batch, &losses);
+                }
+                // This worker has not seen the task yet.
+                Heard::Answer(LabOutcome::Calibrate(CalibrateOutcome::Losses(None))) => {
+                    calibrate.evaluate_with_task(batch)
+                }
+                // A worker that broke down leaves its points to the others.
+                Heard::Failed(failure) if failure.code == "crashed" => calibrate.evaluate_with_task(batch),
+                Heard::Failed(failure) => calibrate.fail(&failure),
+                Heard::Answer(_) | Heard::Progress(..) | Heard::Update(_) => {}
+            }
+        });
+        if let Err(failure) = begun {
+            self.fail(&failure);
+        }
+    }
+
+    fn evaluate_with_task(&self, batch: u64) {
+        let points = self.fitting.with_value(|fitting| fitting.as_ref().map(|fitting| fitting.points(batch)));
+        if let Some(points) = points.filter(|points| !points.is_empty()) {
+            self.evaluate(batch, points, Some(self.task.with_value(|(_, text)| text.clone())));
+        }
+    }
+
+    fn take_losses(&self, batch: u64, losses: &[Option<f64>]) {
+        self.fitting.update_value(|fitting| fitting.iter_mut().for_each(|fitting| fitting.tell(batch, losses)));
+        self.supply();
+        let is_complete = self.fitting.with_value(|fitting| fitting.as_ref().is_some_and(Fitting::is_complete));
+        if is_complete {
+            self.end(Phase::Complete);
+        } else if now() - self.pictured.get_value() >= PICTURE_EVERY {
+            self.show();
+            self.picture();
+        }
+    }
+
+    /// Shows how far the fit is.
+    fn show(&self) {
+        self.fitting.with_value(|fitting| {
+            if let Some(fitting) = fitting {
+                self.progress.set(fitting.progress());
+                self.best.set(fitting.best().to_vec());
+                self.fit.set(fitting.fit());
+            }
+        });
+    }
+
+    /// Has the best fit so far compared with the runs.
+    fn picture(&self) {
+        let calibrate = *self;
+        self.pictured.set_value(now());
+        let Some(spec) = self.fit_spec() else { return };
+        self.ask_logs(CalibrateSpec::Report(spec), move |outcome| {
+            if let CalibrateOutcome::Report(report) = outcome {
+                calibrate.report.set(Some(*report));
+            }
+        });
+    }
+
+    fn fit_spec(&self) -> Option<FitSpec> {
+        Some(FitSpec {
+            fit: self.fit.get_untracked()?,
+            runs: [self.chosen([Use::Fit]), self.chosen([Use::KeepAside])],
+            given: self.given.get_untracked(),
+            max_points: MAX_POINTS,
+        })
+    }
+
+    /// Ends the fit; the best so far is kept.
+    pub fn stop(&self) {
+        if self.phase.get_untracked() == Phase::Fitting {
+            self.end(Phase::Stopped);
+        }
+    }
+
+    fn fail(&self, failure: &Failure) {
+        self.tell(failure);
+        self.stop();
+    }
+
+    fn end(&self, phase: Phase) {
+        self.show();
+        if let Some(crew) = self.crew() {
+            crew.end(Slot::Calibrate);
+        }
+        let fitting = self.fitting.try_update_value(Option::take).flatten();
+        if let Some(fitting) = fitting {
+            self.earlier.set_value((fitting.fit(), fitting.trials().to_vec()));
+        }
+        // What still comes belongs to no task.
+        self.task.update_value(|(number, _)| *number += 1);
+        self.took.set(Some(now() - self.began.get_value()));
+        self.phase.set(if self.fit.with_untracked(Option::is_some) { phase } else { Phase::Idle });
+        self.picture();
+        self.measure_intervals();
+    }
+
+    /// Has the surroundings of the best point evaluated, for the intervals of the coefficients.
+    fn measure_intervals(&self) {
+        let calibrate = *self;
+        let best = self.earlier.with_value(|(_, trials)| best_point(trials));
+        let Ok(task) = self.task.with_value(|(_, text)| decode::<FitTask>(text)) else { return };
+        let Some(best) = best.filter(|best| best.len() == task.space.parameters.len()) else { return };
+        let mut intervals = Intervals::new(&task, best);
+        self.evaluate_all(intervals.first(), move |losses| {
+            let second = intervals.second(&losses);
+            let intervals = intervals.clone();
+            calibrate.evaluate_all(second, move |losses| calibrate.intervals.set(intervals.intervals(&losses)));
+        });
+    }
+
+    /// Evaluates points of the task at hand beside any study; nothing comes of it when another task begins meanwhile.
+    fn evaluate_all(&self, points: Vec<Vec<f64>>, hear: impl FnOnce(Vec<f64>) + 'static) {
+        let calibrate = *self;
+        let Some(crew) = self.crew() else { return };
+        let (number, text) = self.task.get_value();
+        let losses = Rc::new(RefCell::new(vec![f64::INFINITY; points.len()]));
+        let missing = Rc::new(RefCell::new((points.len(), Some(hear))));
+        for (batch, part) in points.chunks(INTERVAL_BATCH).enumerate() {
+            let spec = EvaluateSpec { task: number, text: Some(text.clone()), points: part.to_vec() };
+            let (losses, missing) = (Rc::clone(&losses), Rc::clone(&missing));
+            let spec = LabSpec::Calibrate(CalibrateSpec::Evaluate(spec));
+            // Without an answer there are no intervals, which the table says.
+            let _ = crew.begin(Slot::Calibrate, &spec, move |heard| {
+                let Heard::Answer(LabOutcome::Calibrate(CalibrateOutcome::Losses(Some(found)))) = heard else { return };
+                if calibrate.task.with_value(|(present, _)| *present != number) {
+                    return;
+                }
+                for (slot, loss) in losses.borrow_mut().iter_mut().skip(batch * INTERVAL_BATCH).zip(&found) {
+                    *slot = loss.unwrap_or(f64::INFINITY);
+                }
+                let mut waiting = missing.borrow_mut();
+                waiting.0 = waiting.0.saturating_sub(found.len());
+                let hear = if waiting.0 == 0 { waiting.1.take() } else { None };
+                drop(waiting);
+                if let Some(hear) = hear {
+                    hear(losses.borrow().clone());
+                }
+            });
+        }
+    }
+
+    /// Puts the fit into the page's scenario and shows its curve.
+    pub fn apply(&self) {
+        let calibrate = *self;
+        let Some(fit) = self.fit_spec() else { return };
+        let scenario = self.lab.scene.with_untracked(|scene| scene.scenario.clone());
+        self.ask_logs(CalibrateSpec::Apply { scenario, fit }, move |outcome| {
+            if let CalibrateOutcome::Text(text) = outcome {
+                calibrate.lab.page(|page| {
+                    page.apply("", &text, "The curve is now that of the calibrated model.");
+                    page.show("curves");
+                });
+            }
+        });
+    }
+
+    /// Saves the fit as the command line reads it.
+    pub fn download_fit(&self) {
+        let calibrate = *self;
+        let Some(fit) = self.fit_spec() else { return };
+        self.ask_logs(CalibrateSpec::FitFile(fit), move |outcome| {
+            if let CalibrateOutcome::Text(text) = outcome {
+                calibrate.save("fit.yaml", "application/yaml", &text);
+            }
+        });
+    }
+
+    /// Saves the study.
+    pub fn download_study(&self) {
+        let calibrate = *self;
+        let Some(fit) = self.fit_spec() else { return };
+        let trials = self.earlier.with_value(|(_, trials)| trials.clone());
+        let spec = StudySpec { fit, settings: self.settings.get_untracked(), trials };
+        self.ask_logs(CalibrateSpec::StudyFile(spec), move |outcome| {
+            if let CalibrateOutcome::Text(text) = outcome {
+                calibrate.save("study.json", "application/json", &text);
+            }
+        });
+    }
+
+    fn save(&self, name: &str, kind: &str, text: &str) {
+        if save(name, kind, text).is_none() {
+            self.lab.page(|page| page.say("The browser does not save files from this page."));
+        }
+    }
+
+    /// Opens the example, as if its files had been dropped.
+    pub fn open_example(&self) {
+        for (name, text) in EXAMPLE {
+            if let Some(file) = blob(text, "application/json") {
+                self.open((*name).to_owned(), file);
+            }
+        }
+    }
+}
+
+/// Measurements that may be passed on; see example/README.md.
+const EXAMPLE: &[(&str, &str)] =
+    &[("requests.jsonl", include_str!("example/requests.jsonl")), ("meta.json", include_str!("example/meta.json"))];
+
+fn problems_of(failure: &Failure) -> Vec<Diagnostic> {
+    if failure.diagnostics.is_empty() {
+        vec![Diagnostic::error(&failure.code, "", failure.message.clone())]
+    } else {
+        failure.diagnostics.clone()
+    }
+}
+
+fn unreadable(name: &str) -> Diagnostic {
+    Diagnostic::error("log-unreadable", name, "the browser cannot read the file").with_hint("open it again")
+}
+
+/// After how many trials which loss was the best.
+fn staircase(trials: &[Trial]) -> Vec<(u64, f64)> {
+    let mut best: Vec<(u64, f64)> = Vec::new();
+    for (count, (_, loss)) in (1..).zip(trials) {
+        if let Some(loss) = loss
+            && best.last().is_none_or(|(_, best)| loss < best)
+        {
+            best.push((count, *loss));
+        }
+    }
+    best
+}
+
+fn blob(text: &str, kind: &str) -> Option<Blob> {
+    let options = BlobPropertyBag::new();
+    options.set_type(kind);
+    Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options).ok()
+}
+
+/// Gives the user a file.
+fn save(name: &str, kind: &str, text: &str) -> Option<()> {
+    let address = Url::create_object_url_with_blob(&blob(text, kind)?).ok()?;
+    let document = web_sys::window()?.document()?;
+    let link: HtmlAnchorElement = document.create_element("a").ok()?.dyn_into().ok()?;
+    link.set_href(&address);
+    link.set_download(name);
+    link.click();
+    Url::revoke_object_url(&address).ok()
+}
