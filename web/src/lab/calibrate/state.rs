@@ -4,22 +4,20 @@ use super::fitting::{Fitting, Trial, best_point};
 use crate::lab::crew::{Crew, Heard};
 use crate::lab::state::{Lab, lab};
 use crate::worker::pool::Slot;
-use js_sys::Array;
 use leptos::prelude::*;
 use plimsoll_core::calibrate::{Fit, FitSettings, FitTask, Interval, Intervals};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_protocol::lab::{
     CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, PieceSpec, Report,
-    RunId, Server, ServerSpec, StudySpec, TaskSpec,
+    RunId, Server, ServerSpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
+use web_sys::Blob;
 
 /// Bytes that a worker gets at once; neither side ever holds more of a file.
 const PIECE: f64 = 4_194_304.0;
@@ -85,7 +83,7 @@ pub enum Phase {
 /// The tab's state; a handle that is copied freely.
 #[derive(Clone, Copy)]
 pub struct Calibrate {
-    lab: Lab,
+    pub(super) lab: Lab,
     /// Files in the order in which they were given.
     pub files: RwSignal<Vec<LogFile>, LocalStorage>,
     /// What is done with each run.
@@ -116,7 +114,7 @@ pub struct Calibrate {
     /// The task's number and text.
     task: StoredValue<(u64, String)>,
     /// Best fit and trials of what may be gone on with.
-    earlier: StoredValue<(Option<Fit>, Vec<Trial>)>,
+    pub(super) earlier: StoredValue<(Option<Fit>, Vec<Trial>)>,
     next_log: StoredValue<LogId>,
     pictured: StoredValue<f64>,
     began: StoredValue<f64>,
@@ -179,7 +177,7 @@ impl Calibrate {
     }
 
     /// Asks the worker that keeps the logs; a log that it has lost is read again.
-    fn ask_logs(&self, spec: CalibrateSpec, hear: impl Fn(CalibrateOutcome) + 'static) {
+    pub(super) fn ask_logs(&self, spec: CalibrateSpec, hear: impl Fn(CalibrateOutcome) + 'static) {
         self.ask_logs_with(spec, None, hear);
     }
 
@@ -458,7 +456,7 @@ impl Calibrate {
         });
     }
 
-    fn fit_spec(&self) -> Option<FitSpec> {
+    pub(super) fn fit_spec(&self) -> Option<FitSpec> {
         Some(FitSpec {
             fit: self.fit.get_untracked()?,
             runs: [self.chosen([Use::Fit]), self.chosen([Use::KeepAside])],
@@ -540,65 +538,7 @@ impl Calibrate {
             });
         }
     }
-
-    /// Puts the fit into the page's scenario and shows its curve.
-    pub fn apply(&self) {
-        let calibrate = *self;
-        let Some(fit) = self.fit_spec() else { return };
-        let scenario = self.lab.scene.with_untracked(|scene| scene.scenario.clone());
-        self.ask_logs(CalibrateSpec::Apply { scenario, fit }, move |outcome| {
-            if let CalibrateOutcome::Text(text) = outcome {
-                calibrate.lab.page(|page| {
-                    page.apply("", &text, "The curve is now that of the calibrated model.");
-                    page.show("curves");
-                });
-            }
-        });
-    }
-
-    /// Saves the fit as the command line reads it.
-    pub fn download_fit(&self) {
-        let calibrate = *self;
-        let Some(fit) = self.fit_spec() else { return };
-        self.ask_logs(CalibrateSpec::FitFile(fit), move |outcome| {
-            if let CalibrateOutcome::Text(text) = outcome {
-                calibrate.save("fit.yaml", "application/yaml", &text);
-            }
-        });
-    }
-
-    /// Saves the study.
-    pub fn download_study(&self) {
-        let calibrate = *self;
-        let Some(fit) = self.fit_spec() else { return };
-        let trials = self.earlier.with_value(|(_, trials)| trials.clone());
-        let spec = StudySpec { fit, settings: self.settings.get_untracked(), trials };
-        self.ask_logs(CalibrateSpec::StudyFile(spec), move |outcome| {
-            if let CalibrateOutcome::Text(text) = outcome {
-                calibrate.save("study.json", "application/json", &text);
-            }
-        });
-    }
-
-    fn save(&self, name: &str, kind: &str, text: &str) {
-        if save(name, kind, text).is_none() {
-            self.lab.page(|page| page.say("The browser does not save files from this page."));
-        }
-    }
-
-    /// Opens the example, as if its files had been dropped.
-    pub fn open_example(&self) {
-        for (name, text) in EXAMPLE {
-            if let Some(file) = blob(text, "application/json") {
-                self.open((*name).to_owned(), file);
-            }
-        }
-    }
 }
-
-/// Measurements that may be passed on; see example/README.md.
-const EXAMPLE: &[(&str, &str)] =
-    &[("requests.jsonl", include_str!("example/requests.jsonl")), ("meta.json", include_str!("example/meta.json"))];
 
 fn problems_of(failure: &Failure) -> Vec<Diagnostic> {
     if failure.diagnostics.is_empty() {
@@ -623,21 +563,4 @@ fn staircase(trials: &[Trial]) -> Vec<(u64, f64)> {
         }
     }
     best
-}
-
-fn blob(text: &str, kind: &str) -> Option<Blob> {
-    let options = BlobPropertyBag::new();
-    options.set_type(kind);
-    Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options).ok()
-}
-
-/// Gives the user a file.
-fn save(name: &str, kind: &str, text: &str) -> Option<()> {
-    let address = Url::create_object_url_with_blob(&blob(text, kind)?).ok()?;
-    let document = web_sys::window()?.document()?;
-    let link: HtmlAnchorElement = document.create_element("a").ok()?.dyn_into().ok()?;
-    link.set_href(&address);
-    link.set_download(name);
-    link.click();
-    Url::revoke_object_url(&address).ok()
 }
