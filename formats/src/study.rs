@@ -134,9 +134,13 @@ fn problems(study: &StudyFile, file: &str) -> Vec<Diagnostic> {
         let message = format!("{} has no range that can be searched", parameter.name);
         reject("task.space.parameters".to_owned(), message);
     }
-    let num_starts = parameters.iter().fold(1usize, |product, parameter| product.saturating_mul(parameter.starts.len().max(1)));
+    let num_starts =
+        parameters.iter().fold(1usize, |product, parameter| product.saturating_mul(parameter.starts.len().max(1)));
     if num_starts > MAX_STARTS {
-        reject("task.space.parameters".to_owned(), format!("{num_starts} starts, where at most {MAX_STARTS} can be searched"));
+        reject(
+            "task.space.parameters".to_owned(),
+            format!("{num_starts} starts, where at most {MAX_STARTS} can be searched"),
+        );
     }
     let budget = study.task.settings.budget;
     if !(1..=MAX_BUDGET).contains(&budget) {

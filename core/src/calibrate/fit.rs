@@ -237,7 +237,8 @@ impl Calibration {
     /// A calibration that begins at these points of the unit cube; `has_runs` tells whether there is anything to fit,
     /// also where the problem stands with those who evaluate.
     pub(super) fn of_problem(problem: Problem, has_runs: bool, starts: Vec<Vec<f64>>, settings: FitSettings) -> Self {
-        let starts = MultiStart::new(starts, FIRST_STEP, settings.budget, settings.seed).holding(problem.space.choices());
+        let starts =
+            MultiStart::new(starts, FIRST_STEP, settings.budget, settings.seed).holding(problem.space.choices());
         let search = Minimizer::MultiStart(starts);
         Self { problem: Arc::new(problem), has_runs, settings, search, told: 0, best: None, history: Vec::new() }
     }

@@ -148,7 +148,9 @@ impl Intervals {
                     0.0
                 } else if is_flat {
                     1.0
-                } else { libm::sqrt(2.0 * rise * own) };
+                } else {
+                    libm::sqrt(2.0 * rise * own)
+                };
                 let at = self.best.get(axis).copied().unwrap_or(0.5);
                 let end = |x: f64| {
                     self.space.parameters.get(axis).map_or(0.0, |parameter| parameter.value(x.clamp(0.0, 1.0)))

@@ -341,6 +341,7 @@ mod tests {
             tensor_parallel_size: 1,
             filled_in: Vec::new(),
             calibrated_on: None,
+            slo_classes: Default::default(),
         }
     }
 

@@ -14,7 +14,8 @@ pub const COEFFICIENTS: [&[(&str, &str)]; 2] = [
         ("β3", "multiplying a token with them"),
         ("β4", "reading a context token in attention"),
         ("β5", "attention of a prompt token to one before it"),
-        ("β6", "how prompts join the requests that decode (no time)"),
+        ("β6", "how prompts join the requests that decode: 0 next step, 1 one later, 2 steps of their own"),
+        ("β7", "launching a step with prompts"),
     ],
     &[("β0", "a step, whatever is in it"), ("β1", "a prompt token"), ("β2", "a request that decodes")],
 ];
@@ -144,6 +145,9 @@ pub fn mean_error(runs: &[RunReport], name: &str) -> Option<f64> {
 pub fn interval(intervals: &[Interval], name: &str) -> String {
     let Some(found) = intervals.iter().find(|found| found.name == name) else { return "–".into() };
     let [low, high] = found.ends;
+    if low == high {
+        return "–".into();
+    }
     if found.is_open {
         "not determined".into()
     } else {
@@ -180,7 +184,7 @@ pub fn identifiability(intervals: &[Interval]) -> String {
 
 /// A coefficient as tables show it.
 fn symbol(name: &str) -> &str {
-    const SYMBOLS: [(&str, &str); 10] = [
+    const SYMBOLS: [(&str, &str); 11] = [
         ("alpha0", "α0"),
         ("alpha1", "α1"),
         ("alpha2", "α2"),
@@ -191,6 +195,7 @@ fn symbol(name: &str) -> &str {
         ("beta4", "β4"),
         ("beta5", "β5"),
         ("beta6", "β6"),
+        ("beta7", "β7"),
     ];
     SYMBOLS.iter().find(|(known, _)| *known == name).map_or(name, |(_, symbol)| symbol)
 }
