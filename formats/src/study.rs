@@ -230,7 +230,8 @@ mod tests {
             starts: Vec::new(),
             is_choice: false,
         };
-        let task = FitTask::new(vec![run], Space::new(vec![parameter]), FitSettings::default());
+        let settings = FitSettings { budget: 8000, ..FitSettings::default() };
+        let task = FitTask::new(vec![run], Space::new(vec![parameter]), settings);
         let trials =
             vec![StudyTrial(vec![0.25], Some(3.5)), StudyTrial(vec![0.5], None), StudyTrial(vec![1.0], Some(2.0))];
         StudyFile { trials, ..StudyFile::new(task, Vec::new(), MeasuredDeployment::default()) }
