@@ -8,6 +8,10 @@ use alloc::vec::Vec;
 const UNKNOWNS: usize = 5;
 /// Relative size of a good error of a request's decoding time.
 const GOOD: f64 = 0.03;
+/// Least noise, relative to that: the approximation itself is not better.
+const LEAST_NOISE: f64 = 0.05;
+/// Correlation from which two estimates count as one.
+const ALIKE: f64 = 0.95;
 /// Requests of a run that are looked at; each is compared with all others.
 const MAX_REQUESTS: usize = 600;
 
@@ -24,26 +28,9 @@ const MAX_REQUESTS: usize = 600;
 /// Each unknown has a row of its own with what is expected, so that runs of a single load do no harm.
 /// A space without these coefficients, or runs that do not tell, leave the starts as they are.
 pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = &'a Measurement>) {
-    let center = |name: &str| space.parameters.iter().find(|p| p.name == name).and_then(|p| p.center);
-    let [Some(fixed), Some(request), Some(weights), Some(token), Some(context), Some(_)] =
-        ["beta0", "beta1", "beta2", "beta3", "beta4", "beta7"].map(center)
-    else {
-        return;
-    };
-    let mut system = Normal::default();
-    for run in runs {
-        rows(run, &mut system);
-    }
-    // Expected values with standard deviations; the constant of a step and that of a prompt are hardly known.
-    let step = fixed.0 + weights.0;
-    let expected = [(step, step), (request.0, 4.0 * request.0), (context.0, context.0), (token.0, token.0), (0.0, 1e4)];
-    for (at, (value, spread)) in expected.into_iter().enumerate() {
-        let mut row = [0.0; UNKNOWNS];
-        row[at] = 1.0 / spread;
-        system.add(&row, value / spread);
-    }
-    let Some([a, b, c, e, f]) = system.solve() else { return };
-    let held_weights = weights.0.min(0.9 * a);
+    let Some((fit, weights)) = fit(space, runs) else { return };
+    let [a, b, c, e, f] = fit.estimates;
+    let held_weights = weights.min(0.9 * a);
     let values = [
         ("beta0", a - held_weights),
         ("beta1", b),
@@ -61,8 +48,87 @@ pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = 
     }
 }
 
+/// What the decoding times of logs tell of the coefficients of steps, in a linear approximation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identifiability {
+    /// Least-squares estimates in microseconds, in the order of [`Identifiability::NAMES`].
+    pub estimates: [f64; UNKNOWNS],
+    /// Their standard deviations.
+    pub deviations: [f64; UNKNOWNS],
+    /// How much of what was uncertain before the logs told, 0–1.
+    pub told: [f64; UNKNOWNS],
+    /// Pairs that the logs hardly tell apart, with the correlation of their estimates.
+    pub alike: Vec<(usize, usize, f64)>,
+}
+
+impl Identifiability {
+    /// The five sums of coefficients that decoding times are linear in.
+    pub const NAMES: [&'static str; UNKNOWNS] = ["beta0 + beta2", "beta1", "beta4", "beta3", "beta7 - beta2"];
+
+    /// Of these runs; none if the space lacks a coefficient.
+    #[must_use]
+    pub fn of<'a>(space: &Space, runs: impl Iterator<Item = &'a Measurement>) -> Option<Self> {
+        fit(space, runs).map(|(fit, _)| fit)
+    }
+}
+
+/// The fit, and where the weights are expected.
+fn fit<'a>(space: &Space, runs: impl Iterator<Item = &'a Measurement>) -> Option<(Identifiability, f64)> {
+    let center = |name: &str| space.parameters.iter().find(|p| p.name == name).and_then(|p| p.center);
+    let [Some(fixed), Some(request), Some(weights), Some(token), Some(context), Some(_)] =
+        ["beta0", "beta1", "beta2", "beta3", "beta4", "beta7"].map(center)
+    else {
+        return None;
+    };
+    let mut logged = Vec::new();
+    for run in runs {
+        rows(run, &mut logged);
+    }
+    // Expected values with standard deviations; the constant of a step and that of a prompt are hardly known.
+    let step = fixed.0 + weights.0;
+    let expected = [(step, step), (request.0, 4.0 * request.0), (context.0, context.0), (token.0, token.0), (0.0, 1e4)];
+    let solve = |noise: f64| {
+        let mut system = Normal::default();
+        logged.iter().for_each(|(row, value)| system.add(&row.map(|x| x / noise), value / noise));
+        for (at, (value, spread)) in expected.into_iter().enumerate() {
+            let mut row = [0.0; UNKNOWNS];
+            row[at] = 1.0 / spread;
+            system.add(&row, value / spread);
+        }
+        let solution = system.solve()?;
+        Some((system, solution))
+    };
+    // How far the rows are from the line tells the noise, which then weighs them against what is expected.
+    let (_, first) = solve(1.0)?;
+    let squares = logged.iter().map(|(row, value)| {
+        let error = value - row.iter().zip(first).map(|(x, c)| x * c).sum::<f64>();
+        error * error
+    });
+    let degrees = logged.len().saturating_sub(UNKNOWNS).max(1) as f64;
+    let noise = libm::sqrt(squares.sum::<f64>() / degrees).max(LEAST_NOISE);
+    let (system, estimates) = solve(noise)?;
+    let mut covariance = [[0.0; UNKNOWNS]; UNKNOWNS];
+    for (at, row) in covariance.iter_mut().enumerate() {
+        let mut unit = Normal { matrix: system.matrix, right: [0.0; UNKNOWNS] };
+        unit.right[at] = 1.0;
+        *row = unit.solve()?;
+    }
+    let deviations: [f64; UNKNOWNS] = core::array::from_fn(|at| libm::sqrt(covariance[at][at].max(0.0)));
+    let told = core::array::from_fn(|at| {
+        let share = deviations[at] / expected[at].1;
+        (1.0 - share * share).clamp(0.0, 1.0)
+    });
+    let pairs = (0..UNKNOWNS).flat_map(|i| (i + 1..UNKNOWNS).map(move |j| (i, j)));
+    let correlations = pairs.map(|(i, j)| {
+        let correlation = covariance[i][j] / (deviations[i] * deviations[j]).max(f64::MIN_POSITIVE);
+        (i, j, correlation)
+    });
+    let alike = correlations.filter(|(_, _, correlation)| correlation.abs() >= ALIKE).collect();
+    Some((Identifiability { estimates, deviations, told, alike }, weights.0))
+}
+
 /// One weighted row per request with further tokens.
-fn rows(run: &Measurement, system: &mut Normal) {
+fn rows(run: &Measurement, rows: &mut Vec<([f64; UNKNOWNS], f64)>) {
     let span = |request: &MeasuredRequest| {
         let (first, last) = (request.send.0 + request.ttft?.0, request.send.0 + request.e2e?.0);
         (request.output_tokens > 1 && last > first).then_some((first as f64, last as f64))
@@ -91,12 +157,12 @@ fn rows(run: &Measurement, system: &mut Normal) {
             }
         }
         let weight = 1.0 / (GOOD * (last - first));
-        system.add(&[steps, tokens, contexts, prompt_tokens, prompts].map(|x| x * weight), (last - first) * weight);
+        rows.push(([steps, tokens, contexts, prompt_tokens, prompts].map(|x| x * weight), (last - first) * weight));
     }
 }
 
 /// Normal equations.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Normal {
     matrix: [[f64; UNKNOWNS]; UNKNOWNS],
     right: [f64; UNKNOWNS],
@@ -113,28 +179,28 @@ impl Normal {
     }
 
     /// By elimination with pivots; the matrix is positive definite once every unknown has a row of its own.
-    fn solve(mut self) -> Option<[f64; UNKNOWNS]> {
+    fn solve(&self) -> Option<[f64; UNKNOWNS]> {
+        let Self { mut matrix, mut right } = *self;
         for at in 0..UNKNOWNS {
-            let pivot =
-                (at..UNKNOWNS).max_by(|i, j| self.matrix[*i][at].abs().total_cmp(&self.matrix[*j][at].abs()))?;
-            self.matrix.swap(at, pivot);
-            self.right.swap(at, pivot);
-            let (pivot_row, pivot_right) = (self.matrix[at], self.right[at]);
+            let pivot = (at..UNKNOWNS).max_by(|i, j| matrix[*i][at].abs().total_cmp(&matrix[*j][at].abs()))?;
+            matrix.swap(at, pivot);
+            right.swap(at, pivot);
+            let (pivot_row, pivot_right) = (matrix[at], right[at]);
             if pivot_row[at].abs() <= f64::MIN_POSITIVE {
                 return None;
             }
             for row in at + 1..UNKNOWNS {
-                let factor = self.matrix[row][at] / pivot_row[at];
-                for (slot, value) in self.matrix[row].iter_mut().zip(pivot_row) {
+                let factor = matrix[row][at] / pivot_row[at];
+                for (slot, value) in matrix[row].iter_mut().zip(pivot_row) {
                     *slot -= factor * value;
                 }
-                self.right[row] -= factor * pivot_right;
+                right[row] -= factor * pivot_right;
             }
         }
         let mut solution = [0.0; UNKNOWNS];
         for at in (0..UNKNOWNS).rev() {
-            let known: f64 = (at + 1..UNKNOWNS).map(|j| self.matrix[at][j] * solution[j]).sum();
-            solution[at] = (self.right[at] - known) / self.matrix[at][at];
+            let known: f64 = (at + 1..UNKNOWNS).map(|j| matrix[at][j] * solution[j]).sum();
+            solution[at] = (right[at] - known) / matrix[at][at];
         }
         solution.iter().all(|value| value.is_finite()).then_some(solution)
     }

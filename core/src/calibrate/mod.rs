@@ -26,6 +26,7 @@ pub use deployment::Deployment;
 pub use errors::RunErrors;
 pub use fit::{Calibration, Fit, FitSettings, FittedModel, Problem, Progress};
 pub use intervals::{Interval, Intervals};
+pub use linear::Identifiability;
 pub use objective::Objective;
 pub use prior::prior;
 pub use replay::{ClientEffects, Prediction, Replay};
