@@ -6,7 +6,7 @@ use crate::optimizer_file::{self, OptimizerFile};
 use crate::output::{Failure, file_failure, tell_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::calibrate::{
-    Calibration, Deployment, Fit, FitSettings, FittedModel, Objective, RunErrors, calibrated_on, prior,
+    Calibration, Deployment, Fit, FitSettings, FittedModel, Identifiability, Objective, RunErrors, calibrated_on, prior,
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement};
@@ -49,6 +49,8 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
     if let Some(config) = &config {
         config.apply(&mut space);
     }
+    let found = Identifiability::of(&space, with_deployments.iter().map(|(run, _)| run));
+    found.iter().for_each(tell_identifiability);
     let Some(fit) = search(Calibration::new(with_deployments.clone(), space, settings)) else {
         tell_line("error: no coefficients serve every request of the logs");
         return Err(Failure::Invalid);
@@ -67,6 +69,21 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
     let file = FitFile::new(&fit, stated, on, guesses, trained_on);
     let path = arguments.out.display().to_string();
     fs::write(&arguments.out, fit_to_yaml(&file)).map_err(|error| file_failure(&path, &error.to_string()))
+}
+
+/// What the logs tell of the coefficients of steps, and what they cannot tell apart.
+fn tell_identifiability(found: &Identifiability) {
+    for (at, name) in Identifiability::NAMES.into_iter().enumerate() {
+        let (estimate, deviation) = (found.estimates[at], found.deviations[at]);
+        let told = found.told[at] * 100.0;
+        tell_line(format_args!(
+            "linear estimate of {name}: {estimate:.4} ± {deviation:.4} µs, {told:.0} % told by the logs"
+        ));
+    }
+    for (one, other, correlation) in &found.alike {
+        let (one, other) = (Identifiability::NAMES[*one], Identifiability::NAMES[*other]);
+        tell_line(format_args!("the logs hardly tell {one} from {other} (correlation {correlation:+.2})"));
+    }
 }
 
 /// Tells problems and gives the failure.
