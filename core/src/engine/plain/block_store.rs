@@ -2,6 +2,7 @@
 //!
 //! Slow and literal on purpose: it is the oracle the fast store is compared with.
 
+use super::recency::Recency;
 use crate::scenario::CpuTierConfig;
 use crate::time::truncate;
 use crate::workload::{PrefixId, PrefixTree, Request};
@@ -35,8 +36,7 @@ struct Block {
 #[derive(Debug)]
 struct CpuTier {
     config: CpuTierConfig,
-    /// Least recently used first.
-    order: VecDeque<Key>,
+    order: Recency,
     transfer: i64,
     mirrored: u64,
     evicted: u64,
@@ -74,7 +74,7 @@ impl BlockStore {
             interned: BTreeMap::new(),
             tier: tier.map(|config| CpuTier {
                 config,
-                order: VecDeque::new(),
+                order: Recency::new(),
                 transfer: 0,
                 mirrored: 0,
                 evicted: 0,
@@ -256,16 +256,14 @@ impl BlockStore {
         for holding in running {
             for block in &holding.held {
                 let Some(key) = self.blocks[*block as usize].key else { continue };
-                if let Some(at) = tier.order.iter().position(|entry| *entry == key) {
-                    tier.order.remove(at);
-                } else {
+                if !tier.order.contains(key) {
                     if tier.order.len() >= tier.config.num_blocks as usize {
-                        tier.order.pop_front();
+                        tier.order.remove_oldest();
                         tier.evicted += 1;
                     }
                     tier.mirrored += 1;
                 }
-                tier.order.push_back(key);
+                tier.order.touch(key);
             }
         }
     }
@@ -292,11 +290,7 @@ impl BlockStore {
             if self.index.contains_key(&next) {
                 continue;
             }
-            let Some(at) = self.tier.as_ref().and_then(|tier| tier.order.iter().position(|entry| *entry == next))
-            else {
-                break;
-            };
-            if left == 0 {
+            if left == 0 || !self.tier.as_ref().is_some_and(|tier| tier.order.contains(next)) {
                 break;
             }
             left -= 1;
@@ -309,8 +303,7 @@ impl BlockStore {
             if let Some(tier) = &mut self.tier {
                 let per_block = libm::ceil(f64::from(self.block_size) / tier.config.tokens_per_us);
                 tier.transfer += tier.config.base_latency.0 + truncate(per_block);
-                tier.order.remove(at);
-                tier.order.push_back(next);
+                tier.order.touch(next);
             }
         }
         reloaded

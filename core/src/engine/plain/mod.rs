@@ -6,6 +6,7 @@
 mod block_store;
 mod kinds;
 mod live;
+mod recency;
 
 use self::block_store::BlockStore;
 use self::kinds::{Kind, Part};
