@@ -29,6 +29,9 @@ const MAX_CHOSEN_REQUESTS: u32 = 16_000;
 /// A run of a cluster is as many times as long as that of one replica, up to this many times.
 const MAX_REPLICAS_FOR_LENGTH: u32 = 8;
 
+/// How many times as long a run is made where a search found the ordinary ones too short to tell.
+const EXTENSION: u32 = 4;
+
 /// Requests of a probe at most.
 const MAX_PROBE_REQUESTS: u32 = 32_000;
 
@@ -132,6 +135,12 @@ impl CurveStudy {
         CurveTrial { id: 0, stage, request_rate, replicate, num_requests: self.num_requests(), relaxed: None }
     }
 
+    /// A run of [`EXTENSION`] times the length.
+    fn extension(&self, request_rate: f64, replicate: u32) -> CurveTrial {
+        let trial = self.trial(Stage::Extension, request_rate, replicate);
+        CurveTrial { num_requests: trial.num_requests.saturating_mul(EXTENSION), ..trial }
+    }
+
     fn probe(&self) -> CurveTrial {
         let num_requests = self.probe_requests;
         CurveTrial { id: 0, stage: Stage::Probe, request_rate: BURST_RATE, replicate: 0, num_requests, relaxed: None }
@@ -214,6 +223,12 @@ impl CurveStudy {
     /// Narrows a goal's bracket down as far as outcomes allow.
     fn search(&self, goal: Goal, rates: &[f64]) -> Step<Bracket> {
         let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_with_every_seed(goal, rate))));
+        // The grid's first failing rate bounds what follows, so it must not fail for want of length alone.
+        if let Some(high) = bracket.high.filter(|_| self.plan.bisects)
+            && let Some(trials) = self.extensions(goal, high)
+        {
+            return Step::Needs(trials);
+        }
         for _ in 0..MAX_SEARCH_STEPS {
             let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
             match self.decide(goal, rate) {
@@ -235,7 +250,29 @@ impl CurveStudy {
     fn decide(&self, goal: Goal, rate: f64) -> Step<bool> {
         let trials = (0..self.plan.num_seeds).map(|replicate| self.trial(Stage::Bisection, rate, replicate));
         let missing: Vec<CurveTrial> = trials.filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
-        if missing.is_empty() { Step::Known(self.holds_with_every_seed(goal, rate)) } else { Step::Needs(missing) }
+        if !missing.is_empty() {
+            return Step::Needs(missing);
+        }
+        match self.extensions(goal, rate) {
+            Some(longer) => Step::Needs(longer),
+            None => Step::Known(self.holds_with_every_seed(goal, rate)),
+        }
+    }
+
+    /// The longer runs that are missing at a rate where the ordinary ones do not decide a goal, if they do not.
+    fn extensions(&self, goal: Goal, rate: f64) -> Option<Vec<CurveTrial>> {
+        let is_known = (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&ordinary(rate, replicate)));
+        if !is_known || self.is_extended(rate) || self.holds_with_every_seed(goal, rate) {
+            return None;
+        }
+        let longer = (0..self.plan.num_seeds).map(|replicate| self.extension(rate, replicate));
+        let missing: Vec<CurveTrial> = longer.filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
+        (self.reason(goal, rate) == Verdict::Undecided).then_some(missing)
+    }
+
+    /// Whether a rate was run longer with every seed, which then counts instead of the ordinary runs.
+    fn is_extended(&self, rate: f64) -> bool {
+        (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&extended(rate, replicate)))
     }
 
     /// The outcomes of a rate by seed, as far as they are known.
@@ -244,7 +281,8 @@ impl CurveStudy {
     }
 
     fn sample(&self, rate: f64, replicate: u32) -> Option<&PointSample> {
-        self.outcomes.get(&key(&self.trial(Stage::Grid, rate, replicate)))
+        let key = if self.is_extended(rate) { extended(rate, replicate) } else { ordinary(rate, replicate) };
+        self.outcomes.get(&key)
     }
 
     /// Why a goal does not hold at a rate: the worst verdict of the seeds that fail it, undecided if none is known to.
@@ -360,17 +398,28 @@ fn stopped_share(sample: &PointSample, limiter: Limiter) -> f64 {
     }
 }
 
+/// An ordinary run.
+fn ordinary(rate: f64, replicate: u32) -> Key {
+    Key { kind: 0, rate: rate.to_bits(), replicate }
+}
+
+/// A longer run.
+fn extended(rate: f64, replicate: u32) -> Key {
+    Key { kind: 6, ..ordinary(rate, replicate) }
+}
+
 /// What decides the outcome of `trial` within a study.
 fn key(trial: &CurveTrial) -> Key {
     let kind = match (trial.stage, trial.relaxed) {
         (Stage::Probe, _) => 1,
+        (Stage::Extension, _) => 6,
         (_, None) => 0,
         (_, Some(Limiter::MaxNumSeqs)) => 2,
         (_, Some(Limiter::MaxNumBatchedTokens)) => 3,
         (_, Some(Limiter::KvBlocks)) => 4,
         (_, Some(Limiter::StepTime)) => 5,
     };
-    Key { kind, rate: trial.request_rate.to_bits(), replicate: trial.replicate }
+    Key { kind, ..ordinary(trial.request_rate, trial.replicate) }
 }
 
 impl Study for CurveStudy {

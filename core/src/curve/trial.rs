@@ -185,6 +185,8 @@ struct Settled {
     settled_at: SimTime,
     /// TTFT and end-to-end latency of a finished request.
     latency: Option<(SimTime, SimTime)>,
+    /// Whether the admission policy refused it.
+    is_refused: bool,
     /// Arrival to last admission.
     delay: SimTime,
     output_tokens: u32,
@@ -220,12 +222,13 @@ impl Observer for RunLog {
             Fate::Completed | Fate::LengthCapped => record.ttft.zip(record.e2e),
             _ => None,
         };
-        self.refused += u32::from(record.fate == Fate::Rejected);
+        let is_refused = record.fate == Fate::Rejected;
+        self.refused += u32::from(is_refused);
         self.last_arrival = self.last_arrival.max(record.request.arrive);
         let (arrive, settled_at) = (record.request.arrive, record.settled_at);
         let delay = record.scheduling_delay.unwrap_or(SimTime::ZERO);
         let (output_tokens, slo_class) = (record.produced_tokens, record.request.slo_class);
-        self.settled.push(Settled { arrive, settled_at, latency, delay, output_tokens, slo_class });
+        self.settled.push(Settled { arrive, settled_at, latency, is_refused, delay, output_tokens, slo_class });
     }
 
     #[inline]
@@ -251,6 +254,7 @@ impl Context {
         let window = assess(&log.queue, 1, self.request_rate * admitted);
         let window = Assessment { end: window.end.max(log.last_arrival), ..window };
         let measured = self.measure(log, &window);
+        let verdict = window.without(measured.lost.into(), (measured.requests - measured.refused).into()).verdict;
         let asked = Asked::new(&self.slo);
         let stats = |values: &mut Vec<u64>, per_micro: f64| {
             // Whole numbers, and far below 2⁵³ together: the order of addition does not matter.
@@ -265,7 +269,7 @@ impl Context {
             };
             self.scaled(&asked.stats(&summary, per_micro))
         };
-        let Measured { mut ttft, mut tpot, mut e2e, requests, attaining, completions, good_completions } = measured;
+        let Measured { mut ttft, mut tpot, mut e2e, requests, attaining, completions, good_completions, .. } = measured;
         let seconds = SimTime(window.end.0.saturating_sub(window.start.0)).as_seconds() * self.time_scale;
         let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
         let inside = log.queue.partition_point(|sample| sample.time < window.start);
@@ -279,7 +283,7 @@ impl Context {
         };
         let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         PointSample {
-            verdict: window.verdict,
+            verdict,
             ttft: stats(&mut ttft, 1.0),
             tpot: stats(&mut tpot, 1000.0),
             itl: self.scaled(&asked.stats(&gap_summary(totals, &asked.percentiles), 1.0)),
@@ -321,7 +325,11 @@ impl Context {
             }
             measured.requests += 1;
             measured.attaining += u32::from(attains);
-            let Some((ttft, e2e)) = request.latency else { continue };
+            let Some((ttft, e2e)) = request.latency else {
+                measured.refused += u32::from(request.is_refused);
+                measured.lost += u32::from(!request.is_refused);
+                continue;
+            };
             measured.ttft.push(ttft.0.max(0) as u64);
             measured.e2e.push(e2e.0.max(0) as u64);
             let gaps = i64::from(request.output_tokens) - 1;
@@ -353,6 +361,10 @@ struct Measured {
     e2e: Vec<u64>,
     /// Requests that arrived in the window.
     requests: u32,
+    /// Those of them that the admission policy refused.
+    refused: u32,
+    /// Those of them that it did not, and that never finished.
+    lost: u32,
     /// Those of them that attain, whenever they finish.
     attaining: u32,
     /// Requests that finished in the window.
@@ -364,7 +376,17 @@ struct Measured {
 impl Measured {
     fn with_capacity(capacity: usize) -> Self {
         let vec = || Vec::with_capacity(capacity);
-        Self { ttft: vec(), tpot: vec(), e2e: vec(), requests: 0, attaining: 0, completions: 0, good_completions: 0 }
+        Self {
+            ttft: vec(),
+            tpot: vec(),
+            e2e: vec(),
+            requests: 0,
+            refused: 0,
+            lost: 0,
+            attaining: 0,
+            completions: 0,
+            good_completions: 0,
+        }
     }
 }
 

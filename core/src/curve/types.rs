@@ -42,6 +42,8 @@ pub enum Stage {
     Grid,
     /// A step of the search for the saturation point or the capacity.
     Bisection,
+    /// A longer run at a rate where a search found runs too short to tell.
+    Extension,
     /// The capacity again with one limiter relaxed, to name the lever.
     Ablation,
 }

@@ -312,18 +312,22 @@ fn three(name: &str, values: &[f64], diagnostics: &mut Vec<Diagnostic>) -> [f64;
     three
 }
 
-/// A coefficient that is finite and not negative, or a diagnostic and 0.
+/// Largest coefficient, microseconds per request, token or step: a thousand seconds. With larger ones a run's time would
+/// not fit its clock.
+const MAX_COEFFICIENT: f64 = 1e9;
+
+/// A coefficient that is finite, not negative and not absurdly large, or a diagnostic and 0.
 fn finite_non_negative(name: &str, index: usize, value: f64, diagnostics: &mut Vec<Diagnostic>) -> f64 {
-    if value.is_finite() && value >= 0.0 {
+    if (0.0..=MAX_COEFFICIENT).contains(&value) {
         return value;
     }
     diagnostics.push(
         Diagnostic::error(
             "coefficient-out-of-range",
             alloc::format!("{name}[{index}]"),
-            alloc::format!("{value} is not a finite number of at least 0"),
+            alloc::format!("{value} is not a number from 0 to {MAX_COEFFICIENT}"),
         )
-        .with_hint("step times cannot shrink with work"),
+        .with_hint("step times do not shrink with work, and are microseconds"),
     );
     0.0
 }

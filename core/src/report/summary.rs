@@ -171,7 +171,9 @@ impl Report {
         let asked = Asked::new(&settings.slo);
         let span = collector.last_arrival.0.saturating_sub(collector.first_arrival.0) as f64 / 1e6;
         let offered_rate = if span > 0.0 { collector.offered.saturating_sub(1) as f64 / span } else { 0.0 };
-        let verdict = assess(&queue.samples, queue.stride, offered_rate).verdict;
+        let admitted = collector.offered.saturating_sub(rejected.iter().sum());
+        let lost = totals.dropped + totals.timed_out;
+        let verdict = assess(&queue.samples, queue.stride, offered_rate).without(lost, admitted).verdict;
 
         let class_name = |index: usize| match settings.classes.get(index) {
             Some(name) if !name.is_empty() => name.clone(),

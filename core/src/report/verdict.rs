@@ -50,7 +50,7 @@ pub struct Assessment {
 /// completions. The verdict also looks at what comes before, from one standard deviation below the level on, as growth
 /// shows better over a longer stretch. A run is overloaded if the queue or the number in system grew by more than a
 /// critically loaded queue would by chance, or if the server, while a queue stood, completed less than 98 % of the
-/// offered rate.
+/// offered rate. [`Assessment::without`] adds what never completed.
 #[must_use]
 pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assessment {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
@@ -81,6 +81,18 @@ pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assess
         Verdict::Stable
     };
     Assessment { start, end: last.time, verdict, mean_in_system: mean(&samples[settled..], in_system) }
+}
+
+impl Assessment {
+    /// The same where `lost` of `admitted` requests that arrived in the window were never completed: given up by their
+    /// clients, or dropped.
+    ///
+    /// A queue that is left in time never grows, so its length alone would call such a load sustained.
+    #[must_use]
+    pub fn without(self, lost: u64, admitted: u64) -> Self {
+        let is_sustained = (admitted - lost.min(admitted)) as f64 >= SUSTAINED_SHARE * admitted as f64;
+        if is_sustained { self } else { Self { verdict: Verdict::Overloaded, ..self } }
+    }
 }
 
 #[inline]

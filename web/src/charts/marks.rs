@@ -19,7 +19,8 @@ pub fn marks(model: &ChartModel, frame: Frame) -> String {
         let class = match shade.verdict {
             Verdict::Overloaded => "overloaded",
             Verdict::Backlogged => "backlogged",
-            Verdict::Undecided | Verdict::Stable => continue,
+            Verdict::Undecided => "undecided",
+            Verdict::Stable => continue,
         };
         let start = at_rate(shade.range.0);
         let end = if shade.range.1 >= model.rate_end { left + width } else { at_rate(shade.range.1) };
@@ -38,6 +39,11 @@ pub fn marks(model: &ChartModel, frame: Frame) -> String {
         let (y, end) = (at_value(limit.value), left + width);
         let _ = write!(svg, r#"<path class="limit" d="M{left} {y:.1}H{end:.1}"/>"#);
         let _ = write!(svg, r#"<text class="limit" x="{:.1}" y="{:.1}">{}</text>"#, left + 3.0, y - 4.0, limit.label);
+    }
+    if let Some(x) = model.recorded.map(at_rate) {
+        let _ = write!(svg, r#"<path class="recorded" d="M{x:.1} {top}v{height:.1}"/>"#);
+        let (x, y) = (x + 3.0, top + height - 5.0);
+        let _ = write!(svg, r#"<text class="quiet" x="{x:.1}" y="{y:.1}">×1, as recorded</text>"#);
     }
     let rates = [(model.saturation, "saturation", "start", 3.0), (model.capacity, "capacity", "end", -3.0)];
     for (rate, class, anchor, shift) in rates {
@@ -73,12 +79,24 @@ mod tests {
         let capacity = 44.0 + model.capacity.expect("a capacity") * 16.0;
         assert!(svg.contains(&format!(r#"class="capacity" d="M{capacity:.1} 18v200.0""#)), "{svg}");
         assert!(svg.contains(r#"class="limit" d="M44 118.0H444.0""#), "{svg}");
+        assert!(!svg.contains("recorded"), "{svg}");
+        let replayed = marks(&ChartModel { recorded: Some(10.0), ..model }, frame);
+        assert!(replayed.contains(r#"class="recorded" d="M204.0 18v200.0""#), "{replayed}");
+    }
+
+    #[test]
+    fn what_is_not_decided_is_shaded_too() {
+        let mut curve = chart::tests::curve();
+        curve.points.iter_mut().for_each(|point| point.verdict = Verdict::Undecided);
+        let model = chart::model(Chart::Ttft, &curve, &Slo::default(), Percentile::Slo);
+        let frame = Frame { width: 456.0, height: 240.0, rate_end: 25.0, value_end: 1000.0, ..Frame::default() };
+        assert!(marks(&model, frame).contains(r#"<rect class="undecided""#));
     }
 
     #[test]
     fn what_is_absent_is_not_drawn() {
         let mut model = chart::model(Chart::Throughput, &chart::tests::curve(), &Slo::default(), Percentile::Slo);
-        (model.capacity, model.saturation) = (None, None);
+        (model.capacity, model.saturation, model.recorded) = (None, None, None);
         model.shades.clear();
         let svg =
             marks(&model, Frame { width: 456.0, height: 240.0, rate_end: 40.0, value_end: 40.0, ..Frame::default() });

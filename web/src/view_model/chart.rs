@@ -84,6 +84,8 @@ pub struct ChartModel {
     pub capacity: Option<f64>,
     /// Saturation point.
     pub saturation: Option<f64>,
+    /// The rate at which a replayed trace was recorded.
+    pub recorded: Option<f64>,
     /// Highest value worth showing; lines may leave the chart at the top.
     pub value_end: f64,
     /// Highest rate of the axis.
@@ -205,6 +207,7 @@ pub fn model(chart: Chart, curve: &Curve, slo: &Slo, percentile: Percentile) -> 
         shades: shades(curve, rate_end),
         capacity: curve.capacity.map(|capacity| capacity.request_rate).filter(|rate| *rate > 0.0),
         saturation: curve.saturation.filter(|found| found.next_failing_rate.is_some()).map(|found| found.request_rate),
+        recorded: curve.recorded_rate,
         value_end,
         rate_end,
     }

@@ -268,7 +268,8 @@ fn rate_number(label: &str, found: Option<Capacity>, help: &'static str) -> KeyN
         None => ("…".into(), String::new()),
         Some(found) if found.request_rate <= 0.0 => ("none".into(), String::new()),
         Some(found) => {
-            let at_least = if found.next_failing_rate.is_none() { "≥ " } else { "" };
+            let is_open = found.next_failing_rate.is_none() || found.next_failing_verdict == Some(Verdict::Undecided);
+            let at_least = if is_open { "≥ " } else { "" };
             let [low, high] = found.band;
             (
                 format!("{at_least}{} req/s", format::rate(found.request_rate)),

@@ -57,6 +57,7 @@ fn trial(trial: &CurveTrial) -> Owned {
         Stage::Probe => "probe",
         Stage::Grid => "grid",
         Stage::Bisection => "bisection",
+        Stage::Extension => "extension",
         Stage::Ablation => "ablation",
     };
     let relaxed = relaxed.map(|limiter| match limiter {

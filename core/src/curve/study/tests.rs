@@ -70,8 +70,25 @@ fn outcome(trial: &CurveTrial) -> PointSample {
     }
 }
 
+/// The same deployment where runs of fewer than 8,000 requests cannot be decided around the saturation point.
+fn hesitant(trial: &CurveTrial) -> PointSample {
+    let is_short = trial.num_requests < 8000 && (18.0..22.0).contains(&trial.request_rate);
+    let sample = outcome(trial);
+    PointSample { verdict: if is_short { Verdict::Undecided } else { sample.verdict }, ..sample }
+}
+
 /// Runs a study with up to `workers` trials outstanding, told in an order drawn from `seed`; trials made by the way.
-fn run(mut study: CurveStudy, workers: usize, seed: u32) -> (Curve, Vec<CurveTrial>) {
+fn run(study: CurveStudy, workers: usize, seed: u32) -> (Curve, Vec<CurveTrial>) {
+    run_on(outcome, study, workers, seed)
+}
+
+/// The same on another deployment.
+fn run_on(
+    outcome: fn(&CurveTrial) -> PointSample,
+    mut study: CurveStudy,
+    workers: usize,
+    seed: u32,
+) -> (Curve, Vec<CurveTrial>) {
     let mut state = seed;
     let (mut open, mut made): (Vec<CurveTrial>, Vec<CurveTrial>) = (Vec::new(), Vec::new());
     loop {
@@ -148,6 +165,44 @@ fn saturation_and_capacity_are_found_within_tolerance_and_budget() {
     assert_eq!(curve.binding, Some(Limiter::MaxNumSeqs));
     assert_eq!(curve.levers[0], (Limiter::MaxNumSeqs, 1.25));
     assert!(!made.iter().any(|trial| trial.relaxed == Some(Limiter::KvBlocks)), "it never stopped admission");
+}
+
+#[test]
+fn where_runs_are_too_short_to_tell_the_search_makes_longer_ones() {
+    let (curve, made) = run_on(hesitant, full(), 2, 9);
+    let saturation = curve.saturation.expect("searched");
+    // As without the hesitation: with every seed up to 20, within 2.5 %, and a reason that is known.
+    assert!(saturation.is_final && saturation.request_rate <= 20.0, "{saturation:?}");
+    assert!(saturation.next_failing_rate.is_some_and(|high| high > 20.0 && high <= saturation.request_rate * 1.025));
+    assert_eq!(saturation.next_failing_verdict, Some(Verdict::Overloaded));
+    let longer: Vec<&CurveTrial> = made.iter().filter(|trial| trial.stage == Stage::Extension).collect();
+    assert!(!longer.is_empty() && longer.iter().all(|trial| trial.num_requests == 8000));
+    assert!(longer.len() <= 24, "{} longer runs", longer.len());
+    // A point is over longer runs with every seed or with none.
+    assert!(curve.points.iter().all(|point| point.num_seeds == 3));
+    for (workers, seed) in [(1, 0), (8, 3), (100, 4)] {
+        let (other, made) = run_on(hesitant, full(), workers, seed);
+        assert_eq!(std::format!("{other:?}"), std::format!("{curve:?}"), "{workers} workers");
+        assert_eq!(made.iter().filter(|trial| trial.stage == Stage::Extension).count(), longer.len());
+    }
+}
+
+#[test]
+fn what_longer_runs_do_not_decide_either_stays_undecided() {
+    let never = |trial: &CurveTrial| {
+        let is_near = (18.0..22.0).contains(&trial.request_rate);
+        let sample = outcome(trial);
+        PointSample { verdict: if is_near { Verdict::Undecided } else { sample.verdict }, ..sample }
+    };
+    let (curve, made) = run_on(never, full(), 2, 9);
+    assert!(curve.is_complete);
+    let saturation = curve.saturation.expect("searched");
+    assert!(saturation.request_rate < 18.0, "{saturation:?}");
+    assert_eq!(saturation.next_failing_verdict, Some(Verdict::Undecided));
+    let mut longer: Vec<_> = made.iter().filter(|trial| trial.stage == Stage::Extension).map(key).collect();
+    assert!(!longer.is_empty());
+    longer.sort_unstable();
+    assert!(longer.windows(2).all(|pair| pair[0] != pair[1]), "a longer run is made once");
 }
 
 #[test]

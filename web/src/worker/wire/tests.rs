@@ -47,7 +47,7 @@ fn sample() -> PointSample {
 fn every_request_is_understood() {
     goes_out(&Request::Hello { protocol: 2, build: TEXT.into() });
     goes_out(&Request::Cancel { job: JobId((1 << 53) - 1) });
-    let stages = [Stage::Probe, Stage::Grid, Stage::Bisection, Stage::Ablation];
+    let stages = [Stage::Probe, Stage::Grid, Stage::Bisection, Stage::Extension, Stage::Ablation];
     let limiters = [
         None,
         Some(Limiter::MaxNumSeqs),
