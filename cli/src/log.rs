@@ -90,7 +90,7 @@ fn line(event: &Event) -> String {
             format!("{:>12} admit        request_{id} cached_tokens={cached_tokens}", time.0)
         }
         Event::Preempt { time, id } => format!("{:>12} preempt      request_{id}", time.0),
-        Event::Step { time, steps, duration, running, waiting } => {
+        Event::Step { time, steps, duration, running, waiting, .. } => {
             format!(
                 "{:>12} step         steps={steps} duration_us={} running={running} waiting={waiting}",
                 time.0, duration.0

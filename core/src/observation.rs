@@ -198,6 +198,8 @@ pub enum Event {
         running: u32,
         /// Queue length.
         waiting: u32,
+        /// KV blocks in use in the first and in the last of them.
+        used_blocks: [u32; 2],
     },
     /// A prompt was finished.
     FirstToken {

@@ -7,6 +7,7 @@ use crate::observation::{Observer, RequestRecord};
 use crate::scenario::ResolvedScenario;
 use crate::time::SimTime;
 use crate::workload::{Outcome, PrefixId, PrefixTree, Request, RequestDetail, RequestSource, Source, Trace};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -101,7 +102,7 @@ pub struct PreviewRun {
 
 enum Walk {
     Drawing(NotingSource),
-    Simulating(Option<Simulation<NotingSource>>),
+    Simulating(Option<Box<Simulation<NotingSource>>>),
 }
 
 impl PreviewRun {
@@ -138,7 +139,8 @@ impl PreviewRun {
                 let mut engine = scenario.engine;
                 engine.horizon = SimTime::MAX;
                 let latency = scenario.latency.clone();
-                Walk::Simulating(Some(Simulation::new(&scenario.cluster, engine, latency, source, Mode::Fast)))
+                let simulation = Simulation::new(&scenario.cluster, engine, latency, source, Mode::Fast);
+                Walk::Simulating(Some(Box::new(simulation)))
             } else {
                 Walk::Drawing(source)
             },

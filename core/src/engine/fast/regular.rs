@@ -113,6 +113,7 @@ impl Fast {
                 duration: SimTime(duration),
                 running: self.num_running(),
                 waiting: self.num_waiting(),
+                used_blocks: [self.pool.used(); 2],
             });
         }
         self.complete(now, duration, prefixes, observer);

@@ -132,6 +132,7 @@ impl Fast {
             self.latency.count_window(&mut self.work, self.num_decoding, first_pos_sum, steps, end - now);
         }
         let evictions = self.pool.evictions;
+        let used_before = self.pool.used();
         self.pool.take_many(taken);
         self.tick += steps;
         self.growth_at = at;
@@ -155,6 +156,7 @@ impl Fast {
                 duration: SimTime(end - now),
                 running: self.num_decoding,
                 waiting: self.num_waiting(),
+                used_blocks: [used_before, self.pool.used()],
             });
         }
         self.collect_due();

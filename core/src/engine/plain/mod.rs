@@ -308,6 +308,7 @@ impl Plain {
                 duration: SimTime(duration),
                 running: self.running.len() as u32,
                 waiting: self.num_waiting() as u32,
+                used_blocks: [u32::try_from(used).unwrap_or(u32::MAX); 2],
             });
         }
         self.complete(now, duration, prefixes, observer);

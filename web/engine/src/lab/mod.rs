@@ -3,6 +3,7 @@
 mod calibrate;
 mod logs;
 mod preview;
+mod run;
 
 pub use calibrate::Bench;
 
@@ -11,6 +12,7 @@ use calibrate::CalibrateJob;
 use plimsoll_protocol::lab::{LabOutcome, LabSpec};
 use plimsoll_protocol::{Failure, JobId, Response, decode, encode};
 use preview::PreviewJob;
+use run::RunJob;
 use std::sync::Arc;
 
 /// A job of the lab.
@@ -19,6 +21,8 @@ pub enum LabJob {
     Preview(PreviewJob),
     /// Logs are read, or coefficients evaluated.
     Calibrate(CalibrateJob),
+    /// A run is watched.
+    Run(Box<RunJob>),
 }
 
 impl LabJob {
@@ -39,6 +43,10 @@ impl LabJob {
                 Ok(Self::Preview(PreviewJob::new(&prepared, spec.request_rate, spec.num_requests)))
             }
             LabSpec::Calibrate(spec) => bench.start(spec, file).map(Self::Calibrate),
+            LabSpec::Run(mut spec) => {
+                let prepared = prepare(core::mem::take(&mut spec.scenario))?;
+                Ok(Self::Run(Box::new(RunJob::new(&prepared, &spec))))
+            }
         }
     }
 
@@ -47,6 +55,7 @@ impl LabJob {
         let outcome = match self {
             Self::Preview(job) => job.advance(max_steps).map(|preview| LabOutcome::Preview(Box::new(preview))),
             Self::Calibrate(job) => job.advance().map(LabOutcome::Calibrate),
+            Self::Run(job) => job.advance(max_steps).map(|seen| LabOutcome::Run(Box::new(seen))),
         };
         outcome.map(|outcome| encode(&outcome))
     }
@@ -58,6 +67,10 @@ impl LabJob {
             Self::Calibrate(work) => {
                 let (done, total) = work.progress();
                 Response::Progress { job, done, total }
+            }
+            Self::Run(run) => {
+                let (done, total) = run.progress();
+                Response::Progress { job, done, total: Some(total) }
             }
         }
     }

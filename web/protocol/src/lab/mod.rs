@@ -5,12 +5,14 @@
 //! both derive their text from these types.
 
 mod calibrate;
+mod run;
 mod workload;
 
 pub use calibrate::{
     CalibrateOutcome, CalibrateSpec, EvaluateSpec, Fact, FitSpec, LogId, LogSummary, OpenedStudy, Origin, PieceSpec,
     Report, RunId, RunSummary, Server, ServerSpec, StudySpec, TaskSpec,
 };
+pub use run::{DecisionColumns, FATES, Figure, PHASES, ReplicaSeen, RequestColumns, RunSeen, RunSpec};
 pub use workload::{PreviewSpec, Previewed};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,8 @@ pub enum LabSpec {
     Preview(PreviewSpec),
     /// A job of the calibration tab; ends in [`LabOutcome::Calibrate`].
     Calibrate(CalibrateSpec),
+    /// Make one run and watch it; ends in [`LabOutcome::Run`].
+    Run(RunSpec),
 }
 
 /// What came of a job of the lab.
@@ -33,4 +37,6 @@ pub enum LabOutcome {
     Preview(Box<Previewed>),
     /// What came of a job of the calibration tab.
     Calibrate(CalibrateOutcome),
+    /// What was seen of a run.
+    Run(Box<RunSeen>),
 }
