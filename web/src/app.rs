@@ -134,7 +134,7 @@ fn Results() -> impl IntoView {
                     Tab::Curves => view! { <ChartsPanel /> }.into_any(),
                     Tab::Bottleneck => view! { <BottleneckPanel /> }.into_any(),
                     Tab::Memory => view! { <MemoryPanel /> }.into_any(),
-                    Tab::Workload | Tab::Calibrate => ().into_any(),
+                    Tab::Workload | Tab::Run | Tab::Calibrate => ().into_any(),
                 }}
                 <LabPanel />
             </div>

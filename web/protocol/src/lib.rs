@@ -275,6 +275,15 @@ impl Failure {
         Self { code: code.to_owned(), message: message.into(), diagnostics: Vec::new() }
     }
 
+    /// Its problems, one at least: what happened stands for itself where nothing else is known.
+    #[must_use]
+    pub fn into_problems(self) -> Vec<Diagnostic> {
+        if self.diagnostics.is_empty() {
+            return vec![Diagnostic::error(&self.code, "", self.message)];
+        }
+        self.diagnostics
+    }
+
     /// An input that cannot be used, with every problem found.
     #[must_use]
     pub fn invalid_input(diagnostics: Vec<Diagnostic>) -> Self {

@@ -15,18 +15,20 @@ pub enum Tab {
     Memory,
     /// What the workload will generate.
     Workload,
+    /// One run: replicas, requests, decisions.
+    Run,
     /// Coefficients fitted to logs.
     Calibrate,
 }
 
 impl Tab {
     /// All tabs in the order shown.
-    pub const ALL: [Tab; 5] = [Tab::Curves, Tab::Bottleneck, Tab::Memory, Tab::Workload, Tab::Calibrate];
+    pub const ALL: [Tab; 6] = [Tab::Curves, Tab::Bottleneck, Tab::Memory, Tab::Workload, Tab::Run, Tab::Calibrate];
 
     /// Whether the lab shows it, which is loaded when the first such tab is opened.
     #[must_use]
     pub fn is_of_lab(self) -> bool {
-        matches!(self, Tab::Workload | Tab::Calibrate)
+        matches!(self, Tab::Workload | Tab::Run | Tab::Calibrate)
     }
 
     /// Name in links.
@@ -37,6 +39,7 @@ impl Tab {
             Tab::Bottleneck => "bottleneck",
             Tab::Memory => "memory",
             Tab::Workload => "workload",
+            Tab::Run => "run",
             Tab::Calibrate => "calibrate",
         }
     }
@@ -49,6 +52,7 @@ impl Tab {
             Tab::Bottleneck => "What binds",
             Tab::Memory => "Memory",
             Tab::Workload => "Workload",
+            Tab::Run => "Run",
             Tab::Calibrate => "Calibrate",
         }
     }

@@ -1,5 +1,6 @@
 //! Number fields of the lab's own, which belong to no scenario.
 
+use super::state::{RateOrigin, lab};
 use crate::components::problems::sentence;
 use crate::view_model::format::{self, Unit};
 use leptos::prelude::*;
@@ -72,5 +73,33 @@ pub fn NumberField(
                 {move || refusal.get().map(|reason| sentence(&reason))}
             </p>
         </div>
+    }
+}
+
+/// The rate at which runs are looked at, the same in every tab of the lab.
+#[component]
+pub fn RateField(
+    /// Id of the field.
+    id: &'static str,
+) -> impl IntoView {
+    let lab = lab();
+    let note = Signal::derive(move || {
+        match lab.request_rate().1 {
+            RateOrigin::Chosen => "Offered to the whole cluster. Empty the field for 0.8 of the capacity.",
+            RateOrigin::Capacity => "Offered to the whole cluster: 0.8 of the capacity.",
+            RateOrigin::Unknown => "Offered to the whole cluster; the capacity is not known.",
+        }
+        .to_owned()
+    });
+    view! {
+        <NumberField
+            label="Request rate"
+            id=id
+            unit=Unit::PerSecond
+            range=[0.001, 1e6]
+            value=Signal::derive(move || lab.request_rate().0)
+            on_change=move |rate| lab.rate.set(rate)
+            note=note
+        />
     }
 }

@@ -2,7 +2,7 @@
 
 use super::bridge::Bridge;
 use super::crew::Crew;
-use super::{calibrate, workload};
+use super::{calibrate, run, workload};
 use leptos::prelude::*;
 use plimsoll_protocol::view::Tab;
 use std::cell::RefCell;
@@ -150,6 +150,7 @@ fn Tabs() -> impl IntoView {
     };
     view! {
         {panel(Tab::Workload, || view! { <workload::WorkloadView /> }.into_any())}
+        {panel(Tab::Run, || view! { <run::RunView /> }.into_any())}
         {panel(Tab::Calibrate, || view! { <calibrate::CalibrateView /> }.into_any())}
     }
 }

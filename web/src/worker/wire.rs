@@ -198,7 +198,7 @@ read_words! {
         "fallback" => Fallback
     }
     Tab {
-        "curves" => Curves, "bottleneck" => Bottleneck, "memory" => Memory, "workload" => Workload,
+        "curves" => Curves, "bottleneck" => Bottleneck, "memory" => Memory, "workload" => Workload, "run" => Run,
         "calibrate" => Calibrate
     }
     Percentile { "mean" => Mean, "p50" => P50, "p90" => P90, "p95" => P95, "p99" => P99, "slo" => Slo }

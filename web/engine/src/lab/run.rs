@@ -20,6 +20,7 @@ pub struct RunJob {
     num_settled: u64,
     num_blocks: u32,
     classes: Vec<String>,
+    seed: u64,
 }
 
 impl RunJob {
@@ -27,8 +28,9 @@ impl RunJob {
     pub fn new(prepared: &Prepared, spec: &RunSpec) -> Self {
         let ResolvedScenario { engine, cluster, latency, workload, .. } = &prepared.resolved;
         let num_requests = spec.num_requests.min(MAX_REQUESTS);
+        let seed = spec.seed.unwrap_or(prepared.resolved.seed);
         let trace = prepared.trace.as_ref();
-        let source = Source::new(workload, trace, spec.request_rate, num_requests, (spec.seed, 0), engine.horizon);
+        let source = Source::new(workload, trace, spec.request_rate, num_requests, (seed, 0), engine.horizon);
         let mut settings = ReportSettings::new(&prepared.resolved);
         settings.classes = source.classes().to_vec();
         settings.tenants = source.tenants().to_vec();
@@ -43,6 +45,7 @@ impl RunJob {
             num_settled: 0,
             num_blocks: engine.num_blocks,
             classes,
+            seed,
         }
     }
 
@@ -70,6 +73,7 @@ impl RunJob {
         Some(RunSeen {
             figures: figures(&report, &watched.lives),
             verdict: Some(report.verdict),
+            seed: self.seed,
             end_us: watched.lives.iter().map(|life| life.end).max().unwrap_or(0),
             num_blocks: self.num_blocks,
             replicas: replicas

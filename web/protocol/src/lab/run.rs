@@ -13,8 +13,8 @@ pub struct RunSpec {
     pub request_rate: f64,
     /// Requests offered; a trace may hold fewer.
     pub num_requests: u32,
-    /// Seed of the run, in place of the scenario's.
-    pub seed: u64,
+    /// Seed of the run; none for the scenario's.
+    pub seed: Option<u64>,
     /// Candidates told of each routing decision.
     pub num_candidates: u32,
 }
@@ -27,6 +27,8 @@ pub struct RunSeen {
     pub figures: Vec<Figure>,
     /// Whether the load was sustained.
     pub verdict: Option<Verdict>,
+    /// Seed it was made with.
+    pub seed: u64,
     /// End of the run.
     pub end_us: i64,
     /// KV blocks of one replica.

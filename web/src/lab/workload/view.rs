@@ -4,8 +4,8 @@ use super::model;
 use crate::components::problems::Problems;
 use crate::lab::bars::BarChart;
 use crate::lab::crew::Heard;
-use crate::lab::fields::NumberField;
-use crate::lab::state::{RateOrigin, lab};
+use crate::lab::fields::{NumberField, RateField};
+use crate::lab::state::lab;
 use crate::view_model::format::{self, Unit};
 use crate::worker::pool::Slot;
 use leptos::prelude::*;
@@ -37,11 +37,8 @@ pub fn WorkloadView() -> impl IntoView {
                 problems.set(Vec::new());
                 shown.set(Some(*previewed));
             }
-            Heard::Failed(failure) => {
-                let own = || vec![Diagnostic::error(&failure.code, "", failure.message.clone())];
-                problems.set(if failure.diagnostics.is_empty() { own() } else { failure.diagnostics });
-            }
-            Heard::Answer(LabOutcome::Calibrate(_)) | Heard::Progress(..) | Heard::Update(_) => {}
+            Heard::Failed(failure) => problems.set(failure.into_problems()),
+            Heard::Answer(_) | Heard::Progress(..) | Heard::Update(_) => {}
         };
         lab.crew.with(|crew| {
             crew.iter().for_each(|crew| crew.ask_next(Slot::Preview, LabSpec::Preview(spec.clone()), hear))
@@ -56,11 +53,6 @@ pub fn WorkloadView() -> impl IntoView {
     let figures = move |part: fn(&Previewed) -> Vec<(&'static str, String)>| {
         Signal::derive(move || shown.with(|shown| shown.as_ref().map(part).unwrap_or_default()))
     };
-    let rate_note = Signal::derive(move || match lab.request_rate().1 {
-        RateOrigin::Chosen => "Offered to the whole cluster. Empty the field for 0.8 of the capacity.".to_owned(),
-        RateOrigin::Capacity => "Offered to the whole cluster: 0.8 of the capacity.".to_owned(),
-        RateOrigin::Unknown => "Offered to the whole cluster; the capacity is not known.".to_owned(),
-    });
     view! {
         <section class="lab-head" aria-label="Workload">
             <div class="summary" aria-live="polite" data-testid="workload-summary">
@@ -71,15 +63,7 @@ pub fn WorkloadView() -> impl IntoView {
                 }))}</p>
             </div>
             <div class="fields">
-                <NumberField
-                    label="Request rate"
-                    id="workload-rate"
-                    unit=Unit::PerSecond
-                    range=[0.001, 1e6]
-                    value=Signal::derive(move || lab.request_rate().0)
-                    on_change=move |rate| lab.rate.set(rate)
-                    note=rate_note
-                />
+                <RateField id="workload-rate" />
                 <NumberField
                     label="Requests drawn"
                     id="workload-requests"
