@@ -44,6 +44,11 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
         Kind::ScenarioJson => scenario(&plimsoll_formats::scenario_from_json(text, name)?),
         Kind::WorkloadYaml => {
             let read = plimsoll_formats::workload_spec_from_yaml(text, name)?;
+            if read.value.clients.is_empty() && read.value.servegen_data.is_some() {
+                let message = "the specification names a ServeGen folder, whose files did not come along";
+                let hint = "drop the files of the folder themselves on the workload's tab";
+                return Err(vec![Diagnostic::error("servegen-no-chunks", name, message).with_hint(hint)]);
+            }
             let workload = text_of(&read.value.into_workload(NUM_REQUESTS))?;
             Ok(Read { content: FileContent::Workload { workload }, trace: None, diagnostics: read.diagnostics })
         }

@@ -460,7 +460,13 @@ mod tests {
         let mut bench = Bench::new(1000.0);
         bench.host.steps_per_look = 300;
         let scenario = encode(&Scenario::default()).expect("writable");
-        let spec = LabSpec::Preview(PreviewSpec { scenario, request_rate: Some(10.0), num_requests: 1000 });
+        let spec = LabSpec::Preview(PreviewSpec {
+            scenario,
+            workload: None,
+            trace: None,
+            request_rate: Some(10.0),
+            num_requests: 1000,
+        });
         let request = encode(&spec).expect("writable");
         bench.say(&Request::Start { job: JobId(1), spec: Spec::Lab { request } });
         while bench.slice() {}

@@ -53,6 +53,8 @@ mod tests {
         round_trip(&Request::Start { job: JobId(1), spec: Spec::Desk { scenario: String::new(), edit } });
         let request = encode(&LabSpec::Preview(PreviewSpec {
             scenario: "{}".into(),
+            workload: None,
+            trace: None,
             request_rate: Some(0.1 + 0.2),
             num_requests: 3,
         }));

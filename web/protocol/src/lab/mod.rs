@@ -15,6 +15,7 @@ pub use calibrate::{
 pub use run::{DecisionColumns, FATES, Figure, PHASES, ReplicaSeen, RequestColumns, RunSeen, RunSpec};
 pub use workload::{PreviewSpec, Previewed};
 
+use plimsoll_core::diagnostic::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 /// What a job of the lab is.
@@ -25,6 +26,11 @@ pub enum LabSpec {
     Preview(PreviewSpec),
     /// A job of the calibration tab; ends in [`LabOutcome::Calibrate`].
     Calibrate(CalibrateSpec),
+    /// Read the attached files of a ServeGen folder, one behind the other; ends in [`LabOutcome::Workload`].
+    ServeGen {
+        /// Name and length of each, bytes.
+        files: Vec<(String, u64)>,
+    },
     /// Make one run and watch it; ends in [`LabOutcome::Run`].
     Run(RunSpec),
 }
@@ -37,6 +43,13 @@ pub enum LabOutcome {
     Preview(Box<Previewed>),
     /// What came of a job of the calibration tab.
     Calibrate(CalibrateOutcome),
+    /// What files describe.
+    Workload {
+        /// The workload as JSON.
+        workload: String,
+        /// Notes and warnings.
+        diagnostics: Vec<Diagnostic>,
+    },
     /// What was seen of a run.
     Run(Box<RunSeen>),
 }

@@ -1,6 +1,7 @@
 //! The workload's tab on the screen.
 
 use super::model;
+use super::offer::{OfferPanel, Offers};
 use crate::components::problems::Problems;
 use crate::lab::bars::BarChart;
 use crate::lab::crew::Heard;
@@ -24,6 +25,7 @@ pub fn WorkloadView() -> impl IntoView {
     let num_requests = RwSignal::new(NUM_REQUESTS);
     let shown: RwSignal<Option<Previewed>> = RwSignal::new(None);
     let problems: RwSignal<Vec<Diagnostic>> = RwSignal::new(Vec::new());
+    let offers = Offers::new();
     Effect::new(move |_| {
         let (rate, _) = lab.request_rate();
         let num_requests = num_requests.get() as u32;
@@ -31,7 +33,10 @@ pub fn WorkloadView() -> impl IntoView {
         if !lab.is_open(Tab::Workload) || scene.scenario.is_empty() {
             return;
         }
-        let spec = PreviewSpec { scenario: scene.scenario, request_rate: Some(rate), num_requests };
+        let (workload, trace) = (offers.workload(), offers.choice());
+        // A trace that is looked at goes at its own pace.
+        let request_rate = trace.is_none().then_some(rate);
+        let spec = PreviewSpec { scenario: scene.scenario, workload, trace, request_rate, num_requests };
         let hear = move |heard: Heard| match heard {
             Heard::Answer(LabOutcome::Preview(previewed)) => {
                 problems.set(Vec::new());
@@ -54,6 +59,7 @@ pub fn WorkloadView() -> impl IntoView {
         Signal::derive(move || shown.with(|shown| shown.as_ref().map(part).unwrap_or_default()))
     };
     view! {
+        <OfferPanel offers=offers />
         <section class="lab-head" aria-label="Workload">
             <div class="summary" aria-live="polite" data-testid="workload-summary">
                 <h2>{move || shown.with(|shown| shown.as_ref().map(|previewed| model::summary(&previewed.preview)))}</h2>
