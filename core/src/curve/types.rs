@@ -252,3 +252,61 @@ pub struct Curve {
     /// Whether every trial has been told.
     pub is_complete: bool,
 }
+
+impl Curve {
+    /// The same with every rate and throughput a replica's part of the cluster's; latencies and shares stay.
+    #[must_use]
+    pub fn per_replica(&self, num_replicas: u32) -> Self {
+        let share = 1.0 / f64::from(num_replicas.max(1));
+        let part =
+            |band: &mut Band| *band = Band { low: band.low * share, mid: band.mid * share, high: band.high * share };
+        let mut curve = self.clone();
+        for point in &mut curve.points {
+            point.request_rate *= share;
+            point.mean_running *= share;
+            point.mean_waiting *= share;
+            [&mut point.request_throughput, &mut point.output_token_throughput, &mut point.goodput]
+                .into_iter()
+                .for_each(part);
+        }
+        let ends = curve.saturation.iter_mut().chain(&mut curve.capacity);
+        for found in ends {
+            found.request_rate *= share;
+            found.next_failing_rate = found.next_failing_rate.map(|rate| rate * share);
+            found.band = found.band.map(|rate| rate * share);
+        }
+        curve.range_per_s = curve.range_per_s.map(|rate| rate * share);
+        curve.recorded_rate = curve.recorded_rate.map(|rate| rate * share);
+        curve
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_s_part_of_a_curve_is_that_of_every_rate() {
+        let found = |request_rate: f64| Capacity {
+            request_rate,
+            next_failing_rate: Some(request_rate + 2.0),
+            next_failing_verdict: None,
+            band: [request_rate, request_rate + 4.0],
+            is_final: true,
+        };
+        let curve = Curve {
+            range_per_s: [2.0, 40.0],
+            recorded_rate: Some(8.0),
+            saturation: Some(found(30.0)),
+            capacity: Some(found(20.0)),
+            ..Curve::default()
+        };
+        let part = curve.per_replica(4);
+        assert_eq!((part.range_per_s, part.recorded_rate), ([0.5, 10.0], Some(2.0)));
+        let capacity = part.capacity.expect("kept");
+        assert_eq!((capacity.request_rate, capacity.next_failing_rate, capacity.band), (5.0, Some(5.5), [5.0, 6.0]));
+        assert_eq!(part.saturation.map(|found| found.request_rate), Some(7.5));
+        assert_eq!(curve.per_replica(1), curve);
+        assert_eq!(curve.per_replica(0), curve);
+    }
+}

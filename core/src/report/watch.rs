@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bins of all replicas' series together, and fewest and most of one replica.
 const ALL_BINS: usize = 8192;
-const BINS: [usize; 2] = [64, 512];
+const BINS: [usize; 2] = [64, 256];
 
 /// What a request is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

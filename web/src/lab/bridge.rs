@@ -62,9 +62,13 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn capacity(this: &State) -> Option<f64>;
 
-    /// Whether that comes from a study of full resolution.
-    #[wasm_bindgen(method, getter, js_name = isCapacityFinal)]
-    pub fn is_capacity_final(this: &State) -> bool;
+    /// Its saturation, requests per second, as far as it is known.
+    #[wasm_bindgen(method, getter)]
+    pub fn saturation(this: &State) -> Option<f64>;
+
+    /// Whether a study has come to its end, so that nothing more is to be known of these.
+    #[wasm_bindgen(method, getter, js_name = isStudied)]
+    pub fn is_studied(this: &State) -> bool;
 
     /// A file with its name.
     #[derive(Debug)]

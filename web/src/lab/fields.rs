@@ -19,7 +19,7 @@ pub fn NumberField(
     /// Whether only whole numbers make sense.
     #[prop(optional)]
     is_whole: bool,
-    /// The number in force.
+    /// The number in force; NaN if it is not known yet.
     #[prop(into)]
     value: Signal<f64>,
     /// Takes a number, or none for an emptied field.
@@ -55,7 +55,9 @@ pub fn NumberField(
                     autocomplete="off"
                     aria-describedby=described_by
                     aria-invalid=move || refusal.with(Option::is_some).to_string()
-                    prop:value=move || draft.get().unwrap_or_else(|| format::field_text(value.get(), unit))
+                    prop:value=move || draft.get().unwrap_or_else(|| {
+                        Some(value.get()).filter(|value| value.is_finite()).map_or_else(String::new, |value| format::field_text(rounded(value), unit))
+                    })
                     on:input=move |event| {
                         let text = event_target_value(&event);
                         match read(&text) {
@@ -76,6 +78,11 @@ pub fn NumberField(
     }
 }
 
+/// Six digits: all that somebody types, and nothing of what a multiplication leaves behind.
+fn rounded(value: f64) -> f64 {
+    plimsoll_json::decimal::read(&format!("{value:.5e}")).unwrap_or(value)
+}
+
 /// The rate at which runs are looked at, the same in every tab of the lab.
 #[component]
 pub fn RateField(
@@ -84,10 +91,14 @@ pub fn RateField(
 ) -> impl IntoView {
     let lab = lab();
     let note = Signal::derive(move || {
-        match lab.request_rate().1 {
-            RateOrigin::Chosen => "Offered to the whole cluster. Empty the field for 0.8 of the capacity.",
-            RateOrigin::Capacity => "Offered to the whole cluster: 0.8 of the capacity.",
-            RateOrigin::Unknown => "Offered to the whole cluster; the capacity is not known.",
+        match lab.request_rate().map(|(_, origin)| origin) {
+            Some(RateOrigin::Chosen) => "Offered to the whole cluster. Empty: 0.8 of the capacity.",
+            Some(RateOrigin::Capacity) => "Offered to the whole cluster: 0.8 of the capacity.",
+            Some(RateOrigin::Saturation) => {
+                "Offered to the whole cluster: 0.8 of the saturation, because no rate keeps the SLO."
+            }
+            Some(RateOrigin::Unknown) => "Offered to the whole cluster; no capacity is known.",
+            None => "Offered to the whole cluster; the capacity is being searched for.",
         }
         .to_owned()
     });
@@ -97,7 +108,7 @@ pub fn RateField(
             id=id
             unit=Unit::PerSecond
             range=[0.001, 1e6]
-            value=Signal::derive(move || lab.request_rate().0)
+            value=Signal::derive(move || lab.request_rate().map_or(f64::NAN, |(rate, _)| rate))
             on_change=move |rate| lab.rate.set(rate)
             note=note
         />

@@ -20,8 +20,10 @@ pub struct Scene {
     pub is_usable: bool,
     /// Highest rate that keeps the SLO, requests per second to the whole cluster, as far as it is known.
     pub capacity: Option<f64>,
-    /// Whether that comes from a study of full resolution.
-    pub is_capacity_final: bool,
+    /// Highest rate that is sustained, requests per second to the whole cluster, as far as it is known.
+    pub saturation: Option<f64>,
+    /// Whether a study has come to its end, so that nothing more is to be known of these.
+    pub is_studied: bool,
 }
 
 /// Share of the capacity at which a deployment is looked at unless somebody asks for another rate.
@@ -34,7 +36,9 @@ pub enum RateOrigin {
     Chosen,
     /// [`USUAL_LOAD`] of the capacity.
     Capacity,
-    /// The capacity is not known.
+    /// [`USUAL_LOAD`] of the saturation, because no rate keeps the SLO.
+    Saturation,
+    /// Neither is known, and no study will tell.
     Unknown,
 }
 
@@ -62,16 +66,23 @@ impl Lab {
         self.bridge.with_value(call)
     }
 
-    /// The rate at which runs are looked at, requests per second to the whole cluster, and where it comes from.
+    /// The rate at which runs are looked at, requests per second to the whole cluster, and where it comes from; none
+    /// while the page's study has not told it yet.
     #[must_use]
-    pub fn request_rate(&self) -> (f64, RateOrigin) {
+    pub fn request_rate(&self) -> Option<(f64, RateOrigin)> {
         if let Some(rate) = self.rate.get() {
-            return (rate, RateOrigin::Chosen);
+            return Some((rate, RateOrigin::Chosen));
         }
-        match self.scene.with(|scene| scene.capacity).filter(|capacity| *capacity > 0.0) {
-            Some(capacity) => (capacity * USUAL_LOAD, RateOrigin::Capacity),
-            None => (1.0, RateOrigin::Unknown),
-        }
+        self.scene.with(|scene| {
+            let usual = |rate: Option<f64>| rate.filter(|rate| *rate > 0.0).map(|rate| rate * USUAL_LOAD);
+            if let Some(rate) = usual(scene.capacity) {
+                return Some((rate, RateOrigin::Capacity));
+            }
+            let is_over = scene.is_studied || (!scene.is_usable && !scene.scenario.is_empty());
+            let rest =
+                usual(scene.saturation).map_or((1.0, RateOrigin::Unknown), |rate| (rate, RateOrigin::Saturation));
+            is_over.then_some(rest)
+        })
     }
 
     /// Whether a tab is the one to be seen, so that its work is wanted.
@@ -165,7 +176,8 @@ fn listen(lab: Lab) {
                 trace: state.trace(),
                 is_usable: state.is_usable(),
                 capacity: state.capacity(),
-                is_capacity_final: state.is_capacity_final(),
+                saturation: state.saturation(),
+                is_studied: state.is_studied(),
             }
         });
         if lab.scene.with_untracked(|known| *known != scene) {

@@ -9,11 +9,17 @@ use crate::view_model::chart::{self, Chart, Style};
 use crate::view_model::table;
 use leptos::html;
 use leptos::prelude::*;
+use plimsoll_core::curve::Curve;
+use std::borrow::Cow;
 use wasm_bindgen::prelude::*;
 use web_sys::{HtmlElement, ResizeObserver};
 
 /// Height of a chart, CSS pixels; a little less on a phone comes from the width.
 const HEIGHT: f64 = 236.0;
+
+/// How many replicas share the rates shown.
+#[derive(Clone, Copy)]
+struct Sharing(Memo<u32>);
 
 /// What one chart needs from the drawing that all of them share.
 #[derive(Clone, Copy)]
@@ -59,6 +65,12 @@ pub fn ChartsPanel() -> impl IntoView {
     let drawing: NodeRef<html::Div> = NodeRef::new();
     let is_moving = RwSignal::new(false);
     let places = watch_places(whole, parts);
+    let num_replicas =
+        Memo::new(move |_| page.desk.with(|desk| desk.number("cluster.num_replicas")).unwrap_or(1.0) as u32);
+    let is_per_replica = RwSignal::new(false);
+    // How many replicas share the rates shown: one where they are the cluster's.
+    let sharing = Memo::new(move |_| if is_per_replica.get() { num_replicas.get() } else { 1 });
+    provide_context(Sharing(sharing));
     draw(parts, drawing, places, is_ready, is_moving);
     view! {
         {move || trouble.get().map(|reason| view! {
@@ -66,6 +78,18 @@ pub fn ChartsPanel() -> impl IntoView {
                 {crate::components::problems::sentence(&reason)} " The tables show every value. "
                 <button type="button" on:click=move |_| load()>"Try again"</button>
             </p>
+        })}
+        {move || (num_replicas.get() > 1).then(|| view! {
+            <div class="control check">
+                <label>
+                    <input
+                        type="checkbox"
+                        prop:checked=move || is_per_replica.get()
+                        on:change=move |event| is_per_replica.set(event_target_checked(&event))
+                    />
+                    "Rates per replica instead of the cluster's total"
+                </label>
+            </div>
         })}
         <div
             node_ref=whole
@@ -88,7 +112,9 @@ fn draw(
     is_moving: RwSignal<bool>,
 ) {
     let page = page();
+    let Sharing(sharing) = expect_context();
     let rate_axis = StoredValue::new(AxisMemory::default());
+    let shown_for = StoredValue::new(1);
     // What Plotly shows; a curve with the same frame only moves its points.
     let standing: StoredValue<Option<Figure>> = StoredValue::new(None);
     let moved_job = StoredValue::new(0);
@@ -100,15 +126,22 @@ fn draw(
         let places = places.get();
         let percentile = page.view.with(|view| view.percentile);
         let Some(element) = drawing.get() else { return };
+        let sharing = sharing.get();
+        if shown_for.try_update_value(|before| core::mem::replace(before, sharing)) != Some(sharing) {
+            // Axes remember a moving curve's, not another measure's.
+            rate_axis.set_value(AxisMemory::default());
+            parts.iter().for_each(|part| part.value_axis.set_value(AxisMemory::default()));
+        }
         let drawn = page.shown.with(|shown| {
             let shown = shown.as_ref()?;
             let is_at_rest = shown.is_full;
             let fit = |axis: StoredValue<AxisMemory>, needed: f64| {
                 axis.try_update_value(|axis| axis.fit(needed, is_at_rest)).unwrap_or(needed)
             };
+            let curve = shared(&shown.curve, sharing);
             let mut charts = Vec::new();
             for (part, (place, width, height)) in parts.iter().zip(places.charts) {
-                let model = chart::model(part.chart, &shown.curve, &shown.basics.slo, percentile);
+                let model = chart::model(part.chart, &curve, &shown.basics.slo, percentile);
                 let (rate_end, value_end) = (fit(rate_axis, model.rate_end), fit(part.value_axis, model.value_end));
                 let names: Vec<(String, Style)> =
                     model.series.iter().map(|series| (series.name.clone(), series.style)).collect();
@@ -160,6 +193,7 @@ fn draw(
 #[component]
 fn ChartPanel(part: Part) -> impl IntoView {
     let Part { chart, place, is_table, legend, marks, .. } = part;
+    let Sharing(sharing) = expect_context();
     let title_id = format!("chart-{}", chart.id());
     let heading_id = title_id.clone();
     view! {
@@ -190,7 +224,9 @@ fn ChartPanel(part: Part) -> impl IntoView {
             >
                 <div class="marks" inner_html=move || marks.get()></div>
             </div>
-            <p class="axis rate" aria-hidden="true" hidden=move || is_table.get()>"request rate (req/s)"</p>
+            <p class="axis rate" aria-hidden="true" hidden=move || is_table.get()>
+                {move || if sharing.get() > 1 { "request rate of one replica (req/s)" } else { "request rate (req/s)" }}
+            </p>
             {move || is_table.get().then(|| view! { <ChartTable chart=chart /> })}
         </section>
     }
@@ -230,14 +266,20 @@ fn Legend(series: RwSignal<Vec<(String, Style)>>) -> impl IntoView {
     }
 }
 
+/// A curve as it is shown: the cluster's, or one replica's part of it.
+fn shared(curve: &Curve, sharing: u32) -> Cow<'_, Curve> {
+    if sharing > 1 { Cow::Owned(curve.per_replica(sharing)) } else { Cow::Borrowed(curve) }
+}
+
 /// Every value of a chart.
 #[component]
 fn ChartTable(chart: Chart) -> impl IntoView {
     let page = page();
+    let Sharing(sharing) = expect_context();
     view! {
         <div class="table" tabindex="0" role="region" aria-label=format!("Table: {}", chart.title())>
             {move || page.shown.with(|shown| shown.as_ref().map(|shown| {
-                let table = table::table(chart, &shown.curve);
+                let table = table::table(chart, &shared(&shown.curve, sharing.get()));
                 view! {
                     <table>
                         <caption>{table.caption}</caption>

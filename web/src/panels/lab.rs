@@ -6,6 +6,7 @@ use crate::worker::browser::{address, object, words};
 use js_sys::{Array, Function, Object, Promise};
 use leptos::html;
 use leptos::prelude::*;
+use plimsoll_core::curve::{Capacity, Curve};
 use plimsoll_protocol::Edit;
 use plimsoll_protocol::view::Tab;
 use wasm_bindgen::prelude::*;
@@ -124,16 +125,23 @@ async fn bring(element: &HtmlElement, page: Page, stage: RwSignal<Stage>, attemp
 fn bridge(page: Page, stage: RwSignal<Stage>) -> Object {
     let state = Closure::<dyn Fn() -> Object>::new(move || {
         let desk = page.desk.get_untracked();
-        let (capacity, is_full) = page.shown.with_untracked(|shown| {
-            let capacity = shown.as_ref().and_then(|shown| shown.curve.capacity.as_ref());
-            (capacity.map(|capacity| capacity.request_rate), shown.as_ref().is_some_and(|shown| shown.is_full))
+        let rate = |capacity: Option<&Capacity>| capacity.map_or(JsValue::UNDEFINED, |found| found.request_rate.into());
+        let (capacity, saturation, is_studied) = page.shown.with_untracked(|shown| {
+            let curve = shown.as_ref().map(|shown| &shown.curve);
+            let of = |part: fn(&Curve) -> Option<&Capacity>| rate(curve.and_then(part));
+            (
+                of(|curve| curve.capacity.as_ref()),
+                of(|curve| curve.saturation.as_ref()),
+                curve.is_some_and(|curve| curve.is_complete),
+            )
         });
         object(&[
             ("scenario", &desk.scenario.as_str().into()),
             ("trace", &desk.trace.clone().unwrap_or_default().into()),
             ("isUsable", &desk.resolved.is_some().into()),
-            ("capacity", &capacity.map_or(JsValue::UNDEFINED, JsValue::from)),
-            ("isCapacityFinal", &is_full.into()),
+            ("capacity", &capacity),
+            ("saturation", &saturation),
+            ("isStudied", &is_studied.into()),
         ])
     });
     let subscribe = Closure::<dyn Fn(Function)>::new(move |listener: Function| {

@@ -363,14 +363,12 @@ fn paint(
     context.set_fill_style_str(&color("--surface"));
     context.fill_rect(0.0, bottom, width, AXIS);
     context.set_fill_style_str(&color("--text-quiet"));
-    for tick in &ticks {
+    for (index, tick) in ticks.iter().enumerate() {
         let x = (tick * 1e6 - start) * per_micro;
-        let digits = if end - start < 1e6 { 6 } else { 4 };
-        let _ = context.fill_text(
-            &format!("{} s", format::number(*tick, digits)),
-            x.min(width - 44.0).max(0.0) + 2.0,
-            height - 5.0,
-        );
+        // A name that would be cut off at the edge is left out.
+        if let Some(label) = timeline::tick_label(&ticks, index).filter(|_| x < width - 40.0) {
+            let _ = context.fill_text(&label, x + 3.0, height - 5.0);
+        }
     }
 }
 

@@ -37,8 +37,8 @@ pub fn Decisions(
             Some(format!(
                 "{} admitted{refused}; regret {} on average, {} at most: by how much the best candidate's score exceeds that of the chosen one.",
                 format::grouped(summary.admitted as f64),
-                format::number(summary.mean_regret, 3),
-                format::number(summary.max_regret, 3),
+                score(summary.mean_regret),
+                score(summary.max_regret),
             ))
         })
     };
@@ -87,6 +87,11 @@ pub fn Decisions(
     }
 }
 
+/// A score: whole ones, such as negative loads, without decimals.
+fn score(value: f64) -> String {
+    if value.fract() == 0.0 { format::grouped(value) } else { format::number(value, 3) }
+}
+
 fn ordered(decisions: &DecisionColumns, listing: Listing) -> Vec<u32> {
     let all = 0..u32::try_from(decisions.time.len()).unwrap_or(u32::MAX);
     let target = |index: &u32| decisions.target.get(*index as usize).copied().unwrap_or(-1);
@@ -109,9 +114,8 @@ fn range(decisions: &DecisionColumns, index: usize) -> core::ops::Range<usize> {
 
 fn cells(decisions: &DecisionColumns, index: usize) -> Vec<String> {
     let target = decisions.target.get(index).copied().unwrap_or(-1);
-    let scores = range(decisions, index).filter_map(|at| {
-        Some(format!("{} ({})", decisions.candidate.get(at)?, format::number(*decisions.score.get(at)?, 3)))
-    });
+    let scores = range(decisions, index)
+        .filter_map(|at| Some(format!("{} ({})", decisions.candidate.get(at)?, score(*decisions.score.get(at)?))));
     vec![
         decisions.time.get(index).map_or_else(String::new, |time| format::number(*time as f64 / 1e6, 6)),
         decisions.id.get(index).map(u32::to_string).unwrap_or_default(),
@@ -122,7 +126,7 @@ fn cells(decisions: &DecisionColumns, index: usize) -> Vec<String> {
         },
         decisions.reason.get(index).cloned().unwrap_or_default(),
         if target >= 0 {
-            decisions.regret.get(index).map_or_else(String::new, |regret| format::number(*regret, 3))
+            decisions.regret.get(index).map_or_else(String::new, |regret| score(*regret))
         } else {
             String::new()
         },
@@ -138,7 +142,7 @@ fn candidates(decisions: &DecisionColumns, index: usize) -> Vec<Vec<String>> {
             let is_chosen = i64::from(replica) == i64::from(chosen);
             Some(vec![
                 format!("replica {replica}{}", if is_chosen { " (chosen)" } else { "" }),
-                format::number(*decisions.score.get(at)?, 4),
+                score(*decisions.score.get(at)?),
                 decisions.waiting.get(at)?.to_string(),
                 decisions.running.get(at)?.to_string(),
                 decisions.in_flight.get(at)?.to_string(),

@@ -193,6 +193,17 @@ pub fn ticks([from, to]: [f64; 2], count: usize) -> Vec<f64> {
     (0..=count * 2).map(|index| (first + index as f64) * step).take_while(|tick| *tick <= to / 1e6).collect()
 }
 
+/// A tick with as many decimals as its neighbors need to differ.
+#[must_use]
+pub fn tick_label(ticks: &[f64], index: usize) -> Option<String> {
+    let step = match ticks {
+        [first, second, ..] => second - first,
+        _ => 1.0,
+    };
+    let decimals = (-step.log10() - 1e-9).ceil().clamp(0.0, 6.0) as usize;
+    ticks.get(index).map(|tick| format!("{tick:.decimals$} s"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,5 +298,8 @@ mod tests {
         assert_eq!(ticks([0.0, 10_000_000.0], 5), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(ticks([1_200_000.0, 2_900_000.0], 4), [1.5, 2.0, 2.5]);
         assert!(ticks([5.0, 5.0], 4).is_empty());
+        assert_eq!(tick_label(&[1.5, 2.0], 1).as_deref(), Some("2.0 s"));
+        assert_eq!(tick_label(&[0.0, 500.0], 0).as_deref(), Some("0 s"));
+        assert_eq!(tick_label(&[0.31, 0.312], 0).as_deref(), Some("0.310 s"));
     }
 }

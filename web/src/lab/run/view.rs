@@ -32,7 +32,7 @@ pub fn RunView() -> impl IntoView {
     let progress: RwSignal<Option<(u64, u64)>> = RwSignal::new(None);
     let problems: RwSignal<Vec<Diagnostic>> = RwSignal::new(Vec::new());
     Effect::new(move |_| {
-        let (rate, _) = lab.request_rate();
+        let Some((rate, _)) = lab.request_rate() else { return };
         let scene = lab.scene.get();
         let spec = RunSpec {
             scenario: scene.scenario,
@@ -64,7 +64,7 @@ pub fn RunView() -> impl IntoView {
     view! {
         <section class="lab-head" aria-label="Run">
             <div class="summary" data-testid="run-summary">
-                <h2 aria-live="polite">{move || seen.with(|seen| seen.as_ref().map(|seen| summary(seen)))}</h2>
+                <h2 aria-live="polite">{move || seen.with(|seen| seen.as_ref().map_or_else(|| "Waiting for the capacity …".to_owned(), |seen| summary(seen)))}</h2>
                 <dl class="figures">
                     {move || seen.with(|seen| seen.as_ref().map(|seen| seen.figures.iter().map(|figure| view! {
                         <div><dt>{figure.name.clone()}</dt><dd>{words(figure)}</dd></div>

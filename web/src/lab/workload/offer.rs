@@ -80,6 +80,7 @@ impl Offers {
                 window_s: (start.is_some() || end.is_some())
                     .then(|| [start.unwrap_or(0.0), end.unwrap_or(span_s + 1.0)]),
                 rate_scale,
+                ..TraceChoice::default()
             }),
             _ => None,
         })
@@ -133,7 +134,9 @@ impl Offers {
             }
             Err(failure) => self.problems.set(placed(failure.into_problems())),
         };
-        lab.crew.with_untracked(|crew| crew.iter().for_each(|crew| crew.read_file(name, file, hear)));
+        if let Some(crew) = lab.crew.get_untracked() {
+            crew.read_file(name, file, hear);
+        }
     }
 
     /// Has the files of a ServeGen folder read as one.

@@ -27,7 +27,7 @@ pub fn WorkloadView() -> impl IntoView {
     let problems: RwSignal<Vec<Diagnostic>> = RwSignal::new(Vec::new());
     let offers = Offers::new();
     Effect::new(move |_| {
-        let (rate, _) = lab.request_rate();
+        let rate = lab.request_rate();
         let num_requests = num_requests.get() as u32;
         let scene = lab.scene.get();
         if !lab.is_open(Tab::Workload) || scene.scenario.is_empty() {
@@ -35,7 +35,10 @@ pub fn WorkloadView() -> impl IntoView {
         }
         let (workload, trace) = (offers.workload(), offers.choice());
         // A trace that is looked at goes at its own pace.
-        let request_rate = trace.is_none().then_some(rate);
+        let request_rate = rate.map(|(rate, _)| rate).filter(|_| trace.is_none());
+        if request_rate.is_none() && trace.is_none() {
+            return;
+        }
         let spec = PreviewSpec { scenario: scene.scenario, workload, trace, request_rate, num_requests };
         let hear = move |heard: Heard| match heard {
             Heard::Answer(LabOutcome::Preview(previewed)) => {
@@ -62,7 +65,7 @@ pub fn WorkloadView() -> impl IntoView {
         <OfferPanel offers=offers />
         <section class="lab-head" aria-label="Workload">
             <div class="summary" aria-live="polite" data-testid="workload-summary">
-                <h2>{move || shown.with(|shown| shown.as_ref().map(|previewed| model::summary(&previewed.preview)))}</h2>
+                <h2>{move || shown.with(|shown| shown.as_ref().map_or_else(|| "Waiting for the capacity …".to_owned(), |previewed| model::summary(&previewed.preview)))}</h2>
                 <p>{move || shown.with(|shown| shown.as_ref().map(|previewed| crate::components::problems::sentence(&previewed.words.join(", "))))}</p>
                 <p>{move || shown.with(|shown| shown.as_ref().and_then(|previewed| {
                     model::prefix_words(&previewed.preview.prefix, previewed.preview.num_requests)
