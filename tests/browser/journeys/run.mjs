@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { desktop, open, phone, screenshot, withSite } from '../harness.mjs';
+import { desktop, firstResult, open, phone, screenshot, withSite } from '../harness.mjs';
 
 const summary = '[data-testid=run-summary] h2';
 const fragment = '#v1;1;view.tab=run;cluster.num_replicas=4;cluster.routing.policy=least-loaded';
@@ -107,6 +107,23 @@ test('the timeline of 10,000 requests stays smooth while it is dragged', { timeo
     assert.ok(took.length >= 20, `${took.length} frames were drawn`);
     // A frame of 60 a second is 16.7 ms; the median leaves room for a machine that is busy with something else.
     assert.ok(at(0.5) < 12, `a frame takes ${at(0.5)} ms`);
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('a cluster of several shows its curves per replica on demand', { timeout: 120_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address, { fragment: '#v1;1;cluster.num_replicas=4' });
+    await firstResult(page);
+    const chart = page.locator('[data-testid^=chart-]').first();
+    await chart.getByRole('button', { name: 'Table' }).click();
+    await page.waitForFunction(() => document.querySelector('[data-testid=progress]')?.textContent === '', undefined, { timeout: 60_000 });
+    const last = async () => Number((await chart.locator('tbody th').last().textContent()).replaceAll(',', ''));
+    const whole = await last();
+    await page.getByLabel("Rates per replica instead of the cluster's total").check();
+    const part = await last();
+    assert.ok(Math.abs(whole / part - 4) < 0.05, `${whole} of the cluster, ${part} of a replica`);
+    await screenshot(page, 'curve-per-replica');
     assert.deepEqual(errors, []);
   });
 });

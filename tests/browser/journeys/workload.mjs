@@ -109,3 +109,55 @@ test('a mix of clients from a file is shown by client and disables what it repla
     assert.deepEqual(errors, []);
   });
 });
+
+const rows = Array.from({ length: 600 }, (_, index) => `${index},${index * 100_000},${200 + (index % 7) * 50},${80 + (index % 5) * 20}`);
+const trace = `request_id,arrival_us,input_tokens,output_tokens\n${rows.join('\n')}\n`;
+const file = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+
+test('a trace is looked at first, cut to a window, and taken over in one click', { timeout: 180_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors, requests } = await open(browser, address);
+    await firstResult(page);
+    await opened(page);
+    await page.locator('#file').setInputFiles(file('day.txt', trace));
+    await page.getByText(/Looking at day\.txt: 600 requests over 59\.9/).waitFor({ timeout: 30_000 });
+    const says = (text) => page.waitForFunction(
+      ([selector, wanted]) => document.querySelector(selector)?.textContent.startsWith(wanted),
+      [summary, text],
+      { timeout: 30_000 },
+    );
+    await says('600 requests');
+    assert.equal(await page.locator('.editor .chip').count(), 0, 'the scenario is as it was');
+    await page.locator('#trace-to').fill('30');
+    await says('300 requests');
+    await page.locator('#trace-scale').fill('2');
+    await says('300 requests over 15');
+    await screenshot(page, 'workload-trace');
+    await page.getByRole('button', { name: 'Use this workload' }).click();
+    await page.locator('.editor .chip').filter({ hasText: 'day.txt' }).waitFor({ timeout: 60_000 });
+    await page.waitForFunction(() => /window_s/.test(decodeURIComponent(location.hash)), undefined, { timeout: 30_000 });
+    assert.deepEqual(requests.filter(({ hasBody }) => hasBody), [], 'nothing is sent');
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('what cannot be read is said with its line, a ServeGen folder and a ready mix become workloads', { timeout: 180_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    await firstResult(page);
+    await opened(page);
+    await page.locator('#file').setInputFiles(file('wrong.yaml', specification.replace('rate_fraction: 0.75', 'rate_fractoin: 0.75')));
+    await page.locator('[data-testid=offer] .problem').filter({ hasText: 'wrong.yaml:5' }).waitFor({ timeout: 30_000 });
+    await page.locator('#file').setInputFiles([
+      file('chunk-1-trace.csv', '0,2.5,1.5,Gamma,0.4,2.0\n600,1.0,1.0,Gamma,1.0,1.0\n'),
+      file('chunk-1-dataset.json', '{"0": {"input_tokens": "{100: 0.5, 300: 0.5}", "output_tokens": "{20: 1.0}"}}'),
+    ]);
+    await page.getByText('Looking at the workload of the ServeGen folder').waitFor({ timeout: 30_000 });
+    await page.getByRole('button', { name: 'SLO classes' }).click();
+    await page.getByText('Looking at the workload of mixed-slo.yaml').waitFor({ timeout: 30_000 });
+    await page.getByRole('button', { name: 'Use this workload' }).click();
+    await page.getByText(/A mix of \d+ clients/).waitFor({ timeout: 30_000 });
+    await page.locator('[data-testid=clients] tbody tr').nth(1).waitFor();
+    assert.deepEqual(errors, []);
+  });
+});

@@ -66,7 +66,13 @@ pub fn NumberField(
                         }
                         draft.set(Some(text));
                     }
-                    on:change=move |_| if refusal.with_untracked(Option::is_none) { draft.set(None) }
+                    // What is being typed must not change under the fingers when the number does.
+                    on:focus=move |event| draft.set(Some(event_target_value(&event)))
+                    on:blur=move |_| {
+                        if refusal.with_untracked(Option::is_none) {
+                            draft.set(None);
+                        }
+                    }
                 />
                 <span class="unit">{unit.symbol()}</span>
             </span>

@@ -232,3 +232,81 @@ fn routing(columns: &mut DecisionColumns, decision: &RoutingDecision) {
         columns.kv_percent.push((f64::from(candidate.used_blocks) * 100.0 / blocks.max(1) as f64) as f32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Host;
+    use plimsoll_core::scenario::Scenario;
+    use plimsoll_protocol::lab::{LabOutcome, LabSpec};
+    use plimsoll_protocol::{JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode, encode};
+
+    fn seen(change: impl FnOnce(&mut Scenario), spec: RunSpec) -> RunSeen {
+        let mut scenario = Scenario::default();
+        change(&mut scenario);
+        let spec = RunSpec { scenario: encode(&scenario).expect("writable"), ..spec };
+        let request = encode(&LabSpec::Run(spec)).expect("writable");
+        let (mut host, mut heard) = (Host::new("test"), Vec::new());
+        let start = Request::Start { job: JobId(1), spec: Spec::Lab { request } };
+        for request in [Request::Hello { protocol: PROTOCOL_VERSION, build: "test".into() }, start] {
+            let text = encode(&request).expect("writable");
+            host.receive(&text, None, 0.0, &mut |response| heard.push(response.clone()));
+        }
+        while host.run_slice(&|| 0.0, &mut |response| heard.push(response.clone())) {}
+        let Some(Response::Finished { outcome: Outcome::Lab { answer }, .. }) = heard.pop() else {
+            panic!("{heard:?}")
+        };
+        let LabOutcome::Run(seen) = decode(&answer).expect("an outcome") else { panic!("another outcome") };
+        *seen
+    }
+
+    fn spec(num_requests: u32) -> RunSpec {
+        RunSpec { scenario: String::new(), request_rate: 20.0, num_requests, seed: None, num_candidates: 2 }
+    }
+
+    #[test]
+    fn every_request_is_at_one_replica_and_every_column_is_whole() {
+        let seen = seen(|scenario| scenario.cluster.num_replicas = 3, spec(200));
+        assert_eq!(seen.replicas.iter().map(|replica| replica.routed).collect::<Vec<_>>(), [67, 67, 66]);
+        let requests = &seen.requests;
+        let lengths =
+            [requests.replica.len(), requests.class.len(), requests.fate.len(), requests.e2e.len(), requests.end.len()];
+        assert_eq!((requests.id.len(), lengths), (200, [200; 5]));
+        assert_eq!((requests.first_change.len(), requests.since.len()), (201, requests.phase.len()));
+        assert_eq!(requests.first_change.last().map(|last| *last as usize), Some(requests.since.len()));
+        // An admission and a routing decision for each, the latter with the two best candidates.
+        let decisions = &seen.decisions;
+        assert_eq!((decisions.time.len(), decisions.candidate.len()), (400, 400));
+        assert_eq!(decisions.first_candidate.last(), Some(&400));
+        assert_eq!(decisions.target.iter().filter(|target| **target == -1).count(), 200);
+        assert_eq!(seen.summary.map(|summary| summary.admitted), Some(200));
+        assert_eq!(seen.seed, Scenario::default().seed);
+        let bins = seen.replicas[0].series.running.max.len();
+        assert!((64..=257).contains(&bins) && bins as i64 * seen.bin_us >= seen.end_us, "{bins}");
+    }
+
+    #[test]
+    fn whoever_is_refused_is_at_no_replica() {
+        let seen = seen(
+            |scenario| scenario.cluster.admission.policy = plimsoll_core::scenario::AdmissionPolicy::RejectAll,
+            RunSpec { seed: Some(7), ..spec(50) },
+        );
+        assert_eq!((seen.replicas[0].routed, seen.seed), (0, 7));
+        assert!(
+            seen.requests
+                .fate
+                .iter()
+                .all(|fate| plimsoll_protocol::lab::FATES[usize::from(*fate)] == "refused by admission")
+        );
+        assert!(seen.decisions.target.iter().all(|target| *target == -2));
+    }
+
+    #[test]
+    fn users_who_wait_are_watched_without_a_rate() {
+        let users = plimsoll_core::scenario::ClosedLoopSettings { concurrency: 4, think_time_us: 0 };
+        let seen = seen(|scenario| scenario.workload.closed_loop = Some(users), spec(40));
+        assert_eq!(seen.requests.id.len(), 40);
+        let running = &seen.replicas[0].series.running;
+        assert_eq!(running.max.iter().max(), Some(&4));
+    }
+}
