@@ -36,6 +36,9 @@ test('a run shows its replicas, its requests and its decisions', { timeout: 180_
     assert.ok(await inked(page) > 0.02, 'the timeline shows bars');
     await screenshot(page, 'run-desktop');
 
+    // A better known capacity makes another run: nothing is pointed at before the study has come to rest.
+    await page.waitForFunction(() => document.querySelector('[data-testid=progress]')?.textContent === '', undefined, { timeout: 60_000 });
+    await page.waitForTimeout(500);
     // Hovering tells a request's numbers.
     const canvas = page.locator('.timeline canvas');
     await canvas.scrollIntoViewIfNeeded();

@@ -130,8 +130,8 @@ test('a trace is looked at first, cut to a window, and taken over in one click',
     assert.equal(await page.locator('.editor .chip').count(), 0, 'the scenario is as it was');
     await page.locator('#trace-to').fill('30');
     await says('300 requests');
-    await page.locator('#trace-scale').fill('2');
-    await says('300 requests over 15');
+    await page.locator('#trace-scale').fill('0.5');
+    await says('300 requests over 59.8 s');
     await screenshot(page, 'workload-trace');
     await page.getByRole('button', { name: 'Use this workload' }).click();
     await page.locator('.editor .chip').filter({ hasText: 'day.txt' }).waitFor({ timeout: 60_000 });

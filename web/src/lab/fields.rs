@@ -69,8 +69,9 @@ pub fn NumberField(
                     // What is being typed must not change under the fingers when the number does.
                     on:focus=move |event| draft.set(Some(event_target_value(&event)))
                     on:blur=move |_| {
-                        if refusal.with_untracked(Option::is_none) {
-                            draft.set(None);
+                        // A field that goes away while it is typed in says so after its state has gone.
+                        if refusal.try_with_untracked(Option::is_none).unwrap_or_default() {
+                            draft.try_set(None);
                         }
                     }
                 />

@@ -33,7 +33,7 @@ pub fn Rows(
     let first = RwSignal::new(0_usize);
     let in_sight = RwSignal::new(20_usize);
     let look = move || {
-        let Some(element) = place.get_untracked() else { return };
+        let Some(element) = place.try_get_untracked().flatten() else { return };
         let top = f64::from(element.scroll_top()) / ROW;
         let height = f64::from(element.client_height()) / ROW;
         first.set((top as usize).saturating_sub(BEYOND));
