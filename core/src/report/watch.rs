@@ -275,6 +275,7 @@ mod tests {
         let cluster = ClusterConfig { num_replicas, routing: RoutingConfig::LeastLoaded, ..ClusterConfig::single() };
         let settings = ReportSettings {
             slo: Slo::default(),
+            slo_classes: Default::default(),
             priority: PriorityPolicy::Constant,
             num_replicas,
             num_blocks,
