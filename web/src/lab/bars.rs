@@ -69,7 +69,7 @@ pub fn BarChart(
                 }).collect_view()}
             </dl>
             <div hidden=move || is_table.get()>
-                <p class="top" aria-hidden="true">{move || bars.with(|bars| format!("{} {}", format::number(bars.top(), 3), bars.counted))}</p>
+                <p class="top" aria-hidden="true">{move || bars.with(|bars| format!("{} {}", short(bars.top()), bars.counted))}</p>
                 <div
                     node_ref=plot
                     class="barplot"
@@ -80,10 +80,10 @@ pub fn BarChart(
                     on:pointerleave=move |_| pointed.set(None)
                 >
                     <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" inner_html=move || bars.with(drawing)></svg>
-                    {move || bars.with(|bars| bars.marks.iter().map(|(value, name)| {
-                        let left = format!("left:{:.2}%", bars.place(*value) * 100.0);
+                    {move || bars.with(|bars| apart(bars).into_iter().map(|(value, name)| {
+                        let left = format!("left:{:.2}%", bars.place(value) * 100.0);
                         let is_inside = name == "mean";
-                        view! { <span class="mark" class:inside=is_inside style=left>{name.clone()}</span> }
+                        view! { <span class="mark" class:inside=is_inside style=left>{name}</span> }
                     }).collect_view())}
                     {move || bars.with(|bars| bars.level.as_ref().map(|(level, name)| {
                         let bottom = format!("bottom:{:.2}%", level / bars.top() * 100.0);
@@ -137,19 +137,32 @@ fn drawing(bars: &Bars) -> String {
     out
 }
 
+/// A number with three digits, or whole where it is.
+fn short(value: f64) -> String {
+    if value >= 1000.0 || value.fract() == 0.0 { format::grouped(value.round()) } else { format::number(value, 3) }
+}
+
+/// The marks whose names have room; the mean's stands lower and is in nobody's way.
+fn apart(bars: &Bars) -> Vec<(f64, String)> {
+    let mut last = f64::NEG_INFINITY;
+    let has_room = |(value, name): &&(f64, String)| {
+        let place = bars.place(*value);
+        if name == "mean" {
+            return true;
+        }
+        let is_free = place - last > 0.06;
+        if is_free {
+            last = place;
+        }
+        is_free
+    };
+    bars.marks.iter().filter(has_room).cloned().collect()
+}
+
 /// A few edges by name, equally far apart.
 fn names(bars: &Bars) -> Vec<String> {
     let last = bars.edges.len().saturating_sub(1);
     let num_names = NUM_NAMES.min(bars.edges.len());
     let steps = num_names.saturating_sub(1).max(1);
-    (0..num_names)
-        .filter_map(|index| bars.edges.get(index * last / steps))
-        .map(|edge| {
-            if *edge >= 1000.0 || edge.fract() == 0.0 {
-                format::grouped(edge.round())
-            } else {
-                format::number(*edge, 3)
-            }
-        })
-        .collect()
+    (0..num_names).filter_map(|index| bars.edges.get(index * last / steps)).map(|edge| short(*edge)).collect()
 }

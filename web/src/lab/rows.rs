@@ -21,7 +21,7 @@ pub fn Rows(
     /// How many rows there are.
     #[prop(into)]
     count: Signal<usize>,
-    /// The cells of a row.
+    /// The cells of a row; what it reads with tracking makes the rows in sight anew when it changes.
     row: impl Fn(usize) -> Vec<String> + Copy + Send + Sync + 'static,
     /// The row that is chosen.
     #[prop(into)]

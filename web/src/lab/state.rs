@@ -180,6 +180,16 @@ fn listen(lab: Lab) {
                 is_studied: state.is_studied(),
             }
         });
+        // While a study goes on, what the one before it found is the best that is known.
+        let scene = lab.scene.with_untracked(|known| {
+            let is_open = scene.is_usable && !scene.is_studied;
+            let kept = |new: Option<f64>, old: Option<f64>| if is_open { new.or(old) } else { new };
+            Scene {
+                capacity: kept(scene.capacity, known.capacity),
+                saturation: kept(scene.saturation, known.saturation),
+                ..scene
+            }
+        });
         if lab.scene.with_untracked(|known| *known != scene) {
             lab.scene.set(scene);
         }

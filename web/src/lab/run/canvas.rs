@@ -237,7 +237,7 @@ fn Requests(shown: Signal<Option<Shown>>) -> impl IntoView {
     let count =
         Signal::derive(move || shown.with(|shown| shown.as_ref().map_or(0, |shown| shown.seen.requests.id.len())));
     let row = move |index: usize| {
-        shown.with_untracked(|shown| {
+        shown.with(|shown| {
             let Some(shown) = shown else { return Vec::new() };
             let requests = &shown.seen.requests;
             let whole =

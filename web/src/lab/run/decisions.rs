@@ -65,7 +65,7 @@ pub fn Decisions(
                 id="decision-rows"
                 columns=Signal::stored(["time (s)", "request", "decision", "why", "regret", "candidates, best first (score)"].map(str::to_owned).to_vec())
                 count=count
-                row=move |index| at(index).map(|index| seen.with_untracked(|seen| seen.as_ref().map(|seen| cells(&seen.decisions, index)).unwrap_or_default())).unwrap_or_default()
+                row=move |index| at(index).map(|index| seen.with(|seen| seen.as_ref().map(|seen| cells(&seen.decisions, index)).unwrap_or_default())).unwrap_or_default()
                 chosen=chosen
                 on_choose=move |index| chosen.set(Some(index))
             />

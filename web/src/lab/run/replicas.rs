@@ -46,7 +46,7 @@ pub fn Replicas(
                     id="replica-rows"
                     columns=Signal::stored(["replica", "routed", "completed", "preempted", "busy", "KV peak", "prefix hits"].map(str::to_owned).to_vec())
                     count=num_replicas
-                    row=move |index| seen.with_untracked(|seen| {
+                    row=move |index| seen.with(|seen| {
                         let Some(replica) = seen.as_ref().and_then(|seen| seen.replicas.get(index)) else { return Vec::new() };
                         vec![
                             index.to_string(),
@@ -135,8 +135,8 @@ fn OverTime(measure: Measure, seen: Signal<Option<Arc<RunSeen>>>, chosen: RwSign
                     id="bin-rows"
                     columns=columns
                     count=num_bins
-                    row=move |bin| lines.with_untracked(|lines| {
-                        let mut cells = vec![format::number(bin as f64 * bin_us.get_untracked() as f64 / 1e6, 5)];
+                    row=move |bin| lines.with(|lines| {
+                        let mut cells = vec![format::number(bin as f64 * bin_us.get() as f64 / 1e6, 5)];
                         for line in lines {
                             let number = |values: &[f64]| values.get(bin).map_or_else(String::new, |value| format::number(*value, 3));
                             cells.extend([number(&line.mean), number(&line.min), number(&line.max)]);
