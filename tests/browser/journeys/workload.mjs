@@ -141,18 +141,13 @@ test('a trace is looked at first, cut to a window, and taken over in one click',
   });
 });
 
-test('what cannot be read is said with its line, a ServeGen folder and a ready mix become workloads', { timeout: 180_000 }, async () => {
+test('what cannot be read is said with its line, and a ready mix becomes the workload', { timeout: 180_000 }, async () => {
   await withSite(async ({ browser, address }) => {
     const { page, errors } = await open(browser, address);
     await firstResult(page);
     await opened(page);
     await page.locator('#file').setInputFiles(file('wrong.yaml', specification.replace('rate_fraction: 0.75', 'rate_fractoin: 0.75')));
     await page.locator('[data-testid=offer] .problem').filter({ hasText: 'wrong.yaml:5' }).waitFor({ timeout: 30_000 });
-    await page.locator('#file').setInputFiles([
-      file('chunk-1-trace.csv', '0,2.5,1.5,Gamma,0.4,2.0\n600,1.0,1.0,Gamma,1.0,1.0\n'),
-      file('chunk-1-dataset.json', '{"0": {"input_tokens": "{100: 0.5, 300: 0.5}", "output_tokens": "{20: 1.0}"}}'),
-    ]);
-    await page.getByText('Looking at the workload of the ServeGen folder').waitFor({ timeout: 30_000 });
     await page.getByRole('button', { name: 'SLO classes' }).click();
     await page.getByText('Looking at the workload of mixed-slo.yaml').waitFor({ timeout: 30_000 });
     await page.getByRole('button', { name: 'Use this workload' }).click();

@@ -247,7 +247,7 @@ pub fn OfferPanel(
         <section class="offer" aria-label="Workload from a file" data-testid="offer">
             <div class="row starts">
                 <button type="button" on:click=open><Icon path=OPEN />"Open a trace or a specification"</button>
-                <span class="help">"or drop it here (CSV, JSONL, YAML, the files of a ServeGen folder). Ready mixes:"</span>
+                <span class="help">"or drop it here (CSV, JSONL, YAML). Ready mixes:"</span>
                 {START.into_iter().map(|(name, file, text)| view! {
                     <button type="button" class="quiet" on:click=move |_| {
                         let parts = js_sys::Array::of1(&JsValue::from_str(text));
