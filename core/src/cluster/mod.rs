@@ -13,7 +13,7 @@ mod routing;
 mod snapshot;
 mod tap;
 
-use crate::engine::{Engine, Mode};
+use crate::engine::{BlockTables, Engine, Mode};
 use crate::latency::LatencyModel;
 use crate::numeric::sort_by_key;
 use crate::observation::{
@@ -431,6 +431,17 @@ impl<S: RequestSource> Simulation<S> {
     /// Names the broken invariant.
     pub fn audit(&mut self) -> Result<(), &'static str> {
         self.replicas.engines.iter_mut().try_for_each(Engine::audit)
+    }
+
+    /// What the block tables of each replica say after the last processed event; for tests.
+    pub fn block_tables(&mut self) -> Vec<BlockTables> {
+        let prefixes = self.source.prefixes();
+        self.replicas.engines.iter_mut().map(|engine| engine.block_tables(prefixes)).collect()
+    }
+
+    /// How the replicas execute steps: one at a time where each block has to be followed, whatever was asked for.
+    pub fn engine_mode(&self) -> Mode {
+        self.replicas.engines.first().map_or(self.mode, Engine::mode)
     }
 }
 

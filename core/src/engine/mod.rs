@@ -15,7 +15,7 @@ use crate::latency::LatencyModel;
 use crate::observation::{Observer, ReplicaTotals};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
-use crate::workload::{Outcome, PrefixTree, Request};
+use crate::workload::{Outcome, PrefixId, PrefixTree, Request};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use fast::Fast;
@@ -47,6 +47,21 @@ pub struct Load {
 #[derive(Debug, Clone, Default)]
 pub struct CachedPrefixes(Vec<u32>);
 
+/// What the block tables of a replica say, recomputed from them; for tests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlockTables {
+    /// Of each request in the queue or in the batch, by id: the blocks it holds.
+    pub held: Vec<(u32, u32)>,
+    /// Of each request in the queue, by id: the leading blocks of its prompt that are cached.
+    pub found: Vec<(u32, u32)>,
+    /// Of each shared prefix in order: its leading full blocks that are cached.
+    pub cached: Vec<u32>,
+    /// Blocks that somebody holds, each counted once.
+    pub used: u32,
+    /// Blocks on the free list.
+    pub free: u32,
+}
+
 /// One replica.
 ///
 /// Times are microseconds; [`i64::MAX`] is never.
@@ -69,6 +84,14 @@ impl Engine {
         } else {
             Variant::Fast(Box::new(Fast::new(config, latency)))
         })
+    }
+
+    /// How it executes steps, which [`Engine::new`] may have decided otherwise than asked.
+    pub fn mode(&self) -> Mode {
+        match &self.0 {
+            Variant::Plain(_) => Mode::Step,
+            Variant::Fast(_) => Mode::Fast,
+        }
     }
 
     /// A request reaches the replica at `time`, which is not before that of any request submitted earlier, nor before
@@ -211,5 +234,30 @@ impl Engine {
             Variant::Plain(engine) => engine.audit(),
             Variant::Fast(engine) => engine.audit(),
         }
+    }
+
+    /// What the block tables say at the moment; for tests.
+    pub fn block_tables(&mut self, prefixes: &PrefixTree) -> BlockTables {
+        let mut tables = match &mut self.0 {
+            Variant::Plain(engine) => engine.block_tables(prefixes),
+            Variant::Fast(engine) => engine.block_tables(prefixes),
+        };
+        tables.held.sort_unstable();
+        tables.found.sort_unstable();
+        let alone = |prefix: PrefixId| Request {
+            id: u32::MAX,
+            arrive: SimTime::ZERO,
+            input_tokens: prefixes.tokens(prefix),
+            output_tokens: 0,
+            answer_limit: 0,
+            deadline: SimTime::ZERO,
+            prefix,
+            output_prefix: PrefixId::NONE,
+            slo_class: 0,
+            tenant: 0,
+        };
+        tables.cached =
+            (0..prefixes.len() as u32).map(|node| self.cached_blocks(&alone(PrefixId(node)), prefixes)).collect();
+        tables
     }
 }

@@ -6,12 +6,15 @@ use plimsoll_core::observation::{Event, Fate, Observer, QueueSample, RequestReco
 use plimsoll_core::time::SimTime;
 use proptest::prop_assert;
 use proptest::prop_assert_eq;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Listens to everything and counts tokens for itself, from the log.
 #[derive(Default)]
 struct Auditor {
     told: Told,
+    /// How many steps each step event stands for.
+    windows: Vec<u64>,
     /// Latest time of an event that starts something.
     last: i64,
     went_back: bool,
@@ -41,6 +44,9 @@ impl Observer for Auditor {
             | Event::Step { time, .. }
             | Event::Timeout { time, .. } => time.0,
         };
+        if let Event::Step { steps, .. } = event {
+            self.windows.push(*steps);
+        }
         self.went_back |= time < self.last;
         self.last = self.last.max(time);
     }
@@ -140,4 +146,48 @@ fn time_never_goes_back_and_the_block_tables_stay_sound() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn a_jump_leaves_the_block_tables_of_its_single_steps() {
+    let met = RefCell::new(BTreeMap::<&str, u32>::new());
+    runner(300)
+        .run(&case(), |case| {
+            let mut heard = Auditor::default();
+            let mut whole = case.simulation(Mode::Fast);
+            if whole.engine_mode() == Mode::Step {
+                return Ok(());
+            }
+            while !whole.run_for(u64::MAX, &mut heard) {}
+
+            // Each call makes exactly one window whole, and as many single steps.
+            let mut again = Auditor::default();
+            let (mut fast, mut plain) = (case.simulation(Mode::Fast), case.simulation(Mode::Step));
+            for (at, window) in heard.windows.iter().enumerate() {
+                fast.run_for(*window, &mut again);
+                plain.run_for(*window, &mut Told::default());
+                prop_assert_eq!(&again.windows[..], &heard.windows[..=at]);
+                if *window == 1 {
+                    continue;
+                }
+                prop_assert_eq!(fast.audit(), Ok(()));
+                prop_assert_eq!(plain.audit(), Ok(()));
+                let tables = fast.block_tables();
+                prop_assert_eq!(&tables, &plain.block_tables());
+
+                let tables = &tables[0];
+                prop_assert_eq!(tables.used + tables.free, case.engine.num_blocks);
+                let mut seen = met.borrow_mut();
+                let mut meet = |what: &'static str, is_met: bool| *seen.entry(what).or_default() += u32::from(is_met);
+                meet("window of 8 steps or more", *window >= 8);
+                meet("blocks held", *window >= 8 && tables.used > 0);
+                meet("cached prefix", *window >= 8 && tables.cached.iter().any(|blocks| *blocks > 0));
+                meet("queue that finds blocks", tables.found.iter().any(|(_, blocks)| *blocks > 0));
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let met = met.into_inner();
+    println!("{met:?}");
+    assert!(met.len() == 4 && met.values().all(|count| *count >= 200), "{met:?}");
 }

@@ -210,6 +210,12 @@ impl Fast {
     }
 
     pub(super) fn audit(&mut self) -> Result<(), &'static str> {
+        self.count_decode_blocks();
+        self.pool.audit(self.slots.all().iter().map(|slot| &slot.holding))
+    }
+
+    /// Tells each decoding request how many blocks it holds, which only the batch counts.
+    fn count_decode_blocks(&mut self) {
         let (tick, size) = (self.tick, self.config.block_size);
         for at in 0..self.slots.all().len() as u32 {
             if self.slots.get(at).phase == Phase::Decode {
@@ -218,7 +224,6 @@ impl Fast {
                 slot.holding.set_blocks(blocks);
             }
         }
-        self.pool.audit(self.slots.all().iter().map(|slot| &slot.holding))
     }
 
     pub(super) fn clock(&self) -> SimTime {

@@ -2,7 +2,8 @@
 
 use super::Fast;
 use super::pool::{Holding, Prompt};
-use crate::engine::Load;
+use super::slots::Phase;
+use crate::engine::{BlockTables, Load};
 use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::vec::Vec;
 
@@ -42,6 +43,23 @@ impl Fast {
         // Nobody in the inbox gets into the queue before reaching the replica.
         let arrival = self.inbox.front().map_or(i64::MAX, |(_, time)| *time);
         enqueue.min(arrival).min(self.next_deadline())
+    }
+
+    /// [`crate::engine::Engine::block_tables`].
+    pub(in crate::engine) fn block_tables(&mut self, prefixes: &PrefixTree) -> BlockTables {
+        self.count_decode_blocks();
+        let mut tables = BlockTables::default();
+        for slot in self.slots.all() {
+            let id = slot.request.id;
+            if matches!(slot.phase, Phase::Waiting | Phase::Prefill | Phase::Decode) {
+                tables.held.push((id, slot.holding.blocks()));
+            }
+            if slot.phase == Phase::Waiting {
+                tables.found.push((id, self.pool.lookup(slot.prompt(), &slot.holding, prefixes).blocks));
+            }
+        }
+        [tables.used, tables.free] = self.pool.count(self.slots.all().iter().map(|slot| &slot.holding));
+        tables
     }
 
     /// [`crate::engine::Engine::quiet_until`].

@@ -9,6 +9,7 @@
 //! of the key they carry even where it points to a newer block; they return to the back, last block first.
 
 mod chain;
+mod tables;
 
 use crate::workload::{PrefixId, PrefixTree};
 use alloc::vec::Vec;

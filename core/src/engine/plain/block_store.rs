@@ -49,6 +49,13 @@ pub(super) struct Holding {
     held: Vec<u32>,
 }
 
+impl Holding {
+    /// Blocks held.
+    pub(super) fn len(&self) -> u32 {
+        self.held.len() as u32
+    }
+}
+
 /// All blocks of a replica.
 #[derive(Debug)]
 pub(super) struct BlockStore {
@@ -378,6 +385,15 @@ impl BlockStore {
             push_run(&mut runs, (source, at, 1));
         }
         runs
+    }
+
+    /// Blocks that somebody holds and blocks on the free list, counted in the tables.
+    pub(super) fn count<'a>(&self, holdings: impl Iterator<Item = &'a Holding>) -> [u32; 2] {
+        let mut is_held = alloc::vec![false; self.blocks.len()];
+        for block in holdings.flat_map(|holding| &holding.held) {
+            is_held[*block as usize] = true;
+        }
+        [is_held.iter().filter(|is_held| **is_held).count() as u32, self.free.len() as u32]
     }
 
     /// The invariants of KV specification 5, recomputed from the block tables.

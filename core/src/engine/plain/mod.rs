@@ -7,6 +7,7 @@ mod block_store;
 mod kinds;
 mod live;
 mod recency;
+mod tables;
 
 use self::block_store::BlockStore;
 use self::kinds::{Kind, Part};
