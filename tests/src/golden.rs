@@ -144,11 +144,12 @@ impl Outcome {
     }
 }
 
-/// Reads every case folder in `directory`; with `single` only those of one replica.
+/// Reads every case folder in `directory`; with `single` only those of one replica. A case that cannot be read is
+/// given as the reason, with the file's path.
 ///
 /// # Errors
-/// The directory or a file in it cannot be read.
-pub fn read_cases(directory: &Path, single: bool) -> Result<Vec<CaseText>, String> {
+/// The directory cannot be read.
+pub fn read_cases(directory: &Path, single: bool) -> Result<Vec<Result<CaseText, String>>, String> {
     let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let mut folders: Vec<PathBuf> =
         entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
@@ -159,27 +160,38 @@ pub fn read_cases(directory: &Path, single: bool) -> Result<Vec<CaseText>, Strin
             let path = folder.join(name);
             fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
         };
-        let text = CaseText {
-            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            case: read("case.json")?,
-            trace: read("trace.csv")?,
-            expected: read("expected.json")?,
+        let read_case = || {
+            Ok(CaseText {
+                name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                case: read("case.json")?,
+                trace: read("trace.csv")?,
+                expected: read("expected.json")?,
+            })
         };
-        if !single || num_replicas(&text.case) <= 1 {
+        let text: Result<CaseText, String> = read_case();
+        if text.as_ref().map_or(true, |text| !single || num_replicas(&text.case) <= 1) {
             cases.push(text);
         }
     }
     Ok(cases)
 }
 
-/// Runs every case folder in `directory`; with `single` only those of one replica.
+/// Runs every case folder in `directory`; with `single` only those of one replica. A case that cannot be read is one
+/// that is not exact.
 ///
 /// # Errors
-/// The directory or a file in it cannot be read.
+/// The directory cannot be read.
 pub fn run_directory(directory: &Path, single: bool, catalog: &Catalog) -> Result<Outcome, String> {
     let mut outcome = Outcome::default();
     for case in read_cases(directory, single)? {
         outcome.total += 1;
+        let case = match case {
+            Ok(case) => case,
+            Err(problem) => {
+                outcome.differences.push(problem);
+                continue;
+            }
+        };
         let modes = [("step mode", Mode::Step), ("fast mode", Mode::Fast)];
         let difference = modes.into_iter().find_map(|(name, mode)| {
             check_case(&case, mode, catalog).err().map(|difference| format!("{} in {name}: {difference}", case.name))
