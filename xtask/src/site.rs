@@ -87,7 +87,7 @@ pub fn build_assets(repository: &Repository) -> Result<()> {
 ///
 /// # Errors
 /// When it does not compile.
-pub fn compile(
+fn compile(
     repository: &Repository,
     selection: &[&str],
     (profile, folder): (&str, &str),
@@ -99,13 +99,34 @@ pub fn compile(
     Ok(repository.target.join(setup::WASM).join(folder).join(file))
 }
 
+/// Compiles a crate as the workers' modules of the published site are, `wasm-opt` included; for measuring.
+///
+/// # Errors
+/// When a tool is missing or it does not compile.
+pub fn compile_for_workers(repository: &Repository, selection: &[&str], name: &str, glue: Glue) -> Result<Bound> {
+    setup::wasm_target(repository)?;
+    setup::npm_packages(repository)?;
+    worker_module(repository, Profile::Release, selection, &format!("{name}.wasm"), name, glue)
+}
+
 /// Builds the workers' module: `engine` simulates and is loaded with the page, `reader` also reads files and is loaded
 /// when the first one is opened.
 fn engine(repository: &Repository, profile: Profile, name: &str) -> Result<Bound> {
     let features: &[&str] = if name == "reader" { &[] } else { &["--no-default-features"] };
     let selection = [&["-p", "plimsoll-engine", "--lib"], features].concat();
-    let compiled = compile(repository, &selection, ("release-engine", "release-engine"), "plimsoll_engine.wasm")?;
-    let bound = bindgen::bind(&compiled, &repository.site().join(name), name, Glue::NoModules)?;
+    worker_module(repository, profile, &selection, "plimsoll_engine.wasm", name, Glue::NoModules)
+}
+
+fn worker_module(
+    repository: &Repository,
+    profile: Profile,
+    selection: &[&str],
+    file: &str,
+    name: &str,
+    glue: Glue,
+) -> Result<Bound> {
+    let compiled = compile(repository, selection, ("release-engine", "release-engine"), file)?;
+    let bound = bindgen::bind(&compiled, &repository.site().join(name), name, glue)?;
     shrink_for(repository, profile, bound, FAST)
 }
 

@@ -1,13 +1,14 @@
 //! Runs one workload once in a fresh process: the native program, or Node with the module.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::bindgen::{self, Glue};
+use crate::bindgen::Glue;
 use crate::repository::{Repository, cargo};
-use crate::{command, setup, site};
+use crate::{command, site};
 
 /// What one run took and counted. Printed by the programs as a line of JSON.
 #[derive(Deserialize)]
@@ -50,17 +51,22 @@ impl Runner {
         Ok(Self { folder: repository.root.clone(), program, first: Vec::new() })
     }
 
-    /// The same program compiled as the engine's module is, run by Node.
+    /// The same program compiled and optimized as the published workers' module is, run by Node.
     ///
     /// # Errors
     /// When Node is missing or it does not build.
     pub fn wasm(repository: &Repository) -> Result<Self> {
-        setup::wasm_target(repository)?;
         let selection = ["-p", "plimsoll-tests", "--bin", "bench"];
-        let compiled = site::compile(repository, &selection, ("release", "release"), "bench.wasm")?;
-        let bound = bindgen::bind(&compiled, &repository.site().join("bench"), "bench", Glue::Node)?;
+        let bound = site::compile_for_workers(repository, &selection, "bench", Glue::Node)?;
+        // For Node the glue finds its module by name beside itself.
+        let folder = repository.site().join("bench").join("optimized");
+        fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+        let (glue, module) = (folder.join("bench.js"), folder.join("bench_bg.wasm"));
+        for (from, to) in [(&bound.glue, &glue), (&bound.wasm, &module)] {
+            fs::copy(from, to).with_context(|| format!("could not copy {}", from.display()))?;
+        }
         let script = repository.root.join("tests/browser/bench-workload.mjs");
-        let first = [&script, &bound.glue].map(|file: &PathBuf| text(file)).into_iter().collect();
+        let first = [&script, &glue].map(|file: &PathBuf| text(file)).into_iter().collect();
         Ok(Self { folder: repository.root.clone(), program: PathBuf::from("node"), first })
     }
 
