@@ -4,6 +4,8 @@
 // number of the job whose curve is on screen, and `plimsoll:input` at an edit, with the last number given out before it.
 // A time counts from the input event until the first mark of a later job. A full curve is a coherent one too: where it is there
 // before the coarse one has been redrawn, it ends both times.
+// Each move waits for the answer to the one before: what is measured is the way from one edit to its curve, not how many of the
+// edits of a faster drag are answered.
 // Every move goes to a value that was never shown before, so no result kept by the page can answer.
 // The slider is dragged steadily around the default; far moves jump to prompts of up to 14 times its length, whose requests take
 // more steps each and whose curves need other axes.
@@ -14,11 +16,19 @@ import { benchResult } from './logs.mjs';
 const slider = '[data-testid=slider-workload-input-tokens]';
 const numWarmUpMoves = 5;
 const numFollowMoves = 40;
-const numFullMoves = 12;
+const numFullMoves = 36;
 const numFarMoves = 20;
+// Of the simulator: the page takes one less than the processors it is told of, and two at least.
+const numWorkers = 2;
 
-// Three positions apart are different values; the first is at about half of the default prompt.
-const positions = Array.from({ length: numWarmUpMoves + numFollowMoves + numFullMoves }, (_, index) => 448 + 3 * index);
+// Three positions apart are different values; 448 is about half of the default prompt. What does not fit below the far positions
+// comes last, from further down.
+const upwards = (first, length) => Array.from({ length }, (_, index) => first + 3 * index);
+const numBefore = 24;
+const positions = [
+  ...upwards(448, numWarmUpMoves + numFollowMoves + numFullMoves - numBefore),
+  ...upwards(448 - 3 * numBefore, numBefore),
+];
 const farPositions = Array.from({ length: numFarMoves }, (_, index) => 640 + 3 * ((index * 63) % 110));
 
 // Runs in the page: moves the slider and returns the times in milliseconds, with the values it showed.
@@ -79,8 +89,10 @@ const fit = async (page) => {
 const site = await serveSite();
 const browser = await launch();
 try {
-  const { page } = await open(browser, site.address);
+  const { page, context } = await open(browser, site.address, { numCores: numWorkers });
   await firstResult(page);
+  const workers = page.workers().length;
+  if (workers !== numWorkers) throw new Error(`the page has ${workers} workers instead of ${numWorkers}`);
   await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
   const next = (from, count, names) => page.evaluate(measure, { slider, positions: from.splice(0, count), names });
   const first = await page.getAttribute(slider, 'aria-valuetext');
@@ -94,7 +106,11 @@ try {
   if (new Set(values).size < values.length) throw new Error(`the slider showed a value twice: ${values.join(', ')}`);
   const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_follow_far_ms: far };
   const summaries = Object.entries(figures).map(([name, moves]) => [name, summary(moves)]);
-  console.log(JSON.stringify({ ...Object.fromEntries(summaries), fit_five_logs: await fit(page) }));
+  // The fit takes all processors: a page of its own, beside which no other works.
+  await context.close();
+  const fitting = await open(browser, site.address);
+  await firstResult(fitting.page);
+  console.log(JSON.stringify({ workers, ...Object.fromEntries(summaries), fit_five_logs: await fit(fitting.page) }));
 } finally {
   await browser.close();
   await site.close();

@@ -76,16 +76,21 @@ const findChromium = () => {
 export const launch = () => chromium.launch({ executablePath: findChromium(), args: flags });
 
 /**
- * Opens the site in a fresh profile.
+ * Opens the site in a fresh profile; the page is told of `numCores` processors, by default of those there are.
  *
  * `errors` collects everything the console reports as an error and every uncaught exception, `requests` every request.
  */
 export const open = async (
   browser,
   address,
-  { viewport = desktop, colorScheme = 'light', fragment = '', waitUntil = 'load' } = {},
+  { viewport = desktop, colorScheme = 'light', fragment = '', waitUntil = 'load', numCores } = {},
 ) => {
   const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce', acceptDownloads: true });
+  if (numCores) {
+    await context.addInitScript((count) => {
+      Object.defineProperty(Navigator.prototype, 'hardwareConcurrency', { get: () => count });
+    }, numCores);
+  }
   const page = await context.newPage();
   const errors = [];
   const requests = [];
