@@ -26,6 +26,8 @@ for (const { name, ...view } of views) {
       const elsewhere = requests.filter(({ url }) => !/^(data|blob):/.test(url) && !url.startsWith(address));
       assert.deepEqual(elsewhere, [], 'every request stays with the site');
       assert.deepEqual(requests.filter(({ hasBody }) => hasBody), [], 'no request carries data');
+      const later = requests.map(({ url }) => url.split('/').pop()).filter((name) => /^(reader|lab)[-_.]/.test(name));
+      assert.deepEqual(later, [], 'what reads files and draws the lab is loaded when asked for');
       assert.deepEqual(errors, []);
     });
   });
