@@ -82,6 +82,8 @@ fn joined(path: &str, name: &str) -> String {
 }
 
 fn meant(name: &str, valid: &[&str]) -> String {
+    // The empty name of the default policy is for machines; nobody looking for a name means it.
+    let valid: Vec<&str> = valid.iter().copied().filter(|name| !name.is_empty()).collect();
     let list = valid.join(", ");
     match nearest(name, valid.iter().copied()).first() {
         Some(close) => format!("did you mean {close}? valid are {list}"),

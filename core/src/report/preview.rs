@@ -334,7 +334,6 @@ mod tests {
             latency: LatencyModel::blackbox(&[1000.0, 10.0, 5.0], &[100.0, 1.0, 100.0]).expect("plain coefficients"),
             workload,
             slo: Slo::default(),
-            slo_classes: Default::default(),
             curve: CurveSettings::default(),
             seed: 1,
             basis: Basis::Trained,

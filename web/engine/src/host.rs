@@ -40,7 +40,7 @@ struct Job {
 }
 
 enum Work {
-    Trials(Trials),
+    Trials(Box<Trials>),
     #[cfg(feature = "files")]
     Lab(Box<crate::lab::LabJob>),
 }
@@ -112,7 +112,7 @@ impl Host {
                 match prepared {
                     Ok(prepared) => {
                         let trials = Trials { prepared, trials, run: None, samples: Vec::new(), num_sent: 0 };
-                        self.jobs.push_back(Job { id: job, work: Work::Trials(trials), last_report: now });
+                        self.jobs.push_back(Job { id: job, work: Work::Trials(Box::new(trials)), last_report: now });
                     }
                     Err(failure) => send(&Response::Failed { job, failure }),
                 }

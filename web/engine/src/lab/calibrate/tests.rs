@@ -78,8 +78,11 @@ fn loss(text: &str) -> f64 {
     task.problem(plimsoll_configs::catalog()).loss(&middle)
 }
 
+/// Points tried with what they gave, in order.
+type Tried = Vec<(Vec<f64>, Option<f64>)>;
+
 /// Fits with several workers, each of which gets the next batch in turn.
-fn fit(text: &str, workers: &mut [Bench], batch: usize) -> (Fit, Vec<(Vec<f64>, Option<f64>)>) {
+fn fit(text: &str, workers: &mut [Bench], batch: usize) -> (Fit, Tried) {
     let mut study = study(text);
     let mut trials = Vec::new();
     let mut turn = 0;
