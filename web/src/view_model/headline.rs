@@ -250,7 +250,7 @@ pub fn key_numbers(
             none if none <= 0.0 => "no preemptions".into(),
             some => format!("{} preemptions per request", format::number(some, 2)),
         },
-        help: "Mean share of KV blocks in use over busy time at capacity; a full cache preempts running requests.",
+        help: "Mean share of KV blocks in use that arriving requests find at capacity; a full cache preempts running requests.",
     });
     if let Some(price) = price_usd_per_hour.filter(|price| *price > 0.0 && tokens > 0.0) {
         numbers.push(KeyNumber {

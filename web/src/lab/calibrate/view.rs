@@ -23,7 +23,7 @@ const FORMATS: [(&str, &str); 9] = [
     ("LMBench", "summary CSV"),
     ("inference-perf", "per_request_lifecycle_metrics.json"),
     ("vLLM", "its standard output and /metrics say what the server was"),
-    ("fit or study", "a study.json saved here is opened again"),
+    ("study", "a study.json saved here is opened again"),
     ("other reports", "console blocks and stage reports are summed up; they hold no single requests to fit"),
 ];
 
