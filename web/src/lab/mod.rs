@@ -1,6 +1,6 @@
 //! The lab: what the first visit does not load. A second module with its own workers, mounted into the page's tabs.
 //!
-//! It knows the page only by its [`bridge`], and the page knows it only by what `web/src/bin/lab.rs` exports.
+//! It knows the page only by its `bridge`, and the page knows it only by what `web/src/bin/lab.rs` exports.
 //! Each tab is a folder: [`workload`], [`run`], [`calibrate`]. What a tab computes for the screen stands in a `model` that
 //! needs no browser and is tested natively.
 

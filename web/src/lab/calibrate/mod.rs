@@ -1,6 +1,6 @@
 //! The tab that turns logs of a deployment into coefficients of its step time.
 //!
-//! [`plot`], [`words`] and [`fitting`] need no browser and are tested natively; [`state`] binds them to the lab's
+//! [`plot`], [`words`] and [`fitting`] need no browser and are tested natively; `state` binds them to the lab's
 //! workers, the other files put them on the screen.
 
 pub mod fitting;
