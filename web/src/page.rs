@@ -165,17 +165,19 @@ impl Page {
         self.supply();
     }
 
-    /// Takes files the user gave: logs, and whatever comes while the calibration tab is open, to the lab; others as a
-    /// scenario or a part of one.
+    /// Takes files the user gave: logs, and whatever comes while a tab is open that looks at files, to the lab; others
+    /// as a scenario or a part of one.
     pub fn open_files(&self, files: &web_sys::FileList) {
         let page = *self;
         let files: Vec<web_sys::File> = (0..files.length()).filter_map(|index| files.get(index)).collect();
         leptos::task::spawn_local(async move {
             let Some(first) = files.first() else { return };
-            let is_open = page.view.with_untracked(|view| view.tab == Tab::Calibrate);
-            if is_open || logs::is_log(&head(first).await) {
+            let open = page.view.with_untracked(|view| view.tab);
+            if open == Tab::Calibrate || logs::is_log(&head(first).await) {
                 page.for_lab.set(files);
                 page.look(|view| view.tab = Tab::Calibrate);
+            } else if open == Tab::Workload {
+                page.for_lab.set(files);
             } else {
                 page.with_controller(|controller| controller.read_file(page, &first.name(), first));
             }
@@ -302,10 +304,10 @@ impl Page {
             self.history.update_untracked(History::close);
         }
         if asked.origin != Origin::Control {
-            if let Edit::Base = asked.edit {
-                self.view.set(View::default());
-            }
-            if let Some(view) = said.view {
+            // Whoever chose a tab before the page's first answer has chosen it.
+            let is_chosen = asked.origin == Origin::Opening && self.view.get_untracked() != View::default();
+            let view = if asked.edit == Edit::Base { Some(View::default()) } else { said.view };
+            if let Some(view) = view.filter(|_| !is_chosen) {
                 self.view.set(view);
             }
             if asked.edit != Edit::Base {
