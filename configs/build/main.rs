@@ -16,7 +16,10 @@ fn main() {
     }
     match read::read_all(&root) {
         Ok(embedded) => {
-            write(&out.join("catalog.json"), &embedded.catalog);
+            // The page shows no sources and its first load counts every byte; the command line shows them.
+            let is_for_the_page = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|target| target == "wasm32");
+            let catalog = if is_for_the_page { without_provenance(&embedded.catalog) } else { embedded.catalog };
+            write(&out.join("catalog.json"), &catalog);
             write(&out.join("scenarios.json"), &embedded.scenarios);
         }
         Err(problems) => {
@@ -26,6 +29,18 @@ fn main() {
             process::exit(1);
         }
     }
+}
+
+/// The same JSON without the `provenance` of its entries.
+fn without_provenance(text: &str) -> String {
+    let mut catalog: serde_json::Value = serde_json::from_str(text).expect("it was just written");
+    let lists = catalog.as_object_mut().into_iter().flat_map(|lists| lists.values_mut());
+    for entry in lists.filter_map(serde_json::Value::as_array_mut).flatten() {
+        if let Some(entry) = entry.as_object_mut() {
+            entry.remove("provenance");
+        }
+    }
+    catalog.to_string()
 }
 
 fn write(path: &Path, text: &str) {

@@ -1,6 +1,7 @@
 //! The catalogue the product ships with, and ready scenarios.
 //!
-//! Every entry is a YAML file beside this crate, checked when the crate is built and embedded as compact JSON.
+//! Every entry is a YAML file beside this crate, checked when the crate is built and embedded as compact JSON; for the
+//! browser without the sources, which the page does not show.
 //! Nothing is computed here: what an entry means is decided by `plimsoll_core`.
 
 use plimsoll_core::catalog::Catalog;

@@ -342,7 +342,7 @@ impl ReplicaTotals {
             *ours += theirs;
         }
         self.gaps.extend_from_slice(&other.gaps);
-        self.gaps.sort_unstable_by_key(|(value, _)| *value);
+        crate::numeric::sort_by_key(&mut self.gaps, |(value, _)| [*value, 0]);
         self.gaps.dedup_by(|next, kept| {
             let is_same = next.0 == kept.0;
             kept.1 += if is_same { next.1 } else { 0 };

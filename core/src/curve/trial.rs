@@ -4,7 +4,7 @@ use super::types::{CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
 use super::users::UsersTrial;
 use crate::cluster::Simulation;
 use crate::engine::Mode;
-use crate::numeric::{SampleSummary, select_percentiles};
+use crate::numeric::{SampleSummary, select_percentiles, sort_by_key};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{
     Asked, Assessment, ClassLimits, LatencyStats, Verdict, assess, gap_summary, limiter_shares, time_shares,
@@ -393,7 +393,7 @@ impl Measured {
 /// Requests per second that a burst was served at: over its middle half, where the batch is full.
 fn burst_rate(log: &RunLog) -> f64 {
     let mut ends: Vec<i64> = log.settled.iter().map(|request| request.settled_at.0).collect();
-    ends.sort_unstable();
+    sort_by_key(&mut ends, |end| [*end, 0]);
     let (Some(&first), Some(&last)) = (log.queue.first().map(|sample| &sample.time.0), ends.last()) else { return 0.0 };
     let quarter = ends.len() / 4;
     let (low, high) = (ends[quarter], ends[ends.len() - 1 - quarter]);
