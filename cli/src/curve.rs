@@ -6,7 +6,7 @@ use crate::input::{self, Purpose};
 use crate::output::{Document, Failure, file_failure, tell_line, tell_resolution, verdict_name, write_json};
 use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
-use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurveStudy, Limiter, run_trial};
+use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, Limiter, run_trial};
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
@@ -129,13 +129,11 @@ where
     study.snapshot()
 }
 
-fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {
-    let percentile = scenario.slo.percentile;
+/// Headings of what is told of a point, after the column of its load.
+pub fn headings(percentile: f64) -> String {
     let p = format!("p{percentile}");
-    writeln!(
-        out,
-        "{:>10} {:>10} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>8}  verdict",
-        "rate/s",
+    format!(
+        "{:>10} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>8}  verdict",
         "served/s",
         "tokens/s",
         "goodput/s",
@@ -144,7 +142,29 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
         format!("ITL {p} ms"),
         format!("E2E {p} ms"),
         "attained"
-    )?;
+    )
+}
+
+/// What is told of a point under [`headings`].
+pub fn cells(point: &CurvePoint, latency: impl Fn(f64) -> String) -> String {
+    format!(
+        "{:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
+        point.request_throughput.mid,
+        point.output_token_throughput.mid,
+        point.goodput.mid,
+        latency(point.ttft.slo.mid),
+        latency(point.tpot.slo.mid),
+        latency(point.itl.slo.mid),
+        latency(point.e2e.slo.mid),
+        point.attainment.mid * 100.0,
+        verdict_name(point.verdict),
+        if point.meets_slo { ", meets the SLO" } else { "" }
+    )
+}
+
+fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {
+    let percentile = scenario.slo.percentile;
+    writeln!(out, "{:>10} {}", "rate/s", headings(percentile))?;
     for point in &curve.points {
         // Latency without a steady state belongs to the length of the run, not to the deployment.
         let latency = |value: f64| match point.verdict {
@@ -152,21 +172,7 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
             Verdict::Undecided | Verdict::Backlogged => format!("({value:.1})"),
             Verdict::Overloaded => "–".to_owned(),
         };
-        writeln!(
-            out,
-            "{:>10.4} {:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
-            point.request_rate,
-            point.request_throughput.mid,
-            point.output_token_throughput.mid,
-            point.goodput.mid,
-            latency(point.ttft.slo.mid),
-            latency(point.tpot.slo.mid),
-            latency(point.itl.slo.mid),
-            latency(point.e2e.slo.mid),
-            point.attainment.mid * 100.0,
-            verdict_name(point.verdict),
-            if point.meets_slo { ", meets the SLO" } else { "" }
-        )?;
+        writeln!(out, "{:>10.4} {}", point.request_rate, cells(point, latency))?;
     }
     writeln!(out)?;
     if curve.points.iter().any(|point| matches!(point.verdict, Verdict::Undecided | Verdict::Backlogged)) {
@@ -221,7 +227,7 @@ fn limiter_name(limiter: Limiter) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_core::curve::{Band, CurvePoint, LatencyBands};
+    use plimsoll_core::curve::{Band, LatencyBands};
     use plimsoll_core::report::LimiterShares;
 
     fn point(request_rate: f64, verdict: Verdict) -> CurvePoint {

@@ -1,9 +1,9 @@
 //! `plimsoll curve` of users who wait for their answers: latency and throughput over their number.
 
 use crate::arguments::CurveArguments;
-use crate::curve::studied;
+use crate::curve::{cells, headings, studied};
 use crate::input::Input;
-use crate::output::{Document, Failure, file_failure, tell_line, verdict_name, write_json};
+use crate::output::{Document, Failure, file_failure, tell_line, write_json};
 use plimsoll_core::curve::{UsersCurve, UsersStudy, run_users_trial};
 use plimsoll_core::report::Verdict;
 use serde::Serialize;
@@ -38,41 +38,14 @@ pub fn curve(arguments: &CurveArguments, input: &Input, jobs: usize) -> Result<(
 }
 
 fn print(out: &mut impl Write, percentile: f64, curve: &UsersCurve) -> Result<(), Failure> {
-    let p = format!("p{percentile}");
-    writeln!(
-        out,
-        "{:>8} {:>10} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>8}  verdict",
-        "users",
-        "served/s",
-        "tokens/s",
-        "goodput/s",
-        format!("TTFT {p} ms"),
-        format!("TPOT {p} ms"),
-        format!("ITL {p} ms"),
-        format!("E2E {p} ms"),
-        "attained"
-    )?;
+    writeln!(out, "{:>8} {}", "users", headings(percentile))?;
     for at in &curve.points {
         let point = &at.point;
         let latency = |value: f64| match point.verdict {
             Verdict::Stable => format!("{value:.1}"),
             Verdict::Undecided | Verdict::Backlogged | Verdict::Overloaded => format!("({value:.1})"),
         };
-        writeln!(
-            out,
-            "{:>8} {:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
-            at.users,
-            point.request_throughput.mid,
-            point.output_token_throughput.mid,
-            point.goodput.mid,
-            latency(point.ttft.slo.mid),
-            latency(point.tpot.slo.mid),
-            latency(point.itl.slo.mid),
-            latency(point.e2e.slo.mid),
-            point.attainment.mid * 100.0,
-            verdict_name(point.verdict),
-            if point.meets_slo { ", meets the SLO" } else { "" }
-        )?;
+        writeln!(out, "{:>8} {}", at.users, cells(point, latency))?;
     }
     writeln!(out)?;
     if curve.points.iter().any(|at| at.point.verdict != Verdict::Stable) {

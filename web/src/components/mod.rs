@@ -6,3 +6,4 @@ pub mod icon;
 pub mod problems;
 pub mod segmented;
 pub mod shares;
+pub mod table_switch;

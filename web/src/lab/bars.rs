@@ -1,7 +1,7 @@
 //! A bar chart with its table: drawn as vectors, colored by the style sheet.
 
 use super::workload::model::Bars;
-use crate::components::icon::{CHART, Icon, TABLE};
+use crate::components::table_switch::TableSwitch;
 use crate::view_model::format;
 use leptos::html;
 use leptos::prelude::*;
@@ -50,18 +50,7 @@ pub fn BarChart(
         <section class="chart bars" aria-labelledby=format!("{id}-title") data-testid=id>
             <header>
                 <h3 id=format!("{id}-title")>{title}</h3>
-                <button
-                    type="button"
-                    class="quiet"
-                    aria-pressed=move || is_table.get().to_string()
-                    on:click=move |_| is_table.update(|is_table| *is_table = !*is_table)
-                >
-                    {move || if is_table.get() {
-                        view! { <Icon path=CHART /> "Chart" }.into_any()
-                    } else {
-                        view! { <Icon path=TABLE /> "Table" }.into_any()
-                    }}
-                </button>
+                <TableSwitch is_table=is_table />
             </header>
             <dl class="figures">
                 {move || figures.get().into_iter().map(|(name, value)| view! {

@@ -2,7 +2,7 @@
 
 use crate::charts::figure::{self, Figure, Frame};
 use crate::charts::{marks, plotly};
-use crate::components::icon::{CHART, Icon, TABLE};
+use crate::components::table_switch::TableSwitch;
 use crate::page::page;
 use crate::view_model::axis::AxisMemory;
 use crate::view_model::chart::{self, Chart, Style};
@@ -200,18 +200,7 @@ fn ChartPanel(part: Part) -> impl IntoView {
         <section class="chart" aria-labelledby=title_id.clone() data-testid=title_id>
             <header>
                 <h3 id=heading_id>{chart.title()}</h3>
-                <button
-                    type="button"
-                    class="quiet"
-                    aria-pressed=move || is_table.get().to_string()
-                    on:click=move |_| is_table.update(|is_table| *is_table = !*is_table)
-                >
-                    {move || if is_table.get() {
-                        view! { <Icon path=CHART /> "Chart" }.into_any()
-                    } else {
-                        view! { <Icon path=TABLE /> "Table" }.into_any()
-                    }}
-                </button>
+                <TableSwitch is_table=is_table />
             </header>
             <Legend series=legend />
             <p class="axis value" aria-hidden="true" hidden=move || is_table.get()>{chart.unit()}</p>

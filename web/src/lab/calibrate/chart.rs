@@ -1,7 +1,7 @@
 //! A chart of points and lines with its table, drawn as vectors and colored by the style sheet.
 
 use super::plot::{Plot, Series};
-use crate::components::icon::{CHART, Icon, TABLE};
+use crate::components::table_switch::TableSwitch;
 use leptos::prelude::*;
 
 /// Width and height of the drawing's own coordinates; the browser stretches them.
@@ -29,18 +29,7 @@ pub fn PlotChart(
                 <h3 id=format!("{id}-title")>{title}</h3>
                 <span class="tools">
                     {control.map(|control| control.run())}
-                    <button
-                        type="button"
-                        class="quiet"
-                        aria-pressed=move || is_table.get().to_string()
-                        on:click=move |_| is_table.update(|is_table| *is_table = !*is_table)
-                    >
-                        {move || if is_table.get() {
-                            view! { <Icon path=CHART /> "Chart" }.into_any()
-                        } else {
-                            view! { <Icon path=TABLE /> "Table" }.into_any()
-                        }}
-                    </button>
+                    <TableSwitch is_table=is_table />
                 </span>
             </header>
             <div hidden=move || is_table.get()>

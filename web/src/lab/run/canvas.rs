@@ -2,7 +2,7 @@
 
 use super::timeline::{self, Pyramid, Window};
 use crate::charts::plotly::mark;
-use crate::components::icon::{CHART, Icon, TABLE};
+use crate::components::table_switch::TableSwitch;
 use crate::lab::rows::Rows;
 use crate::lab::state::lab;
 use crate::view_model::format;
@@ -182,9 +182,7 @@ pub fn Timeline(
                     <button type="button" class="quiet" aria-label="Zoom in" on:click=move |_| zoom([KEY_ZOOM, KEY_ZOOM], [0.5, 0.5]) hidden=move || is_table.get()>"+"</button>
                     <button type="button" class="quiet" aria-label="Zoom out" on:click=move |_| zoom([1.0 / KEY_ZOOM, 1.0 / KEY_ZOOM], [0.5, 0.5]) hidden=move || is_table.get()>"−"</button>
                     <button type="button" class="quiet" on:click=move |_| window.set(whole()) hidden=move || is_table.get()>"Whole run"</button>
-                    <button type="button" class="quiet" aria-pressed=move || is_table.get().to_string() on:click=move |_| is_table.update(|is_table| *is_table = !*is_table)>
-                        {move || if is_table.get() { view! { <Icon path=CHART /> "Chart" }.into_any() } else { view! { <Icon path=TABLE /> "Table" }.into_any() }}
-                    </button>
+                    <TableSwitch is_table=is_table />
                 </div>
             </header>
             <ul class="legend phases" aria-hidden="true">

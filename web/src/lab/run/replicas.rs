@@ -1,7 +1,7 @@
 //! The replicas of a run: their queues, batches and blocks over time, and what each was sent.
 
 use super::series::{self, Line, Measure};
-use crate::components::icon::{CHART, Icon, TABLE};
+use crate::components::table_switch::TableSwitch;
 use crate::lab::rows::Rows;
 use crate::view_model::format;
 use leptos::html;
@@ -100,9 +100,7 @@ fn OverTime(measure: Measure, seen: Signal<Option<Arc<RunSeen>>>, chosen: RwSign
         <section class="chart bars" aria-labelledby=title_id data-testid=id>
             <header>
                 <h3 id=heading_id>{measure.title()}</h3>
-                <button type="button" class="quiet" aria-pressed=move || is_table.get().to_string() on:click=move |_| is_table.update(|is_table| *is_table = !*is_table)>
-                    {move || if is_table.get() { view! { <Icon path=CHART /> "Chart" }.into_any() } else { view! { <Icon path=TABLE /> "Table" }.into_any() }}
-                </button>
+                <TableSwitch is_table=is_table />
             </header>
             <div hidden=move || is_table.get()>
                 <p class="top" aria-hidden="true">{move || lines.with(|lines| format!("{} {}", format::number(series::top(lines), 3), measure.unit()))}</p>
