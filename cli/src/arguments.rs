@@ -252,11 +252,17 @@ pub struct ScenarioArguments {
     /// Step-time model [auto; calibrated with --fit].
     #[arg(long, value_enum, help_heading = "Step time")]
     pub latency_model: Option<LatencyModelName>,
-    /// Overheads α0,α1,α2 in microseconds.
+    /// Overheads α0,α1,α2 in microseconds; for quadratic schedule, update, queue and vLLM overhead.
     #[arg(long, value_delimiter = ',', value_name = "A0,A1,A2", help_heading = "Step time")]
     pub alpha_coeffs: Option<Vec<f64>>,
-    /// Step coefficients β0,β1,β2 in microseconds; β1,…,β10 for trained-physics.
-    #[arg(long, value_delimiter = ',', value_name = "B0,B1,…", help_heading = "Step time")]
+    /// Step coefficients β0,β1,β2 in microseconds; β1,…,β10 for trained-physics; c0,…,c14 in seconds for quadratic.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "B0,B1,…",
+        allow_negative_numbers = true,
+        help_heading = "Step time"
+    )]
     pub beta_coeffs: Option<Vec<f64>>,
 
     /// Most requests in a batch [256].
@@ -432,6 +438,7 @@ pub enum LatencyModelName {
     Auto,
     Blackbox,
     Calibrated,
+    Quadratic,
     Roofline,
     TrainedPhysics,
 }
@@ -442,6 +449,7 @@ impl From<LatencyModelName> for LatencyModelChoice {
             LatencyModelName::Auto => Self::Auto,
             LatencyModelName::Blackbox => Self::Blackbox,
             LatencyModelName::Calibrated => Self::Calibrated,
+            LatencyModelName::Quadratic => Self::Quadratic,
             LatencyModelName::Roofline => Self::Roofline,
             LatencyModelName::TrainedPhysics => Self::TrainedPhysics,
         }

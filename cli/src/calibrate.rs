@@ -1,6 +1,6 @@
 //! `plimsoll calibrate`: coefficients that repeat what was logged.
 
-use crate::log_arguments::{CalibrateArguments, FittedModelName, ObjectiveName, ServerArguments};
+use crate::log_arguments::{CalibrateArguments, ObjectiveName, ServerArguments};
 use crate::measured;
 use crate::optimizer_file::{self, OptimizerFile};
 use crate::output::{Failure, file_failure, tell_line};
@@ -45,13 +45,15 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
     for guess in &guesses {
         tell_line(format_args!("guessed: {guess}"));
     }
-    let mut space = prior(settings.model, deployment);
+    let mut space = prior(settings.model, deployment, catalog);
     if let Some(config) = &config {
         config.apply(&mut space);
     }
     let found = Identifiability::of(&space, with_deployments.iter().map(|(run, _)| run));
     found.iter().for_each(tell_identifiability);
-    let Some(fit) = search(Calibration::new(with_deployments.clone(), space, settings)) else {
+    let study = Calibration::new(with_deployments.clone(), space, settings);
+    study.problem().check().map_err(|problems| told(&problems))?;
+    let Some(fit) = search(study) else {
         tell_line("error: no coefficients serve every request of the logs");
         return Err(Failure::Invalid);
     };
@@ -153,11 +155,7 @@ fn settings(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> F
         settings.seed = config.seed.unwrap_or(settings.seed);
         settings.model = config.model();
     }
-    settings.model = match arguments.latency_model {
-        Some(FittedModelName::Calibrated) => FittedModel::Calibrated,
-        Some(FittedModelName::Blackbox) => FittedModel::Blackbox,
-        None => settings.model,
-    };
+    settings.model = arguments.latency_model.map_or(settings.model, FittedModel::from);
     settings.objective = match arguments.objective {
         Some(ObjectiveName::LogRatio) => Objective::LogRatio,
         Some(ObjectiveName::Mape) => Objective::Mape,

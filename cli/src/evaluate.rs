@@ -23,6 +23,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
         apply(&arguments.server, &mut run.deployment);
         run.deployment.fill_from(&file.deployment);
         let deployment = Deployment::guess(plimsoll_configs::catalog(), &run.deployment);
+        fit.latency(&deployment).map_err(|problems| told(&problems))?;
         let Some(errors) = fit.errors(&run, &deployment) else { return Err(Failure::Invalid) };
         if arguments.json {
             let named = errors.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));

@@ -2,6 +2,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
 use clap::{Args, ValueEnum};
+use plimsoll_core::calibrate::FittedModel;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -21,7 +22,7 @@ pub struct CalibrateArguments {
     /// Settings of the 2025 optimizer: bounds, scaling, error function, seed.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Simulated evaluations [8000].
+    /// Simulated evaluations [12000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub budget: Option<u64>,
     /// Seed of the search [42].
@@ -73,6 +74,21 @@ pub struct EvaluateArguments {
 pub enum FittedModelName {
     Calibrated,
     Blackbox,
+    Quadratic,
+    Roofline,
+    TrainedPhysics,
+}
+
+impl From<FittedModelName> for FittedModel {
+    fn from(name: FittedModelName) -> Self {
+        match name {
+            FittedModelName::Calibrated => Self::Calibrated,
+            FittedModelName::Blackbox => Self::Blackbox,
+            FittedModelName::Quadratic => Self::Quadratic,
+            FittedModelName::Roofline => Self::Roofline,
+            FittedModelName::TrainedPhysics => Self::TrainedPhysics,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,8 +10,16 @@ use std::{env, fs, process};
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    for folder in ["build", "models", "accelerators", "coefficients", "workloads", "scenarios", "trained_physics.yaml"]
-    {
+    for folder in [
+        "build",
+        "models",
+        "accelerators",
+        "coefficients",
+        "workloads",
+        "scenarios",
+        "trained_physics.yaml",
+        "quadratic.yaml",
+    ] {
         println!("cargo::rerun-if-changed={folder}");
     }
     match read::read_all(&root) {

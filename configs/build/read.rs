@@ -1,10 +1,11 @@
 //! From YAML files to the embedded catalogue, with every problem on the way.
 
 use plimsoll_core::catalog::{
-    AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, Provenance, TrainedPhysicsSpec, WorkloadPreset,
-    weight_bytes_from_name,
+    AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, Provenance, QuadraticSpec, TrainedPhysicsSpec,
+    WorkloadPreset, weight_bytes_from_name,
 };
 use plimsoll_core::diagnostic::Severity;
+use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::scenario::Scenario;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -156,9 +157,12 @@ pub fn read_all(root: &Path) -> Result<Embedded, Vec<Problem>> {
     let files = sources(root, "coefficients", &mut problems);
     let (coefficients, model_defaults) = read_coefficients(&files, &models, &accelerators, &mut problems);
     let trained_physics = read_trained_physics(root, &mut problems);
+    let quadratic = read_quadratic(root, &mut problems);
     let scenario_files = sources(root, "scenarios", &mut problems);
-    let Some(trained_physics) = trained_physics.filter(|_| problems.is_empty()) else { return Err(problems) };
-    let catalog = Catalog { models, accelerators, coefficients, model_defaults, presets, trained_physics };
+    let (Some(trained_physics), Some(quadratic), true) = (trained_physics, quadratic, problems.is_empty()) else {
+        return Err(problems);
+    };
+    let catalog = Catalog { models, accelerators, coefficients, model_defaults, presets, trained_physics, quadratic };
     let scenarios = read_scenarios(&scenario_files, &catalog, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
@@ -343,25 +347,40 @@ fn read_coefficients(
     (rows.into_iter().map(|(_, _, row)| row).collect(), defaults)
 }
 
-fn read_trained_physics(root: &Path, problems: &mut Vec<Problem>) -> Option<TrainedPhysicsSpec> {
-    let file = String::from("trained_physics.yaml");
-    match fs::read_to_string(root.join(&file)) {
-        Ok(text) => {
-            let source = Source { file, id: String::new(), text };
-            let spec: TrainedPhysicsSpec = source.parse(problems)?;
-            source.check_provenance(&spec.provenance, problems);
-            for (field, values) in [("alpha", spec.alpha.as_slice()), ("beta", spec.beta.as_slice())] {
-                if values.iter().any(|value| !value.is_finite() || *value < 0.0) {
-                    problems.push(source.field_problem(field, 1, "a coefficient is negative or not finite"));
-                }
-            }
-            Some(spec)
-        }
+/// Reads a file of the folder itself.
+fn single(root: &Path, file: &str, problems: &mut Vec<Problem>) -> Option<Source> {
+    match fs::read_to_string(root.join(file)) {
+        Ok(text) => Some(Source { file: file.to_owned(), id: String::new(), text }),
         Err(error) => {
-            problems.push(Problem { file, line: 1, message: error.to_string() });
+            problems.push(Problem { file: file.to_owned(), line: 1, message: error.to_string() });
             None
         }
     }
+}
+
+fn read_trained_physics(root: &Path, problems: &mut Vec<Problem>) -> Option<TrainedPhysicsSpec> {
+    let source = single(root, "trained_physics.yaml", problems)?;
+    let spec: TrainedPhysicsSpec = source.parse(problems)?;
+    source.check_provenance(&spec.provenance, problems);
+    for (field, values) in [("alpha", spec.alpha.as_slice()), ("beta", spec.beta.as_slice())] {
+        if values.iter().any(|value| !value.is_finite() || *value < 0.0) {
+            problems.push(source.field_problem(field, 1, "a coefficient is negative or not finite"));
+        }
+    }
+    Some(spec)
+}
+
+fn read_quadratic(root: &Path, problems: &mut Vec<Problem>) -> Option<QuadraticSpec> {
+    let source = single(root, "quadratic.yaml", problems)?;
+    let spec: QuadraticSpec = source.parse(problems)?;
+    source.check_provenance(&spec.provenance, problems);
+    if let Err(found) = LatencyModel::quadratic(&spec.alpha, &spec.beta) {
+        for problem in found {
+            let field = problem.path.split('[').next().unwrap_or_default();
+            problems.push(source.field_problem(field, 1, problem.message));
+        }
+    }
+    Some(spec)
 }
 
 /// Reads the ready scenarios: each must resolve, and names itself in a comment on its first line.

@@ -50,6 +50,34 @@ fn figures_arrive_with_every_digit() {
     assert_eq!(row.beta, [5752.705191348184, 17.25086436834028, 5.999143920128404]);
     assert_eq!(row.total_kv_blocks, 29205);
     assert_eq!(catalog().trained_physics.beta[2], 1.36252915);
+    let quadratic = &catalog().quadratic;
+    assert_eq!(
+        (quadratic.alpha, quadratic.beta[3], quadratic.beta[14]),
+        ([544.0, 80.0, 1000.0, 6000.0], 1.5e-3, 5.709e-3)
+    );
+}
+
+#[test]
+fn the_published_polynomial_serves_its_own_model_and_says_where_it_ends() {
+    let of = |model: &str| deployment(model, None, None, LatencyModelChoice::Quadratic);
+    let mut own = of("Qwen/Qwen2.5-0.5B");
+    own.engine.num_gpu_blocks = Some(94_060);
+    assert_eq!(resolved(&own).basis, Basis::Trained);
+    // Three decodes by hand: 101.4 + 0.3816 + 5709 + 1624 µs.
+    let item = plimsoll_core::latency::StepItem { tokens: 1, pos: 99, input_tokens: 9 };
+    assert_eq!(resolved(&own).latency.step_time(&[item; 3]), 7434);
+    let warnings = own.resolve(catalog()).expect("valid").diagnostics;
+    assert!(warnings.iter().any(|found| found.code == "coefficients-implausible"), "{warnings:?}");
+    own.engine.max_num_seqs = 8;
+    assert!(own.resolve(catalog()).expect("valid").diagnostics.iter().all(|d| d.code != "coefficients-implausible"));
+    let other = of("qwen/qwen3-8b");
+    assert_eq!(resolved(&other).basis, Basis::Extrapolated);
+    let mut brought = other;
+    brought.latency.beta = Some(catalog().quadratic.beta.to_vec());
+    assert_eq!(resolved(&brought).basis, Basis::Calibrated);
+    brought.latency.beta = Some(vec![1.0; 14]);
+    let problems = brought.resolve(catalog()).expect_err("too few");
+    assert!(problems.iter().any(|found| found.path == "latency.beta"), "{problems:?}");
 }
 
 #[test]

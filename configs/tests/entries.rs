@@ -14,7 +14,9 @@ fn problems_after(name: &str, file: &str, from: &str, to: &str) -> Vec<String> {
     for folder in ["models", "accelerators", "coefficients", "workloads", "scenarios"] {
         copy(&source.join(folder), &root.join(folder));
     }
-    fs::copy(source.join("trained_physics.yaml"), root.join("trained_physics.yaml")).expect("copied");
+    for file in ["trained_physics.yaml", "quadratic.yaml"] {
+        fs::copy(source.join(file), root.join(file)).expect("copied");
+    }
     let path = root.join(file);
     let text = fs::read_to_string(&path).expect("the entry exists");
     assert!(text.contains(from), "{file} has no {from}");
@@ -56,6 +58,7 @@ fn each_kind_of_mistake_is_refused_with_its_place() {
             "id: microsoft/phi-5",
             "models/microsoft/phi-4.yaml:1: id: microsoft/phi-5 is not the file's name",
         ),
+        ("quadratic.yaml", "alpha: [544", "alpha: [-544", "quadratic.yaml:3: alpha: -544 is not a number from 0"),
         (model, "retrieved: \"2026-11-21\"", "retrieved: \"soon\"", "provenance: retrieved is \"soon\""),
         (
             variant,

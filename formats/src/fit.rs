@@ -8,7 +8,7 @@ use plimsoll_core::MODEL_VERSION;
 use plimsoll_core::calibrate::{ClientEffects, Fit, FittedModel};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
-use plimsoll_core::scenario::CalibratedOn;
+use plimsoll_core::scenario::{CalibratedOn, fitted_latency};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub struct FitFile {
     pub loss: f64,
 }
 
-/// Coefficients, in microseconds.
+/// Coefficients, in the units of the model ([`fitted_latency`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FittedLatency {
@@ -148,8 +148,11 @@ pub fn fit_from_yaml(text: &str, file: &str) -> Result<FitFile, Vec<Diagnostic>>
     }
     let invalid = |message: String| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)];
     let read: FitFile = read(fields.clone()).map_err(invalid)?;
-    match read.fit().latency() {
+    let FittedLatency { model, alpha, beta, .. } = &read.latency;
+    match fitted_latency(model.choice(), alpha, beta, None, 1) {
         Ok(_) => Ok(read),
+        // What it was fitted for is known where it is used.
+        Err(problems) if problems.iter().all(|problem| problem.code == "unknown-architecture") => Ok(read),
         Err(mut problems) => {
             for problem in &mut problems {
                 problem.path = format!("{}: latency.{}", Place::START.in_file(file), problem.path);
@@ -211,5 +214,13 @@ mod tests {
         let negative = text.replacen("1.5", "-1.5", 1);
         assert_eq!(problems(&negative), ["f.yaml:1:1: latency.alpha[0] coefficient-out-of-range"]);
         let _ = fit_from_yaml(&"[".repeat(5000), "f.yaml");
+        let sheet = text.replace("model: calibrated", "model: roofline");
+        assert!(fit_from_yaml(&sheet, "f.yaml").is_ok());
+        assert_eq!(
+            problems(&sheet.replacen("- 1.0", "- 11.0", 1)),
+            ["f.yaml:1:1: latency.beta coefficient-out-of-range"]
+        );
+        let polynomial = text.replace("model: calibrated", "model: quadratic");
+        assert_eq!(problems(&polynomial)[0], "f.yaml:1:1: latency.alpha coefficients-missing");
     }
 }

@@ -134,6 +134,10 @@ fn problems(study: &StudyFile, file: &str) -> Vec<Diagnostic> {
         let message = format!("{} has no range that can be searched", parameter.name);
         reject("task.space.parameters".to_owned(), message);
     }
+    let fixed = &study.task.space.fixed;
+    if fixed.len() > MAX_PARAMETERS || fixed.iter().any(|(_, value)| !value.is_finite()) {
+        reject("task.space.fixed".to_owned(), "a fixed value is no number, or there are too many".to_owned());
+    }
     let num_starts =
         parameters.iter().fold(1usize, |product, parameter| product.saturating_mul(parameter.starts.len().max(1)));
     if num_starts > MAX_STARTS {
@@ -174,13 +178,15 @@ fn problems(study: &StudyFile, file: &str) -> Vec<Diagnostic> {
 fn is_usable(parameter: &Parameter) -> bool {
     let Parameter { low, high, scale, is_log, center, starts, .. } = parameter;
     let is_positive = |value: f64| value > 0.0 && value.is_finite();
+    let is_scale = |value: f64| value != 0.0 && value.is_finite();
     low.is_finite()
         && high.is_finite()
         && low < high
         && *low >= 0.0
         && (!is_log || *low > 0.0)
-        && is_positive(*scale)
-        && center.is_none_or(|(center, spread)| is_positive(center) && is_positive(spread))
+        && is_scale(*scale)
+        // A distance from the center is the logarithm of a ratio, so both have the sign of the scale.
+        && center.is_none_or(|(center, spread)| is_positive(center / scale) && is_positive(spread))
         && starts.len() <= 8
         && starts.iter().all(|start| start.is_finite())
 }

@@ -1,6 +1,6 @@
 //! A fit in a scenario: the calibrated model, the server it was fitted to, and the range it holds in.
 
-use super::{Deployment, Fit, FittedModel};
+use super::{Deployment, Fit};
 use crate::catalog::Catalog;
 use crate::measurement::{MeasuredDeployment, Measurement};
 use crate::scenario::{
@@ -45,15 +45,7 @@ impl Fit {
     #[must_use]
     pub fn settings(&self, calibrated_on: CalibratedOn) -> LatencyFit {
         let short = |values: &[f64]| values.iter().map(|value| rounded(*value, DIGITS)).collect();
-        LatencyFit {
-            model: match self.model {
-                FittedModel::Calibrated => LatencyModelChoice::Calibrated,
-                FittedModel::Blackbox => LatencyModelChoice::Blackbox,
-            },
-            alpha: short(&self.alpha),
-            beta: short(&self.beta),
-            calibrated_on,
-        }
+        LatencyFit { model: self.model.choice(), alpha: short(&self.alpha), beta: short(&self.beta), calibrated_on }
     }
 
     /// Puts the fit into a scenario, with the server it was fitted to.
@@ -135,7 +127,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibrate::ClientEffects;
+    use crate::calibrate::{ClientEffects, FittedModel};
     use crate::measurement::{LogFormat, MeasuredRequest};
     use crate::time::SimTime;
     use alloc::vec;

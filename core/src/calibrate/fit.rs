@@ -1,8 +1,8 @@
 //! The search for coefficients, asked and told.
 
 use super::linear::start_from_logs;
-use super::objective::found_idle;
-use super::{ClientEffects, Deployment, Objective, Prediction, Replay, RunErrors, Space};
+use super::objective::{Compared, found_idle};
+use super::{ClientEffects, Deployment, FittedModel, Objective, Prediction, Replay, RunErrors, Space};
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
 use crate::measurement::{Measurement, RunFigures};
@@ -16,55 +16,6 @@ use serde::{Deserialize, Serialize};
 pub(super) const MAX_REQUESTS: usize = 600;
 /// How far the search steps at first: a tenth of the cube.
 const FIRST_STEP: f64 = 0.05;
-/// Which step-time model is fitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FittedModel {
-    /// The roofline with fitted rates and overheads.
-    #[default]
-    Calibrated,
-    /// α and β per step, prefill token and decode token.
-    Blackbox,
-}
-
-impl FittedModel {
-    /// The model with coefficients named `alpha0` … and `beta0` …; those that are not named are 0.
-    #[must_use]
-    pub fn build<'a>(self, named: impl Iterator<Item = (&'a str, f64)>) -> Option<LatencyModel> {
-        let (alpha, beta) = self.coefficients(named);
-        self.from_coefficients(&alpha, &beta).ok()
-    }
-
-    /// α and β from coefficients by name.
-    #[must_use]
-    pub fn coefficients<'a>(self, named: impl Iterator<Item = (&'a str, f64)>) -> (Vec<f64>, Vec<f64>) {
-        let mut alpha = alloc::vec![0.0; 3];
-        let mut beta = alloc::vec![0.0; if self == Self::Calibrated { 8 } else { 3 }];
-        for (name, value) in named {
-            let at = |prefix: &str| name.strip_prefix(prefix).and_then(|index| index.parse::<usize>().ok());
-            let slot = match (at("alpha"), at("beta")) {
-                (Some(index), _) => alpha.get_mut(index),
-                (_, Some(index)) => beta.get_mut(index),
-                _ => None,
-            };
-            if let Some(slot) = slot {
-                *slot = value;
-            }
-        }
-        (alpha, beta)
-    }
-
-    /// The model with these coefficients.
-    ///
-    /// # Errors
-    /// A coefficient is missing, negative or not finite.
-    pub fn from_coefficients(self, alpha: &[f64], beta: &[f64]) -> Result<LatencyModel, Vec<Diagnostic>> {
-        match self {
-            Self::Calibrated => LatencyModel::calibrated(alpha, beta),
-            Self::Blackbox => LatencyModel::blackbox(alpha, beta),
-        }
-    }
-}
 
 /// How a calibration searches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,23 +81,37 @@ impl Problem {
         Self { runs, space, objective: settings.objective, model: settings.model }
     }
 
-    /// Coefficients by name.
-    fn named<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (&'a str, f64)> {
-        self.space.parameters.iter().zip(values).map(|(parameter, value)| (parameter.name.as_str(), *value))
+    /// Whether every run can be predicted where the search starts.
+    ///
+    /// # Errors
+    /// What the model lacks: an architecture, a data sheet, heads that can be split.
+    pub fn check(&self) -> Result<(), Vec<Diagnostic>> {
+        let values = self.space.starts().first().map(|start| self.space.values(start)).unwrap_or_default();
+        let (alpha, beta) = self.model.coefficients(self.space.named(&values));
+        match self.runs.iter().find_map(|run| self.model.latency(&alpha, &beta, &run.deployment).err()) {
+            Some(problems) => Err(problems),
+            None => Ok(()),
+        }
     }
 
-    /// The loss at a point of the unit cube: mean over runs, plus how unlikely the coefficients are.
+    /// The loss at a point of the unit cube, over all runs, plus how unlikely the coefficients are.
     #[must_use]
     pub fn loss(&self, point: &[f64]) -> f64 {
         let values = self.space.values(point);
-        let Some(model) = self.model.build(self.named(&values)) else { return f64::INFINITY };
-        let client = client_effects(self.named(&values));
-        let mut loss = 0.0;
+        let (alpha, beta) = self.model.coefficients(self.space.named(&values));
+        let client = client_effects(self.space.named(&values));
+        let mut compared = Vec::with_capacity(self.runs.len());
         for Observed { run, figures, found_idle, replay, deployment } in &self.runs {
+            let Ok(model) = self.model.latency(&alpha, &beta, deployment) else { return f64::INFINITY };
+            let reported_decoding = match &model {
+                LatencyModel::Quadratic(model) => model.reported_decoding() as f64,
+                _ => 0.0,
+            };
             let prediction = replay.run(deployment.engine, &model, client);
-            loss += self.objective.loss(run, figures, found_idle, &prediction);
+            compared.push(Compared { run, measured: figures, found_idle, prediction, reported_decoding });
         }
-        loss + self.space.surprise(&values)
+        let loss = self.objective.loss(&compared);
+        if self.objective.is_likelihood() { loss + self.space.surprise(&values) } else { loss }
     }
 }
 
@@ -178,18 +143,19 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// The model with these coefficients.
+    /// The model with these coefficients, for a server.
     ///
     /// # Errors
-    /// A coefficient is missing, negative or not finite, which a search never gives but a file may.
-    pub fn latency(&self) -> Result<LatencyModel, Vec<Diagnostic>> {
-        self.model.from_coefficients(&self.alpha, &self.beta)
+    /// A coefficient is missing, out of range or not finite, which a search never gives but a file may; or the model needs
+    /// an architecture and a data sheet, and the server's are not known.
+    pub fn latency(&self, deployment: &Deployment) -> Result<LatencyModel, Vec<Diagnostic>> {
+        self.model.latency(&self.alpha, &self.beta, deployment)
     }
 
     /// What the fitted model predicts of a whole run.
     #[must_use]
     pub fn predict(&self, run: &Measurement, deployment: &Deployment) -> Option<Prediction> {
-        let model = self.latency().ok()?;
+        let model = self.latency(deployment).ok()?;
         Some(Replay::new(run, usize::MAX).run(deployment.engine, &model, self.client))
     }
 
@@ -265,8 +231,8 @@ impl Calibration {
         let (point, loss) = self.best.as_ref()?;
         let values = self.problem.space.values(point);
         let model = self.settings.model;
-        let (alpha, beta) = model.coefficients(self.problem.named(&values));
-        let client = client_effects(self.problem.named(&values));
+        let (alpha, beta) = model.coefficients(self.problem.space.named(&values));
+        let client = client_effects(self.problem.space.named(&values));
         Some(Fit { model, alpha, beta, client, loss: *loss, evaluations: self.told })
     }
 }

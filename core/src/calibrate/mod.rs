@@ -12,6 +12,7 @@ mod deployment;
 mod errors;
 mod fit;
 mod intervals;
+mod kind;
 mod linear;
 mod objective;
 mod prior;
@@ -24,8 +25,9 @@ pub use applied::calibrated_on;
 pub use comparison::{Bias, Comparison, Quality, Spread};
 pub use deployment::Deployment;
 pub use errors::RunErrors;
-pub use fit::{Calibration, Fit, FitSettings, FittedModel, Problem, Progress};
+pub use fit::{Calibration, Fit, FitSettings, Problem, Progress};
 pub use intervals::{Interval, Intervals};
+pub use kind::FittedModel;
 pub use linear::Identifiability;
 pub use objective::Objective;
 pub use prior::prior;
@@ -38,7 +40,7 @@ use fit::MAX_REQUESTS;
 
 #[cfg(test)]
 mod tests {
-    use crate::catalog::{Catalog, Provenance, TrainedPhysicsSpec};
+    use crate::catalog::{Catalog, Provenance, QuadraticSpec, TrainedPhysicsSpec};
     use alloc::vec::Vec;
 
     /// A catalogue that knows nothing.
@@ -50,6 +52,7 @@ mod tests {
             model_defaults: Vec::new(),
             presets: Vec::new(),
             trained_physics: TrainedPhysicsSpec { alpha: [0.0; 3], beta: [0.0; 10], provenance: Provenance::default() },
+            quadratic: QuadraticSpec::default(),
         }
     }
 }

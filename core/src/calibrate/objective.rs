@@ -1,8 +1,9 @@
 //! What a calibration minimizes.
 
 use super::Prediction;
-use crate::measurement::{ArrivalSource, Measurement, RunFigures};
+use crate::measurement::{ArrivalSource, Measurement, RunFigures, percentile};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 /// How the difference between measured and simulated runs is summed up.
@@ -16,6 +17,17 @@ pub enum Objective {
     Mape,
     /// Its mean squared error over the same vectors, milliseconds squared.
     Mse,
+}
+
+/// A run and what a candidate makes of it.
+pub(super) struct Compared<'a> {
+    pub run: &'a Measurement,
+    pub measured: &'a RunFigures,
+    /// Which requests found nobody in flight.
+    pub found_idle: &'a [bool],
+    pub prediction: Prediction,
+    /// What the 2025 simulator added to the decoding time when it reported TPOT, microseconds.
+    pub reported_decoding: f64,
 }
 
 /// Picks a figure of a run.
@@ -45,24 +57,27 @@ const GOOD_ONE_IDLE_TTFT: f64 = 0.08;
 const SLOW_FIRST_SHARE: f64 = 0.5;
 
 impl Objective {
-    /// The loss of one run; infinite if a request that was served in reality is not served in the simulation.
+    /// The loss of all runs; infinite if a request that was served in reality is not served in the simulation.
     #[must_use]
-    pub(super) fn loss(
-        self,
-        run: &Measurement,
-        measured: &RunFigures,
-        found_idle: &[bool],
-        prediction: &Prediction,
-    ) -> f64 {
-        let count = prediction.latencies.len();
-        let is_served = prediction.latencies.iter().all(|latency| latency.e2e.is_some());
-        if !is_served {
+    pub(super) fn loss(self, runs: &[Compared<'_>]) -> f64 {
+        let mut latencies = runs.iter().flat_map(|compared| &compared.prediction.latencies);
+        if latencies.any(|latency| latency.e2e.is_none()) {
             return f64::INFINITY;
         }
         match self {
-            Self::LogRatio => log_ratios(run, measured, found_idle, prediction),
-            Self::Mape | Self::Mse => eight_vectors(run, prediction, count, self == Self::Mape),
+            Self::LogRatio => {
+                let of = |c: &Compared<'_>| log_ratios(c.run, c.measured, c.found_idle, &c.prediction);
+                runs.iter().map(of).sum()
+            }
+            Self::Mape | Self::Mse => eight_vectors(runs, self == Self::Mape),
         }
+    }
+
+    /// Whether what is expected of coefficients counts: only a loss in units of usual errors is a likelihood, which may be
+    /// weighed against it.
+    #[must_use]
+    pub(super) fn is_likelihood(self) -> bool {
+        self == Self::LogRatio
     }
 }
 
@@ -128,49 +143,82 @@ pub(super) fn found_idle(run: &Measurement) -> Vec<bool> {
     sent.collect()
 }
 
-/// The form of the 2025 optimizer: medians, means and 99th percentiles of TTFT and TPOT of the run, and every single one.
-fn eight_vectors(run: &Measurement, prediction: &Prediction, count: usize, is_mape: bool) -> f64 {
-    let measured: Vec<(Option<f64>, Option<f64>)> = run
-        .requests
-        .iter()
-        .take(count)
-        .map(|request| (request.ttft.map(|ttft| ttft.as_millis()), request.tpot().map(|tpot| tpot / 1e3)))
-        .collect();
-    let simulated: Vec<(Option<f64>, Option<f64>)> = prediction
-        .latencies
-        .iter()
-        .map(|latency| (latency.ttft.map(|ttft| ttft / 1e3), latency.tpot().map(|tpot| tpot / 1e3)))
-        .collect();
-    let mut errors = Vec::new();
-    for pick in [|pair: &(Option<f64>, Option<f64>)| pair.0, |pair: &(Option<f64>, Option<f64>)| pair.1] {
-        let pairs: Vec<(f64, f64)> =
-            measured.iter().zip(&simulated).filter_map(|(m, s)| Some((pick(m)?, pick(s)?))).collect();
-        let (mut real, mut sim): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
-        errors.push(vector_error(&pairs, is_mape));
-        real.sort_by(f64::total_cmp);
-        sim.sort_by(f64::total_cmp);
-        for p in [50.0, 99.0] {
-            let both = crate::measurement::percentile(&real, p).zip(crate::measurement::percentile(&sim, p));
-            errors.push(vector_error(both.as_slice(), is_mape));
-        }
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        errors.push(vector_error(&[(mean(&real), mean(&sim))], is_mape));
-    }
-    errors.iter().sum::<f64>() / errors.len() as f64
+/// A real and a simulated vector of the 2025 optimizer.
+#[derive(Default)]
+struct Vectors {
+    real: Vec<f64>,
+    simulated: Vec<f64>,
 }
 
-fn vector_error(pairs: &[(f64, f64)], is_mape: bool) -> f64 {
-    let errors = pairs
+impl Vectors {
+    fn add(&mut self, real: Option<f64>, simulated: Option<f64>) {
+        self.real.extend(real);
+        self.simulated.extend(simulated);
+    }
+
+    /// None where the vector is skipped: reality has fewer values, or none that counts. Infinite where the simulation has
+    /// fewer.
+    fn error(&self, is_mape: bool) -> Option<f64> {
+        match self.real.len().cmp(&self.simulated.len()) {
+            Ordering::Less => return None,
+            Ordering::Greater => return Some(f64::INFINITY),
+            Ordering::Equal => {}
+        }
+        let pairs = self.real.iter().zip(&self.simulated);
+        let errors = pairs
+            .filter(|(real, _)| !is_mape || **real > 0.0)
+            .map(|(real, sim)| if is_mape { (sim - real).abs() / real } else { (sim - real) * (sim - real) });
+        let (sum, count) = errors.fold((0.0, 0u32), |(sum, count), error| (sum + error, count + 1));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+}
+
+/// The form of the 2025 optimizer: over all runs together, the vectors of their medians, means and 99th percentiles of
+/// TTFT and of TPOT, and of every single TTFT and TPOT, milliseconds. The mean over the vectors of the mean error.
+fn eight_vectors(runs: &[Compared<'_>], is_mape: bool) -> f64 {
+    let mut vectors: [Vectors; 8] = core::array::from_fn(|_| Vectors::default());
+    for compared in runs {
+        let requests = || compared.run.requests.iter().zip(&compared.prediction.latencies);
+        let ttfts =
+            requests().map(|(real, sim)| (real.ttft.map(|ttft| ttft.as_millis()), sim.ttft.map(|ttft| ttft / 1e3)));
+        let decoding = requests().filter(|(real, _)| real.output_tokens >= 2);
+        let tpots = decoding.map(|(real, sim)| {
+            let extra = compared.reported_decoding / f64::from(real.output_tokens - 1);
+            (real.tpot().map(|tpot| tpot / 1e3), sim.tpot().map(|tpot| (tpot + extra) / 1e3))
+        });
+        let (of_ttft, of_tpot) = vectors.split_at_mut(4);
+        add_run(of_ttft, ttfts.collect());
+        add_run(of_tpot, tpots.collect());
+    }
+    let (sum, count) = vectors
         .iter()
-        .filter(|(real, _)| !is_mape || *real > 0.0)
-        .map(|(real, sim)| if is_mape { (sim - real).abs() / real } else { (sim - real) * (sim - real) });
-    let (sum, count) = errors.fold((0.0, 0u32), |(sum, count), error| (sum + error, count + 1));
+        .filter_map(|vector| vector.error(is_mape))
+        .fold((0.0, 0u32), |(sum, count), error| (sum + error, count + 1));
     if count > 0 { sum / f64::from(count) } else { 0.0 }
+}
+
+/// Adds a run's median, mean, 99th percentile and single values of one metric to its four vectors.
+fn add_run(vectors: &mut [Vectors], pairs: Vec<(Option<f64>, Option<f64>)>) {
+    let sorted = |pick: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| {
+        let mut values: Vec<f64> = pairs.iter().filter_map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let (real, simulated) = (sorted(|pair| pair.0), sorted(|pair| pair.1));
+    let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    if let [median, average, tail, single] = vectors {
+        median.add(percentile(&real, 50.0), percentile(&simulated, 50.0));
+        average.add(mean(&real), mean(&simulated));
+        tail.add(percentile(&real, 99.0), percentile(&simulated, 99.0));
+        pairs.iter().for_each(|(real, simulated)| single.add(*real, *simulated));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measurement::{LogFormat, MeasuredRequest, RequestLatency};
+    use crate::time::SimTime;
 
     #[test]
     fn robust_errors_are_square_at_first_and_straight_later() {
@@ -178,10 +226,62 @@ mod tests {
         assert!((robust(1000.0) - 1998.0).abs() < 0.01);
     }
 
+    fn vector(real: &[f64], simulated: &[f64]) -> Vectors {
+        Vectors { real: real.to_vec(), simulated: simulated.to_vec() }
+    }
+
     #[test]
     fn vectors_by_hand() {
-        assert!((vector_error(&[(10.0, 11.0), (20.0, 16.0)], true) - 0.15).abs() < 1e-12);
-        assert_eq!(vector_error(&[(10.0, 11.0), (20.0, 16.0)], false), 8.5);
-        assert_eq!(vector_error(&[(0.0, 11.0)], true), 0.0);
+        assert!((vector(&[10.0, 20.0], &[11.0, 16.0]).error(true).unwrap() - 0.15).abs() < 1e-12);
+        assert_eq!(vector(&[10.0, 20.0], &[11.0, 16.0]).error(false), Some(8.5));
+        assert_eq!(vector(&[0.0], &[11.0]).error(true), None);
+        // Fewer real values: skipped; fewer simulated ones: infinitely bad.
+        assert_eq!(vector(&[1.0], &[1.0, 2.0]).error(true), None);
+        assert_eq!(vector(&[1.0, 2.0], &[1.0]).error(true), Some(f64::INFINITY));
+    }
+
+    #[test]
+    fn the_eight_vectors_run_over_all_runs_together() {
+        // Milliseconds: TTFTs of 10 and 20 against 11 and 22; 100 against 120. TPOTs of 5 and none (one token), against 6
+        // and none; 8 against 8. The decoding of 2 tokens after the first is reported 2 ms longer.
+        let request = |ttft: i64, decode: i64, output_tokens| MeasuredRequest {
+            arrive: SimTime(0),
+            send: SimTime(0),
+            input_tokens: 1,
+            output_tokens,
+            ttft: Some(SimTime(ttft * 1000)),
+            e2e: Some(SimTime((ttft + decode) * 1000)),
+            session: None,
+            gaps: 0..0,
+        };
+        let latency = |ttft: f64, decode: f64, output_tokens| RequestLatency {
+            ttft: Some(ttft * 1e3),
+            e2e: Some((ttft + decode) * 1e3),
+            output_tokens,
+        };
+        let mut runs = [Measurement::new("a", LogFormat::VllmBench), Measurement::new("b", LogFormat::VllmBench)];
+        runs[0].requests = alloc::vec![request(10, 10, 3), request(20, 0, 1)];
+        runs[1].requests = alloc::vec![request(100, 16, 3)];
+        let predicted =
+            [alloc::vec![latency(11.0, 10.0, 3), latency(22.0, 0.0, 1)], alloc::vec![latency(120.0, 14.0, 3)]];
+        let figures = RunFigures::default();
+        let compared: Vec<Compared<'_>> = runs
+            .iter()
+            .zip(&predicted)
+            .map(|(run, latencies)| Compared {
+                run,
+                measured: &figures,
+                found_idle: &[],
+                prediction: Prediction { latencies: latencies.clone(), span_s: 1.0, steps: 1 },
+                reported_decoding: 2000.0,
+            })
+            .collect();
+        // TTFT: medians 15, 100 against 16.5, 120; means the same; p99 19.9, 100 against 21.89, 120: each (0.1 + 0.2)/2.
+        // Singles (0.1 + 0.1 + 0.2)/3. TPOT: all vectors 5, 8 against 6, 8: (0.2 + 0)/2.
+        let expected = (3.0 * 0.15 + 0.4 / 3.0 + 4.0 * 0.1) / 8.0;
+        assert!((Objective::Mape.loss(&compared) - expected).abs() < 1e-12);
+        // Squares: medians and means (2.25 + 400)/2, p99 (1.99² + 400)/2, singles (1 + 4 + 400)/3; TPOT (1 + 0)/2.
+        let expected = (2.0 * 201.125 + (1.99 * 1.99 + 400.0) / 2.0 + 135.0 + 4.0 * 0.5) / 8.0;
+        assert!((Objective::Mse.loss(&compared) - expected).abs() < 1e-9);
     }
 }

@@ -1,7 +1,9 @@
-//! What physics expects of the coefficients of the calibrated roofline, before any log is read.
+//! What physics and earlier fits expect of the coefficients of each model, before any log is read.
 
 use super::{Deployment, FittedModel, Parameter, Space};
-use crate::catalog::ModelSpec;
+use crate::catalog::{Catalog, ModelSpec, QuadraticSpec, TrainedPhysicsSpec};
+use crate::latency::{QUADRATIC_ALPHA, QUADRATIC_BETA};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -37,29 +39,12 @@ fn kv_values(model: &ModelSpec) -> f64 {
     2.0 * f64::from(model.num_hidden_layers) * f64::from(heads) * f64::from(size)
 }
 
-/// The search space of a model for a deployment.
-///
-/// Every coefficient is searched on a logarithmic scale around what the data sheet allows at usual efficiencies, and is
-/// drawn there by a penalty as far as logs say nothing. Overheads of software have no data sheet, so theirs are wide.
-/// Without an architecture all are wide.
-#[must_use]
-pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
-    // Microseconds, with the standard deviation of the logarithm.
-    let (mut weights, mut token, mut context, mut area) = ((6e3, 1.5), (30.0, 1.5), (0.05, 1.5), (1e-3, 1.5));
-    if let (Some(model), Some(accelerator)) = (&deployment.model, &deployment.accelerator) {
-        let tp = f64::from(deployment.tensor_parallel_size.max(1));
-        let width = model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
-        let has_fp8 = width == 1.0 && accelerator.peak_tflops_fp8 > 0.0;
-        let peak = if has_fp8 { accelerator.peak_tflops_fp8 } else { accelerator.peak_tflops } * 1e6 * tp;
-        let bandwidth = accelerator.memory_bandwidth_tb_per_s * 1e6 * tp * BANDWIDTH_SHARE;
-        let active = params(model, f64::from(model.num_experts_per_tok.max(1)));
-        weights = (num_params(model) * width / bandwidth, 0.25);
-        token = (2.0 * active / (peak * COMPUTE_SHARE), 0.4);
-        context = (kv_values(model) * 2.0 / bandwidth, 0.5);
-        let attention = 4.0 * f64::from(model.num_hidden_layers) * f64::from(model.hidden_size);
-        area = (attention / (accelerator.peak_tflops * 1e6 * tp * COMPUTE_SHARE), 1.2);
-    }
-    let around = |name: &str, (center, spread): (f64, f64), reach: f64| Parameter {
+/// Where a coefficient is expected, and the standard deviation of its logarithm.
+type Expected = (f64, f64);
+
+/// A coefficient that is searched from a `reach`-th to `reach` times what is expected, on a logarithmic scale.
+fn around(name: &str, (center, spread): Expected, reach: f64) -> Parameter {
+    Parameter {
         name: name.into(),
         low: center / reach,
         high: center * reach,
@@ -68,8 +53,75 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
         center: Some((center, spread)),
         starts: Vec::new(),
         is_choice: false,
-    };
-    let with_starts = |parameter: Parameter, starts: &[f64]| Parameter { starts: starts.to_vec(), ..parameter };
+    }
+}
+
+fn with_starts(parameter: Parameter, starts: &[f64]) -> Parameter {
+    Parameter { starts: starts.to_vec(), ..parameter }
+}
+
+/// What the work of a step is expected to cost, microseconds.
+struct Work {
+    /// Reading the weights.
+    weights: Expected,
+    /// Multiplying a token with them.
+    token: Expected,
+    /// Reading keys and values of a context token.
+    context: Expected,
+    /// Attention of a prompt token to one before it.
+    area: Expected,
+}
+
+impl Work {
+    /// From the data sheet at usual efficiencies; without an architecture all are wide.
+    fn of(deployment: &Deployment) -> Self {
+        let (Some(model), Some(accelerator)) = (&deployment.model, &deployment.accelerator) else {
+            return Self { weights: (6e3, 1.5), token: (30.0, 1.5), context: (0.05, 1.5), area: (1e-3, 1.5) };
+        };
+        let tp = f64::from(deployment.tensor_parallel_size.max(1));
+        let width = model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
+        let has_fp8 = width == 1.0 && accelerator.peak_tflops_fp8 > 0.0;
+        let peak = if has_fp8 { accelerator.peak_tflops_fp8 } else { accelerator.peak_tflops } * 1e6 * tp;
+        let bandwidth = accelerator.memory_bandwidth_tb_per_s * 1e6 * tp * BANDWIDTH_SHARE;
+        let active = params(model, f64::from(model.num_experts_per_tok.max(1)));
+        let attention = 4.0 * f64::from(model.num_hidden_layers) * f64::from(model.hidden_size);
+        Self {
+            weights: (num_params(model) * width / bandwidth, 0.25),
+            token: (2.0 * active / (peak * COMPUTE_SHARE), 0.4),
+            context: (kv_values(model) * 2.0 / bandwidth, 0.5),
+            area: (attention / (accelerator.peak_tflops * 1e6 * tp * COMPUTE_SHARE), 1.2),
+        }
+    }
+}
+
+/// The search space of a model for a deployment.
+///
+/// Every coefficient is searched on a logarithmic scale around what is expected, and is drawn there by a penalty as far
+/// as logs say nothing: of work what the data sheet allows at usual efficiencies, of overheads of software, which have
+/// no data sheet, something wide, of corrections what the shipped ones are.
+#[must_use]
+pub fn prior(fitted: FittedModel, deployment: &Deployment, catalog: &Catalog) -> Space {
+    // A client's delay and a step of the server beat against each other in a closed loop, hence several starts.
+    let alpha0 = with_starts(around("alpha0", (12e3, 0.8), 30.0), &[5e3, 13e3]);
+    match fitted {
+        FittedModel::Calibrated => calibrated(alpha0, &Work::of(deployment)),
+        FittedModel::Blackbox => {
+            let Work { weights, token, .. } = Work::of(deployment);
+            Space::new(vec![
+                alpha0,
+                around("alpha1", (1.0, 2.0), 100.0),
+                around("beta0", (weights.0, 1.0), 10.0),
+                around("beta1", token, 10.0),
+                around("beta2", (100.0, 1.5), 100.0),
+            ])
+        }
+        FittedModel::Quadratic => quadratic(&Work::of(deployment), &catalog.quadratic),
+        FittedModel::Roofline => roofline(alpha0, deployment),
+        FittedModel::TrainedPhysics => trained_physics(deployment, &catalog.trained_physics),
+    }
+}
+
+fn calibrated(alpha0: Parameter, work: &Work) -> Space {
     // Kinds that differ as a whole: each is searched from a start of its own.
     let joining = Parameter {
         name: "beta6".into(),
@@ -81,29 +133,94 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment) -> Space {
         starts: vec![0.0, 1.0, 2.0],
         is_choice: true,
     };
-    // A client's delay and a step of the server beat against each other in a closed loop, hence several starts.
-    let alpha0 = with_starts(around("alpha0", (12e3, 0.8), 30.0), &[5e3, 13e3]);
-    if fitted == FittedModel::Blackbox {
-        return Space::new(vec![
-            alpha0,
-            around("alpha1", (1.0, 2.0), 100.0),
-            around("beta0", (weights.0, 1.0), 10.0),
-            around("beta1", token, 10.0),
-            around("beta2", (100.0, 1.5), 100.0),
-        ]);
-    }
     Space::new(vec![
         alpha0,
         around("alpha1", (1.0, 1.5), 100.0),
         around("beta0", (3e3, 1.5), 100.0),
         around("beta1", (50.0, 1.5), 100.0),
-        around("beta2", weights, 4.0),
-        around("beta3", token, 5.0),
-        around("beta4", context, 10.0),
-        around("beta5", area, 30.0),
+        around("beta2", work.weights, 4.0),
+        around("beta3", work.token, 5.0),
+        around("beta4", work.context, 10.0),
+        around("beta5", work.area, 30.0),
         joining,
         around("beta7", (1e3, 1.2), 50.0),
         with_starts(around("idle", (1e3, 1.5), 100.0), &[1e3, 1e4]),
         around("busy", (100.0, 1.0), 30.0),
     ])
+}
+
+/// The polynomial: counts are expected as in the roofline, products small. Schedule, update and queue overhead are part
+/// of every step as the intercept is, so no log tells them apart; they keep their published values.
+fn quadratic(work: &Work, published: &QuadraticSpec) -> Space {
+    let token = (work.token.0 * 1e-6, work.token.1);
+    let area = work.area.0 * 1e-6;
+    let fixed_us: f64 = published.alpha.iter().take(3).sum();
+    let expected: [Expected; 15] = [
+        (50e-6, 1.5),
+        token,
+        (token.0 * 0.1, 2.0),
+        (1e-3, 1.5),
+        (5e-8, 2.0),
+        (token.0 * 1e-3, 2.0),
+        (token.0 * 1e-3, 2.0),
+        (10e-6, 2.0),
+        (area * 0.5, 2.0),
+        (area * 0.5, 2.0),
+        (token.0 * 1e-2, 2.0),
+        (area * 0.5, 2.0),
+        (token.0 * 1e-2, 2.0),
+        (10e-6, 2.0),
+        ((work.weights.0 + 3e3 - fixed_us).max(1e3) * 1e-6, 0.7),
+    ];
+    let reach = |spread: f64| if spread > 1.9 { 300.0 } else { 100.0 };
+    let mut parameters: Vec<Parameter> =
+        QUADRATIC_BETA.iter().zip(expected).map(|(name, expected)| around(name, expected, reach(expected.1))).collect();
+    let [schedule, update, queue, vllm] = QUADRATIC_ALPHA;
+    parameters.push(with_starts(around(vllm, (12e3, 0.8), 30.0), &[5e3, 13e3]));
+    let held: [(&str, f64); 3] =
+        [(schedule, published.alpha[0]), (update, published.alpha[1]), (queue, published.alpha[2])];
+    Space::new(parameters).with_fixed(held.map(|(name, value)| (String::from(name), value)).to_vec())
+}
+
+/// The roofline of the data sheet: what is reached of its figures. It has no time per step, so what steps cost beside
+/// work is left to the overhead of a token.
+fn roofline(alpha0: Parameter, deployment: &Deployment) -> Space {
+    let [prefill, decode] = deployment
+        .accelerator
+        .as_ref()
+        .map_or([0.45, 0.3], |accelerator| [accelerator.mfu_prefill, accelerator.mfu_decode]);
+    Space::new(vec![
+        alpha0,
+        around("alpha1", (1.0, 1.5), 100.0),
+        around("alpha2", (1e3, 1.5), 100.0),
+        around("mfu_prefill", (prefill, 0.5), 8.0),
+        around("mfu_decode", (decode, 0.5), 8.0),
+        around("bandwidth_share", (BANDWIDTH_SHARE, 0.3), 6.0),
+    ])
+}
+
+/// The corrections, around the shipped ones; those that are shipped as 0, and those whose term this deployment lacks,
+/// keep their values.
+fn trained_physics(deployment: &Deployment, shipped: &TrainedPhysicsSpec) -> Space {
+    let is_interleaved =
+        deployment.model.as_ref().is_some_and(|model| model.num_experts > 1 && model.interleave_moe_layer_step > 0);
+    let (alpha, beta) = (FittedModel::TrainedPhysics.alpha_names(), FittedModel::TrainedPhysics.beta_names());
+    let mut space = Space::default();
+    let overheads = alpha.iter().zip(shipped.alpha).map(|(name, value)| (*name, value, (1.0, 30.0)));
+    let corrections = beta.iter().zip(shipped.beta).map(|(name, value)| (*name, value, (0.7, 20.0)));
+    for (name, value, (spread, reach)) in overheads.chain(corrections) {
+        let is_acting = match name {
+            "beta4" => deployment.tensor_parallel_size > 1,
+            "beta8" => is_interleaved,
+            _ => true,
+        };
+        if is_acting && value > 0.0 {
+            let parameter = around(name, (value, spread), reach);
+            let starts: &[f64] = if name == "alpha0" { &[5e3, 15e3] } else { &[] };
+            space.parameters.push(with_starts(parameter, starts));
+        } else {
+            space.fixed.push((name.into(), value));
+        }
+    }
+    space
 }

@@ -15,7 +15,7 @@ pub struct Parameter {
     pub high: f64,
     /// Whether equal steps are equal ratios.
     pub is_log: bool,
-    /// The searched value times this is the coefficient.
+    /// The searched value times this is the coefficient; below 0 for coefficients below 0.
     pub scale: f64,
     /// Where the coefficient is expected, and the standard deviation of its logarithm; none = anywhere alike.
     pub center: Option<(f64, f64)>,
@@ -65,16 +65,32 @@ impl Parameter {
 pub struct Space {
     /// In the order of coordinates.
     pub parameters: Vec<Parameter>,
+    /// Values that are not searched, by name; what is named nowhere is 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<(String, f64)>,
 }
 
 impl Space {
     /// A space of these parameters.
     #[must_use]
     pub fn new(parameters: Vec<Parameter>) -> Self {
-        Self { parameters }
+        Self { parameters, fixed: Vec::new() }
     }
 
-    /// The coefficients at a point of the unit cube.
+    /// The same space with values that are not searched.
+    #[must_use]
+    pub fn with_fixed(mut self, fixed: Vec<(String, f64)>) -> Self {
+        self.fixed = fixed;
+        self
+    }
+
+    /// Every value by name: the fixed ones, then those of the parameters.
+    pub fn named<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (&'a str, f64)> {
+        let searched = self.parameters.iter().zip(values).map(|(parameter, value)| (parameter.name.as_str(), *value));
+        self.fixed.iter().map(|(name, value)| (name.as_str(), *value)).chain(searched)
+    }
+
+    /// The searched coefficients at a point of the unit cube.
     #[must_use]
     pub fn values(&self, point: &[f64]) -> Vec<f64> {
         self.parameters.iter().zip(point).map(|(parameter, x)| parameter.value(*x)).collect()

@@ -115,7 +115,7 @@ mod tests {
         let catalog = catalog();
         let settings = FitSettings { budget: 600, ..FitSettings::default() };
         let deployment = Deployment::guess(&catalog, &run().deployment);
-        let task = FitTask::new(alloc::vec![run()], prior(FittedModel::Calibrated, &deployment), settings);
+        let task = FitTask::new(alloc::vec![run()], prior(FittedModel::Calibrated, &deployment, &catalog), settings);
         assert!(task.runs[0].gaps.is_empty());
         let problem = task.problem(&catalog);
         let mut study = task.study(None);

@@ -12,7 +12,7 @@ mod table;
 
 pub use lookup::{Lookup, nearest};
 pub use spec::{AcceleratorSpec, Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
-pub use table::{CoefficientRow, LengthSpec, ModelDefault, TrainedPhysicsSpec, WorkloadPreset};
+pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};
 
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -33,4 +33,6 @@ pub struct Catalog {
     pub presets: Vec<WorkloadPreset>,
     /// Coefficients of the trained-physics model.
     pub trained_physics: TrainedPhysicsSpec,
+    /// Coefficients of the quadratic model.
+    pub quadratic: QuadraticSpec,
 }

@@ -98,3 +98,18 @@ pub struct TrainedPhysicsSpec {
     #[serde(default)]
     pub provenance: Provenance,
 }
+
+/// Published coefficients of the quadratic model (the 2025 black-box model).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuadraticSpec {
+    /// Id of the model they were fitted to; lower case.
+    pub model: String,
+    /// Schedule time, update time, queue overhead and vLLM overhead, µs.
+    pub alpha: [f64; 4],
+    /// `c0` to `c14`, seconds.
+    pub beta: [f64; 15],
+    /// Where the numbers come from.
+    #[serde(default)]
+    pub provenance: Provenance,
+}

@@ -1,4 +1,5 @@
-//! How long things take: step time, queueing delay and output overheads (latency specification 1–4).
+//! How long things take: step time, queueing delay and output overheads (latency specification 1–4 and the 2025
+//! black-box model).
 //!
 //! One enum of models behind one interface.
 //! Doubles are evaluated in the order the specification writes them, so the same scenario gives the same
@@ -9,6 +10,7 @@
 
 mod blackbox;
 mod calibrated;
+mod quadratic;
 mod roofline;
 mod shape;
 mod trained_physics;
@@ -16,6 +18,7 @@ mod work;
 
 pub use blackbox::Blackbox;
 pub use calibrated::{Calibrated, Joining};
+pub use quadratic::{QUADRATIC_ALPHA, QUADRATIC_BETA, Quadratic};
 pub use roofline::Roofline;
 pub use trained_physics::TrainedPhysics;
 pub use work::{TimeShares, WorkSums};
@@ -25,6 +28,7 @@ use crate::diagnostic::Diagnostic;
 use crate::numeric::product;
 use alloc::vec::Vec;
 use calibrated::CalibratedDecode;
+use core::ops::RangeInclusive;
 use roofline::RooflineDecode;
 use trained_physics::PhysicsDecode;
 
@@ -55,6 +59,8 @@ pub enum LatencyModel {
     Blackbox(Blackbox),
     /// A roofline whose rates and overheads are fitted to a deployment's logs.
     Calibrated(Calibrated),
+    /// A polynomial in counts of a step, with fixed overheads.
+    Quadratic(Quadratic),
     /// Architecture and data sheet alone.
     Roofline(Roofline),
     /// Roofline terms with learned corrections.
@@ -94,6 +100,15 @@ impl LatencyModel {
         Calibrated::new(alpha, beta).map(Self::Calibrated)
     }
 
+    /// The quadratic model with schedule time, update time, queue overhead and vLLM overhead (µs) as `alpha`, and `c0` to
+    /// `c14` (s) as `beta` ([`Quadratic`]).
+    ///
+    /// # Errors
+    /// A coefficient is missing or not finite, an overhead is negative, or no step would take any time.
+    pub fn quadratic(alpha: &[f64], beta: &[f64]) -> Result<Self, Vec<Diagnostic>> {
+        Quadratic::new(alpha, beta).map(Self::Quadratic)
+    }
+
     /// The roofline model; `alpha` empty = 0,0,0.
     ///
     /// # Errors
@@ -128,6 +143,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => model.queueing(input_tokens),
             Self::Calibrated(model) => model.queueing(input_tokens),
+            Self::Quadratic(model) => model.queueing,
             Self::Roofline(model) => model.overheads.queueing(input_tokens),
             Self::TrainedPhysics(model) => model.queueing,
         }
@@ -140,6 +156,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => model.output_overhead,
             Self::Calibrated(model) => model.output_overhead,
+            Self::Quadratic(_) => 0,
             Self::Roofline(model) => model.overheads.output_overhead,
             Self::TrainedPhysics(model) => model.output_overhead,
         }
@@ -151,7 +168,7 @@ impl LatencyModel {
     pub fn final_overhead(&self) -> i64 {
         match self {
             Self::TrainedPhysics(model) => model.final_overhead,
-            Self::Blackbox(_) | Self::Calibrated(_) | Self::Roofline(_) => 0,
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) | Self::Roofline(_) => 0,
         }
     }
 
@@ -161,7 +178,7 @@ impl LatencyModel {
     pub fn joining(&self) -> Joining {
         match self {
             Self::Calibrated(model) => model.joining,
-            Self::Blackbox(_) | Self::Roofline(_) | Self::TrainedPhysics(_) => Joining::NextStep,
+            Self::Blackbox(_) | Self::Quadratic(_) | Self::Roofline(_) | Self::TrainedPhysics(_) => Joining::NextStep,
         }
     }
 
@@ -173,6 +190,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => model.step_time(items),
             Self::Calibrated(model) => model.step_time(items),
+            Self::Quadratic(model) => model.step_time(items),
             Self::Roofline(model) => model.step_time(items),
             Self::TrainedPhysics(model) => model.step_time(items),
         }
@@ -185,6 +203,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => DecodeStepper::Constant(model.mixed_step_time(0, num_decodes)),
             Self::Calibrated(model) => DecodeStepper::Calibrated(model.decode_stepper(num_decodes)),
+            Self::Quadratic(model) => DecodeStepper::Constant(model.mixed_step_time(num_decodes, &[])),
             Self::Roofline(model) => DecodeStepper::Roofline(model.decode_stepper(num_decodes)),
             Self::TrainedPhysics(model) => DecodeStepper::TrainedPhysics(model.decode_stepper(num_decodes)),
         }
@@ -200,6 +219,7 @@ impl LatencyModel {
                 Some(model.mixed_step_time(tokens, num_decodes))
             }
             Self::Calibrated(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
+            Self::Quadratic(model) => Some(model.mixed_step_time(num_decodes, prefill)),
             Self::Roofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
             Self::TrainedPhysics(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
         }
@@ -211,6 +231,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(_) => &["fixed", "prefill", "decode"],
             Self::Calibrated(_) => &["fixed", "requests", "kv-cache", "matrices"],
+            Self::Quadratic(_) => &["fixed", "prefill", "decode", "products"],
             Self::Roofline(_) => &["compute", "weights", "kv-cache"],
             Self::TrainedPhysics(_) => {
                 &["prefill", "decode", "weights", "all-reduce", "layers", "requests", "fixed", "moe"]
@@ -224,6 +245,7 @@ impl LatencyModel {
         let mut shares = match self {
             Self::Blackbox(model) => model.time_shares(work),
             Self::Calibrated(model) => model.time_shares(work, busy),
+            Self::Quadratic(model) => model.time_shares(work, busy),
             Self::Roofline(_) => roofline::time_shares(work),
             Self::TrainedPhysics(model) => model.time_shares(work),
         };
@@ -246,7 +268,7 @@ impl LatencyModel {
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, pos_sum, prefill, 1, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, prefill, 1),
-            Self::Blackbox(_) | Self::Calibrated(_) => {}
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) => {}
         }
     }
 
@@ -259,7 +281,7 @@ impl LatencyModel {
             Self::Roofline(model) => {
                 model.is_compute_bound(num_decodes, first_pos_sum) == model.is_compute_bound(num_decodes, last_pos_sum)
             }
-            Self::Blackbox(_) | Self::Calibrated(_) | Self::TrainedPhysics(_) => true,
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) | Self::TrainedPhysics(_) => true,
         }
     }
 
@@ -274,7 +296,7 @@ impl LatencyModel {
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, first_pos_sum, &[], steps, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, &[], steps),
-            Self::Blackbox(_) | Self::Calibrated(_) => {}
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) => {}
         }
     }
 }
@@ -295,21 +317,26 @@ impl DecodeStepper {
 
 /// Reads three overhead coefficients; further ones are ignored.
 fn three(name: &str, values: &[f64], diagnostics: &mut Vec<Diagnostic>) -> [f64; 3] {
-    if values.len() < 3 {
+    let mut three = [0.0; 3];
+    fill(name, values, &mut three, 0.0..=MAX_COEFFICIENT, diagnostics);
+    three
+}
+
+/// Reads as many coefficients as there are slots; further ones are ignored.
+fn fill(name: &str, values: &[f64], slots: &mut [f64], range: RangeInclusive<f64>, diagnostics: &mut Vec<Diagnostic>) {
+    if values.len() < slots.len() {
         diagnostics.push(
             Diagnostic::error(
                 "coefficients-missing",
                 name,
-                alloc::format!("{} values given, three are needed", values.len()),
+                alloc::format!("{} values given, {} are needed", values.len(), slots.len()),
             )
-            .with_hint("give three numbers, e.g. 100, 1, 10"),
+            .with_hint("give them all, e.g. 100, 1, 10"),
         );
     }
-    let mut three = [0.0; 3];
-    for (index, (slot, value)) in three.iter_mut().zip(values).enumerate() {
-        *slot = finite_non_negative(name, index, *value, diagnostics);
+    for (index, (slot, value)) in slots.iter_mut().zip(values).enumerate() {
+        *slot = within(name, index, *value, range.clone(), diagnostics);
     }
-    three
 }
 
 /// Largest coefficient, microseconds per request, token or step: a thousand seconds. With larger ones a run's time would
@@ -318,16 +345,23 @@ const MAX_COEFFICIENT: f64 = 1e9;
 
 /// A coefficient that is finite, not negative and not absurdly large, or a diagnostic and 0.
 fn finite_non_negative(name: &str, index: usize, value: f64, diagnostics: &mut Vec<Diagnostic>) -> f64 {
-    if (0.0..=MAX_COEFFICIENT).contains(&value) {
+    within(name, index, value, 0.0..=MAX_COEFFICIENT, diagnostics)
+}
+
+/// A coefficient within a range, or a diagnostic and 0.
+fn within(name: &str, index: usize, value: f64, range: RangeInclusive<f64>, diagnostics: &mut Vec<Diagnostic>) -> f64 {
+    if range.contains(&value) {
         return value;
     }
     diagnostics.push(
         Diagnostic::error(
             "coefficient-out-of-range",
             alloc::format!("{name}[{index}]"),
-            alloc::format!("{value} is not a number from 0 to {MAX_COEFFICIENT}"),
+            alloc::format!("{value} is not a number from {} to {}", range.start(), range.end()),
         )
-        .with_hint("step times do not shrink with work, and are microseconds"),
+        .with_hint(
+            "step times do not shrink with work, and are microseconds; those of the quadratic model are seconds",
+        ),
     );
     0.0
 }

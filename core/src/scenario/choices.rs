@@ -86,7 +86,8 @@ impl Scenario {
             .collect()
     }
 
-    /// The step-time models, for the deployment of this scenario; the calibrated one where there is a fit.
+    /// The step-time models, for the deployment of this scenario; the calibrated one where there is a fit, and the
+    /// quadratic one where there are coefficients for it.
     #[must_use]
     pub fn latency_model_choices(&self, catalog: &Catalog) -> Vec<Choice> {
         [
@@ -94,12 +95,19 @@ impl Scenario {
             (LatencyModelChoice::TrainedPhysics, "trained-physics"),
             (LatencyModelChoice::Blackbox, "blackbox"),
             (LatencyModelChoice::Roofline, "roofline"),
+            (LatencyModelChoice::Quadratic, "quadratic"),
             (LatencyModelChoice::Calibrated, "calibrated"),
         ]
         .into_iter()
         .filter(|(choice, _)| {
             let latency = &self.latency;
-            *choice != LatencyModelChoice::Calibrated || latency.fit.is_some() || latency.model == *choice
+            latency.model == *choice
+                || match choice {
+                    LatencyModelChoice::Calibrated => latency.fit.is_some(),
+                    // Its published coefficients are for one model; others bring their own.
+                    LatencyModelChoice::Quadratic => latency.beta.as_ref().is_some_and(|beta| beta.len() >= 15),
+                    _ => true,
+                }
         })
         .map(|(choice, name)| {
             let mut scenario = self.clone();

@@ -2,6 +2,7 @@
 
 use super::deployment::under;
 use super::{Basis, LatencyModelChoice, WorkloadSettings};
+use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
 use alloc::format;
@@ -9,6 +10,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// Largest share of a data sheet's figure; above 1 where the sheet is too low.
+const MAX_SHARE: f64 = 10.0;
 /// Longest name of the logs, characters.
 const MAX_NAME: usize = 200;
 
@@ -18,11 +21,11 @@ const MAX_NAME: usize = 200;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatencyFit {
-    /// What was fitted: `calibrated` or `blackbox`.
+    /// What was fitted: any but `auto`.
     pub model: LatencyModelChoice,
-    /// α, microseconds.
+    /// α, microseconds ([`fitted_latency`]).
     pub alpha: Vec<f64>,
-    /// β, microseconds.
+    /// β, in the units of the model.
     pub beta: Vec<f64>,
     /// Where it comes from and where it holds.
     pub calibrated_on: CalibratedOn,
@@ -92,27 +95,81 @@ impl CalibratedOn {
     }
 }
 
+/// The step-time model of fitted coefficients.
+///
+/// | model | α | β |
+/// |---|---|---|
+/// | black-box | α0..2, µs | β0..2, µs |
+/// | calibrated | α0..2, µs | β0..7 ([`crate::latency::Calibrated`]) |
+/// | quadratic | four overheads, µs | c0..14, s |
+/// | roofline | α0..2, µs | shares of the peak reached in prefill and in decode, and of the bandwidth |
+/// | trained-physics | α0..2, µs | β1..10 |
+///
+/// Roofline and trained-physics need `inputs`, the architecture and the data sheet whose peak and bandwidth are shared.
+///
+/// # Errors
+/// `auto`, coefficients the model does not take, or missing inputs.
+pub fn fitted_latency(
+    model: LatencyModelChoice,
+    alpha: &[f64],
+    beta: &[f64],
+    inputs: Option<(&ModelSpec, &AcceleratorSpec)>,
+    tensor_parallel_size: u32,
+) -> Result<LatencyModel, Vec<Diagnostic>> {
+    let one = |code: &str, path: &str, message: &str, hint: &str| {
+        Err(alloc::vec![Diagnostic::error(code, path, message).with_hint(hint)])
+    };
+    match (model, inputs) {
+        (LatencyModelChoice::Calibrated, _) => LatencyModel::calibrated(alpha, beta),
+        (LatencyModelChoice::Blackbox, _) => LatencyModel::blackbox(alpha, beta),
+        (LatencyModelChoice::Quadratic, _) => LatencyModel::quadratic(alpha, beta),
+        (LatencyModelChoice::Auto, _) => {
+            one("invalid-value", "model", "auto is not a model that is fitted", "give the model that was fitted")
+        }
+        (LatencyModelChoice::Roofline, _)
+            if beta.len() < 3 || beta.iter().any(|share| !(0.0..=MAX_SHARE).contains(share)) =>
+        {
+            one(
+                "coefficient-out-of-range",
+                "beta",
+                "these are not three shares from 0 to 10",
+                "take the shares of the fit",
+            )
+        }
+        (_, None) => one(
+            "unknown-architecture",
+            "model",
+            "the model that was fitted needs an architecture and a data sheet",
+            "choose a model and an accelerator of the catalogue, or give a config.json",
+        ),
+        (LatencyModelChoice::TrainedPhysics, Some((spec, accelerator))) => {
+            LatencyModel::trained_physics(spec, accelerator, tensor_parallel_size, alpha, beta)
+        }
+        (LatencyModelChoice::Roofline, Some((spec, accelerator))) => {
+            let mut accelerator = accelerator.clone();
+            if let &[prefill, decode, bandwidth, ..] = beta {
+                accelerator.mfu_prefill = prefill;
+                accelerator.mfu_decode = decode;
+                accelerator.memory_bandwidth_tb_per_s *= bandwidth;
+            }
+            LatencyModel::roofline(spec, &accelerator, tensor_parallel_size, alpha)
+        }
+    }
+}
+
 impl LatencyFit {
     /// The step-time model, its basis, and what is outside the range it was fitted in.
+    ///
+    /// `inputs` is the architecture and data sheet of the scenario's deployment.
     pub(super) fn resolve(
         &self,
         deployment: (&str, &str, u32),
+        inputs: Option<(&ModelSpec, &AcceleratorSpec)>,
         workload: &WorkloadSettings,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<(LatencyModel, Basis)> {
         self.check(diagnostics);
-        let model = match self.model {
-            LatencyModelChoice::Calibrated => LatencyModel::calibrated(&self.alpha, &self.beta),
-            LatencyModelChoice::Blackbox => LatencyModel::blackbox(&self.alpha, &self.beta),
-            LatencyModelChoice::Auto | LatencyModelChoice::Roofline | LatencyModelChoice::TrainedPhysics => {
-                diagnostics.push(
-                    Diagnostic::error("invalid-value", "latency.fit.model", "this model is not one that is fitted")
-                        .with_hint("give calibrated or blackbox"),
-                );
-                return None;
-            }
-        };
-        match model {
+        match fitted_latency(self.model, &self.alpha, &self.beta, inputs, deployment.2) {
             Err(problems) => {
                 diagnostics.extend(under("latency.fit", problems));
                 None
@@ -221,7 +278,7 @@ mod tests {
         let value = LengthSettings::Constant { value: tokens };
         let workload =
             WorkloadSettings { input_tokens: value.clone(), output_tokens: value, ..WorkloadSettings::default() };
-        let basis = fit.resolve(deployment, &workload, &mut diagnostics).map(|(_, basis)| basis);
+        let basis = fit.resolve(deployment, None, &workload, &mut diagnostics).map(|(_, basis)| basis);
         (basis, diagnostics.into_iter().map(|found| format!("{} {}", found.code, found.path)).collect())
     }
 
@@ -266,8 +323,15 @@ mod tests {
                 "coefficient-out-of-range latency.fit.beta[1]",
             ]
         );
-        let roofline = LatencyFit { model: LatencyModelChoice::Roofline, ..fit() };
-        assert_eq!(codes(&roofline, ("acme/tiny", "H100", 2), 150).1[0], "invalid-value latency.fit.model");
+        for (model, expected) in [
+            (LatencyModelChoice::Auto, "invalid-value latency.fit.model"),
+            (LatencyModelChoice::Roofline, "unknown-architecture latency.fit.model"),
+            (LatencyModelChoice::TrainedPhysics, "unknown-architecture latency.fit.model"),
+            (LatencyModelChoice::Quadratic, "coefficients-missing latency.fit.alpha"),
+        ] {
+            let other = LatencyFit { model, ..fit() };
+            assert_eq!(codes(&other, ("acme/tiny", "H100", 2), 150).1[0], expected);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use cluster::{
     AdmissionConfig, AdmissionPolicy, AdmissionSettings, ClusterConfig, ClusterSettings, RoutingConfig, RoutingPolicy,
     RoutingSettings, ScorerName, ScorerWeight,
 };
-pub use fit::{CalibratedOn, LatencyFit};
+pub use fit::{CalibratedOn, LatencyFit, fitted_latency};
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
 pub use workload::{
@@ -182,9 +182,10 @@ pub enum PriorityPolicy {
 pub struct LatencySettings {
     /// The model, or `auto` for the rule of latency specification 5.
     pub model: LatencyModelChoice,
-    /// Overhead coefficients of one's own, microseconds (black-box α0..2; trained-physics α0..2).
+    /// Overhead coefficients of one's own, microseconds (black-box and trained-physics α0..2; quadratic: schedule time,
+    /// update time, queue overhead, vLLM overhead).
     pub alpha: Option<Vec<f64>>,
-    /// Step coefficients of one's own (black-box β0..2, microseconds; trained-physics β1..10).
+    /// Step coefficients of one's own (black-box β0..2, microseconds; trained-physics β1..10; quadratic c0..14, seconds).
     pub beta: Option<Vec<f64>>,
     /// A model that was fitted to logs; it predicts where `model` is `calibrated`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,6 +202,8 @@ pub enum LatencyModelChoice {
     Blackbox,
     /// What was fitted to logs, as in [`LatencySettings::fit`].
     Calibrated,
+    /// A polynomial in counts of a step, with fixed overheads; published or own coefficients.
+    Quadratic,
     /// Architecture and data sheet alone.
     Roofline,
     /// Roofline terms with learned corrections.

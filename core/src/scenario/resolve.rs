@@ -52,6 +52,7 @@ impl Scenario {
                 self.latency.alpha.is_some() && self.latency.beta.is_some()
             }
             LatencyModelChoice::Calibrated => self.latency.fit.is_some(),
+            LatencyModelChoice::Quadratic => true,
             LatencyModelChoice::Roofline | LatencyModelChoice::TrainedPhysics => false,
         };
         let deployment = look_up(&self.deployment, catalog, brings_coefficients, &mut diagnostics);
@@ -160,6 +161,7 @@ impl<'a> Resolution<'a> {
                 }
             },
             (LatencyModelChoice::Calibrated, ..) => self.fitted(deployment, diagnostics),
+            (LatencyModelChoice::Quadratic, ..) => self.quadratic(deployment, diagnostics),
             (LatencyModelChoice::Roofline, None, None) => self.roofline(deployment, diagnostics),
             (LatencyModelChoice::Roofline, ..) => {
                 let path = if beta.is_some() { "latency.beta" } else { "latency.alpha" };
@@ -196,8 +198,50 @@ impl<'a> Resolution<'a> {
             return None;
         };
         let place = (deployment.model_id.as_str(), deployment.accelerator_id.as_str(), deployment.tensor_parallel_size);
-        let (model, basis) = fit.resolve(place, &self.scenario.workload, diagnostics)?;
+        let inputs = deployment.model.zip(deployment.accelerator);
+        let (model, basis) = fit.resolve(place, inputs, &self.scenario.workload, diagnostics)?;
+        self.remark_negative(&model, diagnostics);
         Some(ChosenLatency { model, basis, calibrated_on: Some(fit.calibrated_on.clone()), row: None })
+    }
+
+    /// The polynomial with coefficients of one's own, or the published ones.
+    fn quadratic(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ChosenLatency<'a>> {
+        let LatencySettings { alpha, beta, .. } = &self.scenario.latency;
+        let published = &self.catalog.quadratic;
+        let alpha = alpha.as_deref().unwrap_or(&published.alpha);
+        let model = LatencyModel::quadratic(alpha, beta.as_deref().unwrap_or(&published.beta));
+        let model = rooted(model, diagnostics)?;
+        self.remark_negative(&model, diagnostics);
+        let basis = if beta.is_some() {
+            Basis::Calibrated
+        } else if deployment.model_id.eq_ignore_ascii_case(&published.model) {
+            Basis::Trained
+        } else {
+            let message = format!("the published coefficients of the quadratic model are for {}", published.model);
+            diagnostics.push(
+                Diagnostic::warning("extrapolated", "latency.model", message)
+                    .with_hint("give latency.beta, calibrate with logs of your own server, or choose trained-physics"),
+            );
+            Basis::Extrapolated
+        };
+        Some(ChosenLatency { model, basis, calibrated_on: None, row: None })
+    }
+
+    /// Says where a fitted polynomial has left the steps it was fitted to so far that it is negative.
+    fn remark_negative(&self, model: &LatencyModel, diagnostics: &mut Vec<Diagnostic>) {
+        let engine = &self.scenario.engine;
+        if let LatencyModel::Quadratic(model) = model
+            && let Some(count) = model.negative_from(engine.max_num_seqs, engine.max_num_batched_tokens)
+        {
+            let message = format!("the polynomial is negative for steps of {count} prompts that fill the token budget");
+            diagnostics.push(Diagnostic::warning("coefficients-implausible", "latency.model", message).with_hint(
+                "such steps are predicted far too short; lower engine.max_num_seqs, or choose another model",
+            ));
+        }
     }
 
     fn coefficients_of(&self, row: &'a CoefficientRow, diagnostics: &mut Vec<Diagnostic>) -> Option<ChosenLatency<'a>> {

@@ -126,7 +126,7 @@ fn predict(runs: &[(String, Measurement)], left_out: usize, budget: Option<u64>)
         .map(|(_, (_, run))| with_deployment(run))
         .collect();
     let mut settings = FitSettings::default();
-    let space = prior(settings.model, &rest.first()?.1);
+    let space = prior(settings.model, &rest.first()?.1, plimsoll_configs::catalog());
     settings.budget = budget.unwrap_or(settings.budget);
     let mut study = Calibration::new(rest, space, settings);
     let problem = study.problem();

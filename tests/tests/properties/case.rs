@@ -25,6 +25,7 @@ pub struct Case {
 pub enum Timing {
     Blackbox { alpha: [f64; 3], beta: [f64; 3] },
     Calibrated { alpha: [f64; 3], beta: [f64; 8] },
+    Quadratic { alpha: [f64; 4], beta: [f64; 15] },
     Roofline { model: usize, accelerator: usize, tp: u32 },
     TrainedPhysics { model: usize, accelerator: usize, tp: u32, num_betas: usize },
 }
@@ -68,6 +69,9 @@ impl Timing {
                 beta.iter_mut().take(8).enumerate().filter(|(at, _)| *at != 6).for_each(|(_, value)| *value /= speed);
                 LatencyModel::calibrated(&alpha, &beta)
             }
+            Timing::Quadratic { alpha, beta } => {
+                LatencyModel::quadratic(&alpha.map(|value| value / speed), &beta.map(|value| value / speed))
+            }
             Timing::Roofline { model: at, accelerator, tp } => {
                 LatencyModel::roofline(model(at), &faster(accelerator), tp, &[])
             }
@@ -94,6 +98,21 @@ fn calibrated_beta() -> impl Strategy<Value = [f64; 8]> {
         .prop_map(|((b0, b1, b2), (b3, b4, b5), joining)| [b0, b1, b2, b3, b4, b5, f64::from(joining), b0])
 }
 
+/// Polynomials of both signs, some of them negative for many steps; the published ones among them.
+fn quadratic() -> impl Strategy<Value = Timing> {
+    let published = &plimsoll_configs::catalog().quadratic;
+    let alpha = (0.0..1_000.0f64, 0.0..200.0f64, prop_oneof![Just(0.0), 0.0..2_000.0f64], 0.0..8_000.0f64);
+    let near = prop::collection::vec(-3.0..5.0f64, 15);
+    prop_oneof![
+        1 => Just(Timing::Quadratic { alpha: published.alpha, beta: published.beta }),
+        2 => (alpha, near).prop_map(|((a0, a1, a2, a3), factors)| {
+            let mut beta = published.beta;
+            beta.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+            Timing::Quadratic { alpha: [a0, a1, a2, a3], beta }
+        }),
+    ]
+}
+
 pub fn timing() -> impl Strategy<Value = Timing> {
     let overhead = || prop_oneof![Just(0.0), 0.0..3_000.0f64];
     let tp = || prop_oneof![Just(1u32), Just(2), Just(4)];
@@ -108,6 +127,7 @@ pub fn timing() -> impl Strategy<Value = Timing> {
         ),
         2 => (overhead(), 0.0..3.0f64, overhead(), calibrated_beta())
             .prop_map(|(a0, a1, a2, beta)| Timing::Calibrated { alpha: [a0, a1, a2], beta }),
+        1 => quadratic(),
     ]
 }
 

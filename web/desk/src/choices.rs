@@ -24,10 +24,11 @@ impl Picker {
     }
 }
 
-const LATENCY_MODELS: [(&str, LatencyModelChoice); 5] = [
+const LATENCY_MODELS: [(&str, LatencyModelChoice); 6] = [
     ("auto", LatencyModelChoice::Auto),
     ("blackbox", LatencyModelChoice::Blackbox),
     ("calibrated", LatencyModelChoice::Calibrated),
+    ("quadratic", LatencyModelChoice::Quadratic),
     ("roofline", LatencyModelChoice::Roofline),
     ("trained-physics", LatencyModelChoice::TrainedPhysics),
 ];

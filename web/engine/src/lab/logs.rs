@@ -157,7 +157,10 @@ impl Logs {
     pub fn task(&self, spec: &TaskSpec) -> Result<String, Failure> {
         let runs = self.runs(&spec.train, &spec.given)?;
         let deployment = Deployment::guess(plimsoll_configs::catalog(), &stated(&runs));
-        encode(&FitTask::new(runs, prior(spec.settings.model, &deployment), spec.settings.clone()))
+        let catalog = plimsoll_configs::catalog();
+        let task = FitTask::new(runs, prior(spec.settings.model, &deployment, catalog), spec.settings.clone());
+        task.problem(catalog).check().map_err(Failure::invalid_input)?;
+        encode(&task)
     }
 
     /// What a fit makes of runs.
@@ -165,7 +168,6 @@ impl Logs {
     /// # Errors
     /// `unknown-log`, or `invalid-input` with what is wrong with the coefficients.
     pub fn report(&self, spec: &FitSpec) -> Result<Report, Failure> {
-        spec.fit.latency().map_err(Failure::invalid_input)?;
         let catalog = plimsoll_configs::catalog();
         let max_points = usize::try_from(spec.max_points).unwrap_or(usize::MAX);
         let [train, held_out] = &spec.runs;
@@ -174,7 +176,9 @@ impl Logs {
             RunReport::new(&spec.fit, run, &Deployment::guess(catalog, &run.deployment), max_points)
         };
         let stated = stated(&train);
-        let on = calibrated_on(&train.iter().collect::<Vec<_>>(), &stated, &Deployment::guess(catalog, &stated));
+        let server = Deployment::guess(catalog, &stated);
+        spec.fit.latency(&server).map_err(Failure::invalid_input)?;
+        let on = calibrated_on(&train.iter().collect::<Vec<_>>(), &stated, &server);
         Ok(Report {
             runs: [train.iter().filter_map(of).collect(), held_out.iter().filter_map(of).collect()],
             calibrated_on: on,
@@ -277,7 +281,8 @@ fn best_of(study: &StudyFile) -> Option<Fit> {
         loss: losses.fold(f64::INFINITY, f64::min),
         evaluations: study.trials.len() as u64,
     };
-    fit.latency().is_ok().then_some(fit).filter(|fit| fit.loss.is_finite())
+    let server = Deployment::guess(plimsoll_configs::catalog(), &stated(&study.task.runs));
+    fit.latency(&server).is_ok().then_some(fit).filter(|fit| fit.loss.is_finite())
 }
 
 fn unknown(log: LogId) -> Failure {

@@ -149,7 +149,7 @@ pub fn best_point(trials: &[Trial]) -> Option<Vec<f64>> {
 mod tests {
     use super::*;
     use plimsoll_core::calibrate::{Deployment, FitSettings, FitTask, FittedModel, prior};
-    use plimsoll_core::catalog::{Catalog, Provenance, TrainedPhysicsSpec};
+    use plimsoll_core::catalog::{Catalog, Provenance, QuadraticSpec, TrainedPhysicsSpec};
     use plimsoll_core::measurement::{LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
     use plimsoll_core::time::SimTime;
 
@@ -161,6 +161,7 @@ mod tests {
             model_defaults: Vec::new(),
             presets: Vec::new(),
             trained_physics: TrainedPhysicsSpec { alpha: [0.0; 3], beta: [0.0; 10], provenance: Provenance::default() },
+            quadratic: QuadraticSpec::default(),
         }
     }
 
@@ -177,7 +178,7 @@ mod tests {
             gaps: 0..0,
         }];
         let deployment = Deployment::guess(&catalog(), &MeasuredDeployment::default());
-        let space = prior(FittedModel::Calibrated, &deployment);
+        let space = prior(FittedModel::Calibrated, &deployment, &catalog());
         FitTask::new(vec![run], space, FitSettings { budget, ..FitSettings::default() })
     }
 

@@ -7,7 +7,7 @@ use super::words;
 use crate::components::segmented::{Segment, Segmented};
 use crate::view_model::format;
 use leptos::prelude::*;
-use plimsoll_core::calibrate::{Fit, FittedModel, RunReport};
+use plimsoll_core::calibrate::{Fit, RunReport};
 
 /// Everything about the best coefficients so far; it follows a fit that goes on.
 #[component]
@@ -193,16 +193,13 @@ fn Errors() -> impl IntoView {
 #[component]
 fn Coefficients(fit: Fit) -> impl IntoView {
     let calibrate: Calibrate = expect_context();
-    let betas = words::COEFFICIENTS[usize::from(fit.model == FittedModel::Blackbox)];
-    let names =
-        (0..fit.alpha.len()).map(|at| format!("alpha{at}")).chain((0..fit.beta.len()).map(|at| format!("beta{at}")));
-    let meaning = words::OVERHEADS.iter().take(fit.alpha.len()).chain(betas);
-    let rows: Vec<_> =
-        names.zip(meaning).zip(fit.alpha.iter().chain(&fit.beta).copied().collect::<Vec<f64>>()).collect();
+    let names = fit.model.alpha_names().iter().chain(fit.model.beta_names()).copied();
+    let rows: Vec<_> = names.zip(fit.alpha.iter().chain(&fit.beta).copied().collect::<Vec<f64>>()).collect();
+    let model = fit.model;
     let note = move || calibrate.intervals.with(|intervals| words::identifiability(intervals));
     view! {
         <section class="panel" aria-labelledby="calibrate-coefficients-title" data-testid="calibrate-coefficients">
-            <h3 id="calibrate-coefficients-title">"Coefficients (µs)"</h3>
+            <h3 id="calibrate-coefficients-title">"Coefficients"</h3>
             <p class="help" data-testid="calibrate-identifiability">{note}</p>
             <div class="table wide" tabindex="0" role="region" aria-label="Table: coefficients">
                 <table>
@@ -210,12 +207,12 @@ fn Coefficients(fit: Fit) -> impl IntoView {
                         <th scope="col">"name"</th><th scope="col">"what it is"</th><th scope="col">"value"</th><th scope="col">"95 % interval"</th>
                     </tr></thead>
                     <tbody>
-                        {rows.into_iter().map(|((name, (shown, what)), value)| view! {
+                        {rows.into_iter().map(|(name, value)| view! {
                             <tr>
-                                <th scope="row">{*shown}</th>
-                                <td>{*what}</td>
-                                <td>{format::number(value, 4)}</td>
-                                <td>{move || calibrate.intervals.with(|intervals| words::interval(intervals, &name))}</td>
+                                <th scope="row">{words::symbol(name)}</th>
+                                <td>{model.meaning(name)}</td>
+                                <td>{format!("{} {}", format::number(value * model.unit(name).0, 4), model.unit(name).1)}</td>
+                                <td>{move || calibrate.intervals.with(|intervals| words::interval(intervals, name))}</td>
                             </tr>
                         }).collect_view()}
                     </tbody>

@@ -4,6 +4,7 @@ use super::files::Files;
 use super::result::Outcome;
 use super::server::ServerFacts;
 use super::state::{Calibrate, Phase, Use};
+use super::words;
 use crate::components::problems::Problems;
 use crate::components::segmented::{Segment, Segmented};
 use crate::lab::fields::NumberField;
@@ -128,16 +129,13 @@ pub fn OpenButton(label: &'static str) -> impl IntoView {
 fn Search() -> impl IntoView {
     let calibrate: Calibrate = expect_context();
     let settings = calibrate.settings;
-    let models = vec![
-        Segment { id: "calibrated".into(), label: "calibrated roofline".into(), obstacle: String::new() },
-        Segment { id: "blackbox".into(), label: "black box α, β".into(), obstacle: String::new() },
-    ];
-    let model = Signal::derive(move || {
-        settings.with(|settings| match settings.model {
-            FittedModel::Calibrated => "calibrated".to_owned(),
-            FittedModel::Blackbox => "blackbox".to_owned(),
-        })
-    });
+    let segment = |model: FittedModel| Segment {
+        id: model.name().into(),
+        label: words::model(model).into(),
+        obstacle: String::new(),
+    };
+    let models = FittedModel::ALL.map(segment).to_vec();
+    let model = Signal::derive(move || settings.with(|settings| settings.model.name().to_owned()));
     let num_fitted = Memo::new(move |_| calibrate.chosen([Use::Fit]).len());
     let is_fitting = Memo::new(move |_| calibrate.phase.get() == Phase::Fitting);
     let can_go_on = Memo::new(move |_| {
@@ -166,7 +164,7 @@ fn Search() -> impl IntoView {
                     segments=Signal::stored(models)
                     value=model
                     on_choose=move |id: String| settings.update(|settings| {
-                        settings.model = if id == "blackbox" { FittedModel::Blackbox } else { FittedModel::Calibrated };
+                        settings.model = FittedModel::of_name(&id).unwrap_or_default();
                     })
                 />
                 <NumberField

@@ -1,31 +1,31 @@
 //! The tab's sentences and table cells.
 
 use crate::view_model::format;
-use plimsoll_core::calibrate::{Bias, Comparison, Interval, Quality, RunReport};
+use plimsoll_core::calibrate::{Bias, Comparison, FittedModel, Interval, Quality, RunReport};
 use plimsoll_core::measurement::ArrivalSource;
 use plimsoll_protocol::lab::RunSummary;
 
-/// Coefficients and what they are, in the order of the calibrated roofline and of the black-box model.
-pub const COEFFICIENTS: [&[(&str, &str)]; 2] = [
-    &[
-        ("β0", "a step, whatever is in it"),
-        ("β1", "a request in a step"),
-        ("β2", "reading the weights"),
-        ("β3", "multiplying a token with them"),
-        ("β4", "reading a context token in attention"),
-        ("β5", "attention of a prompt token to one before it"),
-        ("β6", "how prompts join the requests that decode: 0 next step, 1 one later, 2 steps of their own"),
-        ("β7", "launching a step with prompts"),
-    ],
-    &[("β0", "a step, whatever is in it"), ("β1", "a prompt token"), ("β2", "a request that decodes")],
-];
+/// A kind of step-time model.
+#[must_use]
+pub fn model(model: FittedModel) -> &'static str {
+    match model {
+        FittedModel::Calibrated => "calibrated roofline",
+        FittedModel::Blackbox => "black box α, β",
+        FittedModel::Quadratic => "quadratic, 14 features",
+        FittedModel::Roofline => "roofline of the data sheet",
+        FittedModel::TrainedPhysics => "trained-physics",
+    }
+}
 
-/// Overheads and what they are.
-pub const OVERHEADS: [(&str, &str); 3] = [
-    ("α0", "client, network and tokenization of a request"),
-    ("α1", "the same per prompt token"),
-    ("α2", "handling of an output token"),
-];
+/// A coefficient as it is written, e.g. `β0`.
+#[must_use]
+pub fn symbol(name: &str) -> String {
+    match (name.strip_prefix("alpha"), name.strip_prefix("beta")) {
+        (Some(index), _) => format!("α{index}"),
+        (_, Some(index)) => format!("β{index}"),
+        _ => name.into(),
+    }
+}
 
 /// How a run was offered, in words.
 #[must_use]
