@@ -4,6 +4,7 @@ use crate::arguments::Arguments;
 use crate::output::tell_line;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, CommandFactory, Error, FromArgMatches};
+use plimsoll_core::catalog::meant;
 use plimsoll_core::diagnostic::Diagnostic;
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -71,7 +72,7 @@ fn invalid_value(error: &Error) -> Option<Diagnostic> {
     let hint = match (error.kind(), error.get(ContextKind::ValidValue)) {
         // Without a value the command line is not understood.
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !value.is_empty() => {
-            format!("valid are {}", valid.join(", "))
+            meant(value, valid.iter().map(String::as_str))
         }
         (ErrorKind::ValueValidation, _) => in_words(&error.source()?.to_string()),
         _ => return None,

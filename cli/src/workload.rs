@@ -3,7 +3,7 @@
 use crate::arguments::{ArrivalName, ScenarioArguments};
 use crate::input::{Purpose, accept, read_text, set};
 use crate::output::{Failure, file_failure};
-use plimsoll_core::catalog::Catalog;
+use plimsoll_core::catalog::{Catalog, meant};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{
     ArrivalSettings, ClosedLoopSettings, LengthSettings, Scenario, TraceChoice, WorkloadSettings,
@@ -50,7 +50,7 @@ pub fn workload(
             None => {
                 let mut names: Vec<&str> = catalog.presets.iter().map(|preset| preset.id.as_str()).collect();
                 names.extend(["distribution", "traces"]);
-                let message = format!("workload {name} is not known (valid are {})", names.join(", "));
+                let message = format!("workload {name} is not known ({})", meant(name, names));
                 return Err(file_failure("--workload", &message));
             }
         },

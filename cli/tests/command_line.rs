@@ -477,7 +477,7 @@ fn values_that_a_flag_does_not_take_are_invalid_input() {
     for (arguments, expected) in [
         (
             &["--scheduler=fcf"][..],
-            "error[invalid-value] --scheduler: the value is fcf (valid are fcfs, priority-fcfs, sjf",
+            "error[invalid-value] --scheduler: the value is fcf (did you mean fcfs? valid are fcfs, priority-fcfs, sjf",
         ),
         (&["--num-requests", "-1"], "error[invalid-value] --num-requests: the value is -1 (give a whole number"),
         (&["--rate=fast"], "error[invalid-value] --rate: the value is fast (give a number)"),

@@ -1,7 +1,7 @@
 //! Reading a mapping field by field into types of one's own, with every problem in its place.
 
 use crate::place::{Place, find_key};
-use plimsoll_core::catalog::nearest;
+use plimsoll_core::catalog::meant;
 use plimsoll_core::diagnostic::Diagnostic;
 use serde_json::{Map, Value};
 
@@ -167,7 +167,12 @@ impl<'v> Fields<'v> {
             return Some(text);
         }
         let at = self.at(key);
-        problems.error("invalid-value", &at, format!("{} is \"{text}\"", shown_path(&at)), meant(&text, names));
+        problems.error(
+            "invalid-value",
+            &at,
+            format!("{} is \"{text}\"", shown_path(&at)),
+            meant(&text, names.iter().copied()),
+        );
         None
     }
 
@@ -214,15 +219,7 @@ impl<'v> Fields<'v> {
         for key in self.map.keys().filter(|key| !self.asked.contains(&key.as_str())) {
             let at = self.at(key);
             let message = format!("there is no field {}", shown_path(&at));
-            problems.error("unknown-field", &at, message, meant(key, &self.asked));
+            problems.error("unknown-field", &at, message, meant(key, self.asked.iter().copied()));
         }
-    }
-}
-
-fn meant(name: &str, valid: &[&str]) -> String {
-    let list = valid.join(", ");
-    match nearest(name, valid.iter().copied()).first() {
-        Some(close) => format!("did you mean {close}? valid are {list}"),
-        None => format!("valid are {list}"),
     }
 }

@@ -5,7 +5,7 @@
 //! Reading goes through JSON text whatever the file's format was: that is how messages between page and worker are
 //! read too, so a module that does both holds one reader instead of two.
 
-use plimsoll_core::catalog::nearest;
+use plimsoll_core::catalog::meant;
 use plimsoll_core::diagnostic::Diagnostic;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -58,12 +58,13 @@ pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&V
     if let (true, Some((name, valid))) = (message.contains("unknown field"), names.split_first()) {
         let at = if path.rsplit('.').next() == Some(name) { path.to_owned() } else { joined(path, name) };
         return Diagnostic::error("unknown-field", place, format!("there is no field {at}"))
-            .with_hint(meant(name, valid));
+            .with_hint(meant(name, valid.iter().copied()));
     }
     if let (true, Some((name, valid))) = (message.contains("unknown variant"), names.split_first()) {
         let mut valid = valid.to_vec();
         valid.sort_unstable();
-        return Diagnostic::error("invalid-value", place, format!("{whole} is {name}")).with_hint(meant(name, &valid));
+        return Diagnostic::error("invalid-value", place, format!("{whole} is {name}"))
+            .with_hint(meant(name, valid.iter().copied()));
     }
     if let (true, Some(name)) = (message.contains("missing field"), names.first()) {
         return Diagnostic::error("missing-field", place, format!("{} is missing", joined(path, name)))
@@ -79,16 +80,6 @@ pub(crate) fn explain(place: String, path: &str, message: &str, value: Option<&V
 
 fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-fn meant(name: &str, valid: &[&str]) -> String {
-    // The empty name of the default policy is for machines; nobody looking for a name means it.
-    let valid: Vec<&str> = valid.iter().copied().filter(|name| !name.is_empty()).collect();
-    let list = valid.join(", ");
-    match nearest(name, valid.iter().copied()).first() {
-        Some(close) => format!("did you mean {close}? valid are {list}"),
-        None => format!("valid are {list}"),
-    }
 }
 
 /// What serde calls a type, in the words of a user.

@@ -2,6 +2,7 @@
 
 use super::{AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset};
 use crate::numeric::sort_few;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -122,6 +123,23 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
     close.into_iter().map(|(_, name)| name.to_string()).collect()
 }
 
+/// A hint for a name that is not one of `valid`: what was probably meant, and all there are.
+///
+/// Names that stand in the list twice, or are empty as defaults for machines are, are named once or not at all.
+pub fn meant<'a>(wanted: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in valid {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let list = names.join(", ");
+    match nearest(wanted, names).first() {
+        Some(close) => format!("did you mean {close}? valid are {list}"),
+        None => format!("valid are {list}"),
+    }
+}
+
 /// Levenshtein distance in characters; one row of the table at a time.
 fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
@@ -148,6 +166,7 @@ mod tests {
         assert_eq!(nearest("h10", names), ["H100"]);
         assert_eq!(nearest("l40", names), ["L40S"]);
         assert!(nearest("gaudi-2-accelerator", names).is_empty());
+        assert_eq!(meant("h10", ["H100", "", "L40S", "H100"]), "did you mean H100? valid are H100, L40S");
         assert_eq!(nearest("llama-8b", ["meta/llama-8b", "meta/llama-70b"])[0], "meta/llama-8b");
     }
 }

@@ -1,7 +1,7 @@
 //! One number for a run, as a weighted sum of what it should be good at (metrics specification 4).
 
 use super::Report;
-use crate::catalog::nearest;
+use crate::catalog::meant;
 use crate::diagnostic::Diagnostic;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -65,13 +65,10 @@ impl FitnessWeights {
                 }
             };
             let Some(known) = KEYS.iter().find(|known| **known == key) else {
-                let valid = KEYS.join(", ");
-                let hint = match nearest(key, KEYS.iter().copied()).first() {
-                    Some(close) => format!("did you mean {close}? valid are {valid}"),
-                    None => format!("valid are {valid}"),
-                };
                 let message = format!("there is no key \"{key}\"");
-                problems.push(Diagnostic::error("invalid-value", path, message).with_hint(hint));
+                problems.push(
+                    Diagnostic::error("invalid-value", path, message).with_hint(meant(key, KEYS.iter().copied())),
+                );
                 continue;
             };
             match value.parse::<f64>() {
