@@ -34,6 +34,9 @@ const MAX_SECONDS: f64 = MAX_COEFFICIENT / 1e6;
 /// Longest step, microseconds: runs of such steps still fit the clock.
 const MAX_STEP: f64 = 1e15;
 
+/// Most prompts in a step for which a polynomial is examined; far more than servers are set to.
+const MAX_PROMPTS: u32 = 1 << 14;
+
 /// A polynomial of degree 2 in four counts of a step, with fixed overheads.
 ///
 /// # Model
@@ -102,7 +105,11 @@ impl Quadratic {
             sum += u64::from(item.tokens);
             largest = largest.max(item.tokens);
         }
-        let (d, p, m, n) = (f64::from(num_decodes), sum as f64, f64::from(largest), prefill.len() as f64);
+        self.step_of(f64::from(num_decodes), sum as f64, f64::from(largest), prefill.len() as f64)
+    }
+
+    /// Of `d` decodes and `n` prompts with `p` tokens, `m` of them in the largest chunk.
+    fn step_of(&self, d: f64, p: f64, m: f64, n: f64) -> i64 {
         let features = [d, p, m, n, d * d, d * p, d * m, d * n, p * p, p * m, p * n, m * m, m * n, n * n, 1.0];
         let mut seconds = 0.0;
         for (coefficient, feature) in self.beta.iter().zip(features) {
@@ -113,10 +120,12 @@ impl Quadratic {
     }
 
     /// The least number of prompts that fill a budget evenly and for which the polynomial is negative.
+    ///
+    /// Numbers beyond [`MAX_PROMPTS`] are not looked at.
     pub(crate) fn negative_from(&self, max_prompts: u32, budget: u32) -> Option<u32> {
-        (1..=max_prompts.min(budget)).find(|count| {
-            let item = StepItem { tokens: budget / count, pos: 0, input_tokens: u32::MAX };
-            self.mixed_step_time(0, &alloc::vec![item; *count as usize]) < self.overhead
+        (1..=max_prompts.min(budget).min(MAX_PROMPTS)).find(|count| {
+            let (tokens, count) = (f64::from(budget / count), f64::from(*count));
+            self.step_of(0.0, tokens * count, tokens, count) < self.overhead
         })
     }
 
@@ -180,6 +189,8 @@ mod tests {
         // 16 prompts of 128 tokens: +2.8 ms; 17 of 120: −12.5 ms.
         assert_eq!(model.negative_from(256, 2048), Some(17));
         assert_eq!(model.negative_from(16, 2048), None);
+        // A server without sensible limits is answered at once.
+        assert_eq!(Quadratic::new(&OVERHEADS, &[1e-6; 15]).unwrap().negative_from(u32::MAX, u32::MAX), None);
         assert_eq!(Quadratic::new(&OVERHEADS, &[1e-3; 15]).unwrap().negative_from(256, 2048), None);
     }
 
