@@ -187,8 +187,8 @@ fn eight_vectors(runs: &[Compared<'_>], is_mape: bool) -> f64 {
             (real.tpot().map(|tpot| tpot / 1e3), sim.tpot().map(|tpot| (tpot + extra) / 1e3))
         });
         let (of_ttft, of_tpot) = vectors.split_at_mut(4);
-        add_run(of_ttft, ttfts.collect());
-        add_run(of_tpot, tpots.collect());
+        add_run(of_ttft, &ttfts.collect::<Vec<Pair>>());
+        add_run(of_tpot, &tpots.collect::<Vec<Pair>>());
     }
     let (sum, count) = vectors
         .iter()
@@ -197,9 +197,12 @@ fn eight_vectors(runs: &[Compared<'_>], is_mape: bool) -> f64 {
     if count > 0 { sum / f64::from(count) } else { 0.0 }
 }
 
+/// A real and a simulated value, milliseconds.
+type Pair = (Option<f64>, Option<f64>);
+
 /// Adds a run's median, mean, 99th percentile and single values of one metric to its four vectors.
-fn add_run(vectors: &mut [Vectors], pairs: Vec<(Option<f64>, Option<f64>)>) {
-    let sorted = |pick: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| {
+fn add_run(vectors: &mut [Vectors], pairs: &[Pair]) {
+    let sorted = |pick: fn(&Pair) -> Option<f64>| {
         let mut values: Vec<f64> = pairs.iter().filter_map(pick).collect();
         values.sort_by(f64::total_cmp);
         values

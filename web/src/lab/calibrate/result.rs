@@ -212,7 +212,7 @@ fn Coefficients(fit: Fit) -> impl IntoView {
                                 <th scope="row">{words::symbol(name)}</th>
                                 <td>{model.meaning(name)}</td>
                                 <td>{format!("{} {}", format::number(value * model.unit(name).0, 4), model.unit(name).1)}</td>
-                                <td>{move || calibrate.intervals.with(|intervals| words::interval(intervals, name))}</td>
+                                <td>{move || calibrate.intervals.with(|intervals| words::interval(intervals, name, model.unit(name).0))}</td>
                             </tr>
                         }).collect_view()}
                     </tbody>

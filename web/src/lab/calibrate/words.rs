@@ -140,11 +140,11 @@ pub fn mean_error(runs: &[RunReport], name: &str) -> Option<f64> {
     (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
 }
 
-/// The interval of a coefficient; a dash for one that is not searched or not measured yet.
+/// The interval of a coefficient, times `scale`; a dash for one that is not searched or not measured yet.
 #[must_use]
-pub fn interval(intervals: &[Interval], name: &str) -> String {
+pub fn interval(intervals: &[Interval], name: &str, scale: f64) -> String {
     let Some(found) = intervals.iter().find(|found| found.name == name) else { return "–".into() };
-    let [low, high] = found.ends;
+    let [low, high] = found.ends.map(|end| end * scale);
     if low == high {
         return "–".into();
     }
@@ -161,7 +161,7 @@ pub fn identifiability(intervals: &[Interval]) -> String {
     if intervals.is_empty() {
         return String::new();
     }
-    let open: Vec<&str> = intervals.iter().filter(|found| found.is_open).map(|found| symbol(&found.name)).collect();
+    let open: Vec<String> = intervals.iter().filter(|found| found.is_open).map(|found| symbol(&found.name)).collect();
     let mut pairs: Vec<String> = Vec::new();
     for found in intervals {
         for other in found.entangled_with.iter().filter(|other| **other > found.name) {
@@ -180,24 +180,6 @@ pub fn identifiability(intervals: &[Interval]) -> String {
     }
     parts.push("Intervals hold for errors of the usual size around the best point.".into());
     parts.join(" ")
-}
-
-/// A coefficient as tables show it.
-fn symbol(name: &str) -> &str {
-    const SYMBOLS: [(&str, &str); 11] = [
-        ("alpha0", "α0"),
-        ("alpha1", "α1"),
-        ("alpha2", "α2"),
-        ("beta0", "β0"),
-        ("beta1", "β1"),
-        ("beta2", "β2"),
-        ("beta3", "β3"),
-        ("beta4", "β4"),
-        ("beta5", "β5"),
-        ("beta6", "β6"),
-        ("beta7", "β7"),
-    ];
-    SYMBOLS.iter().find(|(known, _)| *known == name).map_or(name, |(_, symbol)| symbol)
 }
 
 /// One sentence about a fit.
@@ -270,10 +252,10 @@ mod tests {
         let text = identifiability(&all);
         assert!(text.starts_with("These logs do not determine lead. They cannot tell apart α0 and β0."), "{text}");
         assert_eq!(
-            (interval(&all, "beta0").as_str(), interval(&all, "lead").as_str()),
+            (interval(&all, "beta0", 1.0).as_str(), interval(&all, "lead", 1.0).as_str()),
             ("1.00 – 2,000", "not determined")
         );
-        assert_eq!((interval(&all, "beta9").as_str(), identifiability(&[]).as_str()), ("–", ""));
+        assert_eq!((interval(&all, "beta9", 1.0).as_str(), identifiability(&[]).as_str()), ("–", ""));
         assert!(
             identifiability(&all[..0]).is_empty() && identifiability(&[found("beta1", false, &[])]).contains("every")
         );
