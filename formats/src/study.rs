@@ -182,7 +182,6 @@ fn is_usable(parameter: &Parameter) -> bool {
     low.is_finite()
         && high.is_finite()
         && low < high
-        && *low >= 0.0
         && (!is_log || *low > 0.0)
         && is_scale(*scale)
         // A distance from the center is the logarithm of a ratio, so both have the sign of the scale.
