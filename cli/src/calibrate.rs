@@ -1,76 +1,225 @@
 //! `plimsoll calibrate`: coefficients that repeat what was logged.
 
-use crate::log_arguments::{CalibrateArguments, ObjectiveName, ServerArguments};
+use crate::experiment::{tell_comparison, tell_limits, tell_records};
+use crate::log_arguments::{CalibrateArguments, ExperimentName, ObjectiveName, ServerArguments};
 use crate::measured;
-use crate::optimizer_file::{self, OptimizerFile};
 use crate::output::{Failure, file_failure, tell_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::calibrate::{
-    Calibration, Deployment, Fit, FitSettings, FittedModel, Identifiability, Objective, RunErrors, calibrated_on, prior,
+    Calibration, Deployment, Fit, FitSettings, FitTask, FittedModel, Identifiability, Objective, Problem, RunErrors,
+    Space, calibrated_on, prior,
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement};
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
-use plimsoll_formats::{FitFile, TrainedOn, fit_to_yaml};
+use plimsoll_formats::{
+    FitFile, FittedLatency, OptimizerFile, RunGrid, StudyFile, StudyTrial, TrainedOn, fit_to_yaml, optimizer_from_yaml,
+    study_from_json, study_to_json,
+};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Reads the logs, searches, writes the fit.
+/// What is fitted, and from where.
+struct Plan {
+    /// Whole runs to fit, and to keep aside.
+    runs: [Vec<Measurement>; 2],
+    task: FitTask,
+    server: MeasuredDeployment,
+    /// Trials of an earlier search, which goes on at the best of them.
+    trials: Vec<StudyTrial>,
+    start: Option<Vec<f64>>,
+}
+
+/// Reads what is to be fitted, searches, writes the fit.
 pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
-    let config = match &arguments.config {
-        Some(path) => Some(optimizer_file::read(path).map_err(|problems| told(&problems))?),
+    let experiment = match arguments.example {
+        Some(ExperimentName::Experiment01) => plimsoll_configs::experiment("experiment-01"),
         None => None,
     };
-    let mut runs = measured::read_all(&arguments.logs).map_err(|problems| told(&problems))?;
-    runs.iter_mut().for_each(|run| apply(&arguments.server, &mut run.deployment));
-    let runs = usable(runs)?;
-    let settings = settings(arguments, config.as_ref());
-    let catalog = plimsoll_configs::catalog();
-    let blocks = config.as_ref().and_then(|config| config.kv_blocks);
-    let with_deployments: Vec<(Measurement, Deployment)> = runs
-        .into_iter()
-        .map(|run| {
-            let mut deployment = Deployment::guess(catalog, &run.deployment);
-            if let (Some(blocks), None) = (blocks, run.deployment.num_gpu_blocks) {
-                deployment.engine.num_blocks = blocks;
-            }
-            (run, deployment)
-        })
-        .collect();
-    let Some((first, deployment)) = with_deployments.first() else { return Err(Failure::Invalid) };
-    let mut stated = first.deployment.clone();
-    with_deployments.iter().for_each(|(run, _)| stated.fill_from(&run.deployment));
-    let guesses = deployment.guesses.clone();
-    for guess in &guesses {
-        tell_line(format_args!("guessed: {guess}"));
+    let config = match &arguments.config {
+        Some(path) => Some(read_config(path)?),
+        None => None,
+    };
+    let plan = match (experiment, &arguments.study) {
+        (Some(experiment), _) => {
+            tell_records(experiment);
+            let mut settings = settings(arguments, None);
+            settings.model = FittedModel::Quadratic;
+            let run = experiment.measurement();
+            let task = FitTask::new(vec![run.clone()], experiment.space(), settings);
+            let server = MeasuredDeployment::default();
+            Plan { runs: [vec![run], Vec::new()], task, server, trials: Vec::new(), start: None }
+        }
+        (None, Some(path)) => of_study(path, arguments)?,
+        (None, None) => of_logs(arguments, config.as_ref())?,
+    };
+    let problem = plan.task.problem(plimsoll_configs::catalog());
+    problem.check().map_err(|problems| told(&problems))?;
+    let mut trials = plan.trials.clone();
+    let mut study = plan.task.study(plan.start.clone());
+    if let Some(point) = plan.start.clone() {
+        // No candidate of the search, so it is only remembered: going on never ends worse.
+        let loss = problem.loss(&point);
+        study.tell(&Candidate { id: u64::MAX, point }, loss);
     }
-    let mut space = prior(settings.model, deployment, catalog);
-    if let Some(config) = &config {
-        config.apply(&mut space);
-    }
-    let found = Identifiability::of(&space, with_deployments.iter().map(|(run, _)| run));
-    found.iter().for_each(tell_identifiability);
-    let study = Calibration::new(with_deployments.clone(), space, settings);
-    study.problem().check().map_err(|problems| told(&problems))?;
-    let Some(fit) = search(study) else {
+    let Some((fit, best)) = search(study, &problem, &mut trials) else {
         tell_line("error: no coefficients serve every request of the logs");
         return Err(Failure::Invalid);
     };
-    let trained_on: Vec<TrainedOn> = with_deployments
-        .iter()
-        .filter_map(|(run, deployment)| {
-            let errors = fit.errors(run, deployment)?;
-            tell_line(summary(&run.name, &errors));
+    if let Some(experiment) = experiment {
+        tell_comparison(experiment, &plan.task, &problem, &fit);
+        tell_limits(experiment, &plan.task, &problem, &best);
+    }
+    write(arguments, config.is_some(), plan, &fit, trials)
+}
+
+/// Writes the fit, and the study where it is wanted; tells the errors on every run.
+fn write(
+    arguments: &CalibrateArguments,
+    has_config: bool,
+    plan: Plan,
+    fit: &Fit,
+    trials: Vec<StudyTrial>,
+) -> Result<(), Failure> {
+    let catalog = plimsoll_configs::catalog();
+    let errors = |runs: &[Measurement], prefix: &str| -> Vec<TrainedOn> {
+        let of = |run: &Measurement| {
+            let errors = fit.errors(run, &Deployment::guess(catalog, &run.deployment))?;
+            tell_line(format_args!("{prefix}{}", summary(&run.name, &errors)));
             let named = errors.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
             Some(TrainedOn { file: run.name.clone(), num_requests: run.requests.len(), errors: named.collect() })
-        })
-        .collect();
-    let used: Vec<&Measurement> = with_deployments.iter().map(|(run, _)| run).collect();
-    let on = calibrated_on(&used, &stated, deployment);
-    let file = FitFile::new(&fit, stated, on, guesses, trained_on);
-    let path = arguments.out.display().to_string();
-    fs::write(&arguments.out, fit_to_yaml(&file)).map_err(|error| file_failure(&path, &error.to_string()))
+        };
+        runs.iter().filter_map(of).collect()
+    };
+    let [train, held_out] = &plan.runs;
+    let (train_errors, test_errors) = (errors(train, ""), errors(held_out, "kept aside: "));
+    let Some(out) = &arguments.out else { return Ok(()) };
+    let stated = together(train);
+    let server = Deployment::guess(catalog, &stated);
+    let on = calibrated_on(&train.iter().collect::<Vec<_>>(), &stated, &server);
+    let file = FitFile::new(fit, stated, on, server.guesses, train_errors.clone());
+    put(out, &fit_to_yaml(&file))?;
+    if arguments.save_study || (has_config && !arguments.no_save_study) {
+        let latency =
+            FittedLatency { model: fit.model, alpha: fit.alpha.clone(), beta: fit.beta.clone(), client: fit.client };
+        let study = StudyFile {
+            best: Some(latency),
+            train_errors,
+            test_errors,
+            trials,
+            ..StudyFile::new(plan.task, held_out.clone(), plan.server)
+        };
+        let path = out.with_extension("study.json");
+        put(&path, &study_to_json(&study))?;
+        tell_line(format_args!("study: {}", path.display()));
+    }
+    Ok(())
+}
+
+fn put(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| file_failure(&path.display().to_string(), &error.to_string()))
+}
+
+fn text_of(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| file_failure(&path.display().to_string(), &error.to_string()))
+}
+
+fn read_config(path: &Path) -> Result<OptimizerFile, Failure> {
+    let text = text_of(path)?;
+    let config = optimizer_from_yaml(&text, &path.display().to_string()).map_err(|problems| told(&problems))?;
+    config.remarks.iter().for_each(tell_line);
+    Ok(config)
+}
+
+/// A saved study, to be gone on with.
+fn of_study(path: &Path, arguments: &CalibrateArguments) -> Result<Plan, Failure> {
+    let study = study_from_json(&text_of(path)?, &path.display().to_string()).map_err(|problems| told(&problems))?;
+    let start = study.best_point().map(<[f64]>::to_vec);
+    let mut task = study.task;
+    task.settings.budget = arguments.budget.unwrap_or(task.settings.budget);
+    task.settings.seed = arguments.seed.unwrap_or(task.settings.seed);
+    let mut runs = [task.runs.clone(), study.held_out];
+    let every = runs.iter_mut().flatten().chain(&mut task.runs);
+    every.for_each(|run| apply(&arguments.server, &mut run.deployment));
+    Ok(Plan { runs, task, server: study.server, trials: study.trials, start })
+}
+
+/// Logs, with what a configuration says of them.
+fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Result<Plan, Failure> {
+    let paths = match (arguments.logs.as_slice(), config.and_then(|config| config.vllm_dir.as_deref())) {
+        ([], Some(folder)) => files_of(Path::new(folder))?,
+        (logs, _) => logs.to_vec(),
+    };
+    let mut runs = measured::read_all(&paths).map_err(|problems| told(&problems))?;
+    for run in &mut runs {
+        apply(&arguments.server, &mut run.deployment);
+        let blocks = config.and_then(|config| config.kv_blocks);
+        run.deployment.num_gpu_blocks = run.deployment.num_gpu_blocks.or(blocks);
+    }
+    let runs = usable(runs)?;
+    let [train, held_out] = match config {
+        Some(config) => chosen(runs, config)?,
+        None => [runs, Vec::new()],
+    };
+    let settings = settings(arguments, config);
+    let catalog = plimsoll_configs::catalog();
+    let deployment = Deployment::guess(catalog, &train.first().map(|run| run.deployment.clone()).unwrap_or_default());
+    for guess in &deployment.guesses {
+        tell_line(format_args!("guessed: {guess}"));
+    }
+    let mut space: Space = prior(settings.model, &deployment, catalog);
+    if let Some(config) = config {
+        if let Some(name) = config.unknown_to(settings.model) {
+            let message = format!("{} has no parameter {name}", settings.model.name());
+            let problem = Diagnostic::error("parameters-mixed", "--latency-model", message);
+            return Err(told(&[problem.with_hint("leave --latency-model out, or give bounds of that model")]));
+        }
+        config.apply(settings.model, &mut space);
+    }
+    Identifiability::of(&space, train.iter()).iter().for_each(tell_identifiability);
+    let task = FitTask::new(train.clone(), space, settings);
+    let mut server = MeasuredDeployment::default();
+    apply(&arguments.server, &mut server);
+    Ok(Plan { runs: [train, held_out], task, server, trials: Vec::new(), start: None })
+}
+
+/// What a folder holds, by name.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error: std::io::Error| file_failure(&folder.display().to_string(), &error.to_string());
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Runs to fit and to keep aside, as a configuration wants them; what no log matches is told.
+fn chosen(runs: Vec<Measurement>, config: &OptimizerFile) -> Result<[Vec<Measurement>; 2], Failure> {
+    let pick = |grid: &RunGrid, field: &str| -> Vec<Measurement> {
+        for missing in grid.unmatched(&runs) {
+            tell_line(
+                Diagnostic::warning("run-not-matched", field, format!("no log is a run of {missing}"))
+                    .with_hint("open its log, or leave the run out"),
+            );
+        }
+        grid.chosen(&runs).into_iter().filter_map(|at| runs.get(at).cloned()).collect()
+    };
+    let held_out = config.test.as_ref().map(|grid| pick(grid, "test_config")).unwrap_or_default();
+    let train = match &config.train {
+        Some(grid) => pick(grid, "train_config"),
+        None => runs.iter().filter(|run| !held_out.contains(run)).cloned().collect(),
+    };
+    if train.is_empty() {
+        let problem = Diagnostic::error("run-not-matched", "train_config", "no log is left to fit");
+        return Err(told(&[problem.with_hint("give logs of the runs that are named there")]));
+    }
+    Ok([train, held_out])
 }
 
 /// What the logs tell of the coefficients of steps, and what they cannot tell apart.
@@ -92,6 +241,13 @@ fn tell_identifiability(found: &Identifiability) {
 pub fn told(problems: &[Diagnostic]) -> Failure {
     problems.iter().for_each(tell_line);
     Failure::Invalid
+}
+
+/// What the runs of one server say of it.
+fn together(runs: &[Measurement]) -> MeasuredDeployment {
+    let mut stated = MeasuredDeployment::default();
+    runs.iter().for_each(|run| stated.fill_from(&run.deployment));
+    stated
 }
 
 /// Fills in what the command line says of the server; it wins over the log.
@@ -167,9 +323,9 @@ fn settings(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> F
     settings
 }
 
-/// Runs a study to its end; the trials that can be handed out together run on all cores.
-fn search(mut study: Calibration) -> Option<Fit> {
-    let problem = study.problem();
+/// Runs a study to its end and gives the best coefficients with their point; the trials that can be handed out together
+/// run on all cores.
+fn search(mut study: Calibration, problem: &Problem, told: &mut Vec<StudyTrial>) -> Option<(Fit, Vec<f64>)> {
     let threads = thread::available_parallelism().map_or(1, |count| count.get());
     let bar = ProgressBar::new(study.progress().1);
     if let Ok(style) = ProgressStyle::with_template("fitting {bar:40} {pos}/{len} {msg}") {
@@ -186,15 +342,15 @@ fn search(mut study: Calibration) -> Option<Fit> {
         let share = trials.len().div_ceil(threads);
         let losses: Vec<f64> = thread::scope(|scope| {
             let parts = trials.chunks(share).map(|part| {
-                let problem = &problem;
                 scope.spawn(move || part.iter().map(|trial| problem.loss(&trial.point)).collect::<Vec<f64>>())
             });
             let parts: Vec<_> = parts.collect();
             // A panic in a trial is a bug and ends the program with its message.
             parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
         });
-        for (trial, loss) in trials.iter().zip(losses) {
-            study.tell(trial, loss);
+        for (trial, loss) in trials.into_iter().zip(losses) {
+            study.tell(&trial, loss);
+            told.push(StudyTrial(trial.point, loss.is_finite().then_some(loss)));
         }
         bar.set_position(study.progress().0);
         if let Some(best) = study.history().last() {
@@ -202,7 +358,8 @@ fn search(mut study: Calibration) -> Option<Fit> {
         }
     }
     bar.finish_and_clear();
-    study.snapshot()
+    let best = study.best_point()?.to_vec();
+    study.snapshot().map(|fit| (fit, best)).filter(|(fit, _)| fit.loss.is_finite())
 }
 
 /// One line about a run.

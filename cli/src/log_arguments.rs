@@ -8,28 +8,51 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct CalibrateArguments {
     /// A log with single requests, or one that describes the server; may be given several times.
-    #[arg(long = "log", value_name = "LOG", required = true)]
+    #[arg(long = "log", value_name = "LOG", required_unless_present_any = ["config", "example", "study"])]
     pub logs: Vec<PathBuf>,
     /// Write the fit to this YAML file.
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    pub out: Option<PathBuf>,
     /// What is fitted [calibrated].
     #[arg(long, value_enum)]
     pub latency_model: Option<FittedModelName>,
     /// What is minimized [log-ratio].
     #[arg(long, value_enum)]
     pub objective: Option<ObjectiveName>,
-    /// Settings of the 2025 optimizer: bounds, scaling, error function, seed.
-    #[arg(long, value_name = "FILE")]
+    /// Settings of the 2025 optimizer: bounds, scaling, error function, seed, runs to fit and to keep aside.
+    #[arg(long, value_name = "FILE", visible_alias = "config_file")]
     pub config: Option<PathBuf>,
+    /// Fit a published experiment again.
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["logs", "config", "study", "latency_model"])]
+    pub example: Option<ExperimentName>,
+    /// Go on with a saved study.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["logs", "config", "latency_model", "objective"])]
+    pub study: Option<PathBuf>,
+    /// Save the study beside the fit, with every trial, to go on later [with --config].
+    #[arg(long, visible_alias = "save_study")]
+    pub save_study: bool,
+    /// Save no study.
+    #[arg(long, visible_aliases = ["no-save_study", "no_save_study"], conflicts_with = "save_study")]
+    pub no_save_study: bool,
     /// Simulated evaluations [12000].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        visible_aliases = ["n-trials", "n_trials"],
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000)
+    )]
     pub budget: Option<u64>,
     /// Seed of the search [42].
     #[arg(long)]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub server: ServerArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExperimentName {
+    #[value(name = "experiment-01")]
+    Experiment01,
 }
 
 /// What logs do not tell of the server.

@@ -17,6 +17,7 @@ fn main() {
         "coefficients",
         "workloads",
         "scenarios",
+        "experiments",
         "trained_physics.yaml",
         "quadratic.yaml",
     ] {
@@ -29,6 +30,7 @@ fn main() {
             let catalog = if is_for_the_page { without_provenance(&embedded.catalog) } else { embedded.catalog };
             write(&out.join("catalog.json"), &catalog);
             write(&out.join("scenarios.json"), &embedded.scenarios);
+            write(&out.join("experiments.json"), &embedded.experiments);
         }
         Err(problems) => {
             for problem in problems {

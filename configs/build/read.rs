@@ -1,11 +1,12 @@
 //! From YAML files to the embedded catalogue, with every problem on the way.
 
+use plimsoll_core::calibrate::Experiment;
 use plimsoll_core::catalog::{
     AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, Provenance, QuadraticSpec, TrainedPhysicsSpec,
     WorkloadPreset, weight_bytes_from_name,
 };
 use plimsoll_core::diagnostic::Severity;
-use plimsoll_core::latency::LatencyModel;
+use plimsoll_core::latency::{LatencyModel, QUADRATIC_ALPHA, QUADRATIC_BETA};
 use plimsoll_core::scenario::Scenario;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct Embedded {
     pub catalog: String,
     /// A list of [`ScenarioEntry`].
     pub scenarios: String,
+    /// Experiments as JSON.
+    pub experiments: String,
 }
 
 /// One thing that is wrong with an entry.
@@ -159,16 +162,18 @@ pub fn read_all(root: &Path) -> Result<Embedded, Vec<Problem>> {
     let trained_physics = read_trained_physics(root, &mut problems);
     let quadratic = read_quadratic(root, &mut problems);
     let scenario_files = sources(root, "scenarios", &mut problems);
+    let experiment_files = sources(root, "experiments", &mut problems);
     let (Some(trained_physics), Some(quadratic), true) = (trained_physics, quadratic, problems.is_empty()) else {
         return Err(problems);
     };
     let catalog = Catalog { models, accelerators, coefficients, model_defaults, presets, trained_physics, quadratic };
     let scenarios = read_scenarios(&scenario_files, &catalog, &mut problems);
+    let experiments = read_experiments(&experiment_files, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
     let catalog = compact(&catalog);
-    Ok(Embedded { catalog, scenarios: compact(&scenarios) })
+    Ok(Embedded { catalog, scenarios: compact(&scenarios), experiments: compact(&experiments) })
 }
 
 /// The YAML files below a folder, by path.
@@ -381,6 +386,32 @@ fn read_quadratic(root: &Path, problems: &mut Vec<Problem>) -> Option<QuadraticS
         }
     }
     Some(spec)
+}
+
+/// Reads the experiments: each has every parameter of the model once, and one time of each kind per request.
+fn read_experiments(files: &[Source], problems: &mut Vec<Problem>) -> Vec<Experiment> {
+    let mut experiments = Vec::new();
+    for file in files {
+        let Some(experiment) = file.parse::<Experiment>(problems) else { continue };
+        file.check_id("id", &experiment.id, problems);
+        file.check_provenance(&experiment.provenance, problems);
+        let wanted: Vec<&str> = QUADRATIC_BETA.iter().chain(&QUADRATIC_ALPHA).copied().collect();
+        let given: Vec<&str> = experiment.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        if given != wanted {
+            problems.push(file.field_problem("parameters", 1, format!("give {}", wanted.join(", "))));
+        }
+        for parameter in &experiment.parameters {
+            if !(parameter.low < parameter.high && parameter.baseline != 0.0 && parameter.baseline.is_finite()) {
+                problems.push(file.field_problem("parameters", 1, format!("{} has no range", parameter.name)));
+            }
+        }
+        let count = experiment.arrivals_us.len();
+        if count == 0 || experiment.ttft_s.len() != count || experiment.e2e_s.len() != count {
+            problems.push(file.field_problem("arrivals_us", 1, "arrivals, TTFTs and latencies are not as many"));
+        }
+        experiments.push(experiment);
+    }
+    experiments
 }
 
 /// Reads the ready scenarios: each must resolve, and names itself in a comment on its first line.

@@ -1,9 +1,10 @@
-//! The catalogue the product ships with, and ready scenarios.
+//! The catalogue the product ships with, ready scenarios, and published experiments.
 //!
 //! Every entry is a YAML file beside this crate, checked when the crate is built and embedded as compact JSON; for the
 //! browser without the sources, which the page does not show.
 //! Nothing is computed here: what an entry means is decided by `plimsoll_core`.
 
+use plimsoll_core::calibrate::Experiment;
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::scenario::Scenario;
 use serde::Deserialize;
@@ -48,6 +49,22 @@ pub fn scenarios() -> &'static [ReadyScenario] {
 #[must_use]
 pub fn scenario(id: &str) -> Option<Scenario> {
     scenarios().iter().find(|entry| entry.id == id).map(|entry| entry.scenario.clone())
+}
+
+/// The published experiments.
+#[must_use]
+pub fn experiments() -> &'static [Experiment] {
+    static EXPERIMENTS: OnceLock<Vec<Experiment>> = OnceLock::new();
+    EXPERIMENTS.get_or_init(|| {
+        plimsoll_json::from_text(include_str!(concat!(env!("OUT_DIR"), "/experiments.json")))
+            .expect("a test decodes the embedded experiments")
+    })
+}
+
+/// The experiment with this id.
+#[must_use]
+pub fn experiment(id: &str) -> Option<&'static Experiment> {
+    experiments().iter().find(|experiment| experiment.id == id)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #[path = "../build/read.rs"]
 mod read;
 
+use read::Embedded;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ fn problems_after(name: &str, file: &str, from: &str, to: &str) -> Vec<String> {
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&root);
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["models", "accelerators", "coefficients", "workloads", "scenarios"] {
+    for folder in ["models", "accelerators", "coefficients", "workloads", "scenarios", "experiments"] {
         copy(&source.join(folder), &root.join(folder));
     }
     for file in ["trained_physics.yaml", "quadratic.yaml"] {
@@ -23,7 +24,8 @@ fn problems_after(name: &str, file: &str, from: &str, to: &str) -> Vec<String> {
     fs::write(&path, text.replacen(from, to, 1)).expect("written");
     match read::read_all(&root) {
         Ok(embedded) => {
-            assert!(!embedded.catalog.is_empty() && !embedded.scenarios.is_empty());
+            let Embedded { catalog, scenarios, experiments } = embedded;
+            assert!([catalog, scenarios, experiments].iter().all(|text| text.len() > 2));
             Vec::new()
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect(),
@@ -57,6 +59,18 @@ fn each_kind_of_mistake_is_refused_with_its_place() {
             "id: microsoft/phi-4",
             "id: microsoft/phi-5",
             "models/microsoft/phi-4.yaml:1: id: microsoft/phi-5 is not the file's name",
+        ),
+        (
+            "experiments/experiment-01.yaml",
+            "name: num_prefills,",
+            "name: num_prefill,",
+            "experiments/experiment-01.yaml:24: parameters: give sum_decode_tokens, sum_prefill_tokens",
+        ),
+        (
+            "experiments/experiment-01.yaml",
+            "arrivals_us: [0, ",
+            "arrivals_us: [",
+            "arrivals_us: arrivals, TTFTs and latencies are not as many",
         ),
         ("quadratic.yaml", "alpha: [544", "alpha: [-544", "quadratic.yaml:3: alpha: -544 is not a number from 0"),
         (model, "retrieved: \"2026-11-21\"", "retrieved: \"soon\"", "provenance: retrieved is \"soon\""),
