@@ -45,6 +45,9 @@ impl Bench {
                 logs.forget(log);
                 CalibrateOutcome::Done
             }
+            CalibrateSpec::Experiment { id, log } => {
+                CalibrateOutcome::Experiment(Box::new(logs.open_experiment(&id, log)?))
+            }
             CalibrateSpec::Server(spec) => CalibrateOutcome::Server(logs.server(&spec)?),
             CalibrateSpec::Task(spec) => CalibrateOutcome::Text(logs.task(&spec)?),
             CalibrateSpec::Report(spec) => CalibrateOutcome::Report(Box::new(logs.report(&spec)?)),

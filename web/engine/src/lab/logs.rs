@@ -1,6 +1,8 @@
 //! The logs a worker keeps: read piece by piece, summed up, and made into tasks and reports.
 
-use plimsoll_core::calibrate::{Deployment, Fit, FitTask, RunReport, calibrated_on, prior};
+use plimsoll_core::calibrate::{
+    Deployment, Fit, FitSettings, FitTask, FittedModel, RunReport, Space, calibrated_on, prior,
+};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures};
 use plimsoll_formats::{
@@ -8,8 +10,8 @@ use plimsoll_formats::{
 };
 use plimsoll_logs::{Content, GapRow, LogReader, attach};
 use plimsoll_protocol::lab::{
-    Fact, FitSpec, LogId, LogSummary, OpenedStudy, Origin, PieceSpec, Report, RunId, RunSummary, Server, ServerSpec,
-    StudySpec, TaskSpec,
+    Fact, FitSpec, LogId, LogSummary, OpenedExperiment, OpenedStudy, Origin, PieceSpec, Report, RunId, RunSummary,
+    Server, ServerSpec, StudySpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode, encode};
 use std::collections::BTreeMap;
@@ -158,7 +160,9 @@ impl Logs {
         let runs = self.runs(&spec.train, &spec.given)?;
         let deployment = Deployment::guess(plimsoll_configs::catalog(), &stated(&runs));
         let catalog = plimsoll_configs::catalog();
-        let task = FitTask::new(runs, prior(spec.settings.model, &deployment, catalog), spec.settings.clone());
+        let space =
+            space(&runs, spec.settings.model).unwrap_or_else(|| prior(spec.settings.model, &deployment, catalog));
+        let task = FitTask::new(runs, space, spec.settings.clone());
         task.problem(catalog).check().map_err(Failure::invalid_input)?;
         encode(&task)
     }
@@ -249,6 +253,29 @@ impl Logs {
         })
     }
 
+    /// A published experiment as a log.
+    ///
+    /// # Errors
+    /// `unknown-experiment`.
+    pub fn open_experiment(&mut self, id: &str, log: LogId) -> Result<OpenedExperiment, Failure> {
+        let experiment = plimsoll_configs::experiment(id)
+            .ok_or_else(|| Failure::new("unknown-experiment", format!("there is no experiment {id}")))?;
+        let settings = FitSettings { model: FittedModel::Quadratic, ..FitSettings::default() };
+        let run = experiment.measurement();
+        let task = FitTask::new(vec![run.clone()], experiment.space(), settings.clone());
+        let problem = task.problem(plimsoll_configs::catalog());
+        let loss = task.space.starts().first().map_or(0.0, |start| problem.loss(start));
+        Ok(OpenedExperiment {
+            log: self.keep(log, vec![run]),
+            title: experiment.title.clone(),
+            settings,
+            baseline: Fit { loss, ..experiment.baseline() },
+            records: experiment.records(),
+            assumptions: experiment.assumptions.clone(),
+            not_identifiable: experiment.not_identifiable.clone(),
+        })
+    }
+
     /// A scenario with a fit and its server.
     ///
     /// # Errors
@@ -267,6 +294,13 @@ impl Logs {
 
 fn errors_of(run: RunReport) -> TrainedOn {
     TrainedOn { num_requests: run.num_requests, errors: run.errors.into_iter().collect(), file: run.name }
+}
+
+/// The space of an experiment, where its run alone is fitted with its model.
+fn space(runs: &[Measurement], model: FittedModel) -> Option<Space> {
+    let [run] = runs else { return None };
+    let experiment = plimsoll_configs::experiment(&run.name)?;
+    (model == FittedModel::Quadratic).then(|| experiment.space())
 }
 
 /// The best fit of a study, from its best trial.

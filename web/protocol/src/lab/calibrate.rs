@@ -18,6 +18,14 @@ pub enum CalibrateSpec {
     Piece(PieceSpec),
     /// Forget a log; ends in [`CalibrateOutcome::Done`].
     Forget(LogId),
+    /// Take a published experiment in as a log of one run, which is fitted with the quadratic model around its baseline;
+    /// ends in [`CalibrateOutcome::Experiment`].
+    Experiment {
+        /// The experiment, e.g. `experiment-01`.
+        id: String,
+        /// A number for its log.
+        log: LogId,
+    },
     /// Say what is known of the server of some runs; ends in [`CalibrateOutcome::Server`].
     Server(ServerSpec),
     /// Describe the fit of some runs; ends in [`CalibrateOutcome::Text`] with a
@@ -65,6 +73,8 @@ pub enum CalibrateOutcome {
     Report(Box<Report>),
     /// A study that was opened.
     Study(Box<OpenedStudy>),
+    /// An experiment that was opened.
+    Experiment(Box<OpenedExperiment>),
 }
 
 /// Number of a log; the lab counts them, none is used twice.
@@ -266,4 +276,24 @@ pub struct OpenedStudy {
     pub best: Option<Fit>,
     /// Every trial in the order of telling.
     pub trials: Vec<(Vec<f64>, Option<f64>)>,
+}
+
+/// A published experiment that was opened; its run is a log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenedExperiment {
+    /// Its run.
+    pub log: LogSummary,
+    /// Title for people.
+    pub title: String,
+    /// The model it is fitted with.
+    pub settings: FitSettings,
+    /// The published start, with its loss here.
+    pub baseline: Fit,
+    /// Recorded results, which are not comparable with losses, in sentences.
+    pub records: Vec<String>,
+    /// What is taken for granted, in sentences.
+    pub assumptions: Vec<String>,
+    /// What no search can find, in sentences.
+    pub not_identifiable: Vec<String>,
 }

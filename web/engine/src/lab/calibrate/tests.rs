@@ -215,3 +215,37 @@ fn a_fit_is_applied_written_and_gone_on_with() {
     let failure = asked(&mut later, spec, Some(cut)).expect_err("cut off");
     assert_eq!((failure.code.as_str(), failure.diagnostics.len()), ("invalid-input", 1));
 }
+
+#[test]
+fn a_published_experiment_is_opened_fitted_around_its_baseline_and_reported() {
+    let mut bench = Bench::default();
+    let spec = |id: &str| CalibrateSpec::Experiment { id: id.into(), log: 1 };
+    assert_eq!(asked(&mut bench, spec("experiment-99"), None).expect_err("unknown").code, "unknown-experiment");
+    let opened = match asked(&mut bench, spec("experiment-01"), None).expect("it is there") {
+        CalibrateOutcome::Experiment(opened) => opened,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((opened.log.runs[0].num_requests, opened.log.runs[0].id), (100, RUN));
+    assert!(
+        opened.records[0].contains("3.4914") && !opened.assumptions.is_empty() && !opened.not_identifiable.is_empty()
+    );
+    assert!(opened.log.runs[0].obstacle.is_empty(), "{}", opened.log.runs[0].obstacle);
+    let settings = FitSettings { budget: 300, ..opened.settings.clone() };
+    let task = CalibrateSpec::Task(TaskSpec { train: vec![RUN], given: MeasuredDeployment::default(), settings });
+    let task: FitTask = match asked(&mut bench, task, None).expect("a task") {
+        CalibrateOutcome::Text(text) => decode(&text).expect("a task"),
+        other => panic!("{other:?}"),
+    };
+    let start = task.space.starts().remove(0);
+    assert_eq!(task.problem(plimsoll_configs::catalog()).loss(&start), opened.baseline.loss);
+    let fit = FitSpec {
+        fit: opened.baseline.clone(),
+        runs: [vec![RUN], Vec::new()],
+        given: MeasuredDeployment::default(),
+        max_points: 10,
+    };
+    match asked(&mut bench, CalibrateSpec::Report(fit), None).expect("a report") {
+        CalibrateOutcome::Report(report) => assert_eq!(report.runs[0].len(), 1),
+        other => panic!("{other:?}"),
+    }
+}
