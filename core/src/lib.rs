@@ -118,3 +118,6 @@ pub mod search;
 pub mod calibrate;
 
 pub mod curve;
+
+#[cfg(test)]
+mod fixtures;

@@ -90,10 +90,11 @@ fn whole(micros: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::request;
     use crate::observation::Fate;
     use crate::scenario::ClientSettings;
     use crate::time::SimTime;
-    use crate::workload::{PrefixId, Request};
+    use crate::workload::Request;
     use alloc::vec;
 
     #[test]
@@ -113,18 +114,7 @@ mod tests {
         let client = |network| ClientSettings { network, ..ClientSettings::default() };
         let mut workload = WorkloadSettings { clients: vec![client(None), client(network)], ..Default::default() };
         let record = |id: u32| {
-            let request = Request {
-                id,
-                arrive: SimTime::ZERO,
-                input_tokens: 1000,
-                output_tokens: 100,
-                answer_limit: 100,
-                deadline: SimTime::ZERO,
-                prefix: PrefixId::NONE,
-                output_prefix: PrefixId::NONE,
-                slo_class: 0,
-                tenant: 0,
-            };
+            let request = Request { input_tokens: 1000, output_tokens: 100, ..request(id, 0, 0) };
             RequestRecord {
                 ttft: Some(SimTime(500)),
                 e2e: Some(SimTime(900)),

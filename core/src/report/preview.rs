@@ -302,10 +302,9 @@ impl Observer for Unheard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::LatencyModel;
+    use crate::fixtures;
     use crate::scenario::{
-        ArrivalSettings, Basis, ClientSettings, ClosedLoopSettings, ClusterConfig, CurveSettings, EngineConfig,
-        LengthSettings, PrefixSettings, PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings,
+        ArrivalSettings, ClientSettings, ClosedLoopSettings, LengthSettings, PrefixSettings, WorkloadSettings,
     };
 
     fn scenario(change: impl FnOnce(&mut WorkloadSettings)) -> ResolvedScenario {
@@ -316,35 +315,7 @@ mod tests {
             ..WorkloadSettings::default()
         };
         change(&mut workload);
-        ResolvedScenario {
-            engine: EngineConfig {
-                num_blocks: 1000,
-                block_size: 16,
-                max_num_seqs: 256,
-                max_num_batched_tokens: 2048,
-                long_prefill_token_threshold: 0,
-                max_model_len: 0,
-                enable_prefix_caching: true,
-                scheduler: SchedulerPolicy::Fcfs,
-                priority: PriorityPolicy::Constant,
-                cpu_tier: None,
-                horizon: SimTime::MAX,
-            },
-            cluster: ClusterConfig::single(),
-            latency: LatencyModel::blackbox(&[1000.0, 10.0, 5.0], &[100.0, 1.0, 100.0]).expect("plain coefficients"),
-            workload,
-            slo: Slo::default(),
-            curve: CurveSettings::default(),
-            seed: 1,
-            basis: Basis::Trained,
-            ledger: None,
-            model: String::new(),
-            accelerator: String::new(),
-            tensor_parallel_size: 1,
-            filled_in: Vec::new(),
-            calibrated_on: None,
-            slo_classes: Default::default(),
-        }
+        fixtures::scenario([1000.0, 10.0, 5.0], [100.0, 1.0, 100.0], workload)
     }
 
     fn preview(scenario: &ResolvedScenario, rate: Option<f64>, num_requests: u32) -> WorkloadPreview {

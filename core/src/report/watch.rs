@@ -241,30 +241,18 @@ mod tests {
     use super::*;
     use crate::cluster::Simulation;
     use crate::engine::Mode;
+    use crate::fixtures;
     use crate::latency::LatencyModel;
     use crate::report::ReportSettings;
     use crate::scenario::{
-        ClusterConfig, EngineConfig, LengthSettings, PriorityPolicy, RoutingConfig, SchedulerPolicy, Slo,
-        WorkloadSettings,
+        ClusterConfig, EngineConfig, LengthSettings, PriorityPolicy, RoutingConfig, Slo, WorkloadSettings,
     };
     use crate::time::SimTime;
     use crate::workload::Source;
 
     /// A run with hardly enough blocks, so that some requests lose their place.
     fn watched(mode: Mode, num_replicas: u32, num_blocks: u32) -> (Watched, crate::cluster::ClusterTotals) {
-        let engine = EngineConfig {
-            num_blocks,
-            block_size: 16,
-            max_num_seqs: 16,
-            max_num_batched_tokens: 256,
-            long_prefill_token_threshold: 0,
-            max_model_len: 0,
-            enable_prefix_caching: true,
-            scheduler: SchedulerPolicy::Fcfs,
-            priority: PriorityPolicy::Constant,
-            cpu_tier: None,
-            horizon: SimTime::MAX,
-        };
+        let engine = EngineConfig { num_blocks, max_num_seqs: 16, max_num_batched_tokens: 256, ..fixtures::engine() };
         let workload = WorkloadSettings {
             input_tokens: LengthSettings::Normal { mean: 100.0, std_dev: 40.0, min: 2, max: 400 },
             output_tokens: LengthSettings::Normal { mean: 60.0, std_dev: 30.0, min: 2, max: 200 },

@@ -160,23 +160,9 @@ impl RequestSource for ConversationSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{PrefixId, RecordedTurn};
+    use crate::fixtures::request;
+    use crate::workload::RecordedTurn;
     use alloc::string::String;
-
-    fn request(id: u32, arrive: i64, deadline: i64) -> Request {
-        Request {
-            id,
-            arrive: SimTime(arrive),
-            input_tokens: 5,
-            output_tokens: 3,
-            answer_limit: 3,
-            deadline: SimTime(deadline),
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        }
-    }
 
     /// Requests 1, 4 and 2 are one conversation, request 3 stands alone, 5 and 6 are another.
     fn source(think_time: ThinkTime) -> ConversationSource {

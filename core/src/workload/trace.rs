@@ -244,22 +244,7 @@ impl RequestSource for TraceSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::PrefixId;
-
-    fn request(id: u32, arrive: i64, deadline: i64) -> Request {
-        Request {
-            id,
-            arrive: SimTime(arrive),
-            input_tokens: 5,
-            output_tokens: 3,
-            answer_limit: 3,
-            deadline: SimTime(deadline),
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        }
-    }
+    use crate::fixtures::request;
 
     fn trace() -> Arc<Trace> {
         let requests =

@@ -1,0 +1,65 @@
+//! What unit tests build on, in one place.
+
+use crate::latency::LatencyModel;
+use crate::scenario::{
+    Basis, ClusterConfig, CurveSettings, EngineConfig, PriorityPolicy, ResolvedScenario, SchedulerPolicy, Slo,
+    WorkloadSettings,
+};
+use crate::time::SimTime;
+use crate::workload::{PrefixId, Request};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// An engine with room for everything.
+pub(crate) fn engine() -> EngineConfig {
+    EngineConfig {
+        num_blocks: 1000,
+        block_size: 16,
+        max_num_seqs: 256,
+        max_num_batched_tokens: 2048,
+        long_prefill_token_threshold: 0,
+        max_model_len: 0,
+        enable_prefix_caching: true,
+        scheduler: SchedulerPolicy::Fcfs,
+        priority: PriorityPolicy::Constant,
+        cpu_tier: None,
+        horizon: SimTime::MAX,
+    }
+}
+
+/// One replica with the black-box model of these coefficients.
+pub(crate) fn scenario(alpha: [f64; 3], beta: [f64; 3], workload: WorkloadSettings) -> ResolvedScenario {
+    ResolvedScenario {
+        engine: engine(),
+        cluster: ClusterConfig::single(),
+        latency: LatencyModel::blackbox(&alpha, &beta).expect("plain coefficients"),
+        workload,
+        slo: Slo::default(),
+        slo_classes: Default::default(),
+        curve: CurveSettings::default(),
+        seed: 1,
+        basis: Basis::Trained,
+        calibrated_on: None,
+        ledger: None,
+        model: String::new(),
+        accelerator: String::new(),
+        tensor_parallel_size: 1,
+        filled_in: Vec::new(),
+    }
+}
+
+/// A small request without class, tenant and prefix; no deadline if that is 0.
+pub(crate) fn request(id: u32, arrive: i64, deadline: i64) -> Request {
+    Request {
+        id,
+        arrive: SimTime(arrive),
+        input_tokens: 5,
+        output_tokens: 3,
+        answer_limit: 3,
+        deadline: SimTime(deadline),
+        prefix: PrefixId::NONE,
+        output_prefix: PrefixId::NONE,
+        slo_class: 0,
+        tenant: 0,
+    }
+}
