@@ -239,7 +239,21 @@ pub struct LimiterCounts {
     pub kv_blocks: u64,
 }
 
-/// What one replica counted over a run.
+impl LimiterCounts {
+    /// The steps after those of `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            steps: self.steps - earlier.steps,
+            none: self.none - earlier.none,
+            max_num_seqs: self.max_num_seqs - earlier.max_num_seqs,
+            max_num_batched_tokens: self.max_num_batched_tokens - earlier.max_num_batched_tokens,
+            kv_blocks: self.kv_blocks - earlier.kv_blocks,
+        }
+    }
+}
+
+/// What one replica counted over a run, or some of it over a part ([`crate::cluster::Simulation::finish_from`]).
 ///
 /// Integers unless a definition needs doubles, so that sums do not depend on the order of addition.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -290,6 +304,8 @@ pub struct ReplicaTotals {
     pub busy: u64,
     /// Tick of the last executed event, not beyond the horizon.
     pub end: SimTime,
+    /// Length of the part of a run that steps are counted in, microseconds; 0 where that is the whole run.
+    pub span: u64,
     /// Why admission stopped, per step.
     pub limiters: LimiterCounts,
     /// Busy time by the terms of the latency model.
@@ -324,6 +340,7 @@ impl ReplicaTotals {
             (&mut self.tier_evicted, other.tier_evicted),
             (&mut self.tier_misses, other.tier_misses),
             (&mut self.busy, other.busy),
+            (&mut self.span, other.span),
             (&mut self.limiters.steps, other.limiters.steps),
             (&mut self.limiters.none, other.limiters.none),
             (&mut self.limiters.max_num_seqs, other.limiters.max_num_seqs),

@@ -155,6 +155,15 @@ impl<S: RequestSource> Simulation<S> {
         self
     }
 
+    /// The same simulation with what [`Simulation::finish_from`] needs for a start no later than the enqueueing of the
+    /// first `num_starts` requests, of a run that no horizon cuts; it takes memory by its length. To be called before the
+    /// first run.
+    #[must_use]
+    pub fn measuring(mut self, num_starts: u32) -> Self {
+        self.replicas.engines.iter_mut().for_each(|engine| engine.measure(num_starts as usize));
+        self
+    }
+
     /// Runs until about `max_steps` engine steps were made or nothing is left to do; whether it is finished.
     pub fn run_for<O: Observer>(&mut self, max_steps: u64, observer: &mut O) -> bool {
         let mut budget = max_steps;
@@ -403,7 +412,16 @@ impl<S: RequestSource> Simulation<S> {
         self.finish_with_source(observer).0
     }
 
-    /// The same, and the source with what it knows of the requests it gave out.
+    /// The same of a simulation that is [`Simulation::measuring`], with some of the totals those of the part from `start`
+    /// on: gaps are those of requests that arrived then or later; of each replica the steps with their time and what
+    /// stopped admission, preemptions and the use of its cache are those of the steps that began between the first
+    /// request it was given from `start` on and the last one, whose distance is [`ReplicaTotals::span`].
+    pub fn finish_from<O: Observer>(mut self, start: SimTime, observer: &mut O) -> ClusterTotals {
+        self.replicas.engines.iter_mut().for_each(|engine| engine.measure_from(start));
+        self.finish(observer)
+    }
+
+    /// As [`Simulation::finish`], and the source with what it knows of the requests it gave out.
     pub fn finish_with_source<O: Observer>(self, observer: &mut O) -> (ClusterTotals, S) {
         let totals = ClusterTotals::new(self.replicas.finish(observer));
         let on_their_way = self.deciding.into_iter().chain(self.admitted);

@@ -8,6 +8,7 @@
 
 mod fast;
 mod limits;
+mod marks;
 mod order;
 mod plain;
 
@@ -206,6 +207,23 @@ impl Engine {
     pub fn ignore_gaps(&mut self) {
         if let Variant::Fast(engine) = &mut self.0 {
             engine.ignore_gaps();
+        }
+    }
+
+    /// Keeps what [`Engine::measure_from`] needs for a start at one of the first `num_starts` requests; to be called
+    /// before the first event.
+    pub fn measure(&mut self, num_starts: usize) {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.measure(num_starts),
+            Variant::Fast(engine) => engine.measure(num_starts),
+        }
+    }
+
+    /// Restricts the totals to a part of the run ([`crate::cluster::Simulation::finish_from`]).
+    pub fn measure_from(&mut self, start: SimTime) {
+        match &mut self.0 {
+            Variant::Plain(engine) => engine.measure_from(start),
+            Variant::Fast(engine) => engine.measure_from(start),
         }
     }
 

@@ -33,6 +33,23 @@ pub struct WorkSums {
 }
 
 impl WorkSums {
+    /// What was done after `earlier` was all.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            steps: self.steps - earlier.steps,
+            prefill_tokens: self.prefill_tokens - earlier.prefill_tokens,
+            prefill_items: self.prefill_items - earlier.prefill_items,
+            prefill_area: self.prefill_area - earlier.prefill_area,
+            decode_tokens: self.decode_tokens - earlier.decode_tokens,
+            decode_pos_sum: self.decode_pos_sum - earlier.decode_pos_sum,
+            experts_touched: self.experts_touched - earlier.experts_touched,
+            compute_bound_us: self.compute_bound_us - earlier.compute_bound_us,
+            weights_ns: self.weights_ns - earlier.weights_ns,
+            memory_bound_us: self.memory_bound_us - earlier.memory_bound_us,
+        }
+    }
+
     /// One step of `count` decoding requests whose positions sum to `pos_sum`; prefill items are added apart.
     #[inline]
     pub fn add_decodes(&mut self, count: u64, pos_sum: u64) {

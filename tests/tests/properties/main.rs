@@ -7,4 +7,5 @@ mod closed_loop;
 mod cluster;
 mod conservation;
 mod fast_forward;
+mod measured;
 mod monotone;

@@ -1,6 +1,7 @@
 //! How requests that reach the replica come into the queue.
 
 use super::Fast;
+use crate::engine::marks::Marks;
 use crate::observation::{Event, Observer};
 use crate::time::SimTime;
 use crate::workload::Request;
@@ -45,5 +46,27 @@ impl Fast {
     #[inline]
     fn enqueue_time(&self, input_tokens: u32, arrive: i64) -> i64 {
         arrive.saturating_add(self.latency.queueing(input_tokens))
+    }
+
+    /// [`crate::engine::Engine::measure`].
+    pub(in crate::engine) fn measure(&mut self, num_starts: usize) {
+        self.marks = Some(Marks::new(num_starts));
+        self.gaps.tell_requests_apart();
+    }
+
+    /// [`crate::engine::Engine::measure_from`].
+    pub(in crate::engine) fn measure_from(&mut self, start: SimTime) {
+        if let Some(marks) = &mut self.marks {
+            marks.start = start.0;
+        }
+    }
+
+    /// A request is enqueued.
+    #[inline]
+    pub(super) fn mark(&mut self, now: i64) {
+        let is_last = self.inbox.is_empty() && self.enqueueing.is_empty();
+        if let Some(marks) = self.marks.as_mut().filter(|marks| marks.wants(is_last)) {
+            marks.set(now, &self.totals, [self.pool.hits, self.pool.misses, 0], &self.work);
+        }
     }
 }

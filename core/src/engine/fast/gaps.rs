@@ -24,6 +24,17 @@ struct Entry {
     requests: u32,
 }
 
+/// The steps a completed request decoded in.
+#[derive(Debug)]
+struct Span {
+    arrive: i64,
+    /// Log entries, the last one excluded, but for those it missed.
+    entries: [u64; 2],
+    missed: Vec<u64>,
+    /// The gap it had alone, 0 = none.
+    own_gap: i64,
+}
+
 /// Gap counts and the log of recent steps.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
@@ -36,6 +47,8 @@ pub(super) struct Gaps {
     trimmed: u64,
     trim_at: usize,
     is_off: bool,
+    /// Of each completed request, if requests are told apart; then the log is never cut.
+    spans: Option<Vec<Span>>,
 }
 
 impl Gaps {
@@ -46,6 +59,12 @@ impl Gaps {
     /// Counts nothing from now on; to be called before anything is counted.
     pub(super) fn switch_off(&mut self) {
         self.is_off = true;
+    }
+
+    /// Keeps from now on what [`Gaps::take_back_before`] needs; to be called before anything is counted.
+    pub(super) fn tell_requests_apart(&mut self) {
+        self.spans = Some(Vec::new());
+        self.trim_at = usize::MAX;
     }
 
     /// Place in the log of the next step.
@@ -92,6 +111,46 @@ impl Gaps {
         for index in missed {
             let Entry { gap, steps, .. } = self.log[(index - self.trimmed) as usize];
             *self.slot(gap) += u64::from(steps);
+        }
+    }
+
+    /// A request that joined at `since` is complete, after the last step in the log.
+    #[inline]
+    pub(super) fn completed(&mut self, arrive: i64, since: u64, missed: &[u64], own_gap: i64) {
+        let end = self.next_index();
+        if let Some(spans) = &mut self.spans {
+            spans.push(Span { arrive, entries: [since, end], missed: missed.to_vec(), own_gap });
+        }
+    }
+
+    /// Takes back the gaps of the completed requests that arrived before `start`.
+    pub(super) fn take_back_before(&mut self, start: i64) {
+        self.count();
+        // By log entry, how many of them begin there less how many have ended.
+        let mut changes: Vec<i64> = Vec::new();
+        for Span { arrive, entries, missed, own_gap } in self.spans.take().unwrap_or_default() {
+            let [first, end] = entries.map(|entry| entry as usize);
+            if arrive >= start {
+                continue;
+            }
+            if own_gap > 0 {
+                *self.slot(own_gap) -= 1;
+            }
+            if changes.len() <= end {
+                changes.resize(end + 1, 0);
+            }
+            changes[first] += 1;
+            changes[end] -= 1;
+            for index in missed {
+                changes[index as usize] -= 1;
+                changes[index as usize + 1] += 1;
+            }
+        }
+        let mut requests = 0;
+        for (at, change) in changes.into_iter().enumerate().take(self.log.len()) {
+            requests += change;
+            let Entry { gap, steps, .. } = self.log[at];
+            *self.slot(gap) -= u64::from(steps) * requests as u64;
         }
     }
 

@@ -21,6 +21,7 @@ mod slots;
 mod window;
 
 use super::limits;
+use super::marks::Marks;
 use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
 use crate::numeric::{product, sort_by_key};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
@@ -79,6 +80,8 @@ pub(super) struct Fast {
     last_arrival: i64,
     /// What a closed-loop source has not been told yet.
     outcomes: Option<Vec<Outcome>>,
+    /// If a part of the run is to be told.
+    marks: Option<Marks>,
     /// Scratch: prefill items of the step.
     items: Vec<StepItem>,
     /// Scratch: requests that finish in the step.
@@ -126,6 +129,7 @@ impl Fast {
             inbox: VecDeque::new(),
             last_arrival: 0,
             outcomes: None,
+            marks: None,
             items: Vec::new(),
             finished: Vec::new(),
 
@@ -201,10 +205,14 @@ impl Fast {
             observer.settled(record);
         }
         let mut totals = self.totals;
-        totals.gaps = self.gaps.into_counts();
         totals.cache_hits = self.pool.hits;
         totals.cache_misses = self.pool.misses;
         totals.end = SimTime(end).min(self.config.horizon);
+        if let Some(marks) = &self.marks {
+            self.gaps.take_back_before(marks.start);
+            marks.restrict(&mut totals, &mut self.work);
+        }
+        totals.gaps = self.gaps.into_counts();
         totals.time_shares = self.latency.time_shares(&self.work, totals.busy);
         totals
     }
@@ -280,6 +288,7 @@ impl Fast {
             }
             self.next_step = Some(self.next_step.unwrap_or(now));
         }
+        self.mark(now);
         observer.enqueued(&QueueSample {
             time: SimTime(now),
             waiting: self.num_waiting(),
@@ -500,6 +509,7 @@ impl Fast {
             produced_tokens: steps + u32::from(steps < output_tokens),
             settled_at: SimTime(now),
         };
+        self.gaps.completed(entry.request.arrive.0, entry.log_start, &entry.missed, entry.own_gap);
         self.totals.completed += 1;
         self.totals.length_capped += u64::from(!is_done);
         self.totals.output_tokens += u64::from(record.produced_tokens);

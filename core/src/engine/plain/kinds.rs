@@ -24,7 +24,7 @@ impl Kind {
 
 /// Whom a pass over the running list serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Pass {
     All,
     Prompts,
     Decodes,

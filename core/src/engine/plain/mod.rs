@@ -6,12 +6,14 @@
 mod block_store;
 mod kinds;
 mod live;
+mod part;
 mod recency;
 mod tables;
 
 use self::block_store::BlockStore;
-use self::kinds::{Kind, Part};
+use self::kinds::{Kind, Pass};
 use self::live::Live;
+use self::part::Part;
 use super::Load;
 use super::order::{self, QueueKey};
 use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
@@ -44,6 +46,8 @@ pub(super) struct Plain {
     produced: u64,
     /// What a closed-loop source has not been told yet.
     outcomes: Option<Vec<Outcome>>,
+    /// If only a part of the run is to be told.
+    part: Option<Part>,
 }
 
 impl Plain {
@@ -66,6 +70,7 @@ impl Plain {
             work: WorkSums::default(),
             produced: 0,
             outcomes: None,
+            part: None,
         }
     }
 
@@ -172,12 +177,13 @@ impl Plain {
         }
         let mut totals = core::mem::take(&mut self.totals);
         totals.still_queued = self.num_waiting() as u64;
-        totals.gaps = self.gaps.into_iter().collect();
         totals.still_running = self.running.len() as u64;
         totals.cache_hits = self.store.hits;
         totals.cache_misses = self.store.misses;
         [totals.tier_mirrored, totals.tier_evicted, totals.tier_misses] = self.store.tier_counts();
         totals.end = SimTime(self.clock).min(self.config.horizon);
+        self.restrict(&mut totals);
+        totals.gaps = self.gaps.into_iter().collect();
         totals.time_shares = self.latency.time_shares(&self.work, totals.busy);
         totals
     }
@@ -241,7 +247,8 @@ impl Plain {
         }
     }
 
-    fn sample<O: Observer>(&self, now: i64, observer: &mut O) {
+    fn sample<O: Observer>(&mut self, now: i64, observer: &mut O) {
+        self.mark(now);
         observer.enqueued(&QueueSample {
             time: SimTime(now),
             waiting: self.num_waiting() as u32,
@@ -263,13 +270,13 @@ impl Plain {
         self.sort_waiting(now);
         let is_apart = self.latency.joining() == Joining::OwnSteps;
         let mut budget = self.config.max_num_batched_tokens;
-        let part = if is_apart { Part::Prompts } else { Part::All };
-        let mut preempted = self.running_pass(part, now, &mut budget, prefixes, observer);
+        let pass = if is_apart { Pass::Prompts } else { Pass::All };
+        let mut preempted = self.running_pass(pass, now, &mut budget, prefixes, observer);
         let is_full = self.admission_pass(now, &mut budget, preempted, prefixes, observer);
         let is_served = |live: &usize| self.live[*live].tokens > 0 || self.live[*live].target.is_some();
         if is_apart && !self.running.iter().any(is_served) {
             let mut unlimited = u32::MAX;
-            preempted |= self.running_pass(Part::Decodes, now, &mut unlimited, prefixes, observer);
+            preempted |= self.running_pass(Pass::Decodes, now, &mut unlimited, prefixes, observer);
         }
 
         self.totals.steps += 1;
@@ -344,7 +351,7 @@ impl Plain {
     /// Section 5.1; whether somebody was preempted.
     fn running_pass<O: Observer>(
         &mut self,
-        part: Part,
+        pass: Pass,
         now: i64,
         budget: &mut u32,
         prefixes: &PrefixTree,
@@ -365,7 +372,7 @@ impl Plain {
             let entry = &mut self.live[live];
             let Request { input_tokens, output_tokens, .. } = entry.request;
             let pos = entry.pos;
-            if part == if pos < input_tokens { Part::Decodes } else { Part::Prompts } {
+            if pass == if pos < input_tokens { Pass::Decodes } else { Pass::Prompts } {
                 at += 1;
                 continue;
             }
@@ -541,8 +548,9 @@ impl Plain {
         let entry = &self.live[live];
         let final_overhead = if entry.request.output_tokens > 0 { self.latency.final_overhead() } else { 0 };
         let record = entry.completed_record(fate, now, final_overhead);
-        for gap in &entry.gaps {
-            *self.gaps.entry(*gap).or_default() += 1;
+        match &mut self.part {
+            Some(part) => part.requests.push((entry.request.arrive.0, entry.gaps.clone())),
+            None => entry.gaps.iter().for_each(|gap| *self.gaps.entry(*gap).or_default() += 1),
         }
         self.totals.completed += 1;
         self.totals.output_tokens += u64::from(record.produced_tokens);
