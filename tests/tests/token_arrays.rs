@@ -21,19 +21,21 @@ struct NaiveCache {
     prefixes: HashSet<Vec<u32>>,
 }
 
+/// What a sequence begins with, in whole blocks.
+fn prefixes(tokens: &[u32], block_size: usize) -> impl Iterator<Item = &[u32]> {
+    (1..=tokens.len() / block_size).map(move |blocks| &tokens[..blocks * block_size])
+}
+
 impl NaiveCache {
     /// Serves a request; how many tokens of its prompt were found.
     fn serve(&mut self, (prompt, answer): &Exchange) -> usize {
-        let whole_blocks = |tokens: &[u32]| {
-            (1..=tokens.len() / self.block_size).map(|blocks| tokens[..blocks * self.block_size].to_vec())
-        };
-        let found = whole_blocks(prompt).take_while(|prefix| self.prefixes.contains(prefix)).count() * self.block_size;
+        let found = prefixes(prompt, self.block_size).take_while(|prefix| self.prefixes.contains(*prefix)).count();
+        let found = found * self.block_size;
         // A prompt that is found as a whole holds none of its blocks (KV specification 7, O1), so its answer does not
         // continue it.
         if found < prompt.len() {
             let all: Vec<u32> = prompt.iter().chain(answer).copied().collect();
-            let computed: Vec<Vec<u32>> = whole_blocks(&all).collect();
-            self.prefixes.extend(computed);
+            self.prefixes.extend(prefixes(&all, self.block_size).map(<[u32]>::to_vec));
         }
         found
     }

@@ -6,6 +6,7 @@
 
 use crate::charts::plotly::Redraws;
 use crate::controller::{Controller, Shown};
+use crate::state::fields;
 use crate::state::history::History;
 use crate::state::logs;
 use crate::state::queue::{Asked, Origin, Queue};
@@ -221,15 +222,13 @@ impl Page {
         self.desk.with_untracked(|desk| view::fragment(&desk.changes, self.view.get_untracked()))
     }
 
-    /// Problems at a field or inside it.
+    /// Problems at a field or inside it, but for those of a field with a control of its own.
     #[must_use]
     pub fn problems(&self, path: &str) -> Vec<Diagnostic> {
         self.diagnostics.with(|all| {
             all.iter()
                 .filter(|diagnostic| {
-                    diagnostic.severity != Severity::Note
-                        && (diagnostic.path == path
-                            || diagnostic.path.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '['])))
+                    diagnostic.severity != Severity::Note && fields::belongs_to(&diagnostic.path, path)
                 })
                 .cloned()
                 .collect()

@@ -339,12 +339,36 @@ pub const SLO: [Field; 5] = [
     },
 ];
 
+/// Whether a path is that of a field or of something inside it that no other number stands for.
+#[must_use]
+pub fn belongs_to(path: &str, field: &str) -> bool {
+    is_at(path, field) && !all().any(|other| other.path.len() > field.len() && is_at(path, other.path))
+}
+
+/// Whether a path is that of a field or of something inside it.
+fn is_at(path: &str, field: &str) -> bool {
+    path == field || path.strip_prefix(field).is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+/// All numbers.
+fn all() -> impl Iterator<Item = Field> {
+    ENGINE.into_iter().chain(CLUSTER).chain(WORKLOAD).chain(PREFIX).chain(SLO)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all() -> impl Iterator<Item = Field> {
-        ENGINE.into_iter().chain(WORKLOAD).chain(PREFIX).chain(SLO)
+    #[test]
+    fn a_problem_stands_at_one_number_alone() {
+        let at = |path: &str| -> Vec<&str> {
+            all().map(|field| field.path).filter(|field| belongs_to(path, field)).collect()
+        };
+        assert_eq!(at("workload.input_tokens"), ["workload.input_tokens"]);
+        assert_eq!(at("workload.input_tokens.mean"), ["workload.input_tokens"]);
+        assert_eq!(at("workload.input_tokens.std_dev"), ["workload.input_tokens.std_dev"]);
+        assert!(at("workload.input_tokens_of_others").is_empty());
+        assert!(belongs_to("workload.trace.window_s[1]", "workload.trace"));
     }
 
     #[test]
