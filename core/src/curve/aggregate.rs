@@ -1,6 +1,7 @@
 //! Several seeds of one rate as one point.
 
-use super::types::{Band, CurvePoint, LatencyBands, PointSample, SamplePercentiles};
+use super::types::{Band, ClassPoint, ClassSample, CurvePoint, LatencyBands, PointSample, SamplePercentiles};
+use crate::numeric::sort_few;
 use crate::report::{LimiterShares, TimeShare, Verdict};
 use crate::scenario::Slo;
 use alloc::vec::Vec;
@@ -11,25 +12,53 @@ pub(super) fn meets_slo(sample: &PointSample, slo: &Slo) -> bool {
 }
 
 /// Whether every percentile limit is met and the attainment reached, whatever the verdict.
-pub(super) fn keeps_limits(sample: &PointSample, slo: &Slo) -> bool {
+///
+/// Where classes have limits of their own, each is judged by itself; gaps between tokens are those of all requests.
+fn keeps_limits(sample: &PointSample, slo: &Slo) -> bool {
     let within = |limit: Option<f64>, metric: &SamplePercentiles| limit.is_none_or(|limit| metric.slo <= limit);
-    within(slo.ttft_ms, &sample.ttft)
-        && within(slo.tpot_ms, &sample.tpot)
-        && within(slo.itl_ms, &sample.itl)
-        && within(slo.e2e_ms, &sample.e2e)
-        && sample.attainment >= slo.attainment
+    let is_within = if sample.classes.is_empty() {
+        within(slo.ttft_ms, &sample.ttft) && within(slo.tpot_ms, &sample.tpot) && within(slo.e2e_ms, &sample.e2e)
+    } else {
+        sample.classes.iter().all(|class| class_meets(class, slo))
+    };
+    is_within && within(slo.itl_ms, &sample.itl) && sample.attainment >= slo.attainment
+}
+
+fn class_meets(class: &ClassSample, slo: &Slo) -> bool {
+    class.keeps_limits && class.attainment >= slo.attainment
+}
+
+/// Each class that has requests with some seed.
+fn classes(samples: &[&PointSample], slo: &Slo) -> Vec<ClassPoint> {
+    let mut names: Vec<&str> =
+        samples.iter().flat_map(|sample| &sample.classes).map(|class| class.name.as_str()).collect();
+    sort_few(&mut names, |a, b| a.cmp(b));
+    names.dedup();
+    let point = |name: &str| {
+        let of_name = |sample: &&PointSample| sample.classes.iter().find(|class| class.name == name).cloned();
+        let found: Vec<ClassSample> = samples.iter().filter_map(of_name).collect();
+        ClassPoint {
+            name: name.into(),
+            attainment: band(&found, |class| class.attainment),
+            meets_slo: found.iter().all(|class| class_meets(class, slo)),
+        }
+    };
+    names.into_iter().map(point).collect()
+}
+
+/// A value over seeds; there is one at least.
+fn band<T>(samples: &[T], of: impl Fn(&T) -> f64) -> Band {
+    let mut band = Band { low: f64::INFINITY, mid: 0.0, high: f64::NEG_INFINITY };
+    for sample in samples {
+        let value = of(sample);
+        band = Band { low: band.low.min(value), mid: band.mid + value, high: band.high.max(value) };
+    }
+    Band { mid: band.mid / samples.len() as f64, ..band }
 }
 
 /// The point of a rate; `samples` is not empty and in the order of replicates.
 pub(super) fn point(request_rate: f64, samples: &[&PointSample], slo: &Slo) -> CurvePoint {
-    let band = |of: &dyn Fn(&PointSample) -> f64| {
-        let mut band = Band { low: f64::INFINITY, mid: 0.0, high: f64::NEG_INFINITY };
-        for sample in samples {
-            let value = of(sample);
-            band = Band { low: band.low.min(value), mid: band.mid + value, high: band.high.max(value) };
-        }
-        Band { mid: band.mid / samples.len() as f64, ..band }
-    };
+    let band = |of: &dyn Fn(&PointSample) -> f64| band(samples, |sample| of(sample));
     let latency = |of: fn(&PointSample) -> &SamplePercentiles| LatencyBands {
         mean: band(&|s| of(s).mean),
         p50: band(&|s| of(s).p50),
@@ -52,6 +81,7 @@ pub(super) fn point(request_rate: f64, samples: &[&PointSample], slo: &Slo) -> C
         output_token_throughput: band(&|s| s.output_token_throughput),
         goodput: band(&|s| s.goodput),
         attainment: band(&|s| s.attainment),
+        classes: classes(samples, slo),
         mean_running: mean(&|s| s.mean_running),
         mean_waiting: mean(&|s| s.mean_waiting),
         kv_usage: mean(&|s| s.kv_usage),

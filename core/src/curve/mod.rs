@@ -17,7 +17,7 @@ pub use plan::CurvePlan;
 pub use study::CurveStudy;
 pub use trial::{TrialRun, run_trial, run_users_trial};
 pub use types::{
-    Band, Capacity, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, Limiter, PointSample,
-    SamplePercentiles, Stage,
+    Band, Capacity, ClassPoint, ClassSample, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, Limiter,
+    PointSample, SamplePercentiles, Stage,
 };
 pub use users::{UsersCurve, UsersPoint, UsersStudy, UsersTrial};

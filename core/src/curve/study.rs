@@ -1,6 +1,6 @@
 //! The study of a curve: which runs are needed, and what they show together.
 
-use super::aggregate::{keeps_limits, meets_slo, point};
+use super::aggregate::{meets_slo, point};
 use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
 use super::search::Bracket;
 use super::types::{Capacity, Curve, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
@@ -65,11 +65,20 @@ pub struct CurveStudy {
 /// What decides a run's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    /// Which kind of run, 0 for an ordinary one.
-    kind: u8,
+    kind: Kind,
     /// Bits of the rate, which order like positive rates.
     rate: u64,
     replicate: u32,
+}
+
+/// Which kind of run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Probe,
+    Ordinary,
+    /// [`EXTENSION`] times as long.
+    Longer,
+    Relaxed(Limiter),
 }
 
 /// What a search looks for.
@@ -126,7 +135,7 @@ impl CurveStudy {
         }
         let num_seeds = self.plan.num_seeds;
         self.outcomes.retain(|key, _| {
-            *key == probe || (key.kind == 0 && key.replicate < num_seeds && rates.contains(&key.rate))
+            *key == probe || (key.kind == Kind::Ordinary && key.replicate < num_seeds && rates.contains(&key.rate))
         });
         self
     }
@@ -135,10 +144,32 @@ impl CurveStudy {
         CurveTrial { id: 0, stage, request_rate, replicate, num_requests: self.num_requests(), relaxed: None }
     }
 
-    /// A run of [`EXTENSION`] times the length.
-    fn extension(&self, request_rate: f64, replicate: u32) -> CurveTrial {
-        let trial = self.trial(Stage::Extension, request_rate, replicate);
-        CurveTrial { num_requests: trial.num_requests.saturating_mul(EXTENSION), ..trial }
+    /// The runs of a stage at a rate with every seed that are not known.
+    fn missing(&self, stage: Stage, rate: f64) -> Vec<CurveTrial> {
+        let factor = if stage == Stage::Extension { EXTENSION } else { 1 };
+        let trial = |replicate| {
+            let trial = self.trial(stage, rate, replicate);
+            CurveTrial { num_requests: trial.num_requests.saturating_mul(factor), ..trial }
+        };
+        self.unknown((0..self.plan.num_seeds).map(trial))
+    }
+
+    /// The runs with a limiter relaxed.
+    fn relaxed(&self, limiter: Limiter, rate: f64) -> impl Iterator<Item = CurveTrial> {
+        let factor = match limiter {
+            // These may double the batch, and with it the requests until it has settled.
+            Limiter::MaxNumSeqs | Limiter::KvBlocks => 2,
+            Limiter::MaxNumBatchedTokens | Limiter::StepTime => 1,
+        };
+        (0..self.plan.num_seeds).map(move |replicate| {
+            let trial = self.trial(Stage::Ablation, rate, replicate);
+            let num_requests = trial.num_requests.saturating_mul(factor);
+            CurveTrial { num_requests, relaxed: Some(limiter), ..trial }
+        })
+    }
+
+    fn unknown(&self, trials: impl Iterator<Item = CurveTrial>) -> Vec<CurveTrial> {
+        trials.filter(|trial| !self.outcomes.contains_key(&key(trial))).collect()
     }
 
     fn probe(&self) -> CurveTrial {
@@ -204,39 +235,36 @@ impl CurveStudy {
         if !grid.is_empty() || !self.plan.bisects {
             return grid;
         }
-        let mut needed = Vec::new();
-        let mut capacity = None;
-        for goal in [Goal::Capacity, Goal::Saturation] {
-            match self.search(goal, &rates) {
-                Step::Known(bracket) => capacity = capacity.or((goal == Goal::Capacity).then_some(bracket)),
-                Step::Needs(trials) => needed.extend(trials),
-            }
-        }
-        if let (true, Some(bracket)) = (self.plan.ablates, capacity)
-            && let Step::Needs(trials) = self.levers(&bracket)
+        let [(capacity, mut needed), (_, more)] =
+            [Goal::Capacity, Goal::Saturation].map(|goal| self.search(goal, &rates));
+        needed.extend(more);
+        // The curve stands first.
+        if needed.is_empty()
+            && self.plan.ablates
+            && let Step::Needs(trials) = self.levers(&capacity)
         {
-            needed.extend(trials);
+            needed = trials;
         }
         needed
     }
 
-    /// Narrows a goal's bracket down as far as outcomes allow.
-    fn search(&self, goal: Goal, rates: &[f64]) -> Step<Bracket> {
-        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_with_every_seed(goal, rate))));
+    /// Narrows a goal's bracket down as far as outcomes allow, and names what is still missing.
+    fn search(&self, goal: Goal, rates: &[f64]) -> (Bracket, Vec<CurveTrial>) {
+        let holds = |rate: f64| self.holds_with_every_seed(goal, rate);
+        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, holds(rate))));
+        let Some(high) = bracket.high.filter(|_| self.plan.bisects) else { return (bracket, Vec::new()) };
         // The grid's first failing rate bounds what follows, so it must not fail for want of length alone.
-        if let Some(high) = bracket.high.filter(|_| self.plan.bisects)
-            && let Some(trials) = self.extensions(goal, high)
-        {
-            return Step::Needs(trials);
+        if let Some(trials) = self.extensions(goal, high) {
+            return (bracket, trials);
         }
         for _ in 0..MAX_SEARCH_STEPS {
-            let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
+            let Some(rate) = bracket.next_rate() else { break };
             match self.decide(goal, rate) {
                 Step::Known(holds) => bracket = bracket.narrowed(rate, holds),
-                Step::Needs(trials) => return Step::Needs(trials),
+                Step::Needs(trials) => return (bracket, trials),
             }
         }
-        Step::Known(bracket)
+        (bracket, Vec::new())
     }
 
     /// Whether a goal holds at a rate with every seed; unknown seeds do not.
@@ -248,8 +276,7 @@ impl CurveStudy {
     /// Whether a goal holds at a rate with every seed. All are run even where one fails, so that every point is over
     /// the same seeds and each seed has its own bracket.
     fn decide(&self, goal: Goal, rate: f64) -> Step<bool> {
-        let trials = (0..self.plan.num_seeds).map(|replicate| self.trial(Stage::Bisection, rate, replicate));
-        let missing: Vec<CurveTrial> = trials.filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
+        let missing = self.missing(Stage::Bisection, rate);
         if !missing.is_empty() {
             return Step::Needs(missing);
         }
@@ -261,18 +288,14 @@ impl CurveStudy {
 
     /// The longer runs that are missing at a rate where the ordinary ones do not decide a goal, if they do not.
     fn extensions(&self, goal: Goal, rate: f64) -> Option<Vec<CurveTrial>> {
-        let is_known = (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&ordinary(rate, replicate)));
-        if !is_known || self.is_extended(rate) || self.holds_with_every_seed(goal, rate) {
-            return None;
-        }
-        let longer = (0..self.plan.num_seeds).map(|replicate| self.extension(rate, replicate));
-        let missing: Vec<CurveTrial> = longer.filter(|trial| !self.outcomes.contains_key(&key(trial))).collect();
-        (self.reason(goal, rate) == Verdict::Undecided).then_some(missing)
+        let is_known = self.is_known(Kind::Ordinary, rate) && !self.is_known(Kind::Longer, rate);
+        let is_undecided = || !self.holds_with_every_seed(goal, rate) && self.reason(goal, rate) == Verdict::Undecided;
+        (is_known && is_undecided()).then(|| self.missing(Stage::Extension, rate))
     }
 
-    /// Whether a rate was run longer with every seed, which then counts instead of the ordinary runs.
-    fn is_extended(&self, rate: f64) -> bool {
-        (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&extended(rate, replicate)))
+    /// Whether a rate was run so with every seed.
+    fn is_known(&self, kind: Kind, rate: f64) -> bool {
+        (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&run(kind, rate, replicate)))
     }
 
     /// The outcomes of a rate by seed, as far as they are known.
@@ -280,9 +303,10 @@ impl CurveStudy {
         (0..self.plan.num_seeds).filter_map(move |replicate| self.sample(rate, replicate))
     }
 
+    /// An outcome of a rate; where it was run longer with every seed, those runs count instead of the ordinary ones.
     fn sample(&self, rate: f64, replicate: u32) -> Option<&PointSample> {
-        let key = if self.is_extended(rate) { extended(rate, replicate) } else { ordinary(rate, replicate) };
-        self.outcomes.get(&key)
+        let kind = if self.is_known(Kind::Longer, rate) { Kind::Longer } else { Kind::Ordinary };
+        self.outcomes.get(&run(kind, rate, replicate))
     }
 
     /// Why a goal does not hold at a rate: the worst verdict of the seeds that fail it, undecided if none is known to.
@@ -318,7 +342,7 @@ impl CurveStudy {
             return Step::Needs(needed);
         }
         // The ladder ends, so factors may be equal: then what stops admission most is the likelier to bind.
-        let stopped = |limiter: Limiter| self.sample(high, 0).map_or(0.0, |sample| stopped_share(sample, limiter));
+        let stopped = |limiter: Limiter| self.samples(high).map(|sample| stopped_share(sample, limiter)).sum::<f64>();
         sort_few(&mut levers, |(a, a_factor), (b, b_factor)| {
             let by_factor = b_factor.total_cmp(a_factor);
             by_factor.then_with(|| stopped(*b).total_cmp(&stopped(*a)))
@@ -326,10 +350,7 @@ impl CurveStudy {
         Step::Known(levers)
     }
 
-    /// How many of the rungs above the capacity hold with this limiter relaxed.
-    ///
-    /// A larger batch takes longer to settle than the run was made for, so a rung that is undecided counts: this is an
-    /// estimate of a lever, not of a capacity.
+    /// How many of the rungs above the capacity hold with every seed while this limiter is relaxed.
     fn rungs(&self, limiter: Limiter, capacity: f64, failing: f64) -> Step<usize> {
         let (mut low, mut high) = (0, RUNGS.len());
         if limiter == Limiter::StepTime {
@@ -340,35 +361,46 @@ impl CurveStudy {
         while low < high {
             let middle = (low + high) / 2;
             let rate = round_to_digits(capacity * RUNGS[middle], 6);
-            let trial = CurveTrial { relaxed: Some(limiter), ..self.trial(Stage::Ablation, rate, 0) };
-            match self.outcomes.get(&key(&trial)) {
-                None => return Step::Needs(alloc::vec![trial]),
-                Some(sample) if keeps_limits(sample, &self.slo) && sample.verdict <= Verdict::Undecided => {
-                    low = middle + 1
-                }
-                Some(_) => high = middle,
+            match self.rung_holds(limiter, rate) {
+                Step::Needs(trials) => return Step::Needs(trials),
+                Step::Known(true) => low = middle + 1,
+                Step::Known(false) => high = middle,
             }
         }
         Step::Known(low)
     }
 
-    /// Whether a limiter may matter in the run that fails first: it stopped admission in at least a tenth of the steps
-    /// in which anything did. One that does so more rarely is not worth trials.
+    /// Whether a rung holds with every seed. Undecided is not known to hold, so it does not count.
+    ///
+    /// No point shows a rung, so the other seeds are only run where the first one holds.
+    fn rung_holds(&self, limiter: Limiter, rate: f64) -> Step<bool> {
+        let is_holding = |sample: &PointSample| self.holds(Goal::Capacity, sample);
+        match self.outcomes.get(&run(Kind::Relaxed(limiter), rate, 0)) {
+            None => return Step::Needs(self.relaxed(limiter, rate).take(1).collect()),
+            Some(first) if !is_holding(first) => return Step::Known(false),
+            Some(_) => {}
+        }
+        let trials = || self.relaxed(limiter, rate);
+        let missing: Vec<CurveTrial> = self.unknown(trials());
+        if !missing.is_empty() {
+            return Step::Needs(missing);
+        }
+        Step::Known(trials().all(|trial| self.outcomes.get(&key(&trial)).is_some_and(is_holding)))
+    }
+
+    /// Whether a limiter may matter in the runs that fail first: with some seed it stopped admission in at least a tenth
+    /// of the steps in which anything did. One that does so more rarely is not worth trials.
     fn often_stopped(&self, limiter: Limiter, failing: f64) -> bool {
-        let Some(sample) = self.sample(failing, 0) else { return false };
-        let share = stopped_share(sample, limiter);
-        let is_preempting = limiter == Limiter::KvBlocks && sample.preemptions_per_request > 0.0;
-        is_preempting || (share > 0.0 && share >= 0.1 * (1.0 - sample.limiters.none))
+        self.samples(failing).any(|sample| {
+            let share = stopped_share(sample, limiter);
+            let is_preempting = limiter == Limiter::KvBlocks && sample.preemptions_per_request > 0.0;
+            is_preempting || (share > 0.0 && share >= 0.1 * (1.0 - sample.limiters.none))
+        })
     }
 
     /// The goal's capacity as far as it is known, with the band over seeds taken alone.
     fn capacity(&self, goal: Goal, rates: &[f64]) -> Capacity {
-        let mut bracket = Bracket::of(rates.iter().map(|&rate| (rate, self.holds_with_every_seed(goal, rate))));
-        for _ in 0..MAX_SEARCH_STEPS {
-            let Some(rate) = bracket.next_rate().filter(|_| self.plan.bisects) else { break };
-            let Step::Known(holds) = self.decide(goal, rate) else { break };
-            bracket = bracket.narrowed(rate, holds);
-        }
+        let (bracket, _) = self.search(goal, rates);
         let rates = self.rates_of(self.plan.num_seeds);
         let mut band = [f64::INFINITY, 0.0];
         for replicate in 0..self.plan.num_seeds {
@@ -382,7 +414,7 @@ impl CurveStudy {
 
     /// Rates that were run with at least the first `num_seeds` seeds, ascending.
     fn rates_of(&self, num_seeds: u32) -> Vec<f64> {
-        let firsts = self.outcomes.keys().filter(|key| key.kind == 0 && key.replicate == 0);
+        let firsts = self.outcomes.keys().filter(|key| key.kind == Kind::Ordinary && key.replicate == 0);
         let rates = firsts.map(|key| f64::from_bits(key.rate));
         rates.filter(|&rate| (1..num_seeds).all(|replicate| self.sample(rate, replicate).is_some())).collect()
     }
@@ -398,28 +430,20 @@ fn stopped_share(sample: &PointSample, limiter: Limiter) -> f64 {
     }
 }
 
-/// An ordinary run.
-fn ordinary(rate: f64, replicate: u32) -> Key {
-    Key { kind: 0, rate: rate.to_bits(), replicate }
-}
-
-/// A longer run.
-fn extended(rate: f64, replicate: u32) -> Key {
-    Key { kind: 6, ..ordinary(rate, replicate) }
+/// A run at this rate.
+fn run(kind: Kind, rate: f64, replicate: u32) -> Key {
+    Key { kind, rate: rate.to_bits(), replicate }
 }
 
 /// What decides the outcome of `trial` within a study.
 fn key(trial: &CurveTrial) -> Key {
     let kind = match (trial.stage, trial.relaxed) {
-        (Stage::Probe, _) => 1,
-        (Stage::Extension, _) => 6,
-        (_, None) => 0,
-        (_, Some(Limiter::MaxNumSeqs)) => 2,
-        (_, Some(Limiter::MaxNumBatchedTokens)) => 3,
-        (_, Some(Limiter::KvBlocks)) => 4,
-        (_, Some(Limiter::StepTime)) => 5,
+        (Stage::Probe, _) => Kind::Probe,
+        (_, Some(limiter)) => Kind::Relaxed(limiter),
+        (Stage::Extension, None) => Kind::Longer,
+        (_, None) => Kind::Ordinary,
     };
-    Key { kind, ..ordinary(trial.request_rate, trial.replicate) }
+    run(kind, trial.request_rate, trial.replicate)
 }
 
 impl Study for CurveStudy {
@@ -454,8 +478,8 @@ impl Study for CurveStudy {
         }
         let num_rates = u64::from(self.plan.num_rates) + u64::from(self.recorded_rate.is_some());
         let grid = num_rates * u64::from(self.plan.num_seeds);
-        // About a quarter of the grid is searched and relaxed on top.
-        let extra = if self.plan.bisects { grid / 4 } else { 0 };
+        // About a third of the grid is searched and relaxed on top.
+        let extra = if self.plan.bisects { grid / 3 } else { 0 };
         (told, (1 + grid + extra).max(told + wanted.len() as u64))
     }
 
@@ -482,7 +506,8 @@ impl Study for CurveStudy {
         curve.saturation = Some(self.capacity(Goal::Saturation, &rates));
         curve.capacity = Some(self.capacity(Goal::Capacity, &rates));
         if self.plan.ablates
-            && let Step::Known(bracket) = self.search(Goal::Capacity, &rates)
+            && let (bracket, missing) = self.search(Goal::Capacity, &rates)
+            && missing.is_empty()
             && let Step::Known(levers) = self.levers(&bracket)
         {
             curve.binding = levers.first().filter(|&&(_, factor)| factor > 1.0).map(|&(limiter, _)| limiter);

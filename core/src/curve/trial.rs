@@ -1,17 +1,19 @@
 //! One run of a curve: from a trial to its sample.
 
-use super::types::{CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
+use super::types::{ClassSample, CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
 use super::users::UsersTrial;
 use crate::cluster::Simulation;
 use crate::engine::Mode;
 use crate::numeric::{SampleSummary, select_percentiles, sort_by_key};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{
-    Asked, Assessment, ClassLimits, LatencyStats, Verdict, assess, gap_summary, limiter_shares, time_shares,
+    Asked, Assessment, ClassLimits, LatencyStats, Residence, Verdict, assess, class_name, gap_summary, limiter_shares,
+    time_shares,
 };
 use crate::scenario::{AdmissionConfig, ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};
 use crate::workload::{Outcome, PrefixTree, Request, RequestSource, Source, Trace};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -30,7 +32,8 @@ struct Context {
     slo: Slo,
     /// Per-request limits, in the times of the run.
     limits: ClassLimits,
-    num_replicas: u32,
+    /// Names of the SLO classes by index.
+    class_names: Vec<String>,
     /// KV blocks of all replicas.
     num_blocks: f64,
     time_share_names: &'static [&'static str],
@@ -72,15 +75,20 @@ impl TrialRun {
             cluster.admission = AdmissionConfig::AlwaysAdmit;
         }
         let limits = ClassLimits::new(&scenario.slo, &scenario.slo_classes, requests.classes(), 1.0 / time_scale);
+        let class_names = requests.classes().to_vec();
         let patience = if is_probe { f64::INFINITY } else { 1.0 / time_scale };
         let source = TrialSource { requests, patience };
         Self {
-            simulation: Some(Simulation::new(&cluster, engine, scenario.latency.clone(), source, Mode::Fast)),
+            simulation: Some(
+                // The window begins in the first half.
+                Simulation::new(&cluster, engine, scenario.latency.clone(), source, Mode::Fast)
+                    .measuring(trial.num_requests / 2 + 2),
+            ),
             log: RunLog::with_capacity(trial.num_requests),
             context: Context {
                 slo: scenario.slo.clone(),
                 limits,
-                num_replicas: cluster.num_replicas,
+                class_names,
                 num_blocks: f64::from(engine.num_blocks) * f64::from(cluster.num_replicas),
                 time_share_names: scenario.latency.time_share_names(),
                 request_rate: rate,
@@ -95,9 +103,7 @@ impl TrialRun {
     fn of_users(scenario: &ResolvedScenario, trial: &UsersTrial) -> Self {
         let UsersTrial { users, replicate, num_requests } = *trial;
         let mut scenario = scenario.clone();
-        if let Some(settings) = &mut scenario.workload.closed_loop {
-            settings.concurrency = users;
-        }
+        scenario.workload = scenario.workload.with_users(users);
         let stage = Stage::Grid;
         let trial = CurveTrial { id: 0, stage, request_rate: 1.0, replicate, num_requests, relaxed: None };
         let mut run = Self::new(&scenario, None, &trial);
@@ -111,8 +117,9 @@ impl TrialRun {
         if !simulation.run_for(max_steps, &mut self.log) {
             return None;
         }
-        let totals = self.simulation.take()?.finish(&mut self.log);
-        Some(self.context.sample(&self.log, &totals.total))
+        let window = self.context.window(&self.log);
+        let totals = self.simulation.take()?.finish_from(window.start, &mut self.log);
+        Some(self.context.sample(&self.log, &window, &totals.total))
     }
 }
 
@@ -238,8 +245,18 @@ impl Observer for RunLog {
 }
 
 impl Context {
-    fn sample(&self, log: &RunLog, totals: &ReplicaTotals) -> PointSample {
-        let sample = self.measured_sample(log, totals);
+    /// The measured window of a run in which everything that arrived is settled.
+    fn window(&self, log: &RunLog) -> Assessment {
+        // Whoever is refused is no load.
+        let admitted = 1.0 - f64::from(log.refused) / log.settled.len().max(1) as f64;
+        let mut residence = Residence::default();
+        log.settled.iter().filter_map(|request| request.latency).for_each(|(_, e2e)| residence.add(e2e));
+        let window = assess(&log.queue, 1, self.request_rate * admitted, residence.time_scale());
+        Assessment { end: window.end.max(log.last_arrival), ..window }
+    }
+
+    fn sample(&self, log: &RunLog, window: &Assessment, totals: &ReplicaTotals) -> PointSample {
+        let sample = self.measured_sample(log, window, totals);
         if !self.is_probe {
             return sample;
         }
@@ -248,12 +265,9 @@ impl Context {
         PointSample { verdict: Verdict::Undecided, request_throughput, mean_running, ..sample }
     }
 
-    fn measured_sample(&self, log: &RunLog, totals: &ReplicaTotals) -> PointSample {
-        // Whoever is refused is no load.
-        let admitted = 1.0 - f64::from(log.refused) / log.settled.len().max(1) as f64;
-        let window = assess(&log.queue, 1, self.request_rate * admitted);
-        let window = Assessment { end: window.end.max(log.last_arrival), ..window };
-        let measured = self.measure(log, &window);
+    /// `totals` are of the window where they can be.
+    fn measured_sample(&self, log: &RunLog, window: &Assessment, totals: &ReplicaTotals) -> PointSample {
+        let measured = self.measure(log, window, None);
         let verdict = window.without(measured.lost.into(), (measured.requests - measured.refused).into()).verdict;
         let asked = Asked::new(&self.slo);
         let stats = |values: &mut Vec<u64>, per_micro: f64| {
@@ -293,25 +307,29 @@ impl Context {
             output_token_throughput: per_second(tokens),
             goodput: per_second(f64::from(good_completions)),
             attainment: ratio(f64::from(attaining), f64::from(requests)),
+            classes: self.class_samples(log, window),
             mean_running: mean(|sample| f64::from(sample.running)),
             // The arrival that looks is counted as waiting itself.
             mean_waiting: mean(|sample| f64::from(sample.waiting.saturating_sub(1))),
             kv_usage: ratio(mean(|sample| f64::from(sample.used_blocks)), self.num_blocks),
-            preemptions_per_request: ratio(totals.preemptions as f64, totals.completed as f64),
+            preemptions_per_request: ratio(totals.preemptions as f64, f64::from(completions)),
             prefix_hit_ratio: ratio(
                 totals.cache_hits as f64,
                 (totals.cache_hits + totals.cache_misses + totals.tier_misses) as f64,
             ),
             limiters: limiter_shares(&totals.limiters),
-            time_shares: time_shares(totals, self.num_replicas, self.time_share_names),
+            time_shares: time_shares(totals, totals.span as f64, self.time_share_names),
             steps: totals.steps,
         }
     }
 
-    /// Latencies, attainment and completions of the measured window.
-    fn measure(&self, log: &RunLog, window: &Assessment) -> Measured {
+    /// Latencies, attainment and completions of the measured window, of all requests or of one class.
+    fn measure(&self, log: &RunLog, window: &Assessment, class: Option<u16>) -> Measured {
         let mut measured = Measured::with_capacity(log.settled.len());
         for request in &log.settled {
+            if class.is_some_and(|class| class != request.slo_class) {
+                continue;
+            }
             let is_inside = |time: SimTime| time >= window.start && time <= window.end;
             let attains = request
                 .latency
@@ -339,6 +357,27 @@ impl Context {
             }
         }
         measured
+    }
+
+    /// Each class by itself, where classes have limits of their own.
+    fn class_samples(&self, log: &RunLog, window: &Assessment) -> Vec<ClassSample> {
+        if !self.limits.differ() {
+            return Vec::new();
+        }
+        let sample = |(class, name): (usize, &String)| {
+            let class = u16::try_from(class).ok()?;
+            let Measured { ttft, tpot, e2e, requests, attaining, .. } = self.measure(log, window, Some(class));
+            let percentile = |mut values: Vec<u64>| {
+                let found = select_percentiles(&mut values, &[self.slo.percentile], |value| value as f64);
+                found.first().copied().unwrap_or_default().value()
+            };
+            (requests > 0).then(|| ClassSample {
+                name: class_name(name).into(),
+                attainment: f64::from(attaining) / f64::from(requests),
+                keeps_limits: self.limits.of(class).cover(percentile(ttft), percentile(tpot) / 1000.0, percentile(e2e)),
+            })
+        };
+        self.class_names.iter().enumerate().filter_map(sample).collect()
     }
 
     fn scaled(&self, stats: &LatencyStats) -> SamplePercentiles {
@@ -404,9 +443,16 @@ fn burst_rate(log: &RunLog) -> f64 {
     if middle.is_finite() { middle } else { 0.0 }
 }
 
-/// Mean time from admission to the end; with the rate it gives the mean batch (Little's law).
+/// Time from admission to the end; with the rate it gives the mean batch (Little's law). The mean, or the mean rest of it
+/// where that is longer: a run is to be long enough for either.
 fn residence_seconds(log: &RunLog) -> f64 {
-    let inside = |request: &Settled| (request.settled_at.0 - request.arrive.0 - request.delay.0).max(0) as f64;
+    let inside = |request: &Settled| SimTime((request.settled_at.0 - request.arrive.0 - request.delay.0).max(0));
+    let mut residence = Residence::default();
+    log.settled.iter().for_each(|request| residence.add(inside(request)));
     let count = log.settled.len().max(1) as f64;
-    log.settled.iter().map(inside).sum::<f64>() / count / 1e6
+    let mean = log.settled.iter().map(|request| inside(request).0 as f64).sum::<f64>() / count / 1e6;
+    mean * residence.time_scale()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::report::{LimiterShares, TimeShare, Verdict};
 use crate::scenario::{CurveSettings, ResolvedScenario, Slo};
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,28 @@ pub struct SamplePercentiles {
     pub slo: f64,
 }
 
+/// One SLO class in a run of a curve, where classes have limits of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassSample {
+    /// Its name; the unnamed class is `default`.
+    pub name: String,
+    /// Attaining share of its measured requests, 0–1.
+    pub attainment: f64,
+    /// Whether its requests keep each limit in force for it at the percentile of the SLO.
+    pub keeps_limits: bool,
+}
+
+/// One SLO class in a point, where classes have limits of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassPoint {
+    /// Its name; the unnamed class is `default`.
+    pub name: String,
+    /// Attaining share of its requests, 0–1.
+    pub attainment: Band,
+    /// Whether it keeps its limits and reaches the attainment with every seed, whatever the verdict.
+    pub meets_slo: bool,
+}
+
 /// What one run of a curve gives, over its measured window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointSample {
@@ -105,7 +128,7 @@ pub struct PointSample {
     pub ttft: SamplePercentiles,
     /// Time per output token.
     pub tpot: SamplePercentiles,
-    /// Pooled inter-token gaps of the whole run, warm-up and drain included: the engine counts gaps by value only.
+    /// Pooled inter-token gaps of measured requests.
     pub itl: SamplePercentiles,
     /// End-to-end latency.
     pub e2e: SamplePercentiles,
@@ -117,23 +140,25 @@ pub struct PointSample {
     pub output_token_throughput: f64,
     /// Completions inside the window of attaining requests, per second; never more than `request_throughput`.
     pub goodput: f64,
-    /// Attaining share of the measured requests, 0–1, whenever they finish.
+    /// Attaining share of the measured requests, 0–1, whenever they finish, each under the limits of its class.
     pub attainment: f64,
+    /// Each SLO class with measured requests; empty unless classes have limits of their own.
+    pub classes: Vec<ClassSample>,
     /// Mean requests in the batch, as arrivals of the window find it.
     pub mean_running: f64,
     /// Mean requests waiting, as arrivals of the window find them.
     pub mean_waiting: f64,
     /// Mean KV cache usage, as arrivals of the window find it, 0–1.
     pub kv_usage: f64,
-    /// Preemptions per completed request.
+    /// Preemptions in the window per completion in it.
     pub preemptions_per_request: f64,
-    /// Blocks found in the prefix cache, share of all taken, 0–1.
+    /// Blocks found in the prefix cache, share of all taken in the window, 0–1.
     pub prefix_hit_ratio: f64,
-    /// Why admission stopped.
+    /// Why admission stopped in the steps of the window.
     pub limiters: LimiterShares,
-    /// Busy time by the terms of the latency model, plus idle; shares of the run's time.
+    /// Busy time of the window's steps by the terms of the latency model, plus idle.
     pub time_shares: Vec<TimeShare>,
-    /// Steps executed, for progress and benchmarks.
+    /// Steps of the whole run, for progress and benchmarks.
     pub steps: u64,
 }
 
@@ -172,7 +197,8 @@ pub struct CurvePoint {
     pub request_rate: f64,
     /// The worst verdict over seeds.
     pub verdict: Verdict,
-    /// Whether every percentile limit and the attainment hold (with verdict stable).
+    /// Whether every percentile limit and the attainment hold (with verdict stable), for each class by itself where
+    /// classes have limits of their own.
     pub meets_slo: bool,
     /// Seeds told so far.
     pub num_seeds: u32,
@@ -190,8 +216,11 @@ pub struct CurvePoint {
     pub output_token_throughput: Band,
     /// Completions of attaining requests per second.
     pub goodput: Band,
-    /// Attaining share, 0–1.
+    /// Attaining share, 0–1, each request under the limits of its class.
     pub attainment: Band,
+    /// Each SLO class; left out unless classes have limits of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassPoint>,
     /// Mean requests in the batch.
     pub mean_running: f64,
     /// Mean requests waiting.
@@ -243,10 +272,11 @@ pub struct Curve {
     pub saturation: Option<Capacity>,
     /// Highest offered rate that keeps the SLO.
     pub capacity: Option<Capacity>,
-    /// What binds at capacity: the limiter whose relaxation raises capacity most, the first of `levers`.
+    /// What binds at capacity: the limiter whose relaxation raises capacity most, the first of `levers`; none if no
+    /// relaxation is known to raise it with every seed.
     pub binding: Option<Limiter>,
     /// Capacity with each limiter relaxed (a setting doubled, steps a fifth shorter): *at least* this factor of the
-    /// capacity, largest first. A factor of 1.5 is the largest that is looked for; of limiters with equal factors the
+    /// capacity holds with every seed, largest first; 1 where no more is known to. A factor of 1.5 is the largest that is looked for; of limiters with equal factors the
     /// one that stopped admission most comes first, and the step time before a setting that never did.
     pub levers: Vec<(Limiter, f64)>,
     /// Whether every trial has been told.

@@ -19,7 +19,7 @@ const REQUESTS_PER_USER: u32 = 12;
 /// Two numbers of users are close enough when the upper one is at most this factor above the lower, or its neighbor.
 const TOLERANCE: f64 = 1.025;
 
-/// One run to be made: the scenario with so many users and this replicate's random streams.
+/// One run to be made: the scenario with so many users, shared among its clients as they are, and this replicate's random streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UsersTrial {
     /// Users.
@@ -77,7 +77,7 @@ impl UsersStudy {
     /// taken for a range of users. The scenario's own number is among them.
     #[must_use]
     pub fn new(scenario: &ResolvedScenario) -> Self {
-        let own = scenario.workload.closed_loop.map_or(1, |users| users.concurrency);
+        let own = scenario.workload.users().unwrap_or(1);
         let slots = scenario.engine.max_num_seqs.saturating_mul(scenario.cluster.num_replicas);
         let (low, high) = match scenario.curve.range_per_s {
             Some([low, high]) => (low.max(1.0), high.min(f64::from(MAX_USERS)).max(1.0)),
@@ -227,6 +227,7 @@ mod tests {
             output_token_throughput: 0.0,
             goodput: 0.0,
             attainment: f64::from(u8::from(is_kept)),
+            classes: vec![],
             mean_running: 0.0,
             mean_waiting: 0.0,
             kv_usage: 0.0,

@@ -3,6 +3,7 @@
 use super::anomaly::Finished;
 use super::decisions::{Counter, Decision};
 use super::slo::{Attainment, ClassLimits};
+use super::verdict::Residence;
 use crate::numeric::{EXACT_LIMIT, Samples};
 use crate::observation::{AdmissionDecision, Fate, Observer, QueueSample, RequestRecord, RoutingDecision};
 use crate::scenario::{ClassSlo, PriorityPolicy, ResolvedScenario, Slo};
@@ -70,6 +71,7 @@ pub struct Collector {
     pub(super) tpot: Samples,
     pub(super) delay: Samples,
     pub(super) attainment: Attainment,
+    pub(super) residence: Residence,
     pub(super) records: Option<Vec<RequestRecord>>,
     /// Per replica, by index; empty with one replica.
     pub(super) replicas: Vec<ReplicaSamples>,
@@ -123,6 +125,7 @@ impl Collector {
             tpot: Samples::default(),
             delay: Samples::default(),
             attainment: Attainment::new(limits),
+            residence: Residence::default(),
             records: None,
             queue: QueueSeries::default(),
             offered: 0,
@@ -195,6 +198,7 @@ impl Collector {
 
     #[inline]
     fn finish(&mut self, record: &RequestRecord, ttft: SimTime, e2e: SimTime) {
+        self.residence.add(e2e);
         let gaps = i64::from(record.produced_tokens) - 1;
         if gaps > 0 {
             // Nanoseconds: a quotient of microseconds is not whole.

@@ -30,9 +30,9 @@ pub use preview::{ArrivalBins, ClientPreview, PrefixPreview, PreviewRun, Workloa
 pub use replicas::ReplicaReport;
 pub use series::Series;
 pub use shares::{limiter_shares, time_shares};
-pub use slo::{ClassAttainment, ClassLimits, SloReport};
+pub use slo::{ClassAttainment, ClassLimits, SloReport, class_name};
 pub(crate) use summary::{Asked, gap_summary};
 pub use summary::{ClassReport, KvReport, LatencyStats, RawDistribution, Report, TenantReport};
 pub use types::{LimiterShares, TimeShare, Verdict};
-pub use verdict::{Assessment, MIN_MEASURED_REQUESTS, MIN_TIME_SCALES, assess};
+pub use verdict::{Assessment, MIN_MEASURED_REQUESTS, MIN_TIME_SCALES, Residence, assess};
 pub use watch::{Life, Phase, ReplicaSeries, RunWatch, Watched};

@@ -18,15 +18,15 @@ pub fn limiter_shares(counts: &LimiterCounts) -> LimiterShares {
 
 /// Share of a run's time by the terms of the latency model, in their order, `idle` last; they add up to 1.
 ///
-/// The time of a run is that of its `num_replicas` replicas together.
+/// `span`: the time of all replicas together, microseconds.
 ///
 /// The terms split the busy time in the proportion of what the model attributes to them, so that the truncation of
 /// each step to whole microseconds does not show.
 #[must_use]
-pub fn time_shares(totals: &ReplicaTotals, num_replicas: u32, names: &[&str]) -> Vec<TimeShare> {
+pub fn time_shares(totals: &ReplicaTotals, span: f64, names: &[&str]) -> Vec<TimeShare> {
     let busy = totals.busy as f64;
     // The last step may reach beyond the last event, or a run may be cut inside one.
-    let whole = busy.max(totals.end.0 as f64 * f64::from(num_replicas));
+    let whole = busy.max(span);
     if whole <= 0.0 {
         return Vec::new();
     }

@@ -35,6 +35,12 @@ impl RequestLimits {
         ttft.0 as f64 <= self.ttft && e2e.0 as f64 <= self.e2e && (gaps == 0 || decode <= self.tpot * f64::from(gaps))
     }
 
+    /// Whether these times, microseconds, keep every limit.
+    #[must_use]
+    pub fn cover(&self, ttft: f64, tpot: f64, e2e: f64) -> bool {
+        ttft <= self.ttft && tpot <= self.tpot && e2e <= self.e2e
+    }
+
     /// Whether a request that is unfinished at `end` has missed a limit already.
     #[must_use]
     pub fn missed_already(&self, arrive: SimTime, ttft: Option<SimTime>, end: SimTime) -> bool {
@@ -59,12 +65,17 @@ impl ClassLimits {
         let unnamed = [String::new()];
         let names = if names.is_empty() { &unnamed } else { names };
         let of = |name: &String| {
-            let name = if name.is_empty() { UNNAMED } else { name };
-            own.get(name)
+            own.get(class_name(name))
                 .map_or(general, |class| RequestLimits::new(class.ttft_ms, class.tpot_ms, class.e2e_ms, factor))
         };
         let classes = if own.is_empty() { Vec::new() } else { names.iter().map(of).collect() };
         Self { general, classes }
+    }
+
+    /// Whether some class has limits of its own.
+    #[must_use]
+    pub fn differ(&self) -> bool {
+        !self.classes.is_empty()
     }
 
     /// The limits of the class with this index.
@@ -77,6 +88,12 @@ impl ClassLimits {
 
 /// What the unnamed class is called.
 pub(super) const UNNAMED: &str = "default";
+
+/// What a class is called.
+#[must_use]
+pub fn class_name(name: &str) -> &str {
+    if name.is_empty() { UNNAMED } else { name }
+}
 
 /// What became of the requests under the SLO.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -228,21 +245,11 @@ impl Attainment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{PrefixId, Request};
+    use crate::fixtures::request;
+    use crate::workload::Request;
 
     fn record(class: u16, ttft_ms: i64, e2e_ms: i64) -> RequestRecord {
-        let request = Request {
-            id: 0,
-            arrive: SimTime::ZERO,
-            input_tokens: 10,
-            output_tokens: 11,
-            answer_limit: 11,
-            deadline: SimTime::ZERO,
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: class,
-            tenant: 0,
-        };
+        let request = Request { output_tokens: 11, slo_class: class, ..request(0, 0, 0) };
         RequestRecord {
             ttft: Some(SimTime(ttft_ms * 1000)),
             e2e: Some(SimTime(e2e_ms * 1000)),

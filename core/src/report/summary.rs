@@ -166,14 +166,25 @@ impl Report {
         let trace_summary = core::mem::take(&mut collector.decisions).summary(cluster.replicas.len());
         let (rejected, in_pipeline) = (core::mem::take(&mut collector.rejected), collector.in_pipeline);
         let replica_samples = core::mem::take(&mut collector.replicas);
-        let Collector { settings, mut classes, tenants, mut tpot, mut delay, attainment, records, queue, .. } =
-            collector;
+        let Collector {
+            settings,
+            mut classes,
+            tenants,
+            mut tpot,
+            mut delay,
+            attainment,
+            residence,
+            records,
+            queue,
+            ..
+        } = collector;
         let asked = Asked::new(&settings.slo);
         let span = collector.last_arrival.0.saturating_sub(collector.first_arrival.0) as f64 / 1e6;
         let offered_rate = if span > 0.0 { collector.offered.saturating_sub(1) as f64 / span } else { 0.0 };
         let admitted = collector.offered.saturating_sub(rejected.iter().sum());
         let lost = totals.dropped + totals.timed_out;
-        let verdict = assess(&queue.samples, queue.stride, offered_rate).without(lost, admitted).verdict;
+        let time_scale = residence.time_scale();
+        let verdict = assess(&queue.samples, queue.stride, offered_rate, time_scale).without(lost, admitted).verdict;
 
         let class_name = |index: usize| match settings.classes.get(index) {
             Some(name) if !name.is_empty() => name.clone(),
@@ -254,7 +265,11 @@ impl Report {
             mean_running: per_step(totals.running_sum, totals.steps),
             mean_waiting: per_step(totals.waiting_sum, totals.steps),
             limiters: limiter_shares(&totals.limiters),
-            time_shares: time_shares(totals, settings.num_replicas, settings.time_share_names),
+            time_shares: time_shares(
+                totals,
+                totals.end.0 as f64 * f64::from(settings.num_replicas),
+                settings.time_share_names,
+            ),
             in_pipeline,
             replicas: replica_reports(&cluster.replicas, replica_samples, totals.end.0, settings.num_blocks, &asked),
             trace_summary,

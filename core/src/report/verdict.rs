@@ -10,7 +10,7 @@ use crate::time::SimTime;
 /// Measured requests below which nothing is called stable.
 pub const MIN_MEASURED_REQUESTS: u64 = 500;
 
-/// Arrivals the window must hold per request in system, i.e. residence times it must span (Little's law).
+/// Times the window must span the longest time scale.
 pub const MIN_TIME_SCALES: f64 = 5.0;
 
 /// Standard deviations of a critical queue's random walk that growth must exceed.
@@ -38,21 +38,60 @@ pub struct Assessment {
     pub mean_in_system: f64,
 }
 
+/// How long finished requests were in system, arrival to end.
+///
+/// Whole numbers in units of 1,024 µs, so that sums do not depend on their order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Residence {
+    count: u64,
+    sum: u64,
+    squares: u64,
+}
+
+impl Residence {
+    /// One more finished request.
+    #[inline]
+    pub fn add(&mut self, time: SimTime) {
+        let time = (time.0.max(0) as u64 >> 10).min(u64::from(u32::MAX));
+        self.count += 1;
+        self.sum += time;
+        self.squares = self.squares.saturating_add(time * time);
+    }
+
+    /// The longest time scale of the number in system, in mean residence times, at least 1.
+    ///
+    /// # Model
+    /// Where nobody waits, the number in system forgets its past as fast as those who are in it leave: its
+    /// autocorrelation at lag t is the chance that an ongoing residence lasts t longer, and the integral of that is the
+    /// mean rest of an ongoing residence, E\[S²\] / 2E\[S\]. For times that vary by less than their mean the mean residence
+    /// is longer, and stands in for it; long tails make it count.
+    ///
+    /// # Source
+    /// Autocorrelation of the M/G/∞ queue: J. F. Reynolds, The covariance structure of queues and related processes
+    /// (Advances in Applied Probability 7, 1975).
+    #[must_use]
+    pub fn time_scale(&self) -> f64 {
+        let (sum, squares) = (self.sum as f64, self.squares as f64);
+        if self.sum == 0 { 1.0 } else { (squares * self.count as f64 / (2.0 * sum * sum)).max(1.0) }
+    }
+}
+
 /// Assesses a run from its queue samples.
 ///
 /// # Units and shape
 /// `samples`: by time, one per `stride` arrivals, of the arrivals before the drain. `offered_rate`: requests per second
-/// the run was offered on average.
+/// the run was offered on average. `time_scale`: the longest, in mean residence times ([`Residence::time_scale`]).
 ///
 /// # Model
 /// The measured window begins when the number in system first reaches its level, the mean over the second half of the
 /// arrivals, but after half of them at the latest: begun while the batch still fills, it would count too few
 /// completions. The verdict also looks at what comes before, from one standard deviation below the level on, as growth
-/// shows better over a longer stretch. A run is overloaded if the queue or the number in system grew by more than a
+/// shows better over a longer stretch; it spans as many mean residence times as it has arrivals per request in system
+/// (Little's law). A run is overloaded if the queue or the number in system grew by more than a
 /// critically loaded queue would by chance, or if the server, while a queue stood, completed less than 98 % of the
 /// offered rate. [`Assessment::without`] adds what never completed.
 #[must_use]
-pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assessment {
+pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64, time_scale: f64) -> Assessment {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return Assessment {
             start: SimTime::ZERO,
@@ -67,7 +106,7 @@ pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64) -> Assess
     let window = &samples[settling..];
     let arrivals = window.len() as u64 * stride;
     let mean_in_system = mean(window, in_system);
-    let long_enough = arrivals as f64 >= MIN_TIME_SCALES * mean_in_system;
+    let long_enough = arrivals as f64 >= MIN_TIME_SCALES * time_scale * mean_in_system;
     // A queue at critical load is a reflected random walk: after n arrivals its deviation is at most c·√n.
     let bound = GROWTH_Z * libm::sqrt((gap_variance(window) * stride as f64 + SERVICE_VARIANCE) * arrivals as f64);
     let grown = growth(window, waiting) >= bound || (long_enough && growth(window, in_system) >= bound);
@@ -155,4 +194,36 @@ fn starved(window: &[QueueSample], stride: u64, offered_rate: f64) -> bool {
     let seconds = SimTime(last.time.0 - first.time.0).as_seconds();
     let served = ((run - 1) as u64 * stride) as f64 - (waiting(last) - waiting(first));
     served < SUSTAINED_SHARE * offered_rate * seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn residence(seconds: impl Iterator<Item = f64>) -> Residence {
+        let mut residence = Residence::default();
+        seconds.for_each(|time| residence.add(SimTime((time * 1_024_000.0) as i64)));
+        residence
+    }
+
+    #[test]
+    fn the_time_scale_is_the_mean_rest_of_a_residence_where_that_is_longer() {
+        assert_eq!(Residence::default().time_scale(), 1.0);
+        assert_eq!(residence([3.0; 10].into_iter()).time_scale(), 1.0, "half a residence is left, the whole counts");
+        // 99 of 1 s and one of 101 s: mean 2, mean square (99 + 10201) / 100 = 103, so 103 / (2 · 2) s, or 12.875 means.
+        let tail = residence((0..100).map(|at| if at == 0 { 101.0 } else { 1.0 }));
+        assert_eq!(tail.time_scale(), 103.0 / 8.0);
+    }
+
+    #[test]
+    fn a_window_must_span_five_of_the_longest_time_scale() {
+        // 2,000 arrivals, one every 10 ms, each of which finds 100 in system: the window spans 20 mean residence times.
+        let samples: Vec<QueueSample> = (0..2000)
+            .map(|at| QueueSample { time: SimTime(at * 10_000), waiting: 1, running: 99, ..QueueSample::default() })
+            .collect();
+        assert_eq!(assess(&samples, 1, 100.0, 1.0).verdict, Verdict::Stable);
+        assert_eq!(assess(&samples, 1, 100.0, 4.0).verdict, Verdict::Stable);
+        assert_eq!(assess(&samples, 1, 100.0, 4.01).verdict, Verdict::Undecided);
+    }
 }

@@ -14,6 +14,7 @@ mod limits;
 mod memory;
 mod resolve;
 mod resolved;
+mod users;
 mod workload;
 mod workload_limits;
 

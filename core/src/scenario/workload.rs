@@ -301,18 +301,25 @@ impl WorkloadSettings {
     /// Why there is no curve over the request rate: everybody waits for answers.
     #[must_use]
     pub fn without_rate(&self) -> Option<Diagnostic> {
-        let (path, is_closed) = match (&self.trace, self.clients.as_slice()) {
-            (Some(trace), _) => ("workload.trace.think_time", trace.think_time.is_some()),
-            (None, []) => ("workload.closed_loop", self.closed_loop.is_some()),
-            (None, clients) => ("workload.clients", clients.iter().all(|client| client.closed_loop.is_some())),
+        let is_closed = match (&self.trace, self.users()) {
+            (Some(trace), _) => trace.think_time.is_some(),
+            (None, users) => users.is_some(),
         };
-        is_closed.then(|| {
-            let message = "users who wait for their answers have no request rate, so there is no curve over it";
-            Diagnostic::error("closed-loop-without-rate", path, message)
-                .with_hint("run them once with plimsoll run, or give a request rate instead")
-        })
+        let message = "users who wait for their answers have no request rate, so there is no curve over it";
+        let (path, hint) = match (&self.trace, self.clients.is_empty()) {
+            (Some(_), _) => (
+                "workload.trace.think_time",
+                "replay the trace without a think time to have a curve over its rate, or run it once: plimsoll run, or the tab Run",
+            ),
+            (None, true) => ("workload.closed_loop", USERS_HINT),
+            (None, false) => ("workload.clients", USERS_HINT),
+        };
+        is_closed.then(|| Diagnostic::error("closed-loop-without-rate", path, message).with_hint(hint))
     }
 }
+
+/// What to do about users who wait where a rate is needed.
+const USERS_HINT: &str = "run them once (plimsoll run, or the tab Run), let plimsoll curve go over their number, or give a request rate instead";
 
 impl LengthSettings {
     /// Mean before clamping and rounding, tokens; infinite where a Pareto tail has none.

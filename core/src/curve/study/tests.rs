@@ -1,44 +1,11 @@
 use super::*;
 use crate::curve::types::SamplePercentiles;
-use crate::latency::LatencyModel;
+use crate::fixtures;
 use crate::report::LimiterShares;
-use crate::scenario::{
-    Basis, ClusterConfig, CurveSettings, EngineConfig, PriorityPolicy, ResolvedScenario, SchedulerPolicy,
-    WorkloadSettings,
-};
-use crate::time::SimTime;
-use std::string::String;
+use crate::scenario::{ResolvedScenario, WorkloadSettings};
 
 fn scenario() -> ResolvedScenario {
-    ResolvedScenario {
-        engine: EngineConfig {
-            num_blocks: 1000,
-            block_size: 16,
-            max_num_seqs: 256,
-            max_num_batched_tokens: 2048,
-            long_prefill_token_threshold: 0,
-            max_model_len: 0,
-            enable_prefix_caching: true,
-            scheduler: SchedulerPolicy::Fcfs,
-            priority: PriorityPolicy::Constant,
-            cpu_tier: None,
-            horizon: SimTime::MAX,
-        },
-        cluster: ClusterConfig::single(),
-        latency: LatencyModel::blackbox(&[1.0, 1.0, 1.0], &[1.0, 1.0, 1.0]).expect("plain coefficients"),
-        workload: WorkloadSettings::default(),
-        slo: Slo::default(),
-        slo_classes: Default::default(),
-        curve: CurveSettings::default(),
-        seed: 1,
-        basis: Basis::Trained,
-        calibrated_on: None,
-        ledger: None,
-        model: String::new(),
-        accelerator: String::new(),
-        tensor_parallel_size: 1,
-        filled_in: Vec::new(),
-    }
+    fixtures::scenario([1.0; 3], [1.0; 3], WorkloadSettings::default())
 }
 
 /// A deployment told by formulas: saturates at 20 requests/s (a little more or less by seed), keeps its limits to 15.4,
@@ -59,6 +26,7 @@ fn outcome(trial: &CurveTrial) -> PointSample {
         output_token_throughput: rate * 512.0,
         goodput: rate,
         attainment: 1.0,
+        classes: Vec::new(),
         mean_running: 100.0,
         mean_waiting: 1.0,
         kv_usage: 0.5,
@@ -159,8 +127,13 @@ fn saturation_and_capacity_are_found_within_tolerance_and_budget() {
     assert_eq!(curve.capacity.and_then(|c| c.next_failing_verdict), Some(Verdict::Stable));
     assert!(curve.points.len() > 24 && curve.points.iter().all(|point| point.num_seeds == 3));
     assert_eq!((curve.num_requests, curve.recorded_rate), (2000, None));
-    let extra = made.iter().filter(|trial| trial.stage != Stage::Grid).count();
-    assert!(extra * 4 <= 72, "{extra} trials beyond the grid");
+    let of = |stages: &[Stage]| made.iter().filter(|trial| stages.contains(&trial.stage)).count();
+    let searched = of(&[Stage::Probe, Stage::Bisection, Stage::Extension]);
+    assert!(searched * 4 <= 72, "{searched} trials of the searches");
+    // A rung of the step time and one of a setting fail with the first seed, another holds with every seed.
+    assert_eq!(of(&[Stage::Ablation]), 5);
+    let first = made.iter().position(|trial| trial.stage == Stage::Ablation).expect("there are some");
+    assert!(made[first..].iter().all(|trial| trial.stage == Stage::Ablation), "the curve stands first");
     // 15.4 × 1.25 = 19.25 ≤ 19.5 < 15.4 × 1.5.
     assert_eq!(curve.binding, Some(Limiter::MaxNumSeqs));
     assert_eq!(curve.levers[0], (Limiter::MaxNumSeqs, 1.25));
@@ -331,6 +304,37 @@ fn a_recorded_rate_is_on_the_grid_and_on_a_chosen_axis() {
     let curve = of(&narrow, 30.0);
     assert_eq!((curve.recorded_rate, curve.range_per_s), (None, [1.0, 10.0]));
     assert_eq!(of(&scenario(), f64::NAN).recorded_rate, None);
+}
+
+#[test]
+fn a_lever_holds_with_every_seed_and_undecided_does_not_count() {
+    let factor = |curve: &Curve| {
+        curve.levers.iter().find(|(limiter, _)| *limiter == Limiter::MaxNumSeqs).map_or(f64::NAN, |(_, factor)| *factor)
+    };
+    let is_relaxed = |trial: &CurveTrial| trial.relaxed == Some(Limiter::MaxNumSeqs);
+    // The third seed gains nothing.
+    let unlucky = |trial: &CurveTrial, sample: &mut PointSample| {
+        if is_relaxed(trial) && trial.replicate == 2 {
+            sample.attainment = 0.0;
+        }
+    };
+    let curve = run_changed(full(), unlucky);
+    assert_eq!((factor(&curve), curve.binding), (1.0, Some(Limiter::StepTime)));
+    // Undecided whatever the length: not known, and no lever is named on it.
+    let undecided = |trial: &CurveTrial, sample: &mut PointSample| {
+        if trial.relaxed.is_some() {
+            sample.verdict = Verdict::Undecided;
+        }
+    };
+    assert_eq!(factor(&run_changed(full(), undecided)), 1.0);
+    // A larger batch takes longer to settle, and its runs are longer.
+    let hesitant = |trial: &CurveTrial, sample: &mut PointSample| {
+        if is_relaxed(trial) && trial.num_requests < 4000 {
+            sample.verdict = Verdict::Undecided;
+        }
+    };
+    let curve = run_changed(full(), hesitant);
+    assert_eq!((factor(&curve), curve.binding), (1.25, Some(Limiter::MaxNumSeqs)));
 }
 
 #[test]
