@@ -25,7 +25,7 @@ use plimsoll_core::scenario::Choice;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; the two sides must be equal.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Number of a job: grows, is never reused, stays below 2⁵³.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -378,6 +378,7 @@ pub(crate) mod tests {
             output_token_throughput: band(request_rate * 512.0),
             goodput: band(request_rate * 0.97),
             attainment: band(0.97),
+            classes: Vec::new(),
             mean_running: request_rate * 4.0,
             mean_waiting: 0.5,
             kv_usage: 0.3,

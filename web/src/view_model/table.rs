@@ -2,7 +2,7 @@
 
 use super::chart::{Chart, has_steady_latency, verdict_word};
 use super::format;
-use plimsoll_core::curve::{Band, Curve, CurvePoint, LatencyBands};
+use plimsoll_core::curve::{Band, ClassPoint, Curve, CurvePoint, LatencyBands};
 
 /// A table of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub fn table(chart: Chart, curve: &Curve) -> Table {
                         format::rate(point.request_throughput.mid),
                         range(point.request_throughput),
                         format::rate(point.goodput.mid),
-                        format::percent(point.attainment.mid),
+                        attainment(point),
                         format::number(point.output_token_throughput.mid, 4),
                     ];
                     head(point).into_iter().chain(cells).collect()
@@ -84,6 +84,14 @@ pub fn table(chart: Chart, curve: &Curve) -> Table {
                 .collect(),
         },
     }
+}
+
+/// The share of all requests, and of each class where classes have limits of their own.
+fn attainment(point: &CurvePoint) -> String {
+    let class = |class: &ClassPoint| format!("{} {}", class.name, format::percent(class.attainment.mid));
+    let classes: Vec<String> = point.classes.iter().map(class).collect();
+    let all = format::percent(point.attainment.mid);
+    if classes.is_empty() { all } else { format!("{all} ({})", classes.join(", ")) }
 }
 
 fn caption(chart: Chart) -> String {
@@ -122,6 +130,20 @@ mod tests {
             assert_eq!(table.rows.len(), 5);
             assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "{table:?}");
         }
+    }
+
+    #[test]
+    fn classes_with_limits_of_their_own_are_told_beside_the_whole() {
+        let mut curve = curve();
+        let class = |name: &str, mid: f64| ClassPoint {
+            name: name.into(),
+            attainment: Band { mid, ..Band::default() },
+            meets_slo: true,
+        };
+        curve.points[0].classes = vec![class("batch", 1.0), class("critical", 0.5)];
+        let table = table(Chart::Throughput, &curve);
+        let cell = |row: usize| table.rows[row][5].replace('\u{a0}', " ");
+        assert_eq!((cell(0).as_str(), cell(1).as_str()), ("97 % (batch 100 %, critical 50 %)", "97 %"));
     }
 
     #[test]

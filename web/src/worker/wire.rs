@@ -2,7 +2,7 @@
 //!
 //! The worker's end derives the same from the types; tests send every message both ways.
 
-use plimsoll_core::curve::{CurveScenario, CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
+use plimsoll_core::curve::{ClassSample, CurveScenario, CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::report::{LimiterShares, TimeShare, Verdict};
 use plimsoll_core::scenario::{Basis, BlocksSource, Choice, CurveSettings, MemoryLedger, Slo};
@@ -162,10 +162,11 @@ read_fields! {
     Diagnostic { severity, code, path, message, hint }
     PointSample {
         verdict, ttft, tpot, itl, e2e, measured_requests, request_throughput, output_token_throughput, goodput,
-        attainment, mean_running, mean_waiting, kv_usage, preemptions_per_request, prefix_hit_ratio, limiters,
+        attainment, classes, mean_running, mean_waiting, kv_usage, preemptions_per_request, prefix_hit_ratio, limiters,
         time_shares, steps
     }
     SamplePercentiles { mean, p50, p90, p95, p99, slo }
+    ClassSample { name, attainment, keeps_limits }
     LimiterShares { none, max_num_seqs, max_num_batched_tokens, kv_blocks }
     TimeShare { name, ratio }
     DeskState { scenario, changes, numbers, choices, offers, accelerator, trace, num_clients, diagnostics, resolved }

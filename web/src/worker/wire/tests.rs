@@ -32,6 +32,7 @@ fn sample() -> PointSample {
         output_token_throughput: 2.5,
         goodput: 3.5,
         attainment: 0.95,
+        classes: vec![ClassSample { name: TEXT.into(), attainment: 0.25, keeps_limits: true }],
         mean_running: 4.5,
         mean_waiting: 5.5,
         kv_usage: 0.5,
