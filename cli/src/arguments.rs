@@ -405,6 +405,15 @@ pub struct ScenarioArguments {
     /// Least share of requests within every limit [0.95].
     #[arg(long, value_name = "RATIO", help_heading = "SLO")]
     pub slo_attainment: Option<f64>,
+    /// Limit of one SLO class on time to first token, in place of those above; may be repeated; 0 = none.
+    #[arg(long, value_name = "CLASS=MS", value_parser = class_limit, help_heading = "SLO")]
+    pub slo_class_ttft_ms: Vec<(String, f64)>,
+    /// The same on time per output token.
+    #[arg(long, value_name = "CLASS=MS", value_parser = class_limit, help_heading = "SLO")]
+    pub slo_class_tpot_ms: Vec<(String, f64)>,
+    /// The same on end-to-end latency.
+    #[arg(long, value_name = "CLASS=MS", value_parser = class_limit, help_heading = "SLO")]
+    pub slo_class_e2e_ms: Vec<(String, f64)>,
 
     #[command(flatten)]
     pub cluster: ClusterArguments,
@@ -498,6 +507,14 @@ pub enum ArrivalName {
     Poisson,
     Gamma,
     Weibull,
+}
+
+/// `CLASS=MS` as a class and its limit.
+fn class_limit(text: &str) -> Result<(String, f64), String> {
+    let parts = text.split_once('=').and_then(|(class, limit)| Some((class.trim(), limit.trim().parse().ok()?)));
+    let (class, limit) =
+        parts.filter(|(class, _)| !class.is_empty()).ok_or("give a class and its limit, like batch=9000")?;
+    Ok((class.to_owned(), limit))
 }
 
 /// `LOW:HIGH` as two rates.

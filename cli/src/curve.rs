@@ -24,7 +24,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
         Some(jobs) => usize::from(jobs),
         None => thread::available_parallelism().map_or(1, NonZero::get),
     };
-    if input.resolved.workload.closed_loop.is_some() {
+    if input.resolved.workload.users().is_some() {
         return users::curve(arguments, &input, jobs);
     }
     if arguments.require_users.is_some() {
@@ -162,6 +162,39 @@ pub fn cells(point: &CurvePoint, latency: impl Fn(f64) -> String) -> String {
     )
 }
 
+/// Attainment by SLO class under the headings of the load, where classes have limits of their own.
+pub fn class_table<'a>(
+    out: &mut impl Write,
+    points: impl Iterator<Item = (String, &'a CurvePoint)> + Clone,
+) -> Result<(), Failure> {
+    let mut names: Vec<&str> =
+        points.clone().flat_map(|(_, point)| &point.classes).map(|class| class.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nattained under the limits of each class (* = keeps them)")?;
+    for (at, (load, point)) in points.enumerate() {
+        if at == 0 {
+            let headings: String = names.iter().map(|name| format!(" {name:>12}")).collect();
+            writeln!(out, "{:>width$}{headings}", "", width = load.chars().count())?;
+        }
+        write!(out, "{load}")?;
+        for name in &names {
+            match point.classes.iter().find(|class| class.name == *name) {
+                Some(class) => {
+                    let mark = if class.meets_slo { '*' } else { ' ' };
+                    write!(out, " {:>10.1}%{mark}", class.attainment.mid * 100.0)?;
+                }
+                None => write!(out, " {:>11} ", "–")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {
     let percentile = scenario.slo.percentile;
     writeln!(out, "{:>10} {}", "rate/s", headings(percentile))?;
@@ -174,6 +207,7 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
         };
         writeln!(out, "{:>10.4} {}", point.request_rate, cells(point, latency))?;
     }
+    class_table(out, curve.points.iter().map(|point| (format!("{:>10.4}", point.request_rate), point)))?;
     writeln!(out)?;
     if curve.points.iter().any(|point| matches!(point.verdict, Verdict::Undecided | Verdict::Backlogged)) {
         writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;
@@ -245,6 +279,7 @@ mod tests {
             output_token_throughput: Band::default(),
             goodput: Band::default(),
             attainment: Band::default(),
+            classes: Vec::new(),
             mean_running: 0.0,
             mean_waiting: 0.0,
             kv_usage: 0.0,

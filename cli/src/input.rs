@@ -7,7 +7,8 @@ use crate::workload::{trace, without_effect, workload};
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, ArrivalSettings, LatencyModelChoice, ModelChoice, ResolvedScenario, Scenario, ThinkTime,
+    AcceleratorChoice, ArrivalSettings, ClassSlo, LatencyModelChoice, ModelChoice, ResolvedScenario, Scenario,
+    ThinkTime,
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
@@ -63,17 +64,15 @@ pub fn read(
     deployment(arguments, &mut scenario, &mut diagnostics)?;
     policies::apply(arguments, &mut scenario)?;
     engine(arguments, &mut scenario, &mut diagnostics);
-    workload(arguments, &catalog, &mut scenario, &mut diagnostics)?;
+    workload(arguments, &catalog, purpose, &mut scenario, &mut diagnostics)?;
     slo(arguments, &mut scenario);
     adjust(&mut scenario);
     let trace = trace(arguments, &mut scenario, purpose, &mut diagnostics)?;
     without_effect(arguments, purpose, trace.is_some(), &mut diagnostics);
 
     let resolved = match purpose {
-        // Users who all alike wait for their answers have a curve over their number.
-        Purpose::Curve if scenario.workload.closed_loop.is_some() && scenario.workload.clients.is_empty() => {
-            scenario.resolve(&catalog)
-        }
+        // Users who all wait for their answers have a curve over their number.
+        Purpose::Curve if scenario.workload.users().is_some() => scenario.resolve(&catalog),
         Purpose::Curve => scenario.resolve_for_curve(&catalog),
         Purpose::Run | Purpose::Replay(_) => scenario.resolve(&catalog),
     };
@@ -283,6 +282,17 @@ fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
     ] {
         if let Some(limit) = flag {
             *field = (limit != 0.0).then_some(limit);
+        }
+    }
+    let of_classes: [(fn(&mut ClassSlo) -> &mut Option<f64>, _); 3] = [
+        (|class| &mut class.ttft_ms, &arguments.slo_class_ttft_ms),
+        (|class| &mut class.tpot_ms, &arguments.slo_class_tpot_ms),
+        (|class| &mut class.e2e_ms, &arguments.slo_class_e2e_ms),
+    ];
+    for (field, flags) in of_classes {
+        for (class, limit) in flags {
+            let limits = scenario.slo_classes.entry(class.clone()).or_default();
+            *field(limits) = (*limit != 0.0).then_some(*limit);
         }
     }
 }

@@ -111,6 +111,12 @@ fn flag_of(path: &str) -> Option<&'static str> {
         "curve.num_seeds" => "--seeds",
         "curve.num_requests" => "--requests-per-run",
         "curve.range_per_s" => "--range",
+        path if path.starts_with("slo_classes.") => match path.rsplit('.').next()? {
+            "ttft_ms" => "--slo-class-ttft-ms",
+            "tpot_ms" => "--slo-class-tpot-ms",
+            "e2e_ms" => "--slo-class-e2e-ms",
+            _ => return None,
+        },
         _ => return None,
     })
 }

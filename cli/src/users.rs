@@ -1,7 +1,7 @@
 //! `plimsoll curve` of users who wait for their answers: latency and throughput over their number.
 
 use crate::arguments::CurveArguments;
-use crate::curve::{cells, headings, studied};
+use crate::curve::{cells, class_table, headings, studied};
 use crate::input::Input;
 use crate::output::{Document, Failure, file_failure, tell_line, write_json};
 use plimsoll_core::curve::{UsersCurve, UsersStudy, run_users_trial};
@@ -47,6 +47,7 @@ fn print(out: &mut impl Write, percentile: f64, curve: &UsersCurve) -> Result<()
         };
         writeln!(out, "{:>8} {}", at.users, cells(point, latency))?;
     }
+    class_table(out, curve.points.iter().map(|at| (format!("{:>8}", at.users), &at.point)))?;
     writeln!(out)?;
     if curve.points.iter().any(|at| at.point.verdict != Verdict::Stable) {
         writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;

@@ -17,11 +17,12 @@ use std::sync::Arc;
 pub fn workload(
     arguments: &ScenarioArguments,
     catalog: &Catalog,
+    purpose: Purpose,
     scenario: &mut Scenario,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
     if let Some(path) = arguments.workload_spec.as_deref().filter(|path| !path.is_empty()) {
-        return specified(Path::new(path), arguments, scenario, diagnostics);
+        return specified(Path::new(path), arguments, purpose, scenario, diagnostics);
     }
     let workload = &mut scenario.workload;
     let asks_for_trace = matches!(arguments.workload.as_deref(), None | Some("traces"));
@@ -161,6 +162,7 @@ fn users(
 fn specified(
     path: &Path,
     arguments: &ScenarioArguments,
+    purpose: Purpose,
     scenario: &mut Scenario,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
@@ -177,6 +179,8 @@ fn specified(
     scenario.seed = arguments.seed.or(spec.seed).unwrap_or(scenario.seed);
     spec.num_requests = arguments.num_requests.or(spec.num_requests);
     let limit = match (spec.num_requests, scenario.horizon_us) {
+        // Each run of a curve has its own number of requests.
+        (None, None) if purpose == Purpose::Curve => scenario.workload.num_requests,
         (None, None) => {
             let message = "the specification states neither num_requests nor a horizon, so it never ends; \
                            add one of them, or give --num-requests or --horizon";

@@ -56,11 +56,69 @@ fn a_user_asks_again_after_thinking() {
     assert_eq!(both.status.code(), Some(1));
     let idle = plimsoll(&[&OWN, &SHORT, &["--think-time-ms=5"]], "");
     assert!(text(&idle.stderr).contains("warning[flag-not-used] --think-time-ms"), "{}", text(&idle.stderr));
+}
+
+#[test]
+fn a_curve_of_a_specification_in_which_everybody_waits_goes_over_its_users() {
+    // Three users of one client and one of another, who think for a second; a response takes 3.49 ms and more.
+    let client = |users: u32, tokens: u32| {
+        format!(
+            "- concurrency: {users}\n  think_time_us: 1000000\n{}",
+            CLIENT.replace("value: 3", &format!("value: {tokens}"))
+        )
+    };
+    let spec = file("users/spec.yaml", &format!("clients:\n{}{}", client(3, 3), client(1, 5)));
+    let curve = ["curve", OWN[1], OWN[2], OWN[3], "--workload-spec", &spec, "--log=error"];
+    let size =
+        ["--range=2:8", "--rates=2", "--seeds=1", "--requests-per-run=600", "--slo-ttft-ms=0", "--slo-tpot-ms=0"];
+    let output = plimsoll(&[&curve, &size, &["--json"]], "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_str(text(&output.stdout)).expect("JSON");
+    let found = &json["users_curve"];
+    let points = found["points"].as_array().expect("points");
+    // The range and the specification's own number.
+    assert_eq!(points.iter().filter_map(|point| point["users"].as_u64()).collect::<Vec<_>>(), [2, 4, 8]);
+    for point in points {
+        let users = point["users"].as_f64().expect("a number");
+        // Of four users one has two steps of 1.1 ms more; nobody waits for others.
+        let response = point["e2e"]["mean"]["mid"].as_f64().expect("a mean") / 1000.0;
+        assert!((0.003..0.007).contains(&response), "{response}");
+        let by_law = point["request_throughput"]["mid"].as_f64().expect("a rate") * (1.0 + response);
+        assert!((by_law / users - 1.0).abs() < 0.03, "{users} users, {by_law} by the law");
+    }
+    assert_eq!(found["capacity"].as_u64(), Some(8));
+    let shown = plimsoll(&[&curve, &size], "");
+    assert!(text(&shown.stdout).contains("at least 8 users"), "{}", text(&shown.stdout));
+    assert_eq!(plimsoll(&[&curve, &size, &["--require-rate=1"]], "").status.code(), Some(1));
+}
+
+#[test]
+fn flags_give_single_slo_classes_limits_of_their_own() {
+    // An answer takes 3.55 ms and a little more where two requests meet.
+    let client = |class: &str| format!("- rate_fraction: 1\n  slo_class: {class}\n{CLIENT}");
     let spec =
-        file("users/spec.yaml", &SPEC.replace("rate_fraction: 1", "concurrency: 4").replace("aggregate_rate: 1\n", ""));
-    let curve = plimsoll(&[&["curve", "default", "--workload-spec", &spec, "--num-requests=9"]], "");
-    assert_eq!(curve.status.code(), Some(1));
-    assert!(text(&curve.stderr).contains("closed-loop-without-rate"), "{}", text(&curve.stderr));
+        file("classes/spec.yaml", &format!("aggregate_rate: 20\nclients:\n{}{}", client("critical"), client("batch")));
+    let spec = format!("--workload-spec={spec}");
+    let limits = ["--slo-ttft-ms=0", "--slo-tpot-ms=0", "--slo-e2e-ms=1", "--slo-attainment=0.4", "--log=error"];
+    let own = ["--slo-class-e2e-ms=batch=100", "--slo-class-ttft-ms", "batch=90"];
+    let run = plimsoll(&[&OWN[..4], &[&spec, "--num-requests=200", "--json"], &limits, &own], "");
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let json: serde_json::Value = serde_json::from_str(text(&run.stdout)).expect("JSON");
+    assert_eq!(json["scenario"]["slo_classes"]["batch"], serde_json::json!({ "ttft_ms": 90.0, "e2e_ms": 100.0 }));
+    let size = ["--range=10:20", "--rates=2", "--seeds=2", "--requests-per-run=1200"];
+    let curve = ["curve", OWN[1], OWN[2], OWN[3], &spec];
+    let shown = plimsoll(&[&curve, &size, &limits, &own], "");
+    let lines: Vec<Vec<&str>> = text(&shown.stdout).lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(lines.contains(&vec!["batch", "critical"]), "{}", text(&shown.stdout));
+    assert!(lines.contains(&vec!["10.0000", "100.0%*", "0.0%"]), "{}", text(&shown.stdout));
+    assert!(text(&shown.stdout).contains("capacity under the SLO: below 10"), "half of all do, but no critical one");
+    let kept = plimsoll(&[&curve, &size, &limits, &own, &["--slo-class-e2e-ms=critical=50"]], "");
+    assert!(text(&kept.stdout).contains("capacity under the SLO: at least 20"), "{}", text(&kept.stdout));
+    let wrong = plimsoll(&[&OWN[..4], &[&spec, "--num-requests=9", "--slo-class-tpot-ms=batch=-1"]], "");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("slo_classes.batch.tpot_ms (--slo-class-tpot-ms)"), "{}", text(&wrong.stderr));
+    let nameless = plimsoll(&[&OWN[..4], &[&spec, "--num-requests=9", "--slo-class-tpot-ms=30"]], "");
+    assert!(text(&nameless.stderr).contains("like batch=9000"), "{}", text(&nameless.stderr));
 }
 
 #[test]
@@ -93,6 +151,7 @@ fn a_curve_over_users_obeys_the_law_of_interactive_response_times() {
     assert!(text(&unmet.stdout).contains(&format!("capacity under the SLO: {capacity} users (")));
 }
 
+const CLIENT: &str = "  arrival: { process: constant }\n  input_distribution: { type: constant, params: { value: 20 } }\n  output_distribution: { type: constant, params: { value: 3 } }\n";
 const SPEC: &str = "aggregate_rate: 1\nclients:\n- rate_fraction: 1\n  arrival: { process: constant }\n  input_distribution: { type: constant, params: { value: 20 } }\n  output_distribution: { type: constant, params: { value: 3 } }\n";
 
 #[test]
