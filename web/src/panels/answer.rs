@@ -105,11 +105,21 @@ fn Alerts() -> impl IntoView {
     let page = page();
     let has_errors =
         Memo::new(move |_| page.diagnostics.with(|all| all.iter().any(|found| found.severity == Severity::Error)));
+    let waits_for_answers = Memo::new(move |_| {
+        page.diagnostics.with(|all| all.iter().any(|found| found.code == "closed-loop-without-rate"))
+    });
     view! {
         {move || page.trouble.get().map(|trouble| view! {
             <p class="problem error" role="alert">{sentence(&trouble)}</p>
         })}
-        {move || has_errors.get().then(|| view! {
+        {move || waits_for_answers.get().then(|| view! {
+            <p class="problem error" role="alert" data-testid="no-rate">
+                "Everybody in this workload waits for an answer before asking again, so it has no request rate and no curve over one; what you see belongs to the last scenario that has. Look at one run of it in the tab Run, or let "
+                <code>"plimsoll curve"</code>
+                " go over the number of users. To have a curve here, give a request rate instead: choose another workload, or open one in which somebody does not wait."
+            </p>
+        })}
+        {move || (has_errors.get() && !waits_for_answers.get()).then(|| view! {
             <p class="problem error" role="alert">
                 "The scenario cannot be simulated as it is; what you see belongs to the last one that could. The fields with errors say why."
             </p>
