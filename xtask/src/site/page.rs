@@ -66,7 +66,7 @@ pub fn assemble(
         plotly: put("plotly-basic.min", "js", &read(plotly)?)?,
         boot: put("boot", "mjs", &read(&root.join("web/boot.mjs"))?)?,
         style: put("style", "css", &style(root, &template)?)?,
-        icon: put("icon", "svg", &read(&root.join("web/icon.svg"))?)?,
+        icon: in_line(&fs::read_to_string(root.join("web/icon.svg")).context("could not read web/icon.svg")?),
     };
     write_if_changed(&dist.join("index.html"), render(&template, &addresses)?.as_bytes())?;
     for entry in fs::read_dir(dist)? {
@@ -79,6 +79,15 @@ pub fn assemble(
         }
     }
     Ok(written.len())
+}
+
+/// An image as an address that holds it, so that the browser never asks for it, not even later.
+fn in_line(svg: &str) -> String {
+    let line = svg.split_whitespace().collect::<Vec<_>>().join(" ");
+    let escaped = [("%", "%25"), ("\"", "'"), ("#", "%23"), ("<", "%3C"), (">", "%3E"), ("&", "%26")]
+        .into_iter()
+        .fold(line, |text, (sign, escaped)| text.replace(sign, escaped));
+    format!("data:image/svg+xml,{escaped}")
 }
 
 /// Joins the style sheets in the order in which the page links them.
@@ -224,7 +233,7 @@ mod tests {
             plotly: at("plotly"),
             boot: at("boot"),
             style: at("style"),
-            icon: at("icon"),
+            icon: in_line("<svg fill=\"#123456\">\n</svg>"),
         }
     }
 
@@ -243,10 +252,10 @@ mod tests {
             "plotly",
             "boot",
             "style",
-            "icon",
         ] {
             assert!(page.contains(&format!("\"./{file}-0\"")), "{file} is not named in\n{page}");
         }
+        assert!(page.contains(r#"href="data:image/svg+xml,%3Csvg fill='%23123456'%3E %3C/svg%3E""#), "{page}");
         assert!(!page.contains("<link data-trunk"), "{page}");
         assert_eq!(page.matches("rel=\"stylesheet\"").count(), 1);
     }
