@@ -16,6 +16,13 @@ pub fn Answer() -> impl IntoView {
         })
     });
     let basis = Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| headline::badge(&shown.basics))));
+    let beyond = Memo::new(move |_| {
+        page.shown.with(|shown| {
+            shown.as_ref().map_or_else(Vec::new, |shown| {
+                page.diagnostics.with(|all| headline::beyond(&shown.basics, &shown.curve, all))
+            })
+        })
+    });
     let deployment =
         Memo::new(move |_| page.shown.with(|shown| shown.as_ref().map(|shown| shown.basics.deployment.clone())));
     let filled_in = Memo::new(move |_| {
@@ -63,6 +70,9 @@ pub fn Answer() -> impl IntoView {
             </p>
             <p class="lever">{move || answer.get().map(|answer| unbroken(&answer.lever)).unwrap_or_default()}</p>
             <p class="visually-hidden" aria-live="polite">{spoken}</p>
+            {move || beyond.get().into_iter().map(|text| view! {
+                <p class="problem warning beyond">"Beyond the fit: " {sentence(&text)}</p>
+            }).collect_view()}
             <Alerts />
             <ul class="numbers">
                 // By position: the names stay and only texts change while a slider moves.

@@ -3,6 +3,7 @@
 use super::chart::{has_steady_latency, pick};
 use super::format;
 use plimsoll_core::curve::{Capacity, Curve, CurvePoint, Limiter};
+use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{Basis, Slo};
 use plimsoll_protocol::view::Percentile;
@@ -51,6 +52,21 @@ pub fn badge(basics: &Basics) -> (&'static str, String, String) {
         return (word, word.to_owned(), help.to_owned());
     }
     (word, format!("{word} on {}", basics.calibrated_on), format!("{help} It stands for {}.", basics.calibrated_range))
+}
+
+/// What to know where a scenario leaves the range of its fit: lengths, another deployment, or more load than any log had.
+#[must_use]
+pub fn beyond(basics: &Basics, curve: &Curve, diagnostics: &[Diagnostic]) -> Vec<String> {
+    let is_of_fit =
+        |found: &&Diagnostic| matches!(found.code.as_str(), "outside-calibration" | "fit-of-another-deployment");
+    let mut found: Vec<String> = diagnostics.iter().filter(is_of_fit).map(|found| found.message.clone()).collect();
+    if let (Some(capacity), Some(known)) = (curve.capacity, basics.calibrated_rate)
+        && basics.basis == Basis::Calibrated
+        && capacity.request_rate > known
+    {
+        found.push(format!("the logs go up to {} req/s; more load is extrapolated", format::rate(known)));
+    }
+    found
 }
 
 /// What a prediction rests on: a word and what it means.
@@ -295,6 +311,30 @@ mod tests {
             "Carries 11.0 req/s within the SLO (p95 TTFT ≤ 500 ms, p95 TPOT ≤ 30 ms, 95 % attaining). \
              What binds is max_num_seqs: raising max_num_seqs to 512 would give at least 13.2 req/s (+20 %)."
         );
+    }
+
+    #[test]
+    fn what_lies_beyond_the_logs_of_a_fit_is_said() {
+        let basics = |calibrated_rate| Basics {
+            slo: Slo::default(),
+            basis: Basis::Calibrated,
+            calibrated_on: "a.json".into(),
+            calibrated_range: "4 requests/s".into(),
+            calibrated_rate,
+            ledger: None,
+            settings: engine(),
+            filled_in: Vec::new(),
+            price_usd_per_hour: None,
+            deployment: String::new(),
+        };
+        let curve = curve();
+        let capacity = curve.capacity.expect("a capacity").request_rate;
+        let outside = Diagnostic::warning("outside-calibration", "workload.input_tokens", "prompts of 900 tokens");
+        let other = Diagnostic::warning("unknown-field", "a", "b");
+        assert_eq!(beyond(&basics(Some(capacity)), &curve, &[outside, other]), ["prompts of 900 tokens"]);
+        let found = beyond(&basics(Some(capacity / 2.0)), &curve, &[]);
+        assert!(found.len() == 1 && found[0].contains(&format::rate(capacity / 2.0)), "{found:?}");
+        assert!(beyond(&basics(None), &curve, &[]).is_empty());
     }
 
     #[test]

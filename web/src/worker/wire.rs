@@ -176,7 +176,10 @@ read_fields! {
     CurveScenario { slo, settings, max_num_seqs, num_replicas, is_replay }
     CurveSettings { num_rates, num_requests, num_seeds, range_per_s }
     Slo { percentile, ttft_ms, tpot_ms, itl_ms, e2e_ms, attainment }
-    Basics { slo, basis, calibrated_on, calibrated_range, ledger, settings, filled_in, price_usd_per_hour, deployment }
+    Basics {
+        slo, basis, calibrated_on, calibrated_range, calibrated_rate, ledger, settings, filled_in, price_usd_per_hour,
+        deployment
+    }
     EngineLimits { num_blocks, block_size, max_num_seqs, max_num_batched_tokens }
     MemoryLedger {
         total_bytes, usable_bytes, weight_bytes, activation_bytes, overhead_bytes, kv_bytes_per_token, formula_blocks,
