@@ -115,6 +115,17 @@ export const withSite = async (journey, options) => {
   }
 };
 
+/** Drops files and folders of this machine somewhere on the page, as from the desktop. */
+export const dropPaths = async (page, paths) => {
+  const session = await page.context().newCDPSession(page);
+  const { width, height } = page.viewportSize();
+  const data = { items: [], files: paths, dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop']) {
+    await session.send('Input.dispatchDragEvent', { type, x: width / 2, y: height / 2, data });
+  }
+  await session.detach();
+};
+
 /** Waits until the headline names a capacity, which is the first complete result. */
 export const firstResult = (page) =>
   page.waitForFunction(

@@ -237,10 +237,10 @@ impl Controller {
         self.0.borrow_mut().choice = Some((choice, message));
     }
 
-    /// The last file given to the workers.
+    /// The newest files the workers have read, oldest first.
     #[must_use]
-    pub fn file(&self) -> Option<(String, Blob)> {
-        self.0.borrow().file.clone()
+    pub fn files(&self) -> Vec<(String, Blob)> {
+        self.0.borrow().pool.files().cloned().collect()
     }
 
     /// Has the workers read a file the user gave; at the first one, workers that can read replace those that cannot.
@@ -295,7 +295,7 @@ impl Controller {
                 Slot::Curve => inner.hear_curve(page, delivery.response),
                 Slot::File => files.push(delivery.response),
                 Slot::Desk | Slot::Choices => edits.push(delivery),
-                Slot::Preview | Slot::Run | Slot::Calibrate | Slot::Logs => {}
+                Slot::Preview | Slot::Run | Slot::Calibrate | Slot::Logs | Slot::Folder => {}
             }
         }
         inner.supply(page);

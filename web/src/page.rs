@@ -18,6 +18,7 @@ use plimsoll_protocol::view::{self, Tab, View};
 use plimsoll_protocol::{DeskState, Edit, Failure, Outcome, Response, Said};
 use std::rc::Rc;
 use std::sync::Arc;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 pub use crate::state::queue::Step;
@@ -69,8 +70,8 @@ pub struct Page {
     pub toast: RwSignal<Option<Toast>>,
     /// The open dialog.
     pub dialog: RwSignal<Option<Dialog>>,
-    /// Files on their way to the lab.
-    pub for_lab: RwSignal<Vec<web_sys::File>, LocalStorage>,
+    /// Files and folders on their way to the lab.
+    pub for_lab: RwSignal<Vec<JsValue>, LocalStorage>,
     /// Grows when colours change.
     pub theme: RwSignal<u32>,
     /// Which charts still have to be drawn.
@@ -166,21 +167,18 @@ impl Page {
         self.supply();
     }
 
-    /// Takes files the user gave: logs, and whatever comes while a tab is open that looks at files, to the lab; others
-    /// as a scenario or a part of one.
-    pub fn open_files(&self, files: &web_sys::FileList) {
+    /// Takes files and folders the user gave: several at once, logs, and whatever comes while a tab is open that looks at
+    /// files, to the lab, which knows them apart; one alone as a scenario or a part of one.
+    pub fn open_files(&self, given: Vec<JsValue>) {
         let page = *self;
-        let files: Vec<web_sys::File> = (0..files.length()).filter_map(|index| files.get(index)).collect();
         leptos::task::spawn_local(async move {
-            let Some(first) = files.first() else { return };
-            let open = page.view.with_untracked(|view| view.tab);
-            if open == Tab::Calibrate || logs::is_log(&head(first).await) {
-                page.for_lab.set(files);
-                page.look(|view| view.tab = Tab::Calibrate);
-            } else if open == Tab::Workload {
-                page.for_lab.set(files);
-            } else {
-                page.with_controller(|controller| controller.read_file(page, &first.name(), first));
+            let alone = if given.len() == 1 { given[0].dyn_ref::<web_sys::File>() } else { None };
+            let looks_at_files = matches!(page.view.get_untracked().tab, Tab::Workload | Tab::Calibrate);
+            match alone {
+                Some(file) if !looks_at_files && !logs::is_log(&head(file).await) => {
+                    page.with_controller(|controller| controller.read_file(page, &file.name(), file));
+                }
+                _ => page.for_lab.set(given),
             }
         });
     }

@@ -131,6 +131,43 @@ test('a cluster of several shows its curves per replica on demand', { timeout: 1
   });
 });
 
+test('two fingers zoom into the timeline, one moves it', { timeout: 180_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, context, errors } = await open(browser, address, { viewport: phone, fragment });
+    await settled(page, '2,000');
+    await page.waitForFunction(() => document.querySelector('[data-testid=progress]')?.textContent === '', undefined, { timeout: 60_000 });
+    const canvas = page.locator('.timeline canvas');
+    await canvas.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await canvas.boundingBox();
+    const session = await context.newCDPSession(page);
+    const touch = (type, points) => session.send('Input.dispatchTouchEvent', {
+      type, touchPoints: points.map(([left, top], id) => ({ x: x + left * width, y: y + top * height, id })),
+    });
+    const picture = async () => (await canvas.screenshot()).toString('base64');
+    const whole = await picture();
+    await touch('touchStart', [[0.45, 0.5]]);
+    await touch('touchStart', [[0.45, 0.5], [0.55, 0.5]]);
+    for (let step = 1; step <= 6; step += 1) {
+      await touch('touchMove', [[0.45 - 0.05 * step, 0.5], [0.55 + 0.05 * step, 0.5]]);
+    }
+    await touch('touchEnd', []);
+    await page.waitForTimeout(100);
+    const near = await picture();
+    assert.notEqual(near, whole, 'it is seen from nearer');
+    assert.ok(await inked(page) > 0.02);
+    await touch('touchStart', [[0.5, 0.5]]);
+    await touch('touchMove', [[0.2, 0.5]]);
+    await touch('touchEnd', []);
+    await page.waitForTimeout(100);
+    assert.notEqual(await picture(), near, 'it has moved');
+    await screenshot(page, 'run-pinched');
+    await page.getByRole('button', { name: 'Whole run' }).click();
+    await page.mouse.move(1, 1);
+    await page.waitForTimeout(100);
+    assert.deepEqual(errors, []);
+  });
+});
+
 test('a run fits a phone and the dark', { timeout: 180_000 }, async () => {
   await withSite(async ({ browser, address }) => {
     const small = await open(browser, address, { viewport: phone, fragment });

@@ -136,7 +136,40 @@ test('a trace is looked at first, cut to a window, and taken over in one click',
     await page.getByRole('button', { name: 'Use this workload' }).click();
     await page.locator('.editor .chip').filter({ hasText: 'day.txt' }).waitFor({ timeout: 60_000 });
     await page.waitForFunction(() => /window_s/.test(decodeURIComponent(location.hash)), undefined, { timeout: 30_000 });
+
+    // What was taken over can be changed: its part stands there, and another one is taken in one click.
+    await page.getByText(/Replaying day\.txt: 600 requests over 59\.9/).waitFor({ timeout: 30_000 });
+    assert.equal(await page.locator('#trace-to').inputValue(), '30');
+    assert.equal(await page.locator('#trace-scale').inputValue(), '0.5');
+    assert.equal(await page.getByRole('button', { name: 'Use this part' }).count(), 0, 'nothing is changed yet');
+    await page.locator('#trace-from').fill('10');
+    await says('200 requests');
+    await page.getByRole('button', { name: 'Use this part' }).click();
+    await page.waitForFunction(() => /window_s=\[10,30\]|"window_s":\[10(\.0)?,30/.test(decodeURIComponent(location.hash)), undefined, { timeout: 30_000 });
+    await page.getByRole('button', { name: 'Use this part' }).waitFor({ state: 'detached' });
+    await screenshot(page, 'workload-replayed');
     assert.deepEqual(requests.filter(({ hasBody }) => hasBody), [], 'nothing is sent');
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('a trace opened on the first tab is known to the lab, one of an earlier scenario too', { timeout: 180_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    await firstResult(page);
+    const replayed = async (name, text) => {
+      await page.locator('#file').setInputFiles(file(name, text));
+      await page.locator('.editor .chip').filter({ hasText: name }).waitFor({ timeout: 60_000 });
+    };
+    await replayed('short.txt', trace.split('\n').slice(0, 301).join('\n'));
+    await replayed('day.txt', trace);
+    await opened(page);
+    await page.locator('[data-testid=offer]').getByText(/Replaying day\.txt: 600 requests/).waitFor({ timeout: 30_000 });
+    await page.getByRole('tab', { name: 'Run' }).click();
+    await page.waitForFunction(() => /^600 requests/.test(document.querySelector('[data-testid=run-summary] h2')?.textContent ?? ''), undefined, { timeout: 60_000 });
+    await page.keyboard.press('Control+z');
+    await page.waitForFunction(() => /^300 requests/.test(document.querySelector('[data-testid=run-summary] h2')?.textContent ?? ''), undefined, { timeout: 60_000 });
+    assert.equal(await page.locator('[data-testid=lab-run] .problems .problem').count(), 0);
     assert.deepEqual(errors, []);
   });
 });

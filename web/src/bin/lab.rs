@@ -4,7 +4,7 @@
 mod exports {
     use plimsoll_web::lab::{bridge::Bridge, state};
     use wasm_bindgen::prelude::*;
-    use web_sys::{File, HtmlElement};
+    use web_sys::HtmlElement;
 
     /// Puts the lab into an element of the page.
     #[wasm_bindgen]
@@ -18,10 +18,10 @@ mod exports {
         state::show(tab);
     }
 
-    /// Takes files the user gave.
+    /// Takes files and folders the user gave.
     #[wasm_bindgen]
-    pub fn open(files: Vec<File>) {
-        state::open(files);
+    pub fn open(given: Vec<JsValue>) {
+        state::open(given);
     }
 }
 

@@ -3,6 +3,18 @@
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 
+/// Problems with their places in front, where nothing else on the screen shows them.
+#[must_use]
+pub fn placed(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let put_in_front = |mut problem: Diagnostic| {
+        if !problem.path.is_empty() {
+            problem.message = format!("{}: {}", problem.path, problem.message);
+        }
+        problem
+    };
+    problems.into_iter().map(put_in_front).collect()
+}
+
 /// Problems in words, errors before warnings as they come.
 #[component]
 pub fn Problems(

@@ -26,9 +26,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn keep(this: &Bridge, file: &Blob, name: &str, choice: &str, message: &str);
 
-    /// The last file the page's workers were given, if there is one.
+    /// The newest files the page's workers have read, oldest first.
     #[wasm_bindgen(method)]
-    pub fn file(this: &Bridge) -> Option<NamedFile>;
+    pub fn files(this: &Bridge) -> Vec<NamedFile>;
 
     /// Shows a passing message.
     #[wasm_bindgen(method)]

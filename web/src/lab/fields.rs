@@ -1,9 +1,12 @@
 //! Number fields of the lab's own, which belong to no scenario.
 
+use super::intake;
 use super::state::{RateOrigin, lab};
 use crate::components::problems::sentence;
 use crate::view_model::format::{self, Unit};
+use leptos::html;
 use leptos::prelude::*;
+use web_sys::HtmlInputElement;
 
 /// A number with its unit; what cannot be read stays in the field and is explained.
 #[component]
@@ -119,5 +122,41 @@ pub fn RateField(
             on_change=move |rate| lab.rate.set(rate)
             note=note
         />
+    }
+}
+
+/// A button that opens a folder.
+#[component]
+pub fn FolderButton(
+    /// What it says.
+    label: &'static str,
+    /// Id for tests.
+    id: &'static str,
+) -> impl IntoView {
+    let lab = lab();
+    let input: NodeRef<html::Input> = NodeRef::new();
+    Effect::new(move |_| {
+        // An attribute that the view's elements do not know.
+        let _ = input.get().map(|input| input.set_attribute("webkitdirectory", ""));
+    });
+    view! {
+        <label class="button">
+            {label}
+            <input
+                node_ref=input
+                type="file"
+                class="visually-hidden"
+                multiple=true
+                data-testid=id
+                on:change=move |event| {
+                    let input: HtmlInputElement = event_target(&event);
+                    if let Some(files) = input.files() {
+                        intake::take(lab, js_sys::Array::from(&files).to_vec());
+                    }
+                    // So that the same folder can be opened again.
+                    input.set_value("");
+                }
+            />
+        </label>
     }
 }

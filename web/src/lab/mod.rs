@@ -17,6 +17,10 @@ pub mod crew;
 #[cfg(target_arch = "wasm32")]
 pub mod fields;
 #[cfg(target_arch = "wasm32")]
+pub mod intake;
+#[cfg(target_arch = "wasm32")]
 pub mod rows;
 #[cfg(target_arch = "wasm32")]
 pub mod state;
+#[cfg(target_arch = "wasm32")]
+pub mod traces;

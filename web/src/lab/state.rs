@@ -2,12 +2,14 @@
 
 use super::bridge::Bridge;
 use super::crew::Crew;
+use super::intake::{self, Given};
+use super::traces::Traces;
 use super::{calibrate, run, workload};
 use leptos::prelude::*;
 use plimsoll_protocol::view::Tab;
 use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
-use web_sys::{File, HtmlElement};
+use web_sys::HtmlElement;
 
 /// What the page says of its scenario.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,8 +51,10 @@ pub struct Lab {
     pub scene: RwSignal<Scene>,
     /// The open tab; none while the page shows something else.
     pub tab: RwSignal<Option<Tab>>,
-    /// Files the user gave, for the tab that is open to take away.
-    pub files: RwSignal<Vec<File>, LocalStorage>,
+    /// Files the user gave, for the tab they are meant for to take away.
+    pub files: RwSignal<Option<(Tab, Given)>, LocalStorage>,
+    /// The traces the lab's workers know.
+    pub traces: Traces,
     /// The rate somebody asked for, requests per second to the whole cluster; none for the usual one.
     pub rate: RwSignal<Option<f64>>,
     /// Grows when colours may have changed.
@@ -85,6 +89,18 @@ impl Lab {
         })
     }
 
+    /// The files that are meant for a tab, once it is open and there are workers to read them; they are then taken.
+    #[must_use]
+    pub fn take_files(&self, tab: Tab) -> Option<Given> {
+        let is_ready = self.is_open(tab) && self.crew.with(Option::is_some);
+        if !(is_ready && self.files.with(|given| given.as_ref().is_some_and(|(of, _)| *of == tab))) {
+            return None;
+        }
+        let (_, given) = self.files.get_untracked()?;
+        self.files.set(None);
+        Some(given)
+    }
+
     /// Whether a tab is the one to be seen, so that its work is wanted.
     #[must_use]
     pub fn is_open(&self, tab: Tab) -> bool {
@@ -111,7 +127,8 @@ pub fn mount(element: HtmlElement, bridge: Bridge) {
         let lab = Lab {
             scene: RwSignal::new(Scene::default()),
             tab: RwSignal::new(None),
-            files: RwSignal::new_local(Vec::new()),
+            files: RwSignal::new_local(None),
+            traces: Traces::new(),
             rate: RwSignal::new(None),
             theme: RwSignal::new(0),
             crew: RwSignal::new_local(None),
@@ -120,6 +137,7 @@ pub fn mount(element: HtmlElement, bridge: Bridge) {
         provide_context(lab);
         LAB.set(Some(lab));
         listen(lab);
+        lab.traces.follow(lab);
         leptos::task::spawn_local(async move {
             match Crew::load().await {
                 Ok(crew) => lab.crew.set(Some(crew)),
@@ -139,10 +157,10 @@ pub fn show(tab: &str) {
     }
 }
 
-/// Takes files the user gave.
-pub fn open(files: Vec<File>) {
+/// Takes files and folders the user gave.
+pub fn open(given: Vec<JsValue>) {
     if let Some(lab) = LAB.with_borrow(|lab| *lab) {
-        lab.files.set(files);
+        intake::take(lab, given);
     }
 }
 

@@ -4,13 +4,14 @@ use crate::commands::Command;
 use crate::components::icon::{CLOSE, Icon, KEYS, LINK, OPEN, REDO, THEME, UNDO};
 use crate::page::{Dialog, Page, page};
 use crate::state::storage;
+use js_sys::Array;
 use leptos::html;
 use leptos::prelude::*;
 use plimsoll_protocol::Edit;
 use std::time::Duration;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{HtmlElement, HtmlInputElement};
+use web_sys::{DataTransfer, HtmlElement, HtmlInputElement};
 
 /// How long a message stays.
 const TOAST: Duration = Duration::from_secs(8);
@@ -100,7 +101,7 @@ pub fn Header() -> impl IntoView {
                 on:change=move |event| {
                     let input: HtmlInputElement = event_target(&event);
                     if let Some(files) = input.files() {
-                        page.open_files(&files);
+                        page.open_files(Array::from(&files).to_vec());
                     }
                     // So that the same file can be opened again.
                     input.set_value("");
@@ -219,14 +220,28 @@ pub fn DropZone(children: Children) -> impl IntoView {
             on:drop=move |event| {
                 event.prevent_default();
                 is_over.set(false);
-                if let Some(files) = event.data_transfer().and_then(|data| data.files()) {
-                    page.open_files(&files);
+                if let Some(data) = event.data_transfer() {
+                    page.open_files(dropped(&data));
                 }
             }
         >
             {children()}
         </div>
     }
+}
+
+/// What was dropped: files as such, folders as entries, which only this moment gives away.
+fn dropped(data: &DataTransfer) -> Vec<JsValue> {
+    let items = data.items();
+    let given = |index| {
+        let item = items.get(index)?;
+        match item.webkit_get_as_entry() {
+            // As a file, a folder could not be read.
+            Ok(Some(entry)) if entry.is_directory() => Some(entry.into()),
+            _ => item.get_as_file().ok()?.map(JsValue::from),
+        }
+    };
+    (0..items.length()).filter_map(given).collect()
 }
 
 fn copy_link(page: Page) {

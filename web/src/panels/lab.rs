@@ -1,5 +1,6 @@
 //! Where the lab stands: loads it when its first tab is opened, and gives it what it needs of the page.
 
+use crate::controller::Controller;
 use crate::page::{Page, page};
 use crate::state::queue::{Asked, Step};
 use crate::worker::browser::{address, object, words};
@@ -67,8 +68,8 @@ pub fn LabPanel() -> impl IntoView {
         });
     };
     Effect::new(move |_| {
-        let tab = tab.get();
-        if tab.is_of_lab() && matches!(stage.get_untracked(), Stage::Absent) {
+        let is_wanted = tab.get().is_of_lab() || page.for_lab.with(|files| !files.is_empty());
+        if is_wanted && matches!(stage.get_untracked(), Stage::Absent) {
             load();
         }
     });
@@ -81,7 +82,7 @@ pub fn LabPanel() -> impl IntoView {
     Effect::new(move |_| {
         let is_there = matches!(stage.get(), Stage::Here);
         if is_there && page.for_lab.with(|files| !files.is_empty()) {
-            let files: Array = page.for_lab.get_untracked().iter().map(JsValue::from).collect();
+            let files: Array = page.for_lab.get_untracked().into_iter().collect();
             page.for_lab.set(Vec::new());
             module.with_value(|lab| lab.iter().for_each(|lab| lab.open(&files)));
         }
@@ -165,9 +166,9 @@ fn bridge(page: Page, stage: RwSignal<Stage>) -> Object {
             page.with_controller(|controller| controller.keep_trace(page, &name, &file, choice, message));
         },
     );
-    let file = Closure::<dyn Fn() -> JsValue>::new(move || {
-        let file = page.with_controller(|controller| controller.file()).flatten();
-        file.map_or(JsValue::UNDEFINED, |(name, file)| object(&[("name", &name.into()), ("file", &file)]).into())
+    let files = Closure::<dyn Fn() -> Array>::new(move || {
+        let files = page.with_controller(Controller::files).unwrap_or_default();
+        files.into_iter().map(|(name, file)| object(&[("name", &name.into()), ("file", &file)])).collect()
     });
     let say = Closure::<dyn Fn(String)>::new(move |text: String| page.say(text));
     let show = Closure::<dyn Fn(String)>::new(move |tab: String| {
@@ -181,7 +182,7 @@ fn bridge(page: Page, stage: RwSignal<Stage>) -> Object {
         ("subscribe", &subscribe.into_js_value()),
         ("apply", &apply.into_js_value()),
         ("keep", &keep.into_js_value()),
-        ("file", &file.into_js_value()),
+        ("files", &files.into_js_value()),
         ("say", &say.into_js_value()),
         ("show", &show.into_js_value()),
         ("broken", &broken.into_js_value()),

@@ -1,8 +1,9 @@
-//! Which files are logs, by their first words, so that the part of the page that fits them is loaded for no other.
+//! Which files are logs, or what was made of logs, by their first words, so that the part of the page that fits them is loaded for no other.
 
 /// What a file of each kind has near its beginning.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "\"plimsoll_study\"",
+    "fit_version:",
     "\"num_prompts\"",
     "\"benchmarks\"",
     "benchmarks:",
@@ -23,9 +24,11 @@ pub const HEAD: f64 = 16_384.0;
 /// Whether a file that begins like this is to be calibrated with.
 #[must_use]
 pub fn is_log(head: &str) -> bool {
+    // A packed file holds a log; nothing else is packed.
+    let is_packed = head.starts_with('\u{1f}');
     // A server's lines carry their level in front, behind the name of a process at most.
     let is_server_log = head.lines().take(5).any(|line| line.contains("INFO "));
-    is_server_log || WORDS.iter().any(|word| head.contains(word))
+    is_packed || is_server_log || WORDS.iter().any(|word| head.contains(word))
 }
 
 #[cfg(test)]
@@ -50,6 +53,7 @@ mod tests {
                 assert!(is_log(&head(&path)), "{name}");
             }
         }
+        assert!(is_log("\u{1f}\u{fffd}\u{8}") && is_log("fit_version: 1\nmodel_version: 3\n"));
         for text in ["request_id,arrival_us,input_tokens,output_tokens\n", "version: 1\nslo:\n  ttft_ms: 250\n"] {
             assert!(!is_log(text), "{text}");
         }

@@ -28,6 +28,8 @@ pub enum Slot {
     Calibrate,
     /// Logs that one worker keeps.
     Logs,
+    /// A folder of files that make up one workload.
+    Folder,
 }
 
 /// Number of a worker; never reused.
@@ -166,6 +168,11 @@ impl<F: Factory> Pool<F> {
             first = first.or(Some(job));
         }
         first.ok_or_else(|| self.unavailable())
+    }
+
+    /// The newest files read, oldest first.
+    pub fn files(&self) -> impl Iterator<Item = &(String, F::Attachment)> {
+        self.files.iter()
     }
 
     /// Cancels every job of a slot; the jobs' messages are no longer delivered.

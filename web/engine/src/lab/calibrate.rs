@@ -1,5 +1,6 @@
 //! The jobs of the calibration tab: what is answered at once from the logs, and evaluations, which take time.
 
+use super::fit_file;
 use super::logs::Logs;
 use plimsoll_core::calibrate::{FitTask, Problem};
 use plimsoll_protocol::lab::{CalibrateOutcome, CalibrateSpec, EvaluateSpec};
@@ -53,6 +54,10 @@ impl Bench {
             CalibrateSpec::Report(spec) => CalibrateOutcome::Report(Box::new(logs.report(&spec)?)),
             CalibrateSpec::FitFile(spec) => CalibrateOutcome::Text(logs.fit_file(&spec)?),
             CalibrateSpec::Apply { scenario, fit } => CalibrateOutcome::Text(logs.apply(&scenario, &fit)?),
+            CalibrateSpec::OpenFit { name } => CalibrateOutcome::Fit(Box::new(fit_file::open(&name, bytes)?)),
+            CalibrateSpec::ApplyFile { name, scenario } => {
+                CalibrateOutcome::Text(fit_file::apply(&name, bytes, &scenario)?)
+            }
             CalibrateSpec::StudyFile(spec) => CalibrateOutcome::Text(logs.study_file(&spec)?),
             CalibrateSpec::OpenStudy { name, logs: numbers } => {
                 CalibrateOutcome::Study(Box::new(logs.open_study(&name, numbers, bytes)?))

@@ -1,6 +1,7 @@
 //! The lab's jobs: one file for each kind, resumed in slices as trials are.
 
 mod calibrate;
+mod fit_file;
 mod logs;
 mod preview;
 mod run;

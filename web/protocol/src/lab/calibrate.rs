@@ -44,6 +44,18 @@ pub enum CalibrateSpec {
         /// The fit.
         fit: FitSpec,
     },
+    /// Open the attached file of a fit; ends in [`CalibrateOutcome::Fit`].
+    OpenFit {
+        /// Name of the file, for messages.
+        name: String,
+    },
+    /// Put the fit of the attached file and its server into a scenario; ends in [`CalibrateOutcome::Text`].
+    ApplyFile {
+        /// Name of the file, for messages.
+        name: String,
+        /// The scenario as JSON; empty for the base.
+        scenario: String,
+    },
     /// Write a study; ends in [`CalibrateOutcome::Text`].
     StudyFile(StudySpec),
     /// Open the attached study; ends in [`CalibrateOutcome::Study`].
@@ -75,6 +87,8 @@ pub enum CalibrateOutcome {
     Study(Box<OpenedStudy>),
     /// An experiment that was opened.
     Experiment(Box<OpenedExperiment>),
+    /// A fit that was opened.
+    Fit(Box<OpenedFit>),
 }
 
 /// Number of a log; the lab counts them, none is used twice.
@@ -260,6 +274,20 @@ pub struct StudySpec {
     pub settings: FitSettings,
     /// Every trial in the order of telling: its point and its loss, none for an infinite one.
     pub trials: Vec<(Vec<f64>, Option<f64>)>,
+}
+
+/// A fit that was opened: what its file says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenedFit {
+    /// The fit.
+    pub fit: Fit,
+    /// What it rests on.
+    pub calibrated_on: CalibratedOn,
+    /// What was guessed of its server.
+    pub guesses: Vec<String>,
+    /// The fitted runs: name, requests, and errors in percent by name.
+    pub trained_on: Vec<(String, u64, Vec<(String, f64)>)>,
 }
 
 /// A study that was opened; its runs are logs again.

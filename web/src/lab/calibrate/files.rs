@@ -29,6 +29,9 @@ pub fn Files() -> impl IntoView {
             <ul class="files" data-testid="calibrate-files">
                 {move || calibrate.files.get().into_iter().map(|file| view! { <FileCard file=file /> }).collect_view()}
             </ul>
+            <p class="help" data-testid="calibrate-passed-over" hidden=move || calibrate.passed_over.with(Vec::is_empty)>
+                {move || calibrate.passed_over.with(|names| words::passed_over(names))}
+            </p>
             <p class="help" hidden=move || !has_many.get()>
                 "A run that is kept aside is not fitted; it tells how well the fit predicts what it has not seen."
             </p>

@@ -78,10 +78,11 @@ impl Plot {
                 }
             }
         } else {
-            let rough = (high - low) / 4.0;
-            let power = 10f64.powf(rough.max(1e-12).log10().floor());
-            let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= rough);
-            let step = step.unwrap_or(rough);
+            // The longest round step that goes at least three times into the range.
+            let most = ((high - low) / 3.0).max(1e-12);
+            let power = 10f64.powf(most.log10().floor());
+            let step = [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|step| *step <= most);
+            let step = step.unwrap_or(most);
             let mut at = (low / step).ceil() * step;
             while at <= high + step * 1e-9 && values.len() < 12 {
                 values.push(if at.abs() < step * 1e-6 { 0.0 } else { at });
@@ -367,8 +368,10 @@ mod tests {
     fn ticks_are_round_and_inside() {
         let names =
             |range, is_log| -> Vec<String> { Plot::ticks(range, is_log).into_iter().map(|(_, name)| name).collect() };
-        assert_eq!(names([0.0, 100.0], false), ["0", "50", "100"]);
-        assert_eq!(names([-12.0, 12.0], false), ["-10", "0", "10"]);
+        assert_eq!(names([0.0, 100.0], false), ["0", "20", "40", "60", "80", "100"]);
+        assert_eq!(names([-12.0, 12.0], false), ["-10", "-5", "0", "5", "10"]);
+        assert_eq!(names([-42.0, 42.0], false), ["-40", "-20", "0", "20", "40"]);
+        assert_eq!(names([-5.75, 5.75], false), ["-4", "-2", "0", "2", "4"]);
         assert_eq!(names([8.0, 1500.0], true), ["10", "100", "1,000"]);
         assert_eq!(names([18.0, 80.0], true), ["20", "50"]);
         assert_eq!(names([2.1, 4.5], true), ["3", "4"]);

@@ -7,7 +7,7 @@ use super::words;
 use crate::components::segmented::{Segment, Segmented};
 use crate::view_model::format;
 use leptos::prelude::*;
-use plimsoll_core::calibrate::{Fit, RunReport};
+use plimsoll_core::calibrate::{Fit, Interval, RunReport};
 
 /// Everything about the best coefficients so far; it follows a fit that goes on.
 #[component]
@@ -66,26 +66,17 @@ pub fn Outcome() -> impl IntoView {
                 "The command line reads fit.yaml. study.json holds every trial and the times and lengths of the requests, so that the fit can be gone on with later."
             </p>
         </section>
-        <div class="charts">
-            <PlotChart title="Search" id="calibrate-history" plot=history />
-            <PlotChart
-                title="Measured and simulated"
-                id="calibrate-overlay"
-                plot=plot(plot::distribution)
-                control=ViewFn::from(move || {
-                    let metrics = metrics.clone();
-                    view! {
-                        <Segmented
-                            name="calibrate-metric"
-                            legend="Metric of the charts"
-                            is_legend_hidden=true
-                            segments=Signal::stored(metrics)
-                            value=Signal::derive(move || metric.get().to_string())
-                            on_choose=move |id: String| metric.set(id.parse().unwrap_or(0))
-                        />
-                    }
-                })
+        <div class="charts-of">
+            <Segmented
+                name="calibrate-metric"
+                legend="Charts of"
+                segments=Signal::stored(metrics)
+                value=Signal::derive(move || metric.get().to_string())
+                on_choose=move |id: String| metric.set(id.parse().unwrap_or(0))
             />
+        </div>
+        <div class="charts pair">
+            <PlotChart title="Measured and simulated" id="calibrate-overlay" plot=plot(plot::distribution) />
             <PlotChart title="Request by request" id="calibrate-scatter" plot=plot(plot::scatter) />
             <PlotChart
                 title="Errors"
@@ -113,6 +104,7 @@ pub fn Outcome() -> impl IntoView {
                     }
                 })
             />
+            <PlotChart title="Search" id="calibrate-history" plot=history />
         </div>
         {move || has_report.get().then(|| view! { <Errors /> })}
         {move || calibrate.fit.get().map(|fit| view! { <Coefficients fit=fit /> })}
@@ -193,31 +185,51 @@ fn Errors() -> impl IntoView {
 #[component]
 fn Coefficients(fit: Fit) -> impl IntoView {
     let calibrate: Calibrate = expect_context();
-    let names = fit.model.alpha_names().iter().chain(fit.model.beta_names()).copied();
-    let rows: Vec<_> = names.zip(fit.alpha.iter().chain(&fit.beta).copied().collect::<Vec<f64>>()).collect();
-    let model = fit.model;
     let note = move || calibrate.intervals.with(|intervals| words::identifiability(intervals));
     view! {
         <section class="panel" aria-labelledby="calibrate-coefficients-title" data-testid="calibrate-coefficients">
             <h3 id="calibrate-coefficients-title">"Coefficients"</h3>
             <p class="help" data-testid="calibrate-identifiability">{note}</p>
-            <div class="table wide" tabindex="0" role="region" aria-label="Table: coefficients">
-                <table>
-                    <thead><tr>
-                        <th scope="col">"name"</th><th scope="col">"what it is"</th><th scope="col">"value"</th><th scope="col">"95 % interval"</th>
-                    </tr></thead>
-                    <tbody>
-                        {rows.into_iter().map(|(name, value)| view! {
+            <CoefficientTable fit=fit intervals=calibrate.intervals />
+        </section>
+    }
+}
+
+/// Each coefficient of a fit with its meaning.
+#[component]
+pub fn CoefficientTable(
+    /// The fit.
+    fit: Fit,
+    /// How well the logs determine each; left out where nobody measured that.
+    #[prop(optional, into)]
+    intervals: Option<Signal<Vec<Interval>>>,
+) -> impl IntoView {
+    let model = fit.model;
+    let names = model.alpha_names().iter().chain(model.beta_names()).copied();
+    let rows: Vec<(&str, f64)> = names.zip(fit.alpha.into_iter().chain(fit.beta)).collect();
+    view! {
+        <div class="table wide" tabindex="0" role="region" aria-label="Table: coefficients">
+            <table>
+                <thead><tr>
+                    <th scope="col">"name"</th><th scope="col">"what it is"</th><th scope="col">"value"</th>
+                    {intervals.map(|_| view! { <th scope="col">"95 % interval"</th> })}
+                </tr></thead>
+                <tbody>
+                    {rows.into_iter().map(|(name, value)| {
+                        let (factor, unit) = model.unit(name);
+                        view! {
                             <tr>
                                 <th scope="row">{words::symbol(name)}</th>
                                 <td>{model.meaning(name)}</td>
-                                <td>{format!("{} {}", format::number(value * model.unit(name).0, 4), model.unit(name).1)}</td>
-                                <td>{move || calibrate.intervals.with(|intervals| words::interval(intervals, name, model.unit(name).0))}</td>
+                                <td>{format!("{} {unit}", format::number(value * factor, 4))}</td>
+                                {intervals.map(|intervals| view! {
+                                    <td>{move || intervals.with(|intervals| words::interval(intervals, name))}</td>
+                                })}
                             </tr>
-                        }).collect_view()}
-                    </tbody>
-                </table>
-            </div>
-        </section>
+                        }
+                    }).collect_view()}
+                </tbody>
+            </table>
+        </div>
     }
 }

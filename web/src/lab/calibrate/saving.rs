@@ -19,11 +19,28 @@ impl Calibrate {
         let scenario = self.lab.scene.with_untracked(|scene| scene.scenario.clone());
         self.ask_logs(CalibrateSpec::Apply { scenario, fit }, move |outcome| {
             if let CalibrateOutcome::Text(text) = outcome {
-                calibrate.lab.page(|page| {
-                    page.apply("", &text, "The curve is now that of the calibrated model.");
-                    page.show("curves");
-                });
+                calibrate.show_curve(&text, "The curve is now that of the calibrated model.");
             }
+        });
+    }
+
+    /// Puts the fit of a file into the page's scenario and shows its curve.
+    pub fn apply_file(&self) {
+        let calibrate = *self;
+        let Some(fit) = self.fit_file.get_untracked() else { return };
+        let scenario = self.lab.scene.with_untracked(|scene| scene.scenario.clone());
+        let spec = CalibrateSpec::ApplyFile { name: fit.name.clone(), scenario };
+        self.ask_logs_with(spec, Some(&fit.file), move |outcome| {
+            if let CalibrateOutcome::Text(text) = outcome {
+                calibrate.show_curve(&text, &format!("The curve is now that of {}.", fit.name));
+            }
+        });
+    }
+
+    fn show_curve(&self, scenario: &str, message: &str) {
+        self.lab.page(|page| {
+            page.apply("", scenario, message);
+            page.show("curves");
         });
     }
 
@@ -61,7 +78,7 @@ impl Calibrate {
     pub fn open_example(&self) {
         for (name, text) in EXAMPLE {
             if let Some(file) = blob(text, "application/json") {
-                self.open((*name).to_owned(), file);
+                self.open((*name).to_owned(), file, false);
             }
         }
     }

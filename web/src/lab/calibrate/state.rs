@@ -1,6 +1,8 @@
 //! The tab's state: logs, their server, the fit under way and what came of it.
 
 use super::fitting::{Fitting, Trial, best_point};
+use super::reading::FitFile;
+use crate::components::problems::placed;
 use crate::lab::crew::{Crew, Heard};
 use crate::lab::state::{Lab, lab};
 use crate::worker::pool::Slot;
@@ -9,20 +11,15 @@ use plimsoll_core::calibrate::{Fit, FitSettings, FitTask, Interval, Intervals};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_protocol::lab::{
-    CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, PieceSpec, Report,
-    RunId, Server, ServerSpec, TaskSpec,
+    CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, Report, RunId,
+    Server, ServerSpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
-/// Bytes that a worker gets at once; neither side ever holds more of a file.
-const PIECE: f64 = 4_194_304.0;
-/// By this a study is recognized.
-const STUDY_START: &str = "\"plimsoll_study\"";
 /// Shortest time between two pictures of a fit that goes on, milliseconds.
 const PICTURE_EVERY: f64 = 500.0;
 /// Points of a message while intervals are measured.
@@ -42,7 +39,9 @@ pub struct LogFile {
     /// Where it stands.
     pub stage: FileStage,
     /// Its bytes; none for the runs of a study.
-    file: Option<Blob>,
+    pub(super) file: Option<Blob>,
+    /// Whether it came out of a folder, where not every file is meant as a log.
+    pub(super) is_of_folder: bool,
 }
 
 /// How far a file has been read.
@@ -86,6 +85,10 @@ pub struct Calibrate {
     pub(super) lab: Lab,
     /// Files in the order in which they were given.
     pub files: RwSignal<Vec<LogFile>, LocalStorage>,
+    /// Names of files of a folder that are no logs.
+    pub passed_over: RwSignal<Vec<String>>,
+    /// A fit that was opened.
+    pub fit_file: RwSignal<Option<FitFile>, LocalStorage>,
     /// What is done with each run.
     pub uses: RwSignal<BTreeMap<RunId, Use>>,
     /// What the user says of the server.
@@ -115,7 +118,9 @@ pub struct Calibrate {
     task: StoredValue<(u64, String)>,
     /// Best fit and trials of what may be gone on with.
     pub(super) earlier: StoredValue<(Option<Fit>, Vec<Trial>)>,
-    next_log: StoredValue<LogId>,
+    pub(super) next_log: StoredValue<LogId>,
+    /// The log being read; the others wait.
+    pub(super) reading: StoredValue<Option<LogId>>,
     pictured: StoredValue<f64>,
     began: StoredValue<f64>,
 }
@@ -131,6 +136,8 @@ impl Calibrate {
         let calibrate = Self {
             lab: lab(),
             files: RwSignal::new_local(Vec::new()),
+            passed_over: RwSignal::new(Vec::new()),
+            fit_file: RwSignal::new_local(None),
             uses: RwSignal::new(BTreeMap::new()),
             given: RwSignal::new(MeasuredDeployment::default()),
             server: RwSignal::new(None),
@@ -147,6 +154,7 @@ impl Calibrate {
             task: StoredValue::new((0, String::new())),
             earlier: StoredValue::new((None, Vec::new())),
             next_log: StoredValue::new(1),
+            reading: StoredValue::new(None),
             pictured: StoredValue::new(0.0),
             began: StoredValue::new(0.0),
         };
@@ -181,7 +189,12 @@ impl Calibrate {
         self.ask_logs_with(spec, None, hear);
     }
 
-    fn ask_logs_with(&self, spec: CalibrateSpec, file: Option<&Blob>, hear: impl Fn(CalibrateOutcome) + 'static) {
+    pub(super) fn ask_logs_with(
+        &self,
+        spec: CalibrateSpec,
+        file: Option<&Blob>,
+        hear: impl Fn(CalibrateOutcome) + 'static,
+    ) {
         let calibrate = *self;
         let Some(crew) = self.crew() else { return };
         let asked = crew.begin_with_logs(&LabSpec::Calibrate(spec), file, move |heard| match heard {
@@ -197,134 +210,8 @@ impl Calibrate {
         }
     }
 
-    fn tell(&self, failure: &Failure) {
-        self.problems.set(problems_of(failure));
-    }
-
-    /// The worker that kept the logs is gone: another one reads them.
-    fn read_again(&self, failure: &Failure) {
-        let lost: Vec<(LogId, Blob)> = self.files.with_untracked(|files| {
-            let read = files.iter().filter(|file| matches!(file.stage, FileStage::Read(_) | FileStage::Reading(_)));
-            read.filter_map(|file| Some((file.log, file.file.clone()?))).collect()
-        });
-        if lost.is_empty() {
-            return self.tell(failure);
-        }
-        for (log, file) in lost {
-            self.put_stage(log, FileStage::Reading(0.0));
-            self.read_piece(log, file, 0.0);
-        }
-    }
-
-    fn put_stage(&self, log: LogId, stage: FileStage) {
-        self.files.update(|files| {
-            if let Some(file) = files.iter_mut().find(|file| file.log == log) {
-                file.stage = stage;
-            }
-        });
-    }
-
-    fn number(&self) -> LogId {
-        let log = self.next_log.get_value();
-        self.next_log.set_value(log + 1);
-        log
-    }
-
-    /// Takes a file the user gave: a log, or a study.
-    pub fn open(&self, name: String, file: Blob) {
-        let calibrate = *self;
-        leptos::task::spawn_local(async move {
-            let head = match file.slice_with_f64_and_f64(0.0, 64.0) {
-                Ok(head) => {
-                    JsFuture::from(head.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default()
-                }
-                Err(_) => String::new(),
-            };
-            if head.contains(STUDY_START) {
-                calibrate.open_study(name, &file);
-            } else {
-                let log = calibrate.number();
-                let stage = FileStage::Reading(0.0);
-                let entry = LogFile { log, name, size: file.size(), stage, file: Some(file.clone()) };
-                calibrate.files.update(|files| files.push(entry));
-                calibrate.read_piece(log, file, 0.0);
-            }
-        });
-    }
-
-    /// Gives a file's next piece to the worker, and when that is taken the one behind it.
-    fn read_piece(&self, log: LogId, file: Blob, offset: f64) {
-        let calibrate = *self;
-        let Some(name) =
-            self.files.with_untracked(|files| files.iter().find(|file| file.log == log).map(|file| file.name.clone()))
-        else {
-            // It was taken away meanwhile.
-            return;
-        };
-        let end = (offset + PIECE).min(file.size());
-        let is_last = end >= file.size();
-        let piece = match file.slice_with_f64_and_f64(offset, end) {
-            Ok(piece) => piece,
-            Err(_) => return self.put_stage(log, FileStage::Failed(vec![unreadable(&name)])),
-        };
-        let spec = CalibrateSpec::Piece(PieceSpec { log, name, offset: offset as u64, is_last });
-        self.ask_logs_with(spec, Some(&piece), move |outcome| match outcome {
-            CalibrateOutcome::Piece(Some(summary)) => calibrate.take_log(summary),
-            CalibrateOutcome::Piece(None) => {
-                calibrate.put_stage(log, FileStage::Reading(end));
-                calibrate.read_piece(log, file.clone(), end);
-            }
-            _ => {}
-        });
-    }
-
-    fn take_log(&self, summary: LogSummary) {
-        self.uses.update(|uses| {
-            for run in summary.runs.iter().filter(|run| run.obstacle.is_empty()) {
-                uses.entry(run.id).or_insert(Use::Fit);
-            }
-        });
-        self.put_stage(summary.log, FileStage::Read(summary));
-    }
-
-    /// Takes a log away.
-    pub fn remove(&self, log: LogId) {
-        self.files.update(|files| files.retain(|file| file.log != log));
-        self.uses.update(|uses| uses.retain(|run, _| run.log != log));
-        self.ask_logs(CalibrateSpec::Forget(log), |_| {});
-    }
-
-    fn open_study(&self, name: String, file: &Blob) {
-        let calibrate = *self;
-        let logs = [self.number(), self.number()];
-        let title = name.clone();
-        self.ask_logs_with(CalibrateSpec::OpenStudy { name, logs }, Some(file), move |outcome| {
-            let CalibrateOutcome::Study(study) = outcome else { return };
-            calibrate.stop();
-            let sides = [Use::Fit, Use::KeepAside];
-            calibrate.uses.set(BTreeMap::new());
-            let mut files = Vec::new();
-            for (summary, side) in study.logs.into_iter().zip(sides) {
-                calibrate.uses.update(|uses| uses.extend(summary.runs.iter().map(|run| (run.id, side))));
-                if !summary.runs.is_empty() {
-                    let (log, name) = (summary.log, title.clone());
-                    files.push(LogFile { log, name, size: 0.0, stage: FileStage::Read(summary), file: None });
-                }
-            }
-            calibrate.files.set(files);
-            calibrate.given.set(study.given);
-            calibrate.settings.set(study.settings);
-            let count = study.trials.len() as u64;
-            calibrate.progress.set((count, count.max(1)));
-            calibrate.best.set(staircase(&study.trials));
-            calibrate.fit.set(study.best.clone());
-            calibrate.earlier.set_value((study.best, study.trials));
-            calibrate.problems.set(Vec::new());
-            calibrate.intervals.set(Vec::new());
-            calibrate.phase.set(Phase::Stopped);
-            calibrate.lab.page(|page| page.say("The study is open; go on with it or apply it."));
-            calibrate.picture();
-        });
+    pub(super) fn tell(&self, failure: &Failure) {
+        self.problems.set(placed(failure.clone().into_problems()));
     }
 
     /// Begins a fit from the start.
@@ -445,7 +332,7 @@ impl Calibrate {
     }
 
     /// Has the best fit so far compared with the runs.
-    fn picture(&self) {
+    pub(super) fn picture(&self) {
         let calibrate = *self;
         self.pictured.set_value(now());
         let Some(spec) = self.fit_spec() else { return };
@@ -538,29 +425,4 @@ impl Calibrate {
             });
         }
     }
-}
-
-fn problems_of(failure: &Failure) -> Vec<Diagnostic> {
-    if failure.diagnostics.is_empty() {
-        vec![Diagnostic::error(&failure.code, "", failure.message.clone())]
-    } else {
-        failure.diagnostics.clone()
-    }
-}
-
-fn unreadable(name: &str) -> Diagnostic {
-    Diagnostic::error("log-unreadable", name, "the browser cannot read the file").with_hint("open it again")
-}
-
-/// After how many trials which loss was the best.
-fn staircase(trials: &[Trial]) -> Vec<(u64, f64)> {
-    let mut best: Vec<(u64, f64)> = Vec::new();
-    for (count, (_, loss)) in (1..).zip(trials) {
-        if let Some(loss) = loss
-            && best.last().is_none_or(|(_, best)| loss < best)
-        {
-            best.push((count, *loss));
-        }
-    }
-    best
 }

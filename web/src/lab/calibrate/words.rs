@@ -3,7 +3,7 @@
 use crate::view_model::format;
 use plimsoll_core::calibrate::{Bias, Comparison, FittedModel, Interval, Quality, RunReport};
 use plimsoll_core::measurement::ArrivalSource;
-use plimsoll_protocol::lab::RunSummary;
+use plimsoll_protocol::lab::{OpenedFit, RunSummary};
 
 /// A kind of step-time model.
 #[must_use]
@@ -25,6 +25,37 @@ pub fn symbol(name: &str) -> String {
         (_, Some(index)) => format!("β{index}"),
         _ => name.into(),
     }
+}
+
+/// What a fit of a file is: its model, logs and server in one sentence.
+#[must_use]
+pub fn fit_of(file: &OpenedFit) -> String {
+    let on = &file.calibrated_on;
+    let server = match (on.model.is_empty(), on.accelerator.is_empty()) {
+        (false, false) => {
+            format!(" of {} on {} × {}", on.model, on.tensor_parallel_size.max(1), on.accelerator)
+        }
+        (false, true) => format!(" of {}", on.model),
+        (true, _) => String::new(),
+    };
+    format!("Step times ({}) fitted to {}{server}.", model(file.fit.model), on.label())
+}
+
+/// The errors that the file of a fit states, in one sentence; empty if it states none.
+#[must_use]
+pub fn errors_of_file(runs: &[(String, u64, Vec<(String, f64)>)]) -> String {
+    let mean = |name: &str| {
+        let found: Vec<f64> = runs
+            .iter()
+            .filter_map(|(_, _, errors)| errors.iter().find(|(found, _)| found == name).map(|(_, error)| *error))
+            .collect();
+        (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+    };
+    let parts: Vec<String> = [("ttft_mean", "TTFT"), ("tpot_mean", "TPOT"), ("e2e_mean", "E2E")]
+        .into_iter()
+        .filter_map(|(name, shown)| Some(format!("{shown} {:.1} %", mean(name)?)))
+        .collect();
+    if parts.is_empty() { String::new() } else { format!("Mean errors on these logs: {}.", parts.join(", ")) }
 }
 
 /// How a run was offered, in words.
@@ -85,6 +116,17 @@ pub fn arrivals(run: &RunSummary) -> &'static str {
         ArrivalSource::Recorded => "",
         ArrivalSource::Derived => "Send times are derived from the client's seed and rate.",
         ArrivalSource::Assumed => "Send times are not known, so only distributions are compared.",
+    }
+}
+
+/// Which files of a folder are no logs.
+#[must_use]
+pub fn passed_over(names: &[String]) -> String {
+    const MAX_NAMES: usize = 5;
+    let shown = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => format!("No logs, so passed over: {shown}."),
+        more => format!("No logs, so passed over: {shown} and {more} more."),
     }
 }
 
@@ -208,7 +250,9 @@ pub fn headline(runs: &[Vec<RunReport>; 2]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_core::calibrate::{ClientEffects, Fit};
     use plimsoll_core::measurement::{MeasuredDeployment, OfferedLoad, RunFigures};
+    use plimsoll_core::scenario::CalibratedOn;
     use plimsoll_protocol::lab::RunId;
 
     fn run() -> RunSummary {
@@ -241,6 +285,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_over_is_named_up_to_five() {
+        let names: Vec<String> = (1..=7).map(|index| format!("{index}.md")).collect();
+        assert_eq!(passed_over(&names[..1]), "No logs, so passed over: 1.md.");
+        assert_eq!(passed_over(&names), "No logs, so passed over: 1.md, 2.md, 3.md, 4.md, 5.md and 2 more.");
+    }
+
+    #[test]
     fn what_is_not_determined_is_said() {
         let found = |name: &str, is_open, with: &[&str]| Interval {
             name: name.into(),
@@ -259,6 +310,35 @@ mod tests {
         assert!(
             identifiability(&all[..0]).is_empty() && identifiability(&[found("beta1", false, &[])]).contains("every")
         );
+    }
+
+    #[test]
+    fn a_fit_of_a_file_says_what_it_is() {
+        let calibrated_on = CalibratedOn {
+            logs: "a.json".into(),
+            num_requests: 400,
+            model: "acme/Tiny".into(),
+            accelerator: "H100".into(),
+            tensor_parallel_size: 2,
+            ..CalibratedOn::default()
+        };
+        let fit = Fit {
+            model: FittedModel::Blackbox,
+            alpha: vec![1.0, 2.0, 3.0],
+            beta: vec![4.0, 5.0, 6.0],
+            client: ClientEffects::default(),
+            loss: 0.1,
+            evaluations: 9,
+        };
+        let error = |ttft| vec![("ttft_mean".to_owned(), ttft), ("e2e_p99".to_owned(), 50.0)];
+        let trained_on = vec![("a".to_owned(), 200, error(1.0)), ("b".to_owned(), 200, error(4.0))];
+        let file = OpenedFit { fit, calibrated_on, guesses: Vec::new(), trained_on };
+        assert_eq!(
+            fit_of(&file),
+            "Step times (black box α, β) fitted to a.json (400 requests) of acme/Tiny on 2 × H100."
+        );
+        assert_eq!(errors_of_file(&file.trained_on), "Mean errors on these logs: TTFT 2.5 %.");
+        assert_eq!(errors_of_file(&[]), "");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn RunView() -> impl IntoView {
             seed: seed.get().map(|seed| seed as u64),
             num_candidates: num_candidates.get() as u32,
         };
-        if !lab.is_open(Tab::Run) || spec.scenario.is_empty() {
+        if !lab.is_open(Tab::Run) || spec.scenario.is_empty() || lab.traces.is_coming(lab) {
             return;
         }
         let hear = move |heard: Heard| match heard {

@@ -25,15 +25,15 @@ pub fn WorkloadView() -> impl IntoView {
     let num_requests = RwSignal::new(NUM_REQUESTS);
     let shown: RwSignal<Option<Previewed>> = RwSignal::new(None);
     let problems: RwSignal<Vec<Diagnostic>> = RwSignal::new(Vec::new());
-    let offers = Offers::new();
+    let offers = Offers::new(lab);
     Effect::new(move |_| {
         let rate = lab.request_rate();
         let num_requests = num_requests.get() as u32;
         let scene = lab.scene.get();
-        if !lab.is_open(Tab::Workload) || scene.scenario.is_empty() {
+        if !lab.is_open(Tab::Workload) || scene.scenario.is_empty() || lab.traces.is_coming(lab) {
             return;
         }
-        let (workload, trace) = (offers.workload(), offers.choice());
+        let (workload, trace) = (offers.workload(), offers.choice(lab));
         // A trace that is looked at goes at its own pace.
         let request_rate = rate.map(|(rate, _)| rate).filter(|_| trace.is_none());
         if request_rate.is_none() && trace.is_none() {
@@ -62,7 +62,6 @@ pub fn WorkloadView() -> impl IntoView {
         Signal::derive(move || shown.with(|shown| shown.as_ref().map(part).unwrap_or_default()))
     };
     view! {
-        <OfferPanel offers=offers />
         <section class="lab-head" aria-label="Workload">
             <div class="summary" aria-live="polite" data-testid="workload-summary">
                 <h2>{move || shown.with(|shown| shown.as_ref().map_or_else(|| "Waiting for the capacity …".to_owned(), |previewed| model::summary(&previewed.preview)))}</h2>
@@ -72,7 +71,8 @@ pub fn WorkloadView() -> impl IntoView {
                 }))}</p>
             </div>
             <div class="fields">
-                <RateField id="workload-rate" />
+                // A part of a trace that is looked at goes at its own pace.
+                <div hidden=move || offers.choice(lab).is_some()><RateField id="workload-rate" /></div>
                 <NumberField
                     label="Requests drawn"
                     id="workload-requests"
@@ -85,8 +85,9 @@ pub fn WorkloadView() -> impl IntoView {
                 />
             </div>
             <Problems id="workload-problems".into() problems=problems />
+            <OfferPanel offers=offers />
         </section>
-        <div class="charts">
+        <div class="charts pair">
             <BarChart title="Input tokens" id="input-tokens" bars=input figures=figures(|previewed| model::length_figures(&previewed.preview.input_tokens)) />
             <BarChart title="Output tokens" id="output-tokens" bars=output figures=figures(|previewed| model::length_figures(&previewed.preview.output_tokens)) />
             <BarChart title="Arrivals" id="arrivals" bars=rate figures=Signal::stored(Vec::new()) />

@@ -197,6 +197,23 @@ fn a_fit_is_applied_written_and_gone_on_with() {
     let file = plimsoll_formats::fit_from_yaml(&yaml, "fit.yaml").expect("the command line reads it");
     assert_eq!((file.fit().beta, file.trained_on[0].num_requests), (fit.beta.clone(), 40));
 
+    // The file alone gives the same scenario, where no log is at hand.
+    let mut elsewhere = Bench::default();
+    let spec = CalibrateSpec::OpenFit { name: "fit.yaml".into() };
+    let Ok(CalibrateOutcome::Fit(opened)) = asked(&mut elsewhere, spec.clone(), Some(yaml.as_bytes())) else {
+        panic!("no fit")
+    };
+    assert_eq!((&opened.fit.beta, opened.calibrated_on.num_requests), (&fit.beta, 40));
+    assert_eq!(opened.trained_on[0].1, 40);
+    let apply = CalibrateSpec::ApplyFile { name: "fit.yaml".into(), scenario: String::new() };
+    let Ok(CalibrateOutcome::Text(other)) = asked(&mut elsewhere, apply, Some(yaml.as_bytes())) else {
+        panic!("no scenario")
+    };
+    assert_eq!(decode::<Scenario>(&other).expect("a scenario"), scenario);
+    let wrong = yaml.replace("beta:", "bata:");
+    let failure = asked(&mut elsewhere, spec, Some(wrong.as_bytes())).expect_err("misspelled");
+    assert!(failure.diagnostics.iter().any(|found| found.path.starts_with("fit.yaml:")), "{failure:?}");
+
     let spec = StudySpec { fit: of(&fit), settings: settings(), trials: trials.clone() };
     let Ok(CalibrateOutcome::Text(json)) = asked(&mut bench, CalibrateSpec::StudyFile(spec), None) else {
         panic!("no study")

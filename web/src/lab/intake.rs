@@ -1,0 +1,135 @@
+//! Files and folders the user gave: walked through, known apart by their beginnings, and handed to the tab they are for.
+
+use super::state::Lab;
+use crate::state::logs;
+use js_sys::{Array, Promise};
+use leptos::prelude::*;
+use plimsoll_protocol::view::Tab;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
+
+/// Most files of folders that are taken at once.
+const MAX_FILES: usize = 2000;
+
+/// Files for a tab.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The files, by name.
+    pub files: Vec<File>,
+    /// Whether they came out of a folder, where much may lie that is not meant.
+    pub is_folder: bool,
+}
+
+/// Takes what the user gave and opens the tab it is for.
+pub fn take(lab: Lab, given: Vec<JsValue>) {
+    leptos::task::spawn_local(async move {
+        let is_folder = given.iter().any(|found| found.dyn_ref::<File>().is_none_or(is_of_folder));
+        let (files, num_left) = flat(given).await;
+        if num_left > 0 {
+            let text = format!("The folder holds more than {MAX_FILES} files; the first {MAX_FILES} are looked at.");
+            lab.page(|page| page.say(&text));
+        }
+        if files.is_empty() {
+            return lab.page(|page| page.say("The folder holds no files."));
+        }
+        let tab = tab_of(lab, &files).await;
+        lab.page(|page| page.show(tab.id()));
+        lab.files.set(Some((tab, Given { files, is_folder })));
+    });
+}
+
+/// The tab that files are for: a ServeGen folder is a workload, a log among them makes all of them logs.
+async fn tab_of(lab: Lab, files: &[File]) -> Tab {
+    if files.iter().any(|file| is_chunk(&file.name())) {
+        return Tab::Workload;
+    }
+    if lab.tab.get_untracked() == Some(Tab::Calibrate) {
+        return Tab::Calibrate;
+    }
+    for file in files {
+        if logs::is_log(&head(file).await) {
+            return Tab::Calibrate;
+        }
+    }
+    Tab::Workload
+}
+
+/// Whether a file of this name is a part of a ServeGen folder.
+pub fn is_chunk(name: &str) -> bool {
+    name.starts_with("chunk-") && (name.ends_with("-trace.csv") || name.ends_with("-dataset.json"))
+}
+
+/// Whether a file was chosen with its folder.
+fn is_of_folder(file: &File) -> bool {
+    let path = js_sys::Reflect::get(file, &"webkitRelativePath".into());
+    path.ok().and_then(|path| path.as_string()).is_some_and(|path| !path.is_empty())
+}
+
+/// Every file in what was given, those of folders by path and without hidden ones; and how many there were beyond the most that are taken.
+async fn flat(given: Vec<JsValue>) -> (Vec<File>, usize) {
+    let mut files: Vec<(String, File)> = Vec::new();
+    let mut entries: Vec<FileSystemEntry> = Vec::new();
+    let mut num_left = 0;
+    let mut keep = |path: String, file: File| {
+        if file.name().starts_with('.') {
+            return;
+        }
+        if files.len() < MAX_FILES {
+            files.push((path, file));
+        } else {
+            num_left += 1;
+        }
+    };
+    for found in given {
+        match found.dyn_into::<File>() {
+            Ok(file) => keep(String::new(), file),
+            Err(entry) => entries.push(entry.unchecked_into()),
+        }
+    }
+    while let Some(entry) = entries.pop() {
+        if entry.is_directory() {
+            entries.extend(children(entry.unchecked_ref()).await);
+        } else if let Some(file) = file_of(entry.unchecked_ref()).await {
+            keep(entry.full_path(), file);
+        }
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    (files.into_iter().map(|(_, file)| file).collect(), num_left)
+}
+
+/// What lies in a folder; a folder that cannot be read has nothing.
+async fn children(folder: &FileSystemDirectoryEntry) -> Vec<FileSystemEntry> {
+    let reader = folder.create_reader();
+    let mut found = Vec::new();
+    loop {
+        // A browser gives a hundred at a time, and none when there are no more.
+        let mut read = |resolve: js_sys::Function, reject: js_sys::Function| {
+            if let Err(reason) = reader.read_entries_with_callback_and_callback(&resolve, &reject) {
+                // A promise that is refused twice stays refused.
+                let _ = reject.call1(&JsValue::NULL, &reason);
+            }
+        };
+        let Ok(part) = JsFuture::from(Promise::new(&mut read)).await else { return found };
+        let part = Array::from(&part);
+        if part.length() == 0 {
+            return found;
+        }
+        found.extend(part.iter().map(JsCast::unchecked_into::<FileSystemEntry>));
+    }
+}
+
+async fn file_of(entry: &FileSystemFileEntry) -> Option<File> {
+    let mut read = |resolve: js_sys::Function, reject: js_sys::Function| {
+        entry.file_with_callback_and_callback(&resolve, &reject);
+    };
+    JsFuture::from(Promise::new(&mut read)).await.ok()?.dyn_into().ok()
+}
+
+/// The beginning of a file as text; empty if it cannot be read.
+pub async fn head(file: &Blob) -> String {
+    match file.slice_with_f64_and_f64(0.0, logs::HEAD) {
+        Ok(head) => JsFuture::from(head.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
