@@ -52,7 +52,7 @@ pub fn BarChart(
                 <h3 id=format!("{id}-title")>{title}</h3>
                 <TableSwitch is_table=is_table />
             </header>
-            <dl class="figures">
+            <dl class="figures" hidden=move || figures.with(Vec::is_empty)>
                 {move || figures.get().into_iter().map(|(name, value)| view! {
                     <div><dt>{name}</dt><dd>{value}</dd></div>
                 }).collect_view()}

@@ -71,7 +71,7 @@ pub fn Answer() -> impl IntoView {
             <p class="lever">{move || answer.get().map(|answer| unbroken(&answer.lever)).unwrap_or_default()}</p>
             <p class="visually-hidden" aria-live="polite">{spoken}</p>
             {move || beyond.get().into_iter().map(|text| view! {
-                <p class="problem warning beyond">"Beyond the fit: " {sentence(&text)}</p>
+                <p class="problem warning beyond">"Beyond the fit: " {text} "."</p>
             }).collect_view()}
             <Alerts />
             <ul class="numbers">

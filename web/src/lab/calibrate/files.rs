@@ -155,14 +155,20 @@ fn FileProblems(problems: Vec<Diagnostic>) -> impl IntoView {
         <div class="problems" data-testid="calibrate-file-problems">
             {(is_error).then(|| view! { <p class="problem error"><strong>"Nothing of this file is used."</strong></p> })}
             {problems.into_iter().take(MAX_PROBLEMS).map(|found| {
-                let is_error = found.severity == Severity::Error;
+                let class = match found.severity {
+                    Severity::Error => "problem error",
+                    Severity::Warning => "problem warning",
+                    // Worth knowing, nothing to mend.
+                    Severity::Note => return view! { <p class="help">{sentence(&found.message)}</p> }.into_any(),
+                };
                 view! {
-                    <p class=if is_error { "problem error" } else { "problem warning" }>
+                    <p class=class>
                         {(!found.path.is_empty()).then(|| view! { <code>{found.path.clone()}</code> " " })}
                         {sentence(&found.message)}
                         {(!found.hint.is_empty()).then(|| format!(" {}", sentence(&found.hint)))}
                     </p>
                 }
+                .into_any()
             }).collect_view()}
             {(num_more > 0).then(|| view! { <p class="help">{format!("and {num_more} more")}</p> })}
         </div>

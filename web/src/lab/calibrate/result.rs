@@ -145,6 +145,9 @@ fn Errors() -> impl IntoView {
                 </table>
             </div>
             <h3>"Grades"</h3>
+            <p class="help">
+                "A grade asks for a small error and for long requests being predicted as the long ones. Where all took about the same time, their order is chance, and a grade is poor in spite of a small error."
+            </p>
             <div class="table wide" tabindex="0" role="region" aria-label="Table: grades">
                 <table>
                     <thead><tr>
@@ -223,7 +226,7 @@ pub fn CoefficientTable(
                                 <td>{model.meaning(name)}</td>
                                 <td>{format!("{} {unit}", format::number(value * factor, 4))}</td>
                                 {intervals.map(|intervals| view! {
-                                    <td>{move || intervals.with(|intervals| words::interval(intervals, name))}</td>
+                                    <td>{move || intervals.with(|intervals| words::interval(intervals, name, factor))}</td>
                                 })}
                             </tr>
                         }

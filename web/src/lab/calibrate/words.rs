@@ -109,12 +109,12 @@ pub fn latencies(run: &RunSummary) -> String {
     parts.join(", ")
 }
 
-/// What is uncertain of a run's arrivals; empty if they were recorded.
+/// What is uncertain of a run's arrivals; empty if they are known.
 #[must_use]
 pub fn arrivals(run: &RunSummary) -> &'static str {
     match run.arrivals {
-        ArrivalSource::Recorded => "",
-        ArrivalSource::Derived => "Send times are derived from the client's seed and rate.",
+        // How times are derived, the reader itself notes beside the log.
+        ArrivalSource::Recorded | ArrivalSource::Derived => "",
         ArrivalSource::Assumed => "Send times are not known, so only distributions are compared.",
     }
 }
@@ -281,7 +281,8 @@ mod tests {
         assert_eq!(lengths(&run), "460 (446–487) in, 256 out");
         assert_eq!(load(&run), "10.0 req/s, at most 16 in flight, 15 in flight on average");
         assert_eq!(latencies(&run), "TTFT 49.9 ms, E2E 12.4 s");
-        assert!(!arrivals(&run).is_empty());
+        assert_eq!(arrivals(&run), "");
+        assert!(!arrivals(&RunSummary { arrivals: ArrivalSource::Assumed, ..run }).is_empty());
     }
 
     #[test]

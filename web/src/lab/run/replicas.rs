@@ -36,8 +36,15 @@ pub fn Replicas(
                     <option value=index.to_string() selected=move || chosen.get() == Some(index)>{format!("replica {index}")}</option>
                 }).collect_view()}
             </select>
+            // Lines that stand for several together have no names of their own.
+            <ul class="keys" hidden=move || num_replicas.get() > series::MAX_LINES>
+                {move || (0..num_replicas.get().min(series::MAX_LINES)).map(|index| view! {
+                    <li class=format!("line r{index}") hidden=move || chosen.get().is_some_and(|chosen| chosen != index)>{format!("replica {index}")}</li>
+                }).collect_view()}
+            </ul>
+            <span class="help">"Lines are the means of short times, bands their least and greatest."</span>
         </div>
-        <div class="charts">
+        <div class="charts three">
             {Measure::ALL.into_iter().map(|measure| view! { <OverTime measure=measure seen=seen chosen=chosen /> }).collect_view()}
             <section class="chart" aria-labelledby="replicas-title" data-testid="replicas">
                 <header><h3 id="replicas-title">"By replica"</h3></header>
@@ -81,9 +88,8 @@ fn OverTime(measure: Measure, seen: Signal<Option<Arc<RunSeen>>>, chosen: RwSign
     let drawing = move || lines.with(|lines| drawing(lines, chosen.get_untracked()));
     let readout = move || {
         let bin = pointed.get();
-        bin.and_then(|bin| lines.with(|lines| series::words(lines, bin, bin_us.get(), measure.unit()))).unwrap_or_else(
-            || "simulated time (s); the line is the mean of each bin, the band its least and greatest".to_owned(),
-        )
+        bin.and_then(|bin| lines.with(|lines| series::words(lines, bin, bin_us.get(), measure.unit())))
+            .unwrap_or_else(|| "simulated time (s)".to_owned())
     };
     let columns = Signal::derive(move || {
         let mut columns = vec!["from (s)".to_owned()];
