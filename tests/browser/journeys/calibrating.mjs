@@ -191,3 +191,27 @@ test('Stop keeps the best, and a saved study goes on where it was left', { timeo
     assert.deepEqual([...errors, ...laterErrors, ...otherErrors], []);
   });
 });
+
+test('the published experiment is fitted from its start, and what it cannot tell is said', { timeout: 120_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    await tab(page);
+    await at(page, 'calibrate-experiment').click();
+    const card = at(page, 'calibrate-experiment-card');
+    await card.waitFor({ timeout: 30_000 });
+    assert.match(await card.textContent(), /Recorded.*Taken for granted.*cannot tell/);
+    await page.waitForFunction(() => /TTFT \d/.test(document.querySelector('[data-testid=calibrate-headline]')?.textContent ?? ''), undefined, { timeout: 30_000 });
+    const error = async () => Number((await at(page, 'calibrate-headline').textContent()).match(/E2E ([\d.]+) %/)[1]);
+    const start = await error();
+    await evaluations(page, 2000);
+    await at(page, 'calibrate-fit').click();
+    await ended(page, 'Done');
+    await page.waitForFunction(
+      (before) => Number((document.querySelector('[data-testid=calibrate-headline]')?.textContent ?? '').match(/E2E ([\d.]+) %/)?.[1]) < before,
+      start,
+      { timeout: 30_000 },
+    );
+    await screenshot(page, 'calibrate-experiment');
+    assert.deepEqual(errors, []);
+  });
+});

@@ -172,6 +172,7 @@ impl Calibrate {
 
     /// Takes a log away.
     pub fn remove(&self, log: LogId) {
+        self.experiment.update(|opened| drop(opened.take_if(|opened| opened.log.log == log)));
         self.files.update(|files| files.retain(|file| file.log != log));
         self.uses.update(|uses| uses.retain(|run, _| run.log != log));
         self.ask_logs(CalibrateSpec::Forget(log), |_| {});
@@ -206,6 +207,30 @@ impl Calibrate {
             calibrate.intervals.set(Vec::new());
             calibrate.phase.set(Phase::Stopped);
             calibrate.lab.page(|page| page.say("The study is open; go on with it or apply it."));
+            calibrate.picture();
+        });
+    }
+
+    /// Opens a published experiment in place of what was there, at its published start.
+    pub fn open_experiment(&self, id: &str) {
+        let calibrate = *self;
+        let spec = CalibrateSpec::Experiment { id: id.to_owned(), log: self.number() };
+        self.ask_logs(spec, move |outcome| {
+            let CalibrateOutcome::Experiment(opened) = outcome else { return };
+            calibrate.stop();
+            let summary = opened.log.clone();
+            let uses = summary.runs.iter().map(|run| (run.id, Use::Fit)).collect();
+            let (log, name, stage) = (summary.log, opened.title.clone(), FileStage::Read(summary));
+            calibrate.uses.set(uses);
+            calibrate.files.set(vec![LogFile { log, name, size: 0.0, stage, file: None, is_of_folder: false }]);
+            calibrate.settings.set(opened.settings.clone());
+            calibrate.best.set(Vec::new());
+            calibrate.fit.set(Some(opened.baseline.clone()));
+            calibrate.earlier.set_value((None, Vec::new()));
+            calibrate.intervals.set(Vec::new());
+            calibrate.problems.set(Vec::new());
+            calibrate.phase.set(Phase::Idle);
+            calibrate.experiment.set(Some(*opened));
             calibrate.picture();
         });
     }

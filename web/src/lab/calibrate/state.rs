@@ -11,8 +11,8 @@ use plimsoll_core::calibrate::{Fit, FitSettings, FitTask, Interval, Intervals};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_protocol::lab::{
-    CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, Report, RunId,
-    Server, ServerSpec, TaskSpec,
+    CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, OpenedExperiment,
+    Report, RunId, Server, ServerSpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode};
 use std::cell::RefCell;
@@ -89,6 +89,8 @@ pub struct Calibrate {
     pub passed_over: RwSignal<Vec<String>>,
     /// A fit that was opened.
     pub fit_file: RwSignal<Option<FitFile>, LocalStorage>,
+    /// A published experiment that was opened.
+    pub experiment: RwSignal<Option<OpenedExperiment>>,
     /// What is done with each run.
     pub uses: RwSignal<BTreeMap<RunId, Use>>,
     /// What the user says of the server.
@@ -138,6 +140,7 @@ impl Calibrate {
             files: RwSignal::new_local(Vec::new()),
             passed_over: RwSignal::new(Vec::new()),
             fit_file: RwSignal::new_local(None),
+            experiment: RwSignal::new(None),
             uses: RwSignal::new(BTreeMap::new()),
             given: RwSignal::new(MeasuredDeployment::default()),
             server: RwSignal::new(None),

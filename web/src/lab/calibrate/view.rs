@@ -1,5 +1,6 @@
 //! The calibration tab on the screen.
 
+use super::experiment::ExperimentCard;
 use super::files::Files;
 use super::fit_card::FitCard;
 use super::result::Outcome;
@@ -46,6 +47,7 @@ pub fn CalibrateView() -> impl IntoView {
         {move || if has_files.get() {
             view! {
                 <Files />
+                <ExperimentCard />
                 <ServerFacts />
                 <Search />
             }.into_any()
@@ -77,9 +79,12 @@ fn Welcome() -> impl IntoView {
                 <button type="button" on:click=move |_| calibrate.open_example() data-testid="calibrate-example">
                     "Try the example"
                 </button>
+                <button type="button" on:click=move |_| calibrate.open_experiment("experiment-01") data-testid="calibrate-experiment">
+                    "Try with experiment 01"
+                </button>
             </div>
             <p class="help">
-                "The example is 300 requests to Llama-3.1-8B on one RTX PRO 6000, measured by the LLMServingSim project (MIT license)."
+                "The example is 300 requests to Llama-3.1-8B on one RTX PRO 6000, measured by the LLMServingSim project (MIT license). Experiment 01 is the optimizer study of 2025: 100 latencies, 19 parameters, and what they cannot tell."
             </p>
             <dl class="formats">
                 {FORMATS.iter().map(|(name, what)| view! { <div><dt>{*name}</dt><dd>{*what}</dd></div> }).collect_view()}
