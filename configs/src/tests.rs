@@ -413,3 +413,21 @@ fn base_1_is_frozen() {
     assert_eq!(present, frozen, "what base 1 says it must say for ever, and in the same words");
     assert_eq!(Scenario::base(2), None);
 }
+
+#[test]
+fn the_first_experiment_is_complete() {
+    let experiment = experiment("experiment-01").expect("it ships");
+    assert_eq!(experiment.parameters.len(), 19);
+    assert_eq!(experiment.published.iter().map(|record| record.objective).sum::<f64>(), 3.4914 + 2.374 + 204_321.9);
+    let run = experiment.measurement();
+    // 35 answers of one token, as the data's description counts them.
+    assert_eq!(run.requests.iter().filter(|request| request.output_tokens == 1).count(), 35);
+    assert_eq!(run.requests.len(), 100);
+    assert_eq!(run.requests[1].ttft.map(|time| time.0), Some(9395));
+    // The second gap and the sum of all, of MT19937 seeded with 42 as NumPy does it, computed apart.
+    assert_eq!((run.requests[1].send.0, run.requests[99].send.0), (15_642, 3_045_306));
+    assert!(run.requests.windows(2).all(|pair| pair[0].send <= pair[1].send));
+    // The published bounds of several parameters do not hold the baseline, so the search has its own.
+    let space = experiment.space();
+    assert!(space.parameters.iter().all(|parameter| (parameter.coordinate(parameter.starts[0]) - 0.5).abs() < 1e-9));
+}

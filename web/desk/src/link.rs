@@ -317,6 +317,14 @@ mod tests {
         scenario.engine.kv_cache_dtype = Some("fp8; or = not %41".into());
         scenario.latency.beta = Some(vec![1.5, 1e-9, 0.1 + 0.2]);
         round_trip(&scenario, View::default());
+        scenario.latency.model = LatencyModelChoice::Quadratic;
+        scenario.latency.alpha = Some(vec![544.0, 80.0, 1000.0, 6000.0]);
+        scenario.latency.beta = Some(vec![3.38e-5, -3.11e-6, -9.2e-4, 5.709e-3]);
+        round_trip(&scenario, View::default());
+        for model in [LatencyModelChoice::Quadratic, LatencyModelChoice::Roofline, LatencyModelChoice::TrainedPhysics] {
+            scenario.latency.fit = Some(LatencyFit { model, beta: vec![-1e-6, 0.5], ..LatencyFit::default() });
+            round_trip(&scenario, View::default());
+        }
     }
 
     #[test]
