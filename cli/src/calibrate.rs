@@ -14,8 +14,8 @@ use plimsoll_core::measurement::{MeasuredDeployment, Measurement};
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_formats::{
-    FitFile, FittedLatency, OptimizerFile, RunGrid, StudyFile, StudyTrial, TrainedOn, fit_to_yaml, optimizer_from_yaml,
-    study_from_json, study_to_json,
+    FitFile, FittedLatency, OptimizerFile, RunGrid, StudyFile, StudyTrial, TrainedOn, fit_from_yaml, fit_to_yaml,
+    optimizer_from_yaml, study_from_json, study_to_json,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -163,7 +163,8 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
         Some(config) => chosen(runs, config)?,
         None => [runs, Vec::new()],
     };
-    let settings = settings(arguments, config);
+    let mut settings = settings(arguments, config);
+    let start = arguments.start.as_deref().map(|path| start_of(path, arguments, &mut settings)).transpose()?;
     let catalog = plimsoll_configs::catalog();
     let deployment = Deployment::guess(catalog, &train.first().map(|run| run.deployment.clone()).unwrap_or_default());
     for guess in &deployment.guesses {
@@ -178,11 +179,29 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
         }
         config.apply(settings.model, &mut space);
     }
+    if let Some(fit) = &start {
+        space = space.starting_at(fit.named());
+    }
     Identifiability::of(&space, train.iter()).iter().for_each(tell_identifiability);
     let task = FitTask::new(train.clone(), space, settings);
     let mut server = MeasuredDeployment::default();
     apply(&arguments.server, &mut server);
     Ok(Plan { runs: [train, held_out], task, server, trials: Vec::new(), start: None })
+}
+
+/// The fit to begin at; it decides the model unless that is given.
+fn start_of(path: &Path, arguments: &CalibrateArguments, settings: &mut FitSettings) -> Result<Fit, Failure> {
+    let file = path.display().to_string();
+    let fit = fit_from_yaml(&text_of(path)?, &file).map_err(|problems| told(&problems))?.fit();
+    if arguments.latency_model.is_none() && arguments.config.is_none() {
+        settings.model = fit.model;
+    }
+    if settings.model != fit.model {
+        let message = format!("the fit is of {}, and {} is to be fitted", fit.model.name(), settings.model.name());
+        let problem = Diagnostic::error("parameters-mixed", file, message);
+        return Err(told(&[problem.with_hint("begin at a fit of the same model")]));
+    }
+    Ok(fit)
 }
 
 /// What a folder holds, by name.

@@ -25,6 +25,9 @@ pub struct CalibrateArguments {
     /// Fit a published experiment again.
     #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["logs", "config", "study", "latency_model"])]
     pub example: Option<ExperimentName>,
+    /// Begin at a fit that `calibrate` wrote, of the same model.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["example", "study"])]
+    pub start: Option<PathBuf>,
     /// Go on with a saved study.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["logs", "config", "latency_model", "objective"])]
     pub study: Option<PathBuf>,

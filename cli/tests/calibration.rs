@@ -125,6 +125,15 @@ fn a_configuration_of_2025_chooses_parameters_and_runs() {
         plimsoll(&["calibrate", "--config", text(&config), "--out", text(&out), "--n-trials=50", "--no-save_study"]);
     told(&output);
     assert!(!study.exists());
+    // A fit to begin at decides the model, and must be of the one that is asked for.
+    let first = logs.join("exp_12p_2r_0.0t_2048mbt_256lpt_sharegpt.json");
+    let warm = folder.join("warm.yaml");
+    let begun = ["calibrate", "--log", text(&first), "--start", text(&out), "--out", text(&warm), "--budget=20"];
+    told(&plimsoll(&begun));
+    assert!(fs::read_to_string(&warm).expect("written").contains("model: quadratic"));
+    let output = plimsoll(&[&begun[..], &["--latency-model=blackbox"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the fit is of quadratic, and blackbox is to be fitted"));
     fs::write(&config, text_of("mpe")).expect("written");
     let output = plimsoll(&["calibrate", "--config", text(&config), "--out", text(&out)]);
     assert_eq!(output.status.code(), Some(1));

@@ -152,6 +152,14 @@ impl Fit {
         self.model.latency(&self.alpha, &self.beta, deployment)
     }
 
+    /// Every coefficient by name.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let names =
+            self.model.alpha_names().iter().zip(&self.alpha).chain(self.model.beta_names().iter().zip(&self.beta));
+        let client = [("idle", self.client.idle_delay_us), ("busy", self.client.busy_delay_us)];
+        names.map(|(name, value)| (*name, *value)).chain(client)
+    }
+
     /// What the fitted model predicts of a whole run.
     #[must_use]
     pub fn predict(&self, run: &Measurement, deployment: &Deployment) -> Option<Prediction> {

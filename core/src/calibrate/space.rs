@@ -84,6 +84,17 @@ impl Space {
         self
     }
 
+    /// The same space, searched from these coefficients alone as far as it has them: a warm start.
+    #[must_use]
+    pub fn starting_at<'a>(mut self, named: impl Iterator<Item = (&'a str, f64)>) -> Self {
+        for (name, value) in named {
+            if let Some(parameter) = self.parameters.iter_mut().find(|parameter| parameter.name == name) {
+                parameter.starts = alloc::vec![value];
+            }
+        }
+        self
+    }
+
     /// Every value by name: the fixed ones, then those of the parameters.
     pub fn named<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (&'a str, f64)> {
         let searched = self.parameters.iter().zip(values).map(|(parameter, value)| (parameter.name.as_str(), *value));
@@ -159,5 +170,10 @@ mod tests {
         let other = Parameter { center: None, starts: Vec::new(), ..parameter.clone() };
         assert_eq!(Space::new(alloc::vec![parameter.clone(), other]).starts(), [[0.0, 0.5], [1.0, 0.5]]);
         assert!((parameter.surprise(50.0 * libm::exp(0.5)) - 0.5).abs() < 1e-12);
+        // A warm start takes the place of all others; beyond the range it is held at its end.
+        let warm =
+            Space::new(alloc::vec![parameter.clone()]).starting_at([("beta0", 50_500.0), ("x", 1.0)].into_iter());
+        assert_eq!(warm.starts(), [[0.5]]);
+        assert_eq!(warm.starting_at([("beta0", 1e9)].into_iter()).starts(), [[1.0]]);
     }
 }
