@@ -349,6 +349,8 @@ impl ReplicaTotals {
             (&mut self.jumps.windows, other.jumps.windows),
             (&mut self.jumps.long_windows, other.jumps.long_windows),
             (&mut self.jumps.evicting_windows, other.jumps.evicting_windows),
+            (&mut self.jumps.filling_windows, other.jumps.filling_windows),
+            (&mut self.jumps.doubtful_fills, other.jumps.doubtful_fills),
         ] {
             *ours += theirs;
         }
@@ -377,4 +379,8 @@ pub struct JumpCounts {
     pub long_windows: u64,
     /// Windows in which a cached block was evicted.
     pub evicting_windows: u64,
+    /// Windows of at least two steps whose last one filled a block that may come back in a prompt.
+    pub filling_windows: u64,
+    /// Steps that were walked because such a block has a key that another one carries.
+    pub doubtful_fills: u64,
 }

@@ -103,10 +103,9 @@ impl<S: RequestSource> Simulation<S> {
         } else {
             Currency::Any
         };
-        let shares_output = source.shares_output();
-        let engines = (1..count).map(|_| Engine::new(engine, latency.clone(), shares_output, mode)).collect();
+        let engines = (1..count).map(|_| Engine::new(engine, latency.clone(), mode)).collect();
         let mut engines: Vec<Engine> = engines;
-        engines.push(Engine::new(engine, latency, shares_output, mode));
+        engines.push(Engine::new(engine, latency, mode));
         if is_closed_loop {
             engines.iter_mut().for_each(|engine| *engine.outcomes() = Some(Vec::new()));
         }

@@ -167,10 +167,6 @@ impl RequestSource for TrialSource {
         self.requests.prefixes()
     }
 
-    fn shares_output(&self) -> bool {
-        self.requests.shares_output()
-    }
-
     #[inline]
     fn is_closed_loop(&self) -> bool {
         self.requests.is_closed_loop()

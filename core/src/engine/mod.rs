@@ -76,11 +76,10 @@ enum Variant {
 impl Engine {
     /// An idle replica at time zero.
     ///
-    /// With a CPU tier, or where outputs come back as parts of later prompts (`shares_output`), every block has to be
-    /// followed step by step, so both modes do.
-    pub fn new(config: EngineConfig, latency: LatencyModel, shares_output: bool, mode: Mode) -> Self {
+    /// With a CPU tier every block has to be followed step by step, so both modes do.
+    pub fn new(config: EngineConfig, latency: LatencyModel, mode: Mode) -> Self {
         let has_tier = config.cpu_tier.is_some() && config.enable_prefix_caching;
-        Self(if mode == Mode::Step || has_tier || shares_output {
+        Self(if mode == Mode::Step || has_tier {
             Variant::Plain(Box::new(Plain::new(config, latency)))
         } else {
             Variant::Fast(Box::new(Fast::new(config, latency)))

@@ -275,10 +275,6 @@ impl RequestSource for NotingSource {
         self.requests.prefixes()
     }
 
-    fn shares_output(&self) -> bool {
-        self.requests.shares_output()
-    }
-
     fn is_closed_loop(&self) -> bool {
         self.requests.is_closed_loop()
     }

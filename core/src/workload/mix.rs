@@ -43,7 +43,6 @@ pub struct Mix {
     num_sessions: u32,
     horizon: i64,
     is_closed_loop: bool,
-    shares_output: bool,
     details: Option<Vec<RequestDetail>>,
 }
 
@@ -107,7 +106,6 @@ impl Mix {
         let kinds = Kind::all(settings, request_rate, seed, &classes, &tenants, &mut prefixes);
         let mut mix = Self {
             is_closed_loop: kinds.iter().any(Kind::is_closed_loop),
-            shares_output: kinds.iter().any(Kind::shares_output),
             kinds,
             clients: Vec::new(),
             heads: BinaryHeap::new(),
@@ -423,10 +421,6 @@ impl RequestSource for Mix {
 
     fn prefixes(&self) -> &PrefixTree {
         &self.prefixes
-    }
-
-    fn shares_output(&self) -> bool {
-        self.shares_output
     }
 
     #[inline]

@@ -73,11 +73,6 @@ pub trait RequestSource {
     fn next_request(&mut self) -> Option<Request>;
     /// The prefixes the requests refer to; requests handed out earlier stay valid.
     fn prefixes(&self) -> &PrefixTree;
-    /// Whether some request's output may come back as part of another's prompt
-    /// ([`Request::output_prefix`]); constant over a run.
-    fn shares_output(&self) -> bool {
-        false
-    }
     /// Whether arrivals depend on outcomes; constant over a run.
     #[inline]
     fn is_closed_loop(&self) -> bool {

@@ -132,10 +132,6 @@ impl RequestSource for ConversationSource {
         self.trace.prefixes()
     }
 
-    fn shares_output(&self) -> bool {
-        self.trace.shares_output()
-    }
-
     fn is_closed_loop(&self) -> bool {
         true
     }

@@ -134,15 +134,6 @@ impl RequestSource for Source {
         }
     }
 
-    fn shares_output(&self) -> bool {
-        match self {
-            Self::Drawn(source) => source.shares_output(),
-            Self::Mixed(source) => source.shares_output(),
-            Self::Replayed(source) => source.shares_output(),
-            Self::Conversed(source) => source.shares_output(),
-        }
-    }
-
     #[inline]
     fn is_closed_loop(&self) -> bool {
         match self {

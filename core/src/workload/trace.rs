@@ -20,8 +20,6 @@ pub struct Trace {
     classes: Vec<String>,
     /// Names of the tenants; [`Request::tenant`] is an index; entry 0 is the unnamed tenant.
     tenants: Vec<String>,
-    /// Whether some request's output may come back as part of another's prompt.
-    shares_output: bool,
     /// Which turn of which conversation a request is, by its number; others are requests of their own.
     turns: BTreeMap<u32, RecordedTurn>,
 }
@@ -40,8 +38,7 @@ impl Trace {
     #[must_use]
     pub fn new(mut requests: Vec<Request>, prefixes: PrefixTree, classes: Vec<String>, tenants: Vec<String>) -> Self {
         sort_by_key(&mut requests, |request| [request.arrive.0, 0]);
-        let shares_output = requests.iter().any(|request| request.output_prefix != super::PrefixId::NONE);
-        Self { requests, prefixes, classes, tenants, shares_output, turns: BTreeMap::new() }
+        Self { requests, prefixes, classes, tenants, turns: BTreeMap::new() }
     }
 
     /// The same trace, with the requests that are turns of conversations, by their number.
@@ -104,12 +101,6 @@ impl Trace {
     #[must_use]
     pub fn tenants(&self) -> &[String] {
         &self.tenants
-    }
-
-    /// Whether some request's output may come back as part of another's prompt.
-    #[must_use]
-    pub fn shares_output(&self) -> bool {
-        self.shares_output
     }
 
     /// Requests per second as recorded, over the first `num_requests`; none if they span no time.
@@ -234,10 +225,6 @@ impl RequestSource for TraceSource {
 
     fn prefixes(&self) -> &PrefixTree {
         &self.trace.prefixes
-    }
-
-    fn shares_output(&self) -> bool {
-        self.trace.shares_output
     }
 }
 

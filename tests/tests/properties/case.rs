@@ -193,7 +193,7 @@ pub fn case() -> impl Strategy<Value = Case> {
         prop_oneof![Just(PriorityPolicy::Constant), Just(PriorityPolicy::SloBased), Just(PriorityPolicy::InvertedSlo)],
         prop::bool::weighted(0.9),
         prop_oneof![12 => Just(None), 1 => (1..200u32, 0.5..50.0f64, 0..40i64).prop_map(Some)],
-        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.4),
     );
     let requests = prop::collection::vec(raw_request(), 1..40);
     (timing(), limits, policies, prefixes(), requests).prop_map(|(timing, limits, policies, (prefixes, ids), raw)| {
@@ -204,7 +204,9 @@ pub fn case() -> impl Strategy<Value = Case> {
         for (id, raw) in (0u32..).zip(&raw) {
             arrive += raw.gap;
             let prefix = ids[raw.prefix % ids.len()];
-            let input_tokens = (prefixes.tokens(prefix) + raw.own_tokens).max(1);
+            // Only where a prompt has nothing of its own can its output be part of another one.
+            let own_tokens = if returns_output && id % 2 == 0 { 0 } else { raw.own_tokens };
+            let input_tokens = (prefixes.tokens(prefix) + own_tokens).max(1);
             requests.push(Request {
                 id,
                 arrive: SimTime(arrive),
@@ -213,7 +215,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                 answer_limit: if raw.has_limit { raw.output_tokens } else { 0 },
                 deadline: raw.patience.map_or(SimTime::ZERO, |patience| SimTime(arrive + patience)),
                 prefix,
-                output_prefix: if returns_output && raw.own_tokens == 0 {
+                output_prefix: if returns_output && own_tokens == 0 {
                     continuation(&prefixes, &ids, prefix, raw.output_tokens)
                 } else {
                     PrefixId::NONE
@@ -269,10 +271,6 @@ impl RequestSource for Replay {
 
     fn prefixes(&self) -> &PrefixTree {
         &self.prefixes
-    }
-
-    fn shares_output(&self) -> bool {
-        self.requests.as_slice().iter().any(|request| request.output_prefix != PrefixId::NONE)
     }
 }
 

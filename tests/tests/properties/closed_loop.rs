@@ -56,10 +56,6 @@ impl RequestSource for Users {
         &self.case.prefixes
     }
 
-    fn shares_output(&self) -> bool {
-        self.case.source().shares_output()
-    }
-
     fn is_closed_loop(&self) -> bool {
         true
     }

@@ -19,6 +19,8 @@ struct Coverage {
     timeout: u32,
     horizon_cut: u32,
     chunking: u32,
+    filling_window: u32,
+    doubtful_fill: u32,
 }
 
 /// The report of what was told, as the bytes a results file would have.
@@ -68,6 +70,8 @@ fn both_modes_give_the_same_bytes() {
             seen.cases += 1;
             seen.long_windows += u32::from(jumps.long_windows > 0);
             seen.eviction_in_window += u32::from(jumps.evicting_windows > 0);
+            seen.filling_window += u32::from(jumps.filling_windows > 0);
+            seen.doubtful_fill += u32::from(jumps.doubtful_fills > 0);
             seen.preemption += u32::from(step.totals.preemptions > 0);
             let cap = case.engine.max_model_len;
             let is_too_long = |record: &RequestRecord| {
@@ -105,5 +109,11 @@ fn both_modes_give_the_same_bytes() {
         (seen.chunking, "chunking"),
     ] {
         assert!(count >= of(100), "only {count} cases with {what}: {seen:?}");
+    }
+    for (count, what) in [
+        (seen.filling_window, "a window that fills a block of an output that comes back"),
+        (seen.doubtful_fill, "a fill with a key that another block carries"),
+    ] {
+        assert!(count >= of(40), "only {count} cases with {what}: {seen:?}");
     }
 }

@@ -45,8 +45,11 @@ impl Fast {
             self.end_step(now, stop, 0, 0, prefixes, observer);
             return;
         }
-        if self.num_decoding > 0 && self.growth[self.growth_at] <= self.pool.free() {
-            self.pool.take_many(self.growth[self.growth_at]);
+        let at = self.growth_at;
+        let grown = self.growth[at];
+        if self.num_decoding > 0 && grown <= self.pool.free() && !self.are_fills_in_doubt(at, prefixes) {
+            self.pool.take_many(grown);
+            self.fill_blocks(at, prefixes);
         } else {
             self.walk_decodes(now, &mut preempted, prefixes, observer);
         }
@@ -95,6 +98,7 @@ impl Fast {
                     break;
                 }
                 self.pool.take_many(blocks);
+                self.fill_if_due(at, prefixes);
             }
             at = self.slots.get(at).next;
         }

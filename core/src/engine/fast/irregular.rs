@@ -41,6 +41,7 @@ impl Fast {
                 pos_sum += u64::from(entry.decode_pos(tick));
                 decoding += 1;
                 self.pool.take_many(blocks);
+                self.fill_if_due(at, prefixes);
             }
             at = self.slots.get(at).next;
         }
@@ -100,6 +101,7 @@ impl Fast {
             if entry.phase == Phase::Decode {
                 seen += 1;
                 if seen > decoding {
+                    let is_filling = self.slots.get(at).is_filling;
                     self.forget_finish(at);
                     let size = self.config.block_size;
                     let entry = self.slots.get_mut(at);
@@ -110,6 +112,9 @@ impl Fast {
                     entry.missed.push(index);
                     self.growth[entry.growth as usize] += 1;
                     self.due.insert(entry.finish, at);
+                    if is_filling {
+                        self.resume_fills(at);
+                    }
                 }
             }
             at = next;

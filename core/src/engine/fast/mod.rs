@@ -11,6 +11,7 @@
 mod apart;
 mod arrivals;
 mod due;
+mod fills;
 mod gaps;
 mod irregular;
 mod outlook;
@@ -32,6 +33,7 @@ use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use due::Due;
+use fills::Fills;
 use gaps::Gaps;
 use pool::Pool;
 use queue::Queue;
@@ -66,6 +68,7 @@ pub(super) struct Fast {
     /// How many decoding requests take a block at ticks of each residue modulo the block size.
     growth: Vec<u32>,
     growth_at: usize,
+    fills: Fills,
     due: Due,
     pool: Pool,
     gaps: Gaps,
@@ -118,6 +121,7 @@ impl Fast {
             pos_sum: 0,
             growth: alloc::vec![0; config.block_size as usize],
             growth_at: 0,
+            fills: Fills::new(config.block_size),
             due: Due::new(),
             pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
             gaps: Gaps::new(),
@@ -330,16 +334,21 @@ impl Fast {
             self.next_step = None;
             return;
         }
+        // Within a step, fills go before or behind what is taken: list order decides where it matters.
+        let is_walked = self.num_decoding > 0
+            && self.fills.ticks_until_next(self.growth_at) == 1
+            && self.are_fills_in_doubt(self.growth_at, prefixes);
         let is_settled = self.prefilling.is_empty() && self.apart_time == 0 && self.joined.is_empty();
-        if is_settled && self.num_decoding > 0 && self.can_skip(prefixes) {
+        if !is_walked && is_settled && self.num_decoding > 0 && self.can_skip(prefixes) {
             let max_steps = stop_at - self.totals.steps;
             if self.window(now, until, max_steps, prefixes, observer) {
                 return;
             }
         }
+        self.totals.jumps.doubtful_fills += u64::from(is_walked);
         if self.joining == Joining::OwnSteps {
             self.step_apart(now, prefixes, observer);
-        } else if !self.regular_step(now, prefixes, observer) {
+        } else if is_walked || !self.regular_step(now, prefixes, observer) {
             self.irregular_step(now, prefixes, observer);
         }
     }
@@ -372,7 +381,7 @@ impl Fast {
     }
 
     /// A request has finished its prompt in the step that ends at `end`.
-    fn first_token<O: Observer>(&mut self, slot: u32, end: i64, observer: &mut O) {
+    fn first_token<O: Observer>(&mut self, slot: u32, end: i64, prefixes: &PrefixTree, observer: &mut O) {
         let entry = self.slots.get_mut(slot);
         entry.first_token_end = end;
         entry.ttft = Some(end + self.output_overhead - entry.request.arrive.0);
@@ -404,6 +413,7 @@ impl Fast {
         } else {
             self.growth[entry.growth as usize] += 1;
             self.due.insert(finish, slot);
+            self.watch_fills(slot, prefixes);
             if self.joining == Joining::OwnSteps {
                 self.joined.push(slot);
             }
@@ -413,6 +423,7 @@ impl Fast {
     /// A decoding request stands no longer in what the batch counts of it: its finish and its next block.
     #[inline]
     fn forget_finish(&mut self, slot: u32) {
+        self.forget_fills(slot);
         let entry = self.slots.get(slot);
         self.growth[entry.growth as usize] -= 1;
         self.due.remove(entry.finish, slot);
@@ -489,6 +500,10 @@ impl Fast {
             }
         }
         entry.holding.set_blocks(blocks);
+        if is_done && output_tokens > 0 && (held + 1).is_multiple_of(size) {
+            self.fill_last(slot, held + 1, prefixes);
+        }
+        let entry = self.slots.get_mut(slot);
         let prompt = entry.prompt();
         self.pool.release_for_good(prompt, &mut entry.holding, prefixes);
 

@@ -74,6 +74,9 @@ impl Fast {
             return step;
         }
         let steps = self.due.ticks_until_next(self.tick);
+        // A block that is filled may be the one that lets the front of the queue in.
+        let until_fill = if self.queue.is_empty() { u64::MAX } else { self.fills.ticks_until_next(self.growth_at) };
+        let steps = steps.min(until_fill);
         let most_blocks = u64::from(self.num_decoding) * (steps / u64::from(self.config.block_size) + 1);
         let Some(duration) = self.latency.decode_stepper(self.num_decoding).step_time(self.pos_sum) else {
             return step;

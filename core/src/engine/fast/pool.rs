@@ -1,7 +1,8 @@
 //! The KV blocks of a replica, without naming most of them.
 //!
 //! Only blocks whose content somebody could ask for again have an identity: prompt blocks inside a shared prefix,
-//! and the prompt blocks of a request that was preempted and will come back.
+//! full blocks of an output that comes back in prompts, and the prompt blocks of a request that was preempted and will
+//! come back.
 //! All others are interchangeable, so they are counted, and the free list is a list of runs: a free run of
 //! anonymous blocks is one node however long it is (engine specification 9.3).
 //!
@@ -101,6 +102,8 @@ pub(super) struct Pool {
     tail: u32,
     /// Key → identified block.
     index: Vec<u32>,
+    /// Key → blocks that carry it, the one of the index among them if there is one.
+    carriers: Vec<u32>,
     /// First key of each node of the prefix tree.
     prefix_keys: Vec<u32>,
     chains: Vec<Chain>,
@@ -135,6 +138,7 @@ impl Pool {
             head: NONE,
             tail: NONE,
             index: Vec::new(),
+            carriers: Vec::new(),
             prefix_keys: Vec::new(),
             chains: Vec::new(),
             spare_chains: Vec::new(),
@@ -282,7 +286,7 @@ impl Pool {
                 self.rewrites += u64::from(self.index[key as usize] != head);
                 self.index[key as usize] = NONE;
                 self.evictions += 1;
-                self.forget_key(range);
+                self.forget_key(key, range);
             }
             self.unlink(head);
             self.spare_nodes.push(head);
@@ -421,6 +425,13 @@ impl Pool {
         if held + anonymous + free != self.num_blocks {
             return Err("used and free blocks do not sum to all");
         }
+        let mut carriers = alloc::vec![0; self.carriers.len()];
+        for (node, _) in self.nodes.iter().zip(&is_spare).filter(|(node, is_spare)| node.key != NONE && !**is_spare) {
+            carriers[node.key as usize] += 1;
+        }
+        if carriers != self.carriers {
+            return Err("other blocks carry a key than counted");
+        }
         let is_sound = |(key, node): (usize, &u32)| {
             *node == NONE || (!is_spare[*node as usize] && self.nodes[*node as usize].key as usize == key)
         };
@@ -471,9 +482,42 @@ impl Pool {
             let start = tree.tokens(tree.parent(node)) / self.block_size;
             let count = tree.tokens(node) / self.block_size - start;
             let first_key = self.index.len() as u32;
-            self.index.resize(self.index.len() + count as usize, NONE);
+            self.add_keys(count);
             self.prefix_keys.push(first_key);
             self.chain_of.push(NONE);
+        }
+    }
+
+    /// Whether a block carries the key of the next one that decode steps fill for an output that ends in `prefix`.
+    pub(super) fn is_carried(&mut self, prefix: PrefixId, holding: &Holding, tree: &PrefixTree) -> bool {
+        let index = self.chained(holding) + holding.nodes.len() as u32;
+        let key = self.key_at(prefix, index, tree);
+        self.carriers[key as usize] > 0
+    }
+
+    /// Decode steps have filled the first anonymous block of a request whose output ends in `prefix`; how many are
+    /// identified now.
+    pub(super) fn fill(&mut self, prefix: PrefixId, holding: &mut Holding, tree: &PrefixTree) -> u32 {
+        let index = self.chained(holding) + holding.nodes.len() as u32;
+        let key = self.key_at(prefix, index, tree);
+        let node = self.new_node(1);
+        self.nodes[node as usize].refs = 1;
+        self.give_key(node, key);
+        holding.nodes.push(node);
+        index + 1
+    }
+
+    /// The key of a block inside a prefix.
+    fn key_at(&mut self, prefix: PrefixId, index: u32, tree: &PrefixTree) -> u32 {
+        self.enter_prefixes(tree);
+        let mut node = prefix;
+        loop {
+            let parent = tree.parent(node);
+            let start = tree.tokens(parent) / self.block_size;
+            if index >= start {
+                return self.prefix_keys[node.0 as usize] + (index - start);
+            }
+            node = parent;
         }
     }
 
@@ -484,13 +528,24 @@ impl Pool {
             Some(range) if index >= shared => (self.ranges[range as usize].first_key + (index - shared), range),
             _ => (self.keys[index as usize], NONE),
         };
-        self.nodes[node as usize].key = key;
         self.nodes[node as usize].range = range;
-        self.rewrites += u64::from(self.index[key as usize] != NONE);
-        self.index[key as usize] = node;
+        self.give_key(node, key);
         if range != NONE {
             self.ranges[range as usize].nodes += 1;
         }
+    }
+
+    fn give_key(&mut self, node: u32, key: u32) {
+        self.nodes[node as usize].key = key;
+        self.rewrites += u64::from(self.index[key as usize] != NONE);
+        self.index[key as usize] = node;
+        self.carriers[key as usize] += 1;
+    }
+
+    fn add_keys(&mut self, count: u32) {
+        let keys = self.index.len() + count as usize;
+        self.index.resize(keys, NONE);
+        self.carriers.resize(keys, 0);
     }
 
     #[inline]
@@ -517,15 +572,16 @@ impl Pool {
             if self.index[key as usize] == node {
                 self.index[key as usize] = NONE;
             }
-            self.forget_key(range);
+            self.forget_key(key, range);
         }
         self.nodes[node as usize].refs = 0;
         self.spare_nodes.push(node);
         self.give_back(1);
     }
 
-    /// One block fewer carries a key of this range.
-    fn forget_key(&mut self, range: u32) {
+    /// One block fewer carries this key of this range.
+    fn forget_key(&mut self, key: u32, range: u32) {
+        self.carriers[key as usize] -= 1;
         if range != NONE {
             self.ranges[range as usize].nodes -= 1;
             self.reuse_if_unused(range);
@@ -551,7 +607,7 @@ impl Pool {
             return range;
         }
         let first_key = self.index.len() as u32;
-        self.index.resize(self.index.len() + count as usize, NONE);
+        self.add_keys(count);
         self.ranges.push(PrivateRange { first_key, count, nodes: 0, is_retired: false });
         self.ranges.len() as u32 - 1
     }

@@ -25,6 +25,7 @@ impl Fast {
 
         // The running pass: decodes first, then prompts in order.
         self.pool.take_many(grown);
+        self.fill_blocks(self.growth_at, prefixes);
         self.items.clear();
         budget = self.continue_prompts(budget, prefixes);
         let decoding = self.num_decoding;
@@ -105,7 +106,7 @@ impl Fast {
             }
             self.collect_due();
         }
-        self.finish_prompts(end, observer);
+        self.finish_prompts(end, prefixes, observer);
         if observer.wants_events() {
             observer.event(&Event::Step {
                 time: SimTime(now),
@@ -162,13 +163,13 @@ impl Fast {
     }
 
     /// Prompts that are finished become decodes; the step ends at `end`.
-    fn finish_prompts<O: Observer>(&mut self, end: i64, observer: &mut O) {
+    fn finish_prompts<O: Observer>(&mut self, end: i64, prefixes: &PrefixTree, observer: &mut O) {
         let mut kept = 0;
         for at in 0..self.prefilling.len() {
             let slot = self.prefilling[at];
             let entry = self.slots.get(slot);
             if entry.pos == entry.request.input_tokens {
-                self.first_token(slot, end, observer);
+                self.first_token(slot, end, prefixes, observer);
             } else {
                 self.prefilling[kept] = slot;
                 kept += 1;

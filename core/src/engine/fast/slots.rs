@@ -62,6 +62,8 @@ pub(super) struct Slot {
     pub ttft: Option<i64>,
     pub scheduling_delay: Option<i64>,
     pub holding: Holding,
+    /// Whether decode steps fill blocks for it that may be asked for again.
+    pub is_filling: bool,
 }
 
 impl Slot {
@@ -86,6 +88,7 @@ impl Slot {
             ttft: None,
             scheduling_delay: None,
             holding: Holding::default(),
+            is_filling: false,
         }
     }
 

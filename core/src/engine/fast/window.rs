@@ -23,6 +23,10 @@ impl Fast {
             return true;
         }
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
+        if self.fills.ticks_until_next(self.growth_at) == 1 {
+            // Requests are admitted behind the fills of a step: one of them may be what the front waits for.
+            return false;
+        }
         let entry = self.slots.get(front);
         let prompt = entry.prompt();
         let hits = self.pool.lookup(prompt, &entry.holding, prefixes);
@@ -57,6 +61,18 @@ impl Fast {
     ) -> bool {
         let decoding = u64::from(self.num_decoding);
         let max_steps = max_steps.min(self.due.ticks_until_next(self.tick));
+        let is_spent = self.joining != Joining::OwnSteps && self.num_decoding == self.config.max_num_batched_tokens;
+        let is_full = self.num_decoding >= self.config.max_num_seqs || is_spent;
+        // Up to and including the step of a fill; up to the step before if that has to be walked, or may admit.
+        let until_fill = self.fills.ticks_until_next(self.growth_at);
+        let max_steps = if until_fill > max_steps {
+            max_steps
+        } else {
+            let residue = (self.growth_at + until_fill as usize - 1) % self.growth.len();
+            let may_admit = !is_full && !self.queue.is_empty();
+            let is_next = until_fill > 1 && (may_admit || self.are_fills_in_doubt(residue, prefixes));
+            until_fill - u64::from(is_next)
+        };
         let stepper = self.latency.decode_stepper(self.num_decoding);
         let free = self.pool.free();
         let mut taken = 0u32;
@@ -134,6 +150,9 @@ impl Fast {
         let evictions = self.pool.evictions;
         let used_before = self.pool.used();
         self.pool.take_many(taken);
+        if steps == until_fill {
+            self.fill_blocks(if at == 0 { self.growth.len() - 1 } else { at - 1 }, prefixes);
+        }
         self.tick += steps;
         self.growth_at = at;
         self.pos_sum += steps * decoding;
@@ -142,12 +161,11 @@ impl Fast {
         self.totals.kv_integral += integral;
         self.totals.kv_peak = self.totals.kv_peak.max(used);
         self.totals.busy += (end - now).unsigned_abs();
-        let is_spent = self.joining != Joining::OwnSteps && self.num_decoding == self.config.max_num_batched_tokens;
-        let is_full = self.num_decoding >= self.config.max_num_seqs || is_spent;
         self.count_step(steps, if is_full { Stop::Other } else { Stop::KvBlocks });
         let jumps = &mut self.totals.jumps;
         jumps.windows += u64::from(steps >= 2);
         jumps.long_windows += u64::from(steps >= 8);
+        jumps.filling_windows += u64::from(steps >= 2 && steps == until_fill);
         jumps.evicting_windows += u64::from(steps >= 2 && self.pool.evictions > evictions);
         if observer.wants_events() {
             observer.event(&Event::Step {
