@@ -11,6 +11,7 @@ mod limits;
 mod marks;
 mod order;
 mod plain;
+mod recency;
 
 use crate::latency::LatencyModel;
 use crate::observation::{Observer, ReplicaTotals};

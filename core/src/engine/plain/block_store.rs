@@ -2,11 +2,11 @@
 //!
 //! Slow and literal on purpose: it is the oracle the fast store is compared with.
 
-use super::recency::Recency;
+use crate::engine::recency::Recency;
 use crate::scenario::CpuTierConfig;
 use crate::time::truncate;
 use crate::workload::{PrefixId, PrefixTree, Request};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Equal tokens have equal identity: the segment (or request) they belong to and their place in the sequence.
@@ -60,9 +60,12 @@ impl Holding {
 #[derive(Debug)]
 pub(super) struct BlockStore {
     block_size: u32,
+    num_blocks: usize,
     is_caching: bool,
+    /// Those that were taken at least once; the others come first on the free list, as nothing is put in front.
     blocks: Vec<Block>,
-    free: VecDeque<u32>,
+    /// The rest of the free list.
+    free: Recency,
     index: BTreeMap<Key, u32>,
     interned: BTreeMap<(Option<Key>, Vec<TokenRun>), Key>,
     tier: Option<CpuTier>,
@@ -74,9 +77,10 @@ impl BlockStore {
     pub(super) fn new(num_blocks: u32, block_size: u32, is_caching: bool, tier: Option<CpuTierConfig>) -> Self {
         Self {
             block_size,
+            num_blocks: num_blocks as usize,
             is_caching,
-            blocks: alloc::vec![Block::default(); num_blocks as usize],
-            free: (0..num_blocks).collect(),
+            blocks: Vec::new(),
+            free: Recency::new(),
             index: BTreeMap::new(),
             interned: BTreeMap::new(),
             tier: tier.map(|config| CpuTier {
@@ -94,6 +98,10 @@ impl BlockStore {
 
     pub(super) fn used(&self) -> u64 {
         (self.blocks.len() - self.free.len()) as u64
+    }
+
+    fn num_free(&self) -> usize {
+        self.num_blocks - self.used() as usize
     }
 
     /// Cached leading blocks of the prompt.
@@ -208,10 +216,10 @@ impl BlockStore {
         if in_prompt {
             let want = (count - room.min(count)).div_ceil(size) as usize;
             let from_free = hits.iter().filter(|block| self.blocks[**block as usize].refs == 0).count();
-            if want + from_free > self.free.len() {
+            if want + from_free > self.num_free() {
                 return false;
             }
-        } else if self.free.is_empty() && last_fill.is_none_or(|fill| fill == size) {
+        } else if self.num_free() == 0 && last_fill.is_none_or(|fill| fill == size) {
             return false;
         }
         let mut at = from;
@@ -265,7 +273,7 @@ impl BlockStore {
                 let Some(key) = self.blocks[*block as usize].key else { continue };
                 if !tier.order.contains(key) {
                     if tier.order.len() >= tier.config.num_blocks as usize {
-                        tier.order.remove_oldest();
+                        tier.order.take_oldest();
                         tier.evicted += 1;
                     }
                     tier.mirrored += 1;
@@ -287,7 +295,7 @@ impl BlockStore {
 
     /// Brings what the CPU tier knows of the prompt back to the free list; whether anything came.
     fn reload(&mut self, request: &Request, prefixes: &PrefixTree) -> bool {
-        let mut left = self.free.len();
+        let mut left = self.num_free();
         let mut reloaded = false;
         let mut key = None;
         for index in 0..request.input_tokens / self.block_size {
@@ -305,7 +313,7 @@ impl BlockStore {
             self.append(block, &runs, self.block_size);
             self.blocks[block as usize].key = Some(next);
             self.index.insert(next, block);
-            self.free.push_back(block);
+            self.free.touch(block);
             reloaded = true;
             if let Some(tier) = &mut self.tier {
                 let per_block = libm::ceil(f64::from(self.block_size) / tier.config.tokens_per_us);
@@ -319,7 +327,7 @@ impl BlockStore {
     fn claim(&mut self, holding: &mut Holding, block: u32) {
         let entry = &mut self.blocks[block as usize];
         if entry.refs == 0 {
-            self.free.retain(|free| *free != block);
+            self.free.remove(block);
         }
         entry.refs += 1;
         self.hits += 1;
@@ -328,7 +336,11 @@ impl BlockStore {
 
     /// Takes the front of the free list; none if nothing is free, which callers rule out beforehand.
     fn take(&mut self) -> Option<u32> {
-        let block = self.free.pop_front()?;
+        if self.blocks.len() < self.num_blocks {
+            self.blocks.push(Block::default());
+            return Some(self.blocks.len() as u32 - 1);
+        }
+        let block = self.free.take_oldest()?;
         let entry = &mut self.blocks[block as usize];
         if let Some(key) = entry.key.take() {
             self.index.remove(&key);
@@ -342,7 +354,7 @@ impl BlockStore {
         let entry = &mut self.blocks[block as usize];
         entry.refs -= 1;
         if entry.refs == 0 {
-            self.free.push_back(block);
+            self.free.touch(block);
         }
     }
 
@@ -393,7 +405,7 @@ impl BlockStore {
         for block in holdings.flat_map(|holding| &holding.held) {
             is_held[*block as usize] = true;
         }
-        [is_held.iter().filter(|is_held| **is_held).count() as u32, self.free.len() as u32]
+        [is_held.iter().filter(|is_held| **is_held).count() as u32, self.num_free() as u32]
     }
 
     /// The invariants of KV specification 5, recomputed from the block tables.
@@ -407,17 +419,11 @@ impl BlockStore {
                 }
             }
         }
-        let mut is_free = alloc::vec![false; self.blocks.len()];
-        for block in &self.free {
-            if core::mem::replace(&mut is_free[*block as usize], true) {
-                return Err("a block is on the free list twice");
-            }
-        }
         for (at, block) in self.blocks.iter().enumerate() {
             if block.refs != refs[at] {
                 return Err("references differ from the block tables");
             }
-            if is_free[at] != (block.refs == 0) {
+            if self.free.contains(at as u32) != (block.refs == 0) {
                 return Err("the free list is not the set of unreferenced blocks");
             }
         }

@@ -7,7 +7,6 @@ mod block_store;
 mod kinds;
 mod live;
 mod part;
-mod recency;
 mod tables;
 
 use self::block_store::BlockStore;

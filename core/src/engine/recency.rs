@@ -1,7 +1,8 @@
-//! The order in which keys were used last.
+//! A list of small numbers by their last use, from which any can be taken out: keys of the CPU tier, free blocks.
 //!
-//! The CPU tier touches every block of every running request in every step, so a touch must not depend on how many
-//! keys there are: a list through a table, indexed by key.
+//! The CPU tier touches every block of every running request in every step, and a prefix that is found takes its blocks
+//! from the middle of the free list; neither may depend on how long the list is: it goes through a table, indexed by
+//! number.
 
 use alloc::vec::Vec;
 
@@ -71,8 +72,9 @@ impl Recency {
     }
 
     /// Takes out the key that was not used for longest.
-    pub(super) fn remove_oldest(&mut self) -> bool {
-        self.remove(self.oldest)
+    pub(super) fn take_oldest(&mut self) -> Option<u32> {
+        let oldest = self.oldest;
+        self.remove(oldest).then_some(oldest)
     }
 
     fn link(&mut self, key: u32) -> Option<&mut Link> {
@@ -94,7 +96,7 @@ mod tests {
             let key = state >> 26;
             let place = list.iter().position(|other| *other == key);
             match state % 5 {
-                0 => assert_eq!(recency.remove_oldest(), list.pop_front().is_some(), "step {step}"),
+                0 => assert_eq!(recency.take_oldest(), list.pop_front(), "step {step}"),
                 1 => {
                     assert_eq!(recency.remove(key), place.is_some(), "step {step}");
                     place.and_then(|place| list.remove(place));
