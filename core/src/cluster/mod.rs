@@ -167,6 +167,7 @@ impl<S: RequestSource> Simulation<S> {
     pub fn run_for<O: Observer>(&mut self, max_steps: u64, observer: &mut O) -> bool {
         let mut budget = max_steps;
         match self.mode {
+            #[cfg(feature = "oracle")]
             Mode::Step => self.walk(&mut budget, observer),
             Mode::Fast if self.is_closed_loop => self.skip_closed(&mut budget, observer),
             Mode::Fast => self.skip(&mut budget, observer),
@@ -174,6 +175,7 @@ impl<S: RequestSource> Simulation<S> {
     }
 
     /// One event at a time (cluster specification 1).
+    #[cfg(feature = "oracle")]
     fn walk<O: Observer>(&mut self, budget: &mut u64, observer: &mut O) -> bool {
         while *budget > 0 {
             let cluster = self.next_event();
@@ -454,11 +456,6 @@ impl<S: RequestSource> Simulation<S> {
     pub fn block_tables(&mut self) -> Vec<BlockTables> {
         let prefixes = self.source.prefixes();
         self.replicas.engines.iter_mut().map(|engine| engine.block_tables(prefixes)).collect()
-    }
-
-    /// How the replicas execute steps: one at a time where each block has to be followed, whatever was asked for.
-    pub fn engine_mode(&self) -> Mode {
-        self.replicas.engines.first().map_or(self.mode, Engine::mode)
     }
 }
 

@@ -200,6 +200,7 @@ impl Replicas {
     }
 
     /// The replica whose next event is the earliest, and its time; the lowest index among equals.
+    #[cfg(feature = "oracle")]
     pub(super) fn earliest(&mut self) -> (usize, i64) {
         let mut earliest = (0, i64::MAX);
         for (replica, engine) in self.engines.iter_mut().enumerate() {
@@ -212,6 +213,7 @@ impl Replicas {
     }
 
     /// Processes exactly one event of one replica.
+    #[cfg(feature = "oracle")]
     pub(super) fn process_next<O: Observer>(
         &mut self,
         replica: usize,

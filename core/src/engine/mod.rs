@@ -4,12 +4,13 @@
 //! It does not know that other replicas exist, nor routing, prices, metrics or files; whoever drives it says how far it
 //! may go.
 //! There are two of it: `plain` walks every step as the specification words it, and is the oracle; `fast` skips
-//! what repeats. They give the same bytes.
+//! what repeats. They give the same bytes, so the page does without the first (feature `oracle`).
 
 mod fast;
 mod limits;
 mod marks;
 mod order;
+#[cfg(feature = "oracle")]
 mod plain;
 mod recency;
 
@@ -22,12 +23,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use fast::Fast;
 pub(crate) use order::compare_as_text;
+#[cfg(feature = "oracle")]
 use plain::Plain;
 
 /// How steps are executed; the results are the same to the byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// One step at a time, exactly as the specification words it: the oracle.
+    #[cfg(feature = "oracle")]
     Step,
     /// Runs of equal steps at once.
     #[default]
@@ -70,39 +73,37 @@ pub struct BlockTables {
 pub struct Engine(Variant);
 
 enum Variant {
+    #[cfg(feature = "oracle")]
     Plain(Box<Plain>),
     Fast(Box<Fast>),
 }
 
+/// Does the same with either engine.
+macro_rules! with {
+    ($variant:expr, $engine:ident => $call:expr) => {
+        match $variant {
+            #[cfg(feature = "oracle")]
+            Variant::Plain($engine) => $call,
+            Variant::Fast($engine) => $call,
+        }
+    };
+}
+
 impl Engine {
     /// An idle replica at time zero.
-    ///
-    /// With a CPU tier every block has to be followed step by step, so both modes do.
     pub fn new(config: EngineConfig, latency: LatencyModel, mode: Mode) -> Self {
-        let has_tier = config.cpu_tier.is_some() && config.enable_prefix_caching;
-        Self(if mode == Mode::Step || has_tier {
-            Variant::Plain(Box::new(Plain::new(config, latency)))
-        } else {
-            Variant::Fast(Box::new(Fast::new(config, latency)))
+        Self(match mode {
+            #[cfg(feature = "oracle")]
+            Mode::Step => Variant::Plain(Box::new(Plain::new(config, latency))),
+            Mode::Fast => Variant::Fast(Box::new(Fast::new(config, latency))),
         })
-    }
-
-    /// How it executes steps, which [`Engine::new`] may have decided otherwise than asked.
-    pub fn mode(&self) -> Mode {
-        match &self.0 {
-            Variant::Plain(_) => Mode::Step,
-            Variant::Fast(_) => Mode::Fast,
-        }
     }
 
     /// A request reaches the replica at `time`, which is not before that of any request submitted earlier, nor before
     /// the limit of any [`Engine::advance`]; nothing happens to it before the time that is given back.
     #[inline]
     pub fn submit(&mut self, request: Request, time: i64) -> i64 {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.submit(request, time),
-            Variant::Fast(engine) => engine.submit(request, time),
-        }
+        with!(&mut self.0, engine => engine.submit(request, time))
     }
 
     /// Processes the events before `limit` until about `max_steps` steps were made or a closed-loop source has
@@ -117,13 +118,11 @@ impl Engine {
         prefixes: &PrefixTree,
         observer: &mut O,
     ) -> bool {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.advance(limit, max_steps, prefixes, observer),
-            Variant::Fast(engine) => engine.advance(limit, max_steps, prefixes, observer),
-        }
+        with!(&mut self.0, engine => engine.advance(limit, max_steps, prefixes, observer))
     }
 
     /// Processes exactly one event, if there is one within the horizon; skipping engines may take more.
+    #[cfg(feature = "oracle")]
     pub fn process_next<O: Observer>(&mut self, prefixes: &PrefixTree, observer: &mut O) {
         match &mut self.0 {
             Variant::Plain(engine) => engine.process_next(prefixes, observer),
@@ -137,110 +136,72 @@ impl Engine {
     /// No event happens before this time.
     #[inline]
     pub fn next_event(&mut self) -> i64 {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.next_event(),
-            Variant::Fast(engine) => engine.next_event(),
-        }
+        with!(&mut self.0, engine => engine.next_event())
     }
 
     /// Before this time, unless a request is submitted, nobody joins, leaves or moves between queue and batch.
     #[inline]
     pub fn quiet_until(&mut self, prefixes: &PrefixTree) -> i64 {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.next_event(),
-            Variant::Fast(engine) => engine.quiet_until(prefixes),
-        }
+        with!(&mut self.0, engine => engine.quiet_until(prefixes))
     }
 
     /// Queue, batch and KV blocks as they are after the last processed event.
     #[inline]
     pub fn load(&self) -> Load {
-        match &self.0 {
-            Variant::Plain(engine) => engine.load(),
-            Variant::Fast(engine) => engine.load(),
-        }
+        with!(&self.0, engine => engine.load())
     }
 
     /// Steps made so far.
     #[inline]
     pub fn steps(&self) -> u64 {
-        match &self.0 {
-            Variant::Plain(engine) => engine.steps(),
-            Variant::Fast(engine) => engine.steps(),
-        }
+        with!(&self.0, engine => engine.steps())
     }
 
     /// Leading blocks of a new request's prompt that are cached (KV specification 3).
     pub fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.cached_blocks(request, prefixes),
-            Variant::Fast(engine) => engine.cached_blocks(request, prefixes),
-        }
+        with!(&mut self.0, engine => engine.cached_blocks(request, prefixes))
     }
 
     /// Copies what [`Engine::cached_blocks`] rests on, for [`Engine::cached_blocks_in`].
     pub fn copy_cached_prefixes(&self, copy: &mut CachedPrefixes) {
-        match &self.0 {
-            Variant::Plain(engine) => engine.copy_cached_prefixes(&mut copy.0),
-            Variant::Fast(engine) => engine.copy_cached_prefixes(&mut copy.0),
-        }
+        with!(&self.0, engine => engine.copy_cached_prefixes(&mut copy.0))
     }
 
     /// [`Engine::cached_blocks`] as it was when the copy was made.
     pub fn cached_blocks_in(&mut self, copy: &CachedPrefixes, request: &Request, prefixes: &PrefixTree) -> u32 {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.cached_blocks_in(&copy.0, request, prefixes),
-            Variant::Fast(engine) => engine.cached_blocks_in(&copy.0, request, prefixes),
-        }
+        with!(&mut self.0, engine => engine.cached_blocks_in(&copy.0, request, prefixes))
     }
 
     /// What a closed-loop source has not been told yet; kept only once there is a list.
     #[inline]
     pub fn outcomes(&mut self) -> &mut Option<Vec<Outcome>> {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.outcomes(),
-            Variant::Fast(engine) => engine.outcomes(),
-        }
+        with!(&mut self.0, engine => engine.outcomes())
     }
 
     /// Counts no gaps between tokens, for those who do not read them; to be called before the first event.
     pub fn ignore_gaps(&mut self) {
-        if let Variant::Fast(engine) = &mut self.0 {
-            engine.ignore_gaps();
-        }
+        with!(&mut self.0, engine => engine.ignore_gaps());
     }
 
     /// Keeps what [`Engine::measure_from`] needs for a start at one of the first `num_starts` requests; to be called
     /// before the first event.
     pub fn measure(&mut self, num_starts: usize) {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.measure(num_starts),
-            Variant::Fast(engine) => engine.measure(num_starts),
-        }
+        with!(&mut self.0, engine => engine.measure(num_starts))
     }
 
     /// Restricts the totals to a part of the run ([`crate::cluster::Simulation::finish_from`]).
     pub fn measure_from(&mut self, start: SimTime) {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.measure_from(start),
-            Variant::Fast(engine) => engine.measure_from(start),
-        }
+        with!(&mut self.0, engine => engine.measure_from(start))
     }
 
     /// Settles the requests that are left and gives the totals.
     pub fn finish<O: Observer>(self, observer: &mut O) -> ReplicaTotals {
-        match self.0 {
-            Variant::Plain(engine) => engine.finish(observer),
-            Variant::Fast(engine) => engine.finish(observer),
-        }
+        with!(self.0, engine => engine.finish(observer))
     }
 
     /// The current simulated time.
     pub fn clock(&self) -> SimTime {
-        match &self.0 {
-            Variant::Plain(engine) => engine.clock(),
-            Variant::Fast(engine) => engine.clock(),
-        }
+        with!(&self.0, engine => engine.clock())
     }
 
     /// Recomputes the invariants of the KV cache from its tables (KV specification 5); for tests.
@@ -248,18 +209,12 @@ impl Engine {
     /// # Errors
     /// Names the broken invariant.
     pub fn audit(&mut self) -> Result<(), &'static str> {
-        match &mut self.0 {
-            Variant::Plain(engine) => engine.audit(),
-            Variant::Fast(engine) => engine.audit(),
-        }
+        with!(&mut self.0, engine => engine.audit())
     }
 
     /// What the block tables say at the moment; for tests.
     pub fn block_tables(&mut self, prefixes: &PrefixTree) -> BlockTables {
-        let mut tables = match &mut self.0 {
-            Variant::Plain(engine) => engine.block_tables(prefixes),
-            Variant::Fast(engine) => engine.block_tables(prefixes),
-        };
+        let mut tables = with!(&mut self.0, engine => engine.block_tables(prefixes));
         tables.held.sort_unstable();
         tables.found.sort_unstable();
         let alone = |prefix: PrefixId| Request {

@@ -173,6 +173,11 @@ fn prefixes() -> impl Strategy<Value = (PrefixTree, Vec<PrefixId>)> {
     })
 }
 
+/// Host memory of a few entries, of some requests' worth, or of more than ever is stored.
+fn tier() -> impl Strategy<Value = (u32, f64, i64)> {
+    (prop_oneof![2 => 1..30u32, 3 => 10..300u32, 1 => Just(100_000u32)], 0.5..50.0f64, 0..40i64)
+}
+
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (
         prop_oneof![Just(1u32), Just(2), Just(4), Just(8), Just(16), Just(32)],
@@ -192,7 +197,7 @@ pub fn case() -> impl Strategy<Value = Case> {
         ],
         prop_oneof![Just(PriorityPolicy::Constant), Just(PriorityPolicy::SloBased), Just(PriorityPolicy::InvertedSlo)],
         prop::bool::weighted(0.9),
-        prop_oneof![12 => Just(None), 1 => (1..200u32, 0.5..50.0f64, 0..40i64).prop_map(Some)],
+        prop_oneof![4 => Just(None), 1 => tier().prop_map(Some)],
         prop::bool::weighted(0.4),
     );
     let requests = prop::collection::vec(raw_request(), 1..40);

@@ -8,7 +8,7 @@ use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::Slo;
 use std::cell::RefCell;
 
-/// How many cases met what, of those in which the modes run different engines: with a CPU tier, say, both walk.
+/// How many cases met what.
 #[derive(Debug, Default)]
 struct Coverage {
     cases: u32,
@@ -21,6 +21,18 @@ struct Coverage {
     chunking: u32,
     filling_window: u32,
     doubtful_fill: u32,
+    tiered: Tiered,
+}
+
+/// Of those with a CPU tier in which the fast engine has skipped.
+#[derive(Debug, Default)]
+struct Tiered {
+    cases: u32,
+    overflow: u32,
+    failed_reload: u32,
+    waiting: u32,
+    full_batch: u32,
+    preemption: u32,
 }
 
 /// The report of what was told, as the bytes a results file would have.
@@ -50,16 +62,13 @@ fn report_bytes(told: &Told) -> String {
 fn both_modes_give_the_same_bytes() {
     let coverage = RefCell::new(Coverage::default());
     let strategy = (case(), proptest::prop_oneof![proptest::strategy::Just(u64::MAX), 1..50u64]);
-    // Enough that 2,000 of them count.
     runner(2_500)
         .run(&strategy, |(case, slice)| {
             let step = case.run(Mode::Step, u64::MAX);
             let mut fast = case.run(Mode::Fast, slice);
             let jumps = std::mem::take(&mut fast.totals.jumps);
 
-            let (mut counted, mut ignored) = (coverage.borrow_mut(), Coverage::default());
-            let is_skipping = case.simulation(Mode::Fast).engine_mode() == Mode::Fast;
-            let seen = if is_skipping { &mut *counted } else { &mut ignored };
+            let mut seen = coverage.borrow_mut();
             let limit = match case.engine.long_prefill_token_threshold {
                 0 => case.engine.max_num_batched_tokens,
                 threshold => threshold.min(case.engine.max_num_batched_tokens),
@@ -84,7 +93,16 @@ fn both_modes_give_the_same_bytes() {
             seen.chunking += u32::from(step.records.iter().any(|record| {
                 record.ttft.is_some() && record.request.input_tokens - shared(record.request.prefix) > limit
             }));
-            drop(counted);
+            if case.engine.cpu_tier.is_some() && case.engine.enable_prefix_caching && jumps.windows > 0 {
+                let (totals, tiered) = (&step.totals, &mut seen.tiered);
+                tiered.cases += 1;
+                tiered.overflow += u32::from(totals.tier_evicted > 0);
+                tiered.failed_reload += u32::from(totals.tier_misses > 0);
+                tiered.waiting += u32::from(totals.waiting_sum > 0);
+                tiered.full_batch += u32::from(totals.limiters.max_num_seqs > 0);
+                tiered.preemption += u32::from(totals.preemptions > 0);
+            }
+            drop(seen);
 
             proptest::prop_assert_eq!(step.totals.jumps, JumpCounts::default());
             proptest::prop_assert_eq!(&step.records, &fast.records);
@@ -97,7 +115,6 @@ fn both_modes_give_the_same_bytes() {
 
     let seen = coverage.into_inner();
     println!("{seen:?}");
-    assert!(seen.cases >= 2_000, "too few cases compare two engines: {seen:?}");
     let of = |per_2000: u32| seen.cases * per_2000 / 2_000;
     assert!(seen.long_windows >= of(1_000), "{seen:?}");
     for (count, what) in [
@@ -107,6 +124,12 @@ fn both_modes_give_the_same_bytes() {
         (seen.timeout, "timeout"),
         (seen.horizon_cut, "horizon cut"),
         (seen.chunking, "chunking"),
+        (seen.tiered.cases, "a CPU tier"),
+        (seen.tiered.overflow, "a CPU tier that overflows"),
+        (seen.tiered.failed_reload, "a CPU tier that has nothing to reload"),
+        (seen.tiered.waiting, "a CPU tier and a queue"),
+        (seen.tiered.full_batch, "a CPU tier and a full batch"),
+        (seen.tiered.preemption, "a CPU tier and preemption"),
     ] {
         assert!(count >= of(100), "only {count} cases with {what}: {seen:?}");
     }

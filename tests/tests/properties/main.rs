@@ -6,6 +6,7 @@ mod case;
 mod closed_loop;
 mod cluster;
 mod conservation;
+mod directed;
 mod fast_forward;
 mod measured;
 mod monotone;

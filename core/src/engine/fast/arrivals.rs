@@ -65,8 +65,15 @@ impl Fast {
     #[inline]
     pub(super) fn mark(&mut self, now: i64) {
         let is_last = self.inbox.is_empty() && self.enqueueing.is_empty();
+        let cache = self.cache_counts();
         if let Some(marks) = self.marks.as_mut().filter(|marks| marks.wants(is_last)) {
-            marks.set(now, &self.totals, [self.pool.hits, self.pool.misses, 0], &self.work);
+            marks.set(now, &self.totals, cache, &self.work);
         }
+    }
+
+    /// Hits, misses and failed reloads of the prefix cache.
+    #[inline]
+    pub(super) fn cache_counts(&self) -> [u64; 3] {
+        self.tiered.as_ref().map_or([self.pool.hits, self.pool.misses, 0], |tiered| tiered.cache_counts())
     }
 }

@@ -11,19 +11,19 @@ use crate::numeric::sort_few;
 use crate::workload::{PrefixId, PrefixTree};
 use alloc::vec::Vec;
 
-/// Requests that fill blocks with an identity, by the residue of the decode ticks at which they do.
+/// Requests by the residue, modulo the block size, of the decode ticks that matter to them.
 #[derive(Debug)]
-pub(super) struct Fills {
+pub(super) struct Wheel {
     by_residue: Vec<Vec<u32>>,
     count: u32,
 }
 
-impl Fills {
+impl Wheel {
     pub(super) fn new(block_size: u32) -> Self {
         Self { by_residue: alloc::vec![Vec::new(); block_size as usize], count: 0 }
     }
 
-    /// Ticks from the one with residue `at` to the end of the first with a fill.
+    /// Ticks from the one with residue `at` to the end of the first at which somebody stands.
     #[inline]
     pub(super) fn ticks_until_next(&self, at: usize) -> u64 {
         if self.count == 0 {
@@ -33,12 +33,17 @@ impl Fills {
         ahead.iter().chain(behind).position(|slots| !slots.is_empty()).map_or(u64::MAX, |ticks| ticks as u64 + 1)
     }
 
-    fn insert(&mut self, residue: usize, slot: u32) {
+    /// Those who stand at a residue, in any order.
+    pub(super) fn of(&self, residue: usize) -> &[u32] {
+        &self.by_residue[residue]
+    }
+
+    pub(super) fn insert(&mut self, residue: usize, slot: u32) {
         self.by_residue[residue].push(slot);
         self.count += 1;
     }
 
-    fn remove(&mut self, residue: usize, slot: u32) {
+    pub(super) fn remove(&mut self, residue: usize, slot: u32) {
         let slots = &mut self.by_residue[residue];
         if let Some(at) = slots.iter().position(|other| *other == slot) {
             slots.swap_remove(at);

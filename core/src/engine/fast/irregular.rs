@@ -69,7 +69,7 @@ impl Fast {
         true
     }
 
-    fn preempt<O: Observer>(&mut self, victim: u32, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+    pub(super) fn preempt<O: Observer>(&mut self, victim: u32, now: i64, prefixes: &PrefixTree, observer: &mut O) {
         self.leave_batch(victim);
         let entry = self.slots.get_mut(victim);
         let stored = match entry.phase {
@@ -78,8 +78,12 @@ impl Fast {
             _ if entry.base > 0 => 0,
             _ => entry.request.input_tokens,
         };
-        let prompt = entry.prompt();
-        self.pool.release_for_later(prompt, &mut entry.holding, prefixes, stored);
+        if let Some(tiered) = &mut self.tiered {
+            tiered.release(victim, entry.admission, &entry.request, false);
+        } else {
+            let prompt = entry.prompt();
+            self.pool.release_for_later(prompt, &mut entry.holding, prefixes, stored);
+        }
         entry.phase = Phase::Waiting;
         entry.pos = 0;
         self.totals.preemptions += 1;
@@ -110,8 +114,7 @@ impl Fast {
                     entry.growth = if entry.growth + 1 == size { 0 } else { entry.growth + 1 };
                     entry.missed_time += duration;
                     entry.missed.push(index);
-                    self.growth[entry.growth as usize] += 1;
-                    self.due.insert(entry.finish, at);
+                    self.expect_finish(at);
                     if is_filling {
                         self.resume_fills(at);
                     }

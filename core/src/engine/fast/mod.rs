@@ -6,7 +6,7 @@
 //! - A run of steps in which nothing but the counter changes is a *window*, executed at once ([`window`],
 //!   engine specification 9).
 //! - A step in which the budget or the blocks run short is walked in list order, as the specification words it
-//!   ([`irregular`]).
+//!   ([`irregular`]); so are all steps that are in no window where there is a CPU tier ([`tiered`]).
 
 mod apart;
 mod arrivals;
@@ -14,11 +14,13 @@ mod due;
 mod fills;
 mod gaps;
 mod irregular;
+mod leaving;
 mod outlook;
 mod pool;
 mod queue;
 mod regular;
 mod slots;
+mod tiered;
 mod window;
 
 use super::limits;
@@ -29,15 +31,17 @@ use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals, Requ
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
 use crate::workload::{Outcome, PrefixTree, Request};
+use alloc::boxed::Box;
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use due::Due;
-use fills::Fills;
+use fills::Wheel;
 use gaps::Gaps;
 use pool::Pool;
 use queue::Queue;
 use slots::{NONE, Phase, Slots};
+use tiered::Tiered;
 
 /// One replica that skips what repeats.
 pub(super) struct Fast {
@@ -68,9 +72,12 @@ pub(super) struct Fast {
     /// How many decoding requests take a block at ticks of each residue modulo the block size.
     growth: Vec<u32>,
     growth_at: usize,
-    fills: Fills,
+    /// Requests that fill blocks with an identity, by the residue of the ticks at which they do.
+    fills: Wheel,
     due: Due,
     pool: Pool,
+    /// All blocks, instead of the pool, where there is host memory behind them.
+    tiered: Option<Box<Tiered>>,
     gaps: Gaps,
     /// Time of steps with prompts alone since the last one with decodes, and who has had the first token in them.
     apart_time: i64,
@@ -102,6 +109,7 @@ enum Stop {
 
 impl Fast {
     pub(super) fn new(config: EngineConfig, latency: LatencyModel) -> Self {
+        let tier = config.cpu_tier.filter(|_| config.enable_prefix_caching);
         Self {
             output_overhead: latency.output_overhead(),
             final_overhead: latency.final_overhead(),
@@ -121,9 +129,10 @@ impl Fast {
             pos_sum: 0,
             growth: alloc::vec![0; config.block_size as usize],
             growth_at: 0,
-            fills: Fills::new(config.block_size),
+            fills: Wheel::new(config.block_size),
             due: Due::new(),
             pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
+            tiered: tier.map(|tier| Box::new(Tiered::new(&config, tier))),
             gaps: Gaps::new(),
             apart_time: 0,
             joined: Vec::new(),
@@ -208,9 +217,12 @@ impl Fast {
             record.settled_at = SimTime(end);
             observer.settled(record);
         }
+        let cache = self.cache_counts();
         let mut totals = self.totals;
-        totals.cache_hits = self.pool.hits;
-        totals.cache_misses = self.pool.misses;
+        [totals.cache_hits, totals.cache_misses, totals.tier_misses] = cache;
+        if let Some(tiered) = &self.tiered {
+            [totals.tier_mirrored, totals.tier_evicted] = tiered.stored_and_evicted();
+        }
         totals.end = SimTime(end).min(self.config.horizon);
         if let Some(marks) = &self.marks {
             self.gaps.take_back_before(marks.start);
@@ -222,6 +234,9 @@ impl Fast {
     }
 
     pub(super) fn audit(&mut self) -> Result<(), &'static str> {
+        if let Some(tiered) = &self.tiered {
+            return tiered.audit();
+        }
         self.count_decode_blocks();
         self.pool.audit(self.slots.all().iter().map(|slot| &slot.holding))
     }
@@ -297,7 +312,7 @@ impl Fast {
             time: SimTime(now),
             waiting: self.num_waiting(),
             running: self.num_running(),
-            used_blocks: self.pool.used(),
+            used_blocks: self.used_blocks(),
             output_tokens: self.produced,
         });
     }
@@ -317,6 +332,16 @@ impl Fast {
     #[inline]
     fn num_waiting(&self) -> u32 {
         (self.queue.len() + self.late.len()) as u32
+    }
+
+    #[inline]
+    fn used_blocks(&self) -> u32 {
+        self.tiered.as_ref().map_or_else(|| self.pool.used(), |tiered| tiered.used())
+    }
+
+    #[inline]
+    fn free_blocks(&self) -> u32 {
+        self.tiered.as_ref().map_or_else(|| self.pool.free(), |tiered| tiered.free())
     }
 
     /// One step, or as many equal ones as start no later than `until`.
@@ -346,7 +371,9 @@ impl Fast {
             }
         }
         self.totals.jumps.doubtful_fills += u64::from(is_walked);
-        if self.joining == Joining::OwnSteps {
+        if self.tiered.is_some() {
+            self.tiered_step(now, prefixes, observer);
+        } else if self.joining == Joining::OwnSteps {
             self.step_apart(now, prefixes, observer);
         } else if is_walked || !self.regular_step(now, prefixes, observer) {
             self.irregular_step(now, prefixes, observer);
@@ -374,7 +401,7 @@ impl Fast {
     /// Engine specification 5.7 for one step.
     #[inline]
     fn count_usage(&mut self, duration: i64) {
-        let used = self.pool.used();
+        let used = self.used_blocks();
         self.totals.kv_peak = self.totals.kv_peak.max(u64::from(used));
         self.totals.kv_integral += product(u64::from(used), duration.unsigned_abs());
         self.totals.busy += duration.unsigned_abs();
@@ -396,9 +423,15 @@ impl Fast {
         let steps = until_done.min(until_capped);
         let size = self.config.block_size;
         let finish = self.tick + u64::from(steps);
+        let now = self.growth_at as u32;
         let entry = self.slots.get_mut(slot);
-        let growth = self.growth_at as u32 + size - (input_tokens - entry.base) % size;
-        entry.growth = if growth >= size { growth - size } else { growth };
+        entry.growth = match &mut self.tiered {
+            Some(tiered) => tiered.first_growth(slot, now),
+            None => {
+                let growth = now + size - (input_tokens - entry.base) % size;
+                if growth >= size { growth - size } else { growth }
+            }
+        };
         entry.phase = Phase::Decode;
         entry.start = self.tick;
         entry.finish = finish;
@@ -411,12 +444,24 @@ impl Fast {
         if steps == 0 {
             self.finished.push((entry.admission, slot));
         } else {
-            self.growth[entry.growth as usize] += 1;
-            self.due.insert(finish, slot);
-            self.watch_fills(slot, prefixes);
+            self.expect_finish(slot);
+            if self.tiered.is_none() {
+                self.watch_fills(slot, prefixes);
+            }
             if self.joining == Joining::OwnSteps {
                 self.joined.push(slot);
             }
+        }
+    }
+
+    /// A decoding request stands in what the batch counts of it: its finish and its next block.
+    #[inline]
+    fn expect_finish(&mut self, slot: u32) {
+        let entry = self.slots.get(slot);
+        self.growth[entry.growth as usize] += 1;
+        self.due.insert(entry.finish, slot);
+        if let Some(tiered) = &mut self.tiered {
+            tiered.start_decoding(slot, entry.growth);
         }
     }
 
@@ -427,6 +472,9 @@ impl Fast {
         let entry = self.slots.get(slot);
         self.growth[entry.growth as usize] -= 1;
         self.due.remove(entry.finish, slot);
+        if let Some(tiered) = &mut self.tiered {
+            tiered.stop_decoding(slot, entry.growth);
+        }
     }
 
     /// Moves the decode tick on by one.
@@ -450,153 +498,6 @@ impl Fast {
                 self.forget_finish(slot);
                 self.finished.push((admission, slot));
             }
-        }
-    }
-
-    /// Engine specification 5.4 for the finished requests of the step `[now, now + duration)`, and 5.5.
-    fn complete<O: Observer>(&mut self, now: i64, duration: i64, prefixes: &PrefixTree, observer: &mut O) {
-        if !self.finished.is_empty() {
-            let mut finished = core::mem::take(&mut self.finished);
-            if finished.len() > 1 {
-                finished.sort_unstable();
-            }
-            for (_, slot) in finished.drain(..) {
-                self.complete_one(slot, now, duration, prefixes, observer);
-            }
-            self.finished = finished;
-        }
-        self.next_step = (self.num_running() > 0 || self.num_waiting() > 0).then_some(now + duration);
-        if self.gaps.wants_trim() {
-            let starts = self.slots.running().filter(|(_, slot)| slot.phase == Phase::Decode);
-            let oldest = starts.map(|(_, slot)| slot.log_start).min().unwrap_or(self.gaps.next_index());
-            self.gaps.trim(oldest);
-        }
-    }
-
-    #[inline(never)]
-    fn complete_one<O: Observer>(
-        &mut self,
-        slot: u32,
-        now: i64,
-        duration: i64,
-        prefixes: &PrefixTree,
-        observer: &mut O,
-    ) {
-        let (tick, size) = (self.tick, self.config.block_size);
-        let entry = self.slots.get_mut(slot);
-        let Request { input_tokens, output_tokens, .. } = entry.request;
-        let pos = entry.decode_pos(tick);
-        let steps = pos - input_tokens;
-        let is_done = pos >= input_tokens + output_tokens.max(1) - 1;
-        let held = pos - entry.base;
-        let mut blocks = held.div_ceil(size);
-        if is_done && output_tokens > 0 && held.is_multiple_of(size) {
-            // Room for the last token, which nobody will read (engine specification 5.4, remark).
-            if self.pool.free() > 0 {
-                self.pool.take_many(1);
-                blocks += 1;
-            } else {
-                self.totals.kv_allocation_failures += 1;
-            }
-        }
-        entry.holding.set_blocks(blocks);
-        if is_done && output_tokens > 0 && (held + 1).is_multiple_of(size) {
-            self.fill_last(slot, held + 1, prefixes);
-        }
-        let entry = self.slots.get_mut(slot);
-        let prompt = entry.prompt();
-        self.pool.release_for_good(prompt, &mut entry.holding, prefixes);
-
-        let end = now + duration;
-        let gap_sum = end - entry.first_token_end - entry.missed_time + i64::from(steps) * self.output_overhead;
-        let gap_sum = if steps == 0 { 0 } else { gap_sum };
-        let final_overhead = if output_tokens > 0 { self.final_overhead } else { 0 };
-        let fate = if is_done { Fate::Completed } else { Fate::LengthCapped };
-        let record = RequestRecord {
-            request: entry.request,
-            fate,
-            replica: 0,
-            ttft: entry.ttft.map(SimTime),
-            scheduling_delay: entry.scheduling_delay.map(SimTime),
-            e2e: entry.ttft.map(|ttft| SimTime(ttft + gap_sum + final_overhead)),
-            gap_sum: SimTime(gap_sum),
-            num_gaps: steps,
-            produced_tokens: steps + u32::from(steps < output_tokens),
-            settled_at: SimTime(now),
-        };
-        self.gaps.completed(entry.request.arrive.0, entry.log_start, &entry.missed, entry.own_gap);
-        self.totals.completed += 1;
-        self.totals.length_capped += u64::from(!is_done);
-        self.totals.output_tokens += u64::from(record.produced_tokens);
-        self.tell_outcome(record.request.id, end, Some(steps));
-        if end <= self.config.horizon.0 {
-            self.clock = self.clock.max(end);
-        }
-        self.num_decoding -= 1;
-        self.pos_sum -= u64::from(pos);
-        self.slots.dismiss(slot);
-        self.slots.remove(slot);
-        if observer.wants_events() {
-            observer.event(&Event::Complete { time: SimTime(now), id: record.request.id });
-        }
-        observer.settled(&record);
-    }
-
-    /// A request leaves the batch without having finished; its blocks are still held.
-    fn leave_batch(&mut self, slot: u32) {
-        let (tick, size) = (self.tick, self.config.block_size);
-        let entry = self.slots.get(slot);
-        if entry.phase == Phase::Prefill {
-            self.prefilling.retain(|other| *other != slot);
-            self.slots.dismiss(slot);
-            return;
-        }
-        let pos = entry.decode_pos(tick);
-        self.produced -= u64::from(pos - entry.request.input_tokens) + u64::from(entry.request.output_tokens > 0);
-        self.forget_finish(slot);
-        let entry = self.slots.get_mut(slot);
-        entry.holding.set_blocks((pos - entry.base).div_ceil(size));
-        self.num_decoding -= 1;
-        self.pos_sum -= u64::from(pos);
-        let missed = core::mem::take(&mut entry.missed);
-        self.gaps.take_back(entry.log_start, &missed, entry.own_gap);
-        self.joined.retain(|other| *other != slot);
-        self.slots.dismiss(slot);
-    }
-
-    /// Engine specification 6.
-    fn time_out<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) {
-        let Some(Reverse((_, _, slot, _))) = self.deadlines.pop() else { return };
-        self.totals.timed_out += 1;
-        let phase = self.slots.get(slot).phase;
-        let is_late = self.late.contains(&slot);
-        if is_late {
-            self.late.retain(|other| *other != slot);
-        } else if phase == Phase::Waiting {
-            self.queue.bury();
-        } else {
-            let produced = self.produced;
-            self.leave_batch(slot);
-            // Unlike a preempted one, its tokens were delivered.
-            self.produced = produced;
-        }
-        let entry = self.slots.get_mut(slot);
-        let prompt = entry.prompt();
-        self.pool.release_for_good(prompt, &mut entry.holding, prefixes);
-        let record = entry.record(Fate::TimedOut, now);
-        if phase == Phase::Waiting && !is_late {
-            entry.phase = Phase::Gone;
-            entry.serial = u32::MAX;
-        } else {
-            self.slots.remove(slot);
-        }
-        self.tell_outcome(record.request.id, now, None);
-        if observer.wants_events() {
-            observer.event(&Event::Timeout { time: SimTime(now), id: record.request.id });
-        }
-        observer.settled(&record);
-        if self.num_running() == 0 && self.next_step.is_none() && !self.queue.is_empty() {
-            self.next_step = Some(now);
         }
     }
 

@@ -11,7 +11,7 @@ impl Fast {
     /// [`crate::engine::Engine::load`].
     #[inline]
     pub(in crate::engine) fn load(&self) -> Load {
-        Load { waiting: self.num_waiting(), running: self.num_running(), used_blocks: self.pool.used() }
+        Load { waiting: self.num_waiting(), running: self.num_running(), used_blocks: self.used_blocks() }
     }
 
     /// [`crate::engine::Engine::outcomes`].
@@ -47,8 +47,21 @@ impl Fast {
 
     /// [`crate::engine::Engine::block_tables`].
     pub(in crate::engine) fn block_tables(&mut self, prefixes: &PrefixTree) -> BlockTables {
-        self.count_decode_blocks();
         let mut tables = BlockTables::default();
+        if let Some(tiered) = &mut self.tiered {
+            for (at, slot) in (0..).zip(self.slots.all()) {
+                let id = slot.request.id;
+                if slot.phase == Phase::Waiting || slot.is_in_batch() {
+                    tables.held.push((id, tiered.held(at)));
+                }
+                if slot.phase == Phase::Waiting {
+                    tables.found.push((id, tiered.lookup(at, &slot.request, prefixes).len() as u32));
+                }
+            }
+            [tables.used, tables.free] = tiered.count();
+            return tables;
+        }
+        self.count_decode_blocks();
         for slot in self.slots.all() {
             let id = slot.request.id;
             if matches!(slot.phase, Phase::Waiting | Phase::Prefill | Phase::Decode) {
@@ -81,7 +94,7 @@ impl Fast {
         let Some(duration) = self.latency.decode_stepper(self.num_decoding).step_time(self.pos_sum) else {
             return step;
         };
-        if most_blocks > u64::from(self.pool.free()) {
+        if most_blocks > u64::from(self.free_blocks()) {
             // Somebody may be preempted before.
             return step;
         }
@@ -91,13 +104,19 @@ impl Fast {
 
     /// [`crate::engine::Engine::cached_blocks`].
     pub(in crate::engine) fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
+        if let Some(tiered) = &mut self.tiered {
+            return tiered.count_leading(request, prefixes, None);
+        }
         let prompt = Prompt { prefix: request.prefix, tokens: request.input_tokens };
         self.pool.lookup(prompt, &Holding::default(), prefixes).blocks
     }
 
     /// [`crate::engine::Engine::copy_cached_prefixes`].
     pub(in crate::engine) fn copy_cached_prefixes(&self, copy: &mut Vec<u32>) {
-        self.pool.copy_index(copy);
+        match &self.tiered {
+            Some(tiered) => tiered.copy_index(copy),
+            None => self.pool.copy_index(copy),
+        }
     }
 
     /// [`crate::engine::Engine::cached_blocks_in`].
@@ -107,6 +126,9 @@ impl Fast {
         request: &Request,
         prefixes: &PrefixTree,
     ) -> u32 {
+        if let Some(tiered) = &mut self.tiered {
+            return tiered.count_leading(request, prefixes, Some(copy));
+        }
         let prompt = Prompt { prefix: request.prefix, tokens: request.input_tokens };
         self.pool.count_leading(prompt, prefixes, copy)
     }

@@ -10,11 +10,13 @@
 //! of the key they carry even where it points to a newer block; they return to the back, last block first.
 
 mod chain;
+mod keys;
 mod tables;
 
 use crate::workload::{PrefixId, PrefixTree};
 use alloc::vec::Vec;
 use chain::Chain;
+use keys::PrivateRange;
 
 /// No node, no key, no range.
 const NONE: u32 = u32::MAX;
@@ -32,18 +34,6 @@ struct Node {
     key: u32,
     /// The range of private keys it belongs to; [`NONE`] for keys of shared prefixes.
     range: u32,
-}
-
-/// Keys of one preempted request.
-#[derive(Debug, Clone, Copy)]
-struct PrivateRange {
-    first_key: u32,
-    /// How many keys it has room for.
-    count: u32,
-    /// Blocks that still carry one of its keys.
-    nodes: u32,
-    /// Whether its request is gone, so that the keys may be used again once no block carries one.
-    is_retired: bool,
 }
 
 /// What a lookup found.
@@ -369,185 +359,6 @@ impl Pool {
         self.link_last(node);
     }
 
-    /// The invariants of KV specification 5 as far as they apply, recomputed from the tables.
-    pub(super) fn audit<'a>(&self, holdings: impl Iterator<Item = &'a Holding>) -> Result<(), &'static str> {
-        let mut refs = alloc::vec![0u32; self.nodes.len()];
-        let mut holders = alloc::vec![0u32; self.chains.len()];
-        let mut anonymous = 0;
-        for holding in holdings {
-            for node in &holding.nodes {
-                refs[*node as usize] += 1;
-            }
-            if let Some(chain) = holding.chain {
-                holders[chain as usize] += 1;
-            }
-            anonymous += holding.blocks - self.chained(holding) - holding.nodes.len() as u32;
-        }
-        for (chain, holders) in self.chains.iter().zip(holders) {
-            if chain.holders != holders || (holders == 0 && !chain.nodes.is_empty()) {
-                return Err("a chain has other holders than counted");
-            }
-            for node in &chain.nodes {
-                refs[*node as usize] += 1;
-            }
-        }
-        let mut free = 0;
-        let mut is_listed = alloc::vec![false; self.nodes.len()];
-        let (mut at, mut previous) = (self.head, NONE);
-        while at != NONE {
-            let node = &self.nodes[at as usize];
-            if node.previous != previous || core::mem::replace(&mut is_listed[at as usize], true) {
-                return Err("the free list is not a list");
-            }
-            free += node.count;
-            (previous, at) = (at, node.next);
-        }
-        if free != self.free {
-            return Err("the free list has another length than counted");
-        }
-        let mut held = 0;
-        let mut is_spare = alloc::vec![false; self.nodes.len()];
-        for node in &self.spare_nodes {
-            is_spare[*node as usize] = true;
-        }
-        for (at, node) in self.nodes.iter().enumerate() {
-            if is_spare[at] {
-                continue;
-            }
-            if node.refs != refs[at] {
-                return Err("references differ from the block tables");
-            }
-            if is_listed[at] != (node.refs == 0) {
-                return Err("the free list is not the set of unreferenced blocks");
-            }
-            held += u32::from(node.refs > 0);
-        }
-        if held + anonymous + free != self.num_blocks {
-            return Err("used and free blocks do not sum to all");
-        }
-        let mut carriers = alloc::vec![0; self.carriers.len()];
-        for (node, _) in self.nodes.iter().zip(&is_spare).filter(|(node, is_spare)| node.key != NONE && !**is_spare) {
-            carriers[node.key as usize] += 1;
-        }
-        if carriers != self.carriers {
-            return Err("other blocks carry a key than counted");
-        }
-        let is_sound = |(key, node): (usize, &u32)| {
-            *node == NONE || (!is_spare[*node as usize] && self.nodes[*node as usize].key as usize == key)
-        };
-        if self.index.iter().enumerate().all(is_sound) { Ok(()) } else { Err("an index entry points elsewhere") }
-    }
-
-    /// Full blocks of a prompt that lie inside its shared prefix.
-    #[inline]
-    fn shared_blocks(&self, prompt: Prompt, tree: &PrefixTree) -> u32 {
-        if !self.is_caching || prompt.prefix == PrefixId::NONE {
-            return 0;
-        }
-        tree.tokens(prompt.prefix).min(prompt.tokens) / self.block_size
-    }
-
-    /// The keys of a prompt's identified blocks, in order, into `keys`.
-    fn collect_keys(&mut self, prompt: Prompt, holding: &Holding, tree: &PrefixTree) {
-        self.keys.clear();
-        let shared = self.shared_blocks(prompt, tree);
-        if shared > 0 {
-            self.enter_prefixes(tree);
-            // From the deepest segment to the root, each fills the places of the blocks that end in it.
-            self.keys.resize(shared as usize, NONE);
-            let mut node = prompt.prefix;
-            let mut end = shared;
-            while end > 0 {
-                let parent = tree.parent(node);
-                let start = tree.tokens(parent) / self.block_size;
-                let first_key = self.prefix_keys[node.0 as usize];
-                for index in start..end {
-                    self.keys[index as usize] = first_key + (index - start);
-                }
-                end = end.min(start);
-                node = parent;
-            }
-        }
-        if let Some(range) = holding.range {
-            let own = prompt.tokens / self.block_size - shared;
-            let first_key = self.ranges[range as usize].first_key;
-            self.keys.extend(first_key..first_key + own);
-        }
-    }
-
-    /// Gives keys to prefixes that have come up since the last time.
-    fn enter_prefixes(&mut self, tree: &PrefixTree) {
-        while self.prefix_keys.len() < tree.len() {
-            let node = PrefixId(self.prefix_keys.len() as u32);
-            let start = tree.tokens(tree.parent(node)) / self.block_size;
-            let count = tree.tokens(node) / self.block_size - start;
-            let first_key = self.index.len() as u32;
-            self.add_keys(count);
-            self.prefix_keys.push(first_key);
-            self.chain_of.push(NONE);
-        }
-    }
-
-    /// Whether a block carries the key of the next one that decode steps fill for an output that ends in `prefix`.
-    pub(super) fn is_carried(&mut self, prefix: PrefixId, holding: &Holding, tree: &PrefixTree) -> bool {
-        let index = self.chained(holding) + holding.nodes.len() as u32;
-        let key = self.key_at(prefix, index, tree);
-        self.carriers[key as usize] > 0
-    }
-
-    /// Decode steps have filled the first anonymous block of a request whose output ends in `prefix`; how many are
-    /// identified now.
-    pub(super) fn fill(&mut self, prefix: PrefixId, holding: &mut Holding, tree: &PrefixTree) -> u32 {
-        let index = self.chained(holding) + holding.nodes.len() as u32;
-        let key = self.key_at(prefix, index, tree);
-        let node = self.new_node(1);
-        self.nodes[node as usize].refs = 1;
-        self.give_key(node, key);
-        holding.nodes.push(node);
-        index + 1
-    }
-
-    /// The key of a block inside a prefix.
-    fn key_at(&mut self, prefix: PrefixId, index: u32, tree: &PrefixTree) -> u32 {
-        self.enter_prefixes(tree);
-        let mut node = prefix;
-        loop {
-            let parent = tree.parent(node);
-            let start = tree.tokens(parent) / self.block_size;
-            if index >= start {
-                return self.prefix_keys[node.0 as usize] + (index - start);
-            }
-            node = parent;
-        }
-    }
-
-    /// Enters a block that has become full.
-    fn register(&mut self, node: u32, index: u32, range: Option<u32>, prompt: Prompt, tree: &PrefixTree) {
-        let shared = self.shared_blocks(prompt, tree);
-        let (key, range) = match range {
-            Some(range) if index >= shared => (self.ranges[range as usize].first_key + (index - shared), range),
-            _ => (self.keys[index as usize], NONE),
-        };
-        self.nodes[node as usize].range = range;
-        self.give_key(node, key);
-        if range != NONE {
-            self.ranges[range as usize].nodes += 1;
-        }
-    }
-
-    fn give_key(&mut self, node: u32, key: u32) {
-        self.nodes[node as usize].key = key;
-        self.rewrites += u64::from(self.index[key as usize] != NONE);
-        self.index[key as usize] = node;
-        self.carriers[key as usize] += 1;
-    }
-
-    fn add_keys(&mut self, count: u32) {
-        let keys = self.index.len() + count as usize;
-        self.index.resize(keys, NONE);
-        self.carriers.resize(keys, 0);
-    }
-
     #[inline]
     fn claim(&mut self, node: u32) {
         if self.nodes[node as usize].refs == 0 {
@@ -577,39 +388,6 @@ impl Pool {
         self.nodes[node as usize].refs = 0;
         self.spare_nodes.push(node);
         self.give_back(1);
-    }
-
-    /// One block fewer carries this key of this range.
-    fn forget_key(&mut self, key: u32, range: u32) {
-        self.carriers[key as usize] -= 1;
-        if range != NONE {
-            self.ranges[range as usize].nodes -= 1;
-            self.reuse_if_unused(range);
-        }
-    }
-
-    fn reuse_if_unused(&mut self, range: u32) {
-        let PrivateRange { nodes, is_retired, .. } = self.ranges[range as usize];
-        if is_retired && nodes == 0 {
-            self.spare_ranges.push(range);
-        }
-    }
-
-    fn new_range(&mut self, count: u32) -> u32 {
-        // A few looks, not a search: a range that does not fit now will fit another request.
-        let recent = self.spare_ranges.len().saturating_sub(8);
-        let fits = |range: &u32| self.ranges[*range as usize].count >= count;
-        if let Some(at) = self.spare_ranges[recent..].iter().position(fits) {
-            let range = self.spare_ranges.swap_remove(recent + at);
-            let PrivateRange { first_key, count: room, .. } = self.ranges[range as usize];
-            self.index[first_key as usize..(first_key + room) as usize].fill(NONE);
-            self.ranges[range as usize].is_retired = false;
-            return range;
-        }
-        let first_key = self.index.len() as u32;
-        self.add_keys(count);
-        self.ranges.push(PrivateRange { first_key, count, nodes: 0, is_retired: false });
-        self.ranges.len() as u32 - 1
     }
 
     fn new_node(&mut self, count: u32) -> u32 {

@@ -88,6 +88,7 @@ impl Fast {
                 .mixed_step_time(decoding, pos_sum, &self.items)
                 .unwrap_or_else(|| self.strict_mixed_step(decoding == self.num_decoding))
         };
+        let duration = duration.saturating_add(self.tiered.as_mut().map_or(0, |tiered| tiered.take_transfer()));
         self.latency.count_work(&mut self.work, decoding, pos_sum, &self.items, duration);
         let end = now + duration;
 
@@ -107,6 +108,9 @@ impl Fast {
             self.collect_due();
         }
         self.finish_prompts(end, prefixes, observer);
+        if let Some(tiered) = &mut self.tiered {
+            tiered.pass(&self.slots);
+        }
         if observer.wants_events() {
             observer.event(&Event::Step {
                 time: SimTime(now),
@@ -114,7 +118,7 @@ impl Fast {
                 duration: SimTime(duration),
                 running: self.num_running(),
                 waiting: self.num_waiting(),
-                used_blocks: [self.pool.used(); 2],
+                used_blocks: [self.used_blocks(); 2],
             });
         }
         self.complete(now, duration, prefixes, observer);

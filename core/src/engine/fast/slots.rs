@@ -96,6 +96,12 @@ impl Slot {
         Prompt { prefix: self.request.prefix, tokens: self.request.input_tokens }
     }
 
+    /// Whether it is in the running list.
+    #[inline]
+    pub(super) fn is_in_batch(&self) -> bool {
+        matches!(self.phase, Phase::Prefill | Phase::Decode)
+    }
+
     /// Position of a decoding request at decode tick `tick`.
     #[inline]
     pub(super) fn decode_pos(&self, tick: u64) -> u32 {

@@ -14,6 +14,10 @@ impl Fast {
     /// The caller has checked that nobody works on a prompt.
     pub(super) fn can_skip(&mut self, prefixes: &PrefixTree) -> bool {
         let config = &self.config;
+        if self.tiered.as_ref().is_some_and(|tiered| tiered.transfer() > 0) {
+            // The next step takes longer than those behind it.
+            return false;
+        }
         let is_apart = self.joining == Joining::OwnSteps;
         if self.num_decoding > config.max_num_batched_tokens && !is_apart {
             return false;
@@ -23,6 +27,10 @@ impl Fast {
             return true;
         }
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
+        if self.tiered.is_some() {
+            // Where the front does not fit, the CPU tier is asked again in each step, and what comes of it is counted.
+            return false;
+        }
         if self.fills.ticks_until_next(self.growth_at) == 1 {
             // Requests are admitted behind the fills of a step: one of them may be what the front waits for.
             return false;
@@ -74,10 +82,10 @@ impl Fast {
             until_fill - u64::from(is_next)
         };
         let stepper = self.latency.decode_stepper(self.num_decoding);
-        let free = self.pool.free();
+        let free = self.free_blocks();
         let mut taken = 0u32;
         let mut at = self.growth_at;
-        let mut used = u64::from(self.pool.used());
+        let mut used = u64::from(self.used_blocks());
         let mut integral = 0u128;
         let (mut steps, mut start, mut duration) = (0u64, now, 0i64);
         let first_pos_sum = self.pos_sum;
@@ -147,9 +155,17 @@ impl Fast {
         if !counts_each {
             self.latency.count_window(&mut self.work, self.num_decoding, first_pos_sum, steps, end - now);
         }
-        let evictions = self.pool.evictions;
-        let used_before = self.pool.used();
-        self.pool.take_many(taken);
+        let evictions = self.evictions();
+        let used_before = self.used_blocks();
+        if let Some(tiered) = &mut self.tiered {
+            let residues = (self.growth_at..self.growth.len()).chain((0..self.growth.len()).cycle());
+            for (tick, at) in (self.tick..self.tick + steps).zip(residues) {
+                tiered.decode_all(at as u32, tick, &self.slots, prefixes);
+                tiered.pass(&self.slots);
+            }
+        } else {
+            self.pool.take_many(taken);
+        }
         if steps == until_fill {
             self.fill_blocks(if at == 0 { self.growth.len() - 1 } else { at - 1 }, prefixes);
         }
@@ -162,11 +178,12 @@ impl Fast {
         self.totals.kv_peak = self.totals.kv_peak.max(used);
         self.totals.busy += (end - now).unsigned_abs();
         self.count_step(steps, if is_full { Stop::Other } else { Stop::KvBlocks });
+        let has_evicted = self.evictions() > evictions;
         let jumps = &mut self.totals.jumps;
         jumps.windows += u64::from(steps >= 2);
         jumps.long_windows += u64::from(steps >= 8);
         jumps.filling_windows += u64::from(steps >= 2 && steps == until_fill);
-        jumps.evicting_windows += u64::from(steps >= 2 && self.pool.evictions > evictions);
+        jumps.evicting_windows += u64::from(steps >= 2 && has_evicted);
         if observer.wants_events() {
             observer.event(&Event::Step {
                 time: SimTime(now),
@@ -174,12 +191,16 @@ impl Fast {
                 duration: SimTime(end - now),
                 running: self.num_decoding,
                 waiting: self.num_waiting(),
-                used_blocks: [used_before, self.pool.used()],
+                used_blocks: [used_before, self.used_blocks()],
             });
         }
         self.collect_due();
         self.complete(start, duration, prefixes, observer);
         true
+    }
+
+    fn evictions(&self) -> u64 {
+        self.tiered.as_ref().map_or(self.pool.evictions, |tiered| tiered.evictions())
     }
 
     /// The plain step time `ahead` steps from now, where the aggregate leaves doubt.

@@ -91,6 +91,14 @@ impl Plain {
         self.events.peek().map_or(i64::MAX, |Reverse((time, ..))| *time)
     }
 
+    /// [`super::Engine::ignore_gaps`]: the oracle keeps them all the same.
+    pub(super) fn ignore_gaps(&mut self) {}
+
+    /// [`super::Engine::quiet_until`].
+    pub(super) fn quiet_until(&self, _prefixes: &PrefixTree) -> i64 {
+        self.next_event()
+    }
+
     /// [`super::Engine::advance`].
     pub(super) fn advance<O: Observer>(
         &mut self,

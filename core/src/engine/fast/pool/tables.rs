@@ -29,4 +29,76 @@ impl Pool {
         }
         [anonymous + is_held.iter().filter(|is_held| **is_held).count() as u32, free]
     }
+
+    /// The invariants of KV specification 5 as far as they apply, recomputed from the tables.
+    pub(in crate::engine::fast) fn audit<'a>(
+        &self,
+        holdings: impl Iterator<Item = &'a Holding>,
+    ) -> Result<(), &'static str> {
+        let mut refs = alloc::vec![0u32; self.nodes.len()];
+        let mut holders = alloc::vec![0u32; self.chains.len()];
+        let mut anonymous = 0;
+        for holding in holdings {
+            for node in &holding.nodes {
+                refs[*node as usize] += 1;
+            }
+            if let Some(chain) = holding.chain {
+                holders[chain as usize] += 1;
+            }
+            anonymous += holding.blocks - self.chained(holding) - holding.nodes.len() as u32;
+        }
+        for (chain, holders) in self.chains.iter().zip(holders) {
+            if chain.holders != holders || (holders == 0 && !chain.nodes.is_empty()) {
+                return Err("a chain has other holders than counted");
+            }
+            for node in &chain.nodes {
+                refs[*node as usize] += 1;
+            }
+        }
+        let mut free = 0;
+        let mut is_listed = alloc::vec![false; self.nodes.len()];
+        let (mut at, mut previous) = (self.head, NONE);
+        while at != NONE {
+            let node = &self.nodes[at as usize];
+            if node.previous != previous || core::mem::replace(&mut is_listed[at as usize], true) {
+                return Err("the free list is not a list");
+            }
+            free += node.count;
+            (previous, at) = (at, node.next);
+        }
+        if free != self.free {
+            return Err("the free list has another length than counted");
+        }
+        let mut held = 0;
+        let mut is_spare = alloc::vec![false; self.nodes.len()];
+        for node in &self.spare_nodes {
+            is_spare[*node as usize] = true;
+        }
+        for (at, node) in self.nodes.iter().enumerate() {
+            if is_spare[at] {
+                continue;
+            }
+            if node.refs != refs[at] {
+                return Err("references differ from the block tables");
+            }
+            if is_listed[at] != (node.refs == 0) {
+                return Err("the free list is not the set of unreferenced blocks");
+            }
+            held += u32::from(node.refs > 0);
+        }
+        if held + anonymous + free != self.num_blocks {
+            return Err("used and free blocks do not sum to all");
+        }
+        let mut carriers = alloc::vec![0; self.carriers.len()];
+        for (node, _) in self.nodes.iter().zip(&is_spare).filter(|(node, is_spare)| node.key != NONE && !**is_spare) {
+            carriers[node.key as usize] += 1;
+        }
+        if carriers != self.carriers {
+            return Err("other blocks carry a key than counted");
+        }
+        let is_sound = |(key, node): (usize, &u32)| {
+            *node == NONE || (!is_spare[*node as usize] && self.nodes[*node as usize].key as usize == key)
+        };
+        if self.index.iter().enumerate().all(is_sound) { Ok(()) } else { Err("an index entry points elsewhere") }
+    }
 }

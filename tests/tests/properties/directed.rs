@@ -1,0 +1,61 @@
+//! Cases that chance does not make, in both modes.
+
+use super::case::{Case, Timing};
+use plimsoll_core::engine::Mode;
+use plimsoll_core::observation::JumpCounts;
+use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::time::SimTime;
+use plimsoll_core::workload::{PrefixId, PrefixTree, Request};
+
+/// Blocks of 4 tokens, steps of 1,000 µs and 10 µs per prompt token, requests that share what the first `shared` tokens
+/// of the one prefix are.
+fn case(num_blocks: u32, tier_blocks: u32, shared: u32, sizes: &[(i64, u32, u32)]) -> Case {
+    let mut prefixes = PrefixTree::new();
+    let prefix = prefixes.extend(PrefixId::NONE, shared);
+    let requests = (0..).zip(sizes).map(|(id, (arrive, input_tokens, output_tokens))| Request {
+        id,
+        arrive: SimTime(*arrive),
+        input_tokens: *input_tokens,
+        output_tokens: *output_tokens,
+        answer_limit: 0,
+        deadline: SimTime::ZERO,
+        prefix,
+        output_prefix: PrefixId::NONE,
+        slo_class: 0,
+        tenant: 0,
+    });
+    Case {
+        engine: EngineConfig {
+            num_blocks,
+            block_size: 4,
+            max_num_seqs: 8,
+            max_num_batched_tokens: 64,
+            long_prefill_token_threshold: 0,
+            max_model_len: 0,
+            enable_prefix_caching: true,
+            scheduler: SchedulerPolicy::Fcfs,
+            priority: PriorityPolicy::Constant,
+            cpu_tier: Some(CpuTierConfig { num_blocks: tier_blocks, tokens_per_us: 0.5, base_latency: SimTime(100) }),
+            horizon: SimTime::MAX,
+        },
+        timing: Timing::Blackbox { alpha: [0.0; 3], beta: [1_000.0, 10.0, 0.0] },
+        requests: requests.collect(),
+        prefixes,
+    }
+}
+
+/// More blocks and more host memory than there is memory: they are made when they are first taken.
+#[test]
+fn a_thousand_million_blocks_cost_nothing_until_they_are_taken() {
+    let case = case(1_000_000_000, 1_000_000_000, 16, &[(0, 20, 30), (0, 24, 9), (90_000, 20, 5)]);
+    let step = case.run(Mode::Step, u64::MAX);
+    let mut fast = case.run(Mode::Fast, u64::MAX);
+    assert!(std::mem::take(&mut fast.totals.jumps).long_windows > 0);
+    assert_eq!(fast, step);
+    // The second and the third find the 16 shared tokens of the first in four blocks. By hand: 20 + 30 tokens fill 12 blocks and begin
+    // one, of the second 24 + 9 fill 8 and begin one, of the third 20 + 5 fill 6 and begin one; what host memory holds is
+    // what is full before the last token: 12 + 8 + 6, but each of the four shared ones once.
+    assert_eq!((step.totals.completed, step.totals.cache_hits), (3, 2 * 4));
+    assert_eq!((step.totals.tier_mirrored, step.totals.tier_evicted), (12 + 8 + 6 - 2 * 4, 0));
+    assert_eq!(step.totals.jumps, JumpCounts::default());
+}
