@@ -6,6 +6,7 @@
 mod block_store;
 mod kinds;
 mod live;
+mod outlook;
 mod part;
 mod tables;
 
@@ -13,7 +14,6 @@ use self::block_store::BlockStore;
 use self::kinds::{Kind, Pass};
 use self::live::Live;
 use self::part::Part;
-use super::Load;
 use super::order::{self, QueueKey};
 use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
 use crate::numeric::{sort_by_key, sort_few};
@@ -91,14 +91,6 @@ impl Plain {
         self.events.peek().map_or(i64::MAX, |Reverse((time, ..))| *time)
     }
 
-    /// [`super::Engine::ignore_gaps`]: the oracle keeps them all the same.
-    pub(super) fn ignore_gaps(&mut self) {}
-
-    /// [`super::Engine::quiet_until`].
-    pub(super) fn quiet_until(&self, _prefixes: &PrefixTree) -> i64 {
-        self.next_event()
-    }
-
     /// [`super::Engine::advance`].
     pub(super) fn advance<O: Observer>(
         &mut self,
@@ -139,36 +131,12 @@ impl Plain {
         }
     }
 
-    /// [`super::Engine::load`].
-    pub(super) fn load(&self) -> Load {
-        Load {
-            waiting: self.num_waiting() as u32,
-            running: self.running.len() as u32,
-            used_blocks: self.store.used() as u32,
-        }
-    }
-
     fn num_waiting(&self) -> usize {
         self.waiting.len() + self.late.len()
     }
 
     pub(super) fn steps(&self) -> u64 {
         self.totals.steps
-    }
-
-    /// [`super::Engine::cached_blocks`].
-    pub(super) fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
-        self.store.lookup(request, prefixes).len() as u32
-    }
-
-    /// [`super::Engine::copy_cached_prefixes`].
-    pub(super) fn copy_cached_prefixes(&self, copy: &mut Vec<u32>) {
-        self.store.copy_index(copy);
-    }
-
-    /// [`super::Engine::cached_blocks_in`].
-    pub(super) fn cached_blocks_in(&mut self, copy: &[u32], request: &Request, prefixes: &PrefixTree) -> u32 {
-        self.store.count_leading(request, prefixes, |key| copy.binary_search(&key).is_ok())
     }
 
     pub(super) fn finish<O: Observer>(mut self, observer: &mut O) -> ReplicaTotals {
