@@ -269,7 +269,7 @@ impl Context {
         let stats = |values: &mut Vec<u64>, per_micro: f64| {
             // Whole numbers, and far below 2⁵³ together: the order of addition does not matter.
             let sum = values.iter().map(|&v| v as f64).sum::<f64>();
-            let percentiles = select_percentiles(values, &asked.percentiles, |v| v as f64);
+            let percentiles = select_percentiles(values, &asked.percentiles, double);
             let summary = SampleSummary {
                 count: values.len() as u64,
                 sum,
@@ -320,6 +320,7 @@ impl Context {
     }
 
     /// Latencies, attainment and completions of the measured window, of all requests or of one class.
+    #[inline(never)]
     fn measure(&self, log: &RunLog, window: &Assessment, class: Option<u16>) -> Measured {
         let mut measured = Measured::with_capacity(log.settled.len());
         for request in &log.settled {
@@ -356,6 +357,7 @@ impl Context {
     }
 
     /// Each class by itself, where classes have limits of their own.
+    #[cold]
     fn class_samples(&self, log: &RunLog, window: &Assessment) -> Vec<ClassSample> {
         if !self.limits.differ() {
             return Vec::new();
@@ -364,7 +366,7 @@ impl Context {
             let class = u16::try_from(class).ok()?;
             let Measured { ttft, tpot, e2e, requests, attaining, .. } = self.measure(log, window, Some(class));
             let percentile = |mut values: Vec<u64>| {
-                let found = select_percentiles(&mut values, &[self.slo.percentile], |value| value as f64);
+                let found = select_percentiles(&mut values, &[self.slo.percentile], double);
                 found.first().copied().unwrap_or_default().value()
             };
             (requests > 0).then(|| ClassSample {
@@ -423,6 +425,11 @@ impl Measured {
             good_completions: 0,
         }
     }
+}
+
+/// The nearest double; one function, so that what it is given to is compiled once.
+fn double(value: u64) -> f64 {
+    value as f64
 }
 
 /// Requests per second that a burst was served at: over its middle half, where the batch is full.

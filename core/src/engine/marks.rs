@@ -42,6 +42,7 @@ impl Marks {
     }
 
     /// A request is enqueued at `time`; no step that begins then or later is counted yet.
+    #[inline(never)]
     pub(super) fn set(&mut self, time: i64, totals: &ReplicaTotals, cache: [u64; 3], work: &WorkSums) {
         let ReplicaTotals { limiters, busy, preemptions, .. } = *totals;
         self.marks.push(Mark { time, limiters, busy, preemptions, cache, work: *work });
@@ -49,6 +50,7 @@ impl Marks {
 
     /// Leaves in `totals` and `work` only what was counted between the first request that was enqueued from the start
     /// on and the last one: steps with what they took and what stopped admission, preemptions, and use of the cache.
+    #[inline(never)]
     pub(super) fn restrict(&self, totals: &mut ReplicaTotals, work: &mut WorkSums) {
         let first = self.marks.partition_point(|mark| mark.time < self.start);
         let (from, to) = match (self.marks.get(first), self.marks.last()) {

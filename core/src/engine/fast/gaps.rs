@@ -124,6 +124,7 @@ impl Gaps {
     }
 
     /// Takes back the gaps of the completed requests that arrived before `start`.
+    #[inline(never)]
     pub(super) fn take_back_before(&mut self, start: i64) {
         self.count();
         // By log entry, how many of them begin there less how many have ended.

@@ -28,6 +28,7 @@ impl Plain {
     }
 
     /// A request is enqueued.
+    #[cold]
     pub(super) fn mark(&mut self, now: i64) {
         // It keeps no list of those that follow.
         if let Some(part) = self.part.as_mut().filter(|part| part.marks.wants(true)) {
@@ -38,6 +39,7 @@ impl Plain {
     }
 
     /// Leaves only the part that is to be told.
+    #[cold]
     pub(super) fn restrict(&mut self, totals: &mut ReplicaTotals) {
         if let Some(Part { marks, requests }) = &self.part {
             let measured = requests.iter().filter(|(arrive, _)| *arrive >= marks.start);
