@@ -270,6 +270,9 @@ fn engine(arguments: &ScenarioArguments, scenario: &mut Scenario, diagnostics: &
     }
 }
 
+/// One limit of an SLO class.
+type ClassLimit = fn(&mut ClassSlo) -> &mut Option<f64>;
+
 fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
     let slo = &mut scenario.slo;
     set(&mut slo.percentile, arguments.slo_percentile);
@@ -284,7 +287,7 @@ fn slo(arguments: &ScenarioArguments, scenario: &mut Scenario) {
             *field = (limit != 0.0).then_some(limit);
         }
     }
-    let of_classes: [(fn(&mut ClassSlo) -> &mut Option<f64>, _); 3] = [
+    let of_classes: [(ClassLimit, _); 3] = [
         (|class| &mut class.ttft_ms, &arguments.slo_class_ttft_ms),
         (|class| &mut class.tpot_ms, &arguments.slo_class_tpot_ms),
         (|class| &mut class.e2e_ms, &arguments.slo_class_e2e_ms),
