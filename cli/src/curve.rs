@@ -3,7 +3,7 @@
 
 use crate::arguments::CurveArguments;
 use crate::input::{self, Purpose};
-use crate::output::{Document, Failure, file_failure, tell_line, tell_resolution, verdict_name, write_json};
+use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, Limiter, run_trial};
@@ -18,7 +18,7 @@ use std::thread;
 
 /// Studies and prints.
 pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
-    let input = input::read(&arguments.scenario, Purpose::Curve, |scenario| adjust(arguments, scenario))?;
+    let mut input = input::read(&arguments.scenario, Purpose::Curve, |scenario| adjust(arguments, scenario))?;
     tell_resolution(&input.resolved, arguments.scenario.log);
     let jobs = match arguments.jobs {
         Some(jobs) => usize::from(jobs),
@@ -34,6 +34,12 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate(plan.num_requests));
     let study = CurveStudy::new(&input.resolved, plan, recorded_rate);
     let curve = studied(study, jobs, |trial| run_trial(&input.resolved, input.trace.as_ref(), trial));
+    let rates = curve.points.first().zip(curve.points.last()).map(|(low, high)| [low.request_rate, high.request_rate]);
+    let on = input.resolved.calibrated_on.as_ref();
+    if let Some(remark) = on.and_then(|on| on.load_remark(rates, None, input.resolved.cluster.num_replicas)) {
+        tell(std::slice::from_ref(&remark), None, arguments.scenario.log);
+        input.diagnostics.push(remark);
+    }
 
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {

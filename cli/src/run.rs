@@ -63,6 +63,11 @@ pub fn run_for(arguments: &RunArguments, purpose: Purpose, mut remarks: Vec<Diag
         input.diagnostics.push(warning);
     }
 
+    if let Some(remark) = beyond_logs(&input) {
+        tell(std::slice::from_ref(&remark), None, arguments.scenario.log);
+        input.diagnostics.push(remark);
+    }
+
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
         #[derive(Serialize)]
@@ -128,6 +133,18 @@ fn unsteady(report: &Report, is_trace: bool) -> Option<Diagnostic> {
     Some(Diagnostic::warning("not-steady", path, message).with_hint(hint))
 }
 
+/// The remark that the load is not among those that the fit was made of.
+fn beyond_logs(input: &Input) -> Option<Diagnostic> {
+    let resolved = &input.resolved;
+    let users = resolved.workload.closed_loop.as_ref().map(|users| users.concurrency);
+    let rate = match &input.trace {
+        Some(trace) => trace.request_rate(u32::MAX),
+        None => Some(resolved.workload.request_rate),
+    };
+    let rates = rate.filter(|rate| rate.is_finite()).map(|rate| [rate; 2]);
+    resolved.calibrated_on.as_ref()?.load_remark(rates, users, resolved.cluster.num_replicas)
+}
+
 /// Warns of flags that look at decisions where none are kept.
 fn without_trace(arguments: &RunArguments) -> Vec<Diagnostic> {
     let flags = [
@@ -185,6 +202,7 @@ fn simulate(input: &Input, arguments: &RunArguments, source: Source, watcher: &m
     // Every step is an event of the log, so nothing is skipped while it is written.
     let mode = if arguments.step || watcher.events.is_some() { Mode::Step } else { Mode::Fast };
     let ResolvedScenario { cluster, engine, latency, .. } = &input.resolved;
+    let source = source.behind(input.resolved.client, cluster.num_replicas);
     let mut simulation = Simulation::new(cluster, *engine, latency.clone(), source, mode);
     if arguments.trace_level == TraceLevel::Decisions {
         simulation = simulation.tracing(arguments.counterfactual_k);

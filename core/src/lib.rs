@@ -27,6 +27,7 @@
 //!     input_tokens: 100,
 //!     output_tokens: 3,
 //!     answer_limit: 3,
+//!     front_end_us: 0,
 //!     deadline: SimTime::ZERO,
 //!     prefix: PrefixId::NONE,
 //!     output_prefix: PrefixId::NONE,

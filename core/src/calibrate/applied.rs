@@ -1,6 +1,6 @@
 //! A fit in a scenario: the calibrated model, the server it was fitted to, and the range it holds in.
 
-use super::{Deployment, Fit};
+use super::{ClientEffects, Deployment, Fit};
 use crate::catalog::Catalog;
 use crate::measurement::{MeasuredDeployment, Measurement};
 use crate::scenario::{
@@ -9,6 +9,7 @@ use crate::scenario::{
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Significant digits of a coefficient in a scenario: more than any fit can tell, few enough for a link.
 const DIGITS: i32 = 7;
@@ -29,6 +30,7 @@ pub fn calibrated_on(runs: &[&Measurement], stated: &MeasuredDeployment, server:
     let requests = || runs.iter().flat_map(|run| &run.requests);
     on.input_tokens = range(requests().map(|request| request.input_tokens));
     on.output_tokens = range(requests().map(|request| request.output_tokens));
+    on.concurrency = range(runs.iter().map(|run| most_in_flight(run)));
     let rates = runs.iter().filter_map(|run| {
         let seconds = run.span()?.as_seconds();
         (seconds > 0.0).then(|| rounded(run.requests.len() as f64 / seconds, RATE_DIGITS))
@@ -45,7 +47,16 @@ impl Fit {
     #[must_use]
     pub fn settings(&self, calibrated_on: CalibratedOn) -> LatencyFit {
         let short = |values: &[f64]| values.iter().map(|value| rounded(*value, DIGITS)).collect();
-        LatencyFit { model: self.model.choice(), alpha: short(&self.alpha), beta: short(&self.beta), calibrated_on }
+        LatencyFit {
+            model: self.model.choice(),
+            alpha: short(&self.alpha),
+            beta: short(&self.beta),
+            client: ClientEffects {
+                idle_delay_us: rounded(self.client.idle_delay_us, DIGITS),
+                busy_delay_us: rounded(self.client.busy_delay_us, DIGITS),
+            },
+            calibrated_on,
+        }
     }
 
     /// Puts the fit into a scenario, with the server it was fitted to.
@@ -104,6 +115,22 @@ fn range(values: impl Iterator<Item = u32>) -> [u32; 2] {
     range.unwrap_or_default()
 }
 
+/// Most requests in flight at once.
+fn most_in_flight(run: &Measurement) -> u32 {
+    let mut changes: Vec<(i64, i32)> = Vec::new();
+    for request in &run.requests {
+        let Some(e2e) = request.e2e else { continue };
+        // At the same time one ends before another is sent.
+        changes.extend([(request.send.0, 1), (request.send.0.saturating_add(e2e.0), -1)]);
+    }
+    changes.sort_unstable();
+    let levels = changes.iter().scan(0, |level, (_, change)| {
+        *level += change;
+        Some(*level)
+    });
+    levels.max().unwrap_or(0).unsigned_abs()
+}
+
 /// The first log's name without its folders, and how many others there are.
 fn label(runs: &[&Measurement]) -> String {
     let first = runs.first().map_or("", |run| run.name.rsplit(['/', '\\']).next().unwrap_or_default());
@@ -127,7 +154,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibrate::{ClientEffects, FittedModel};
+    use crate::calibrate::FittedModel;
     use crate::measurement::{LogFormat, MeasuredRequest};
     use crate::time::SimTime;
     use alloc::vec;
@@ -161,6 +188,16 @@ mod tests {
     }
 
     #[test]
+    fn requests_in_flight_are_counted_between_send_and_end() {
+        let mut run = run("a", &[(1, 1), (1, 1), (1, 1)]);
+        for (request, (send, e2e)) in run.requests.iter_mut().zip([(0, 50), (20, 30), (50, 10)]) {
+            (request.send, request.e2e) = (SimTime(send), Some(SimTime(e2e)));
+        }
+        // The first two end when the third is sent.
+        assert_eq!(most_in_flight(&run), 2);
+    }
+
+    #[test]
     fn a_scenario_takes_the_fit_its_server_and_its_range() {
         let runs = [run("logs/a.json", &[(10, 3), (40, 9)]), run("logs/b.json", &[(5, 30)])];
         let stated = MeasuredDeployment {
@@ -175,6 +212,8 @@ mod tests {
         let on = calibrated_on(&[&runs[0], &runs[1]], &stated, &server);
         assert_eq!((on.logs.as_str(), on.num_requests), ("a.json and 1 more", 3));
         assert_eq!((on.input_tokens, on.output_tokens), ([5, 40], [3, 30]));
+        // Nobody knows when they ended.
+        assert_eq!(on.concurrency, [0, 0]);
         // One and two requests in three seconds each.
         assert_eq!(on.request_rate, [0.333, 0.667]);
         let fit = Fit {

@@ -2,17 +2,15 @@
 
 use crate::cluster::Simulation;
 use crate::engine::Mode;
-use crate::latency::LatencyModel;
+use crate::latency::{ClientEffects, LatencyModel};
 use crate::measurement::{Measurement, RequestLatency, RunFigures};
 use crate::observation::{Observer, QueueSample, RequestRecord};
 use crate::scenario::{ClusterConfig, EngineConfig};
 use crate::time::SimTime;
-use crate::workload::{Outcome, PrefixId, PrefixTree, Request, RequestSource};
+use crate::workload::{FrontEnd, Outcome, PrefixId, PrefixTree, Request, RequestSource};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::cmp::Reverse;
-use serde::{Deserialize, Serialize};
 
 /// The requests of a run as its client offered them.
 ///
@@ -61,6 +59,7 @@ impl Replay {
             input_tokens: request.input_tokens.max(1),
             output_tokens: request.output_tokens,
             answer_limit: request.output_tokens,
+            front_end_us: 0,
             deadline: SimTime::ZERO,
             prefix: PrefixId::NONE,
             output_prefix: PrefixId::NONE,
@@ -89,45 +88,17 @@ impl Replay {
     pub fn run(&self, engine: EngineConfig, latency: &LatencyModel, client: ClientEffects) -> Prediction {
         let mut observer =
             Latencies { found: self.requests.iter().map(|_| None).collect(), first: i64::MAX, last: i64::MIN };
-        let delays = Cell::new(alloc::vec![0; self.requests.len()]);
-        let source = Client::new(self, client, &delays);
+        let source = Client::new(self, client);
         let cluster = ClusterConfig::single();
         let simulation = Simulation::new(&cluster, engine, latency.clone(), source, Mode::Fast);
         let mut simulation = simulation.ignoring_gaps();
         while !simulation.run_for(u64::MAX, &mut observer) {}
         let totals = simulation.finish(&mut observer);
-        for (found, delay) in observer.found.iter_mut().zip(delays.take()) {
-            if let Some(found) = found {
-                found.ttft = found.ttft.map(|ttft| ttft + delay as f64);
-                found.e2e = found.e2e.map(|e2e| e2e + delay as f64);
-            }
-        }
         let unserved = RequestLatency { ttft: None, e2e: None, output_tokens: 0 };
         Prediction {
             latencies: observer.found.into_iter().map(|found| found.unwrap_or(unserved)).collect(),
             span_s: (observer.last.saturating_sub(observer.first)).max(0) as f64 / 1e6,
             steps: totals.total.steps,
-        }
-    }
-}
-
-/// What delays a request between client and queue beside the constant and its prompt's length.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ClientEffects {
-    /// What a request waits that finds nobody in flight, microseconds: a server that has nothing to do must be woken,
-    /// and what it otherwise prepares beside a running step is not hidden.
-    pub idle_delay_us: f64,
-    /// What a request waits for each other one in flight, microseconds: client and front end write the tokens of all
-    /// streams in one thread, and a new request stands behind them.
-    pub busy_delay_us: f64,
-}
-
-impl ClientEffects {
-    fn delay(self, in_flight: usize) -> i64 {
-        match in_flight {
-            0 => self.idle_delay_us as i64,
-            _ => (self.busy_delay_us * in_flight as f64) as i64,
         }
     }
 }
@@ -139,56 +110,28 @@ struct Client<'a> {
     /// When each free slot became free; empty without a cap.
     free: BinaryHeap<Reverse<i64>>,
     effects: ClientEffects,
-    /// Requests sent whose end was not before the last send, and the ends since.
-    in_flight: usize,
-    ends: Vec<i64>,
-    last_arrival: i64,
-    /// By request, from send to arrival at the server.
-    delays: &'a Cell<Vec<i64>>,
+    front_end: FrontEnd,
 }
 
 impl<'a> Client<'a> {
-    fn new(plan: &'a Replay, effects: ClientEffects, delays: &'a Cell<Vec<i64>>) -> Self {
+    fn new(plan: &'a Replay, effects: ClientEffects) -> Self {
         let slots = plan.max_concurrency.unwrap_or(0) as usize;
         let free = core::iter::repeat_n(Reverse(i64::MIN), slots.min(plan.requests.len())).collect();
-        Self { plan, next: 0, free, effects, in_flight: 0, ends: Vec::new(), last_arrival: 0, delays }
-    }
-
-    /// When the next request is sent, and when it reaches the server.
-    ///
-    /// Whoever asks knows of everybody that ends before the answer, so nobody in flight is counted in vain.
-    fn next_times(&self) -> Option<(i64, i64)> {
-        let wanted = self.plan.requests.get(self.next)?.arrive.0;
-        let send = match self.plan.max_concurrency {
-            Some(_) => self.free.peek().map(|Reverse(free)| wanted.max(*free))?,
-            None => wanted,
-        };
-        let ended = self.ends.iter().filter(|end| **end <= send).count();
-        let arrival = send.saturating_add(self.effects.delay(self.in_flight - ended));
-        Some((send, arrival.max(self.last_arrival)))
+        Self { plan, next: 0, free, effects, front_end: FrontEnd::new(effects, 1) }
     }
 }
 
 impl RequestSource for Client<'_> {
     fn next_request(&mut self) -> Option<Request> {
-        let mut request = *self.plan.requests.get(self.next)?;
-        if self.is_closed_loop() {
-            let (send, arrival) = self.next_times()?;
-            self.free.pop();
-            self.in_flight += 1;
-            let before = self.ends.len();
-            self.ends.retain(|end| *end > send);
-            self.in_flight -= before - self.ends.len();
-            self.last_arrival = arrival;
-            request.arrive = SimTime(arrival);
-            let mut delays = self.delays.take();
-            if let Some(delay) = delays.get_mut(request.id as usize) {
-                *delay = arrival - send;
-            }
-            self.delays.set(delays);
+        let request = *self.plan.requests.get(self.next)?;
+        if !self.is_closed_loop() {
+            self.next += 1;
+            return Some(request);
         }
+        let arrive = self.next_arrival()?;
+        self.free.pop();
         self.next += 1;
-        Some(request)
+        Some(self.front_end.passed(Request { arrive, ..request }))
     }
 
     fn prefixes(&self) -> &PrefixTree {
@@ -196,15 +139,20 @@ impl RequestSource for Client<'_> {
     }
 
     fn is_closed_loop(&self) -> bool {
-        self.plan.max_concurrency.is_some() || self.effects != ClientEffects::default()
+        self.plan.max_concurrency.is_some() || !self.effects.is_none()
     }
 
+    /// When the next request is sent.
     fn next_arrival(&self) -> Option<SimTime> {
-        self.next_times().map(|(_, arrival)| SimTime(arrival))
+        let wanted = self.plan.requests.get(self.next)?.arrive;
+        match self.plan.max_concurrency {
+            Some(_) => self.free.peek().map(|Reverse(free)| wanted.max(SimTime(*free))),
+            None => Some(wanted),
+        }
     }
 
     fn settled(&mut self, outcome: &Outcome) {
-        self.ends.push(outcome.end.0);
+        self.front_end.ended(outcome.end);
         if self.plan.max_concurrency.is_some() {
             self.free.push(Reverse(outcome.end.0.saturating_add(1)));
         }

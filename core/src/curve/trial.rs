@@ -77,6 +77,7 @@ impl TrialRun {
         let limits = ClassLimits::new(&scenario.slo, &scenario.slo_classes, requests.classes(), 1.0 / time_scale);
         let class_names = requests.classes().to_vec();
         let patience = if is_probe { f64::INFINITY } else { 1.0 / time_scale };
+        let requests = requests.behind(scenario.client, cluster.num_replicas);
         let source = TrialSource { requests, patience };
         Self {
             simulation: Some(

@@ -223,6 +223,7 @@ impl Engine {
             input_tokens: prefixes.tokens(prefix),
             output_tokens: 0,
             answer_limit: 0,
+            front_end_us: 0,
             deadline: SimTime::ZERO,
             prefix,
             output_prefix: PrefixId::NONE,

@@ -10,6 +10,7 @@
 
 mod blackbox;
 mod calibrated;
+mod client;
 mod quadratic;
 mod roofline;
 mod shape;
@@ -18,6 +19,7 @@ mod work;
 
 pub use blackbox::Blackbox;
 pub use calibrated::{Calibrated, Joining};
+pub use client::ClientEffects;
 pub use quadratic::{QUADRATIC_ALPHA, QUADRATIC_BETA, Quadratic};
 pub use roofline::Roofline;
 pub use trained_physics::TrainedPhysics;

@@ -4,12 +4,14 @@ use super::deployment::under;
 use super::{Basis, LatencyModelChoice, WorkloadSettings};
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
-use crate::latency::LatencyModel;
+use crate::latency::{ClientEffects, LatencyModel};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// Longest delay of a client, microseconds.
+const MAX_DELAY_US: f64 = 1e6;
 /// Largest share of a data sheet's figure; above 1 where the sheet is too low.
 const MAX_SHARE: f64 = 10.0;
 /// Longest name of the logs, characters.
@@ -27,6 +29,8 @@ pub struct LatencyFit {
     pub alpha: Vec<f64>,
     /// β, in the units of the model.
     pub beta: Vec<f64>,
+    /// What clients and front end add, depending on who is in flight.
+    pub client: ClientEffects,
     /// Where it comes from and where it holds.
     pub calibrated_on: CalibratedOn,
 }
@@ -37,6 +41,7 @@ impl Default for LatencyFit {
             model: LatencyModelChoice::Calibrated,
             alpha: Vec::new(),
             beta: Vec::new(),
+            client: ClientEffects::default(),
             calibrated_on: CalibratedOn::default(),
         }
     }
@@ -62,6 +67,8 @@ pub struct CalibratedOn {
     pub output_tokens: [u32; 2],
     /// Lowest and highest rate at which a run was served, requests per second.
     pub request_rate: [f64; 2],
+    /// Most requests in flight at once, in the run where these were fewest and in the one where they were most.
+    pub concurrency: [u32; 2],
 }
 
 impl CalibratedOn {
@@ -74,6 +81,39 @@ impl CalibratedOn {
             1 => format!("{logs} (1 request)"),
             count => format!("{logs} ({count} requests)"),
         }
+    }
+
+    /// The remark that a load on this many replicas goes beyond that of every log; none if it does not, or if nothing is
+    /// known of theirs. `rates` are the lowest and the highest in requests per second, `users` who wait in a closed loop.
+    #[must_use]
+    pub fn load_remark(&self, rates: Option<[f64; 2]>, users: Option<u32>, num_replicas: u32) -> Option<Diagnostic> {
+        let replicas = f64::from(num_replicas.max(1));
+        let outside = |name: &str, [low, high]: [f64; 2], logged: [f64; 2], unit: &str| {
+            let (low, high) = (low / replicas, high / replicas);
+            let is_beyond = logged[1] > 0.0 && (low < logged[0] || high > logged[1]);
+            is_beyond.then(|| {
+                let range = |[low, high]: [f64; 2]| match low == high {
+                    true => format!("{low:.4}"),
+                    false => format!("{low:.4} to {high:.4}"),
+                };
+                // Only what matters of a number.
+                let range = |ends: [f64; 2]| range(ends).replace(".0000", "");
+                let each = if num_replicas > 1 { " per replica" } else { "" };
+                format!("{name} of {}{unit}{each}; the logs of the fit have {}", range([low, high]), range(logged))
+            })
+        };
+        let concurrency = self.concurrency.map(f64::from);
+        let (path, message) = match (rates, users.map(f64::from)) {
+            (_, Some(users)) => {
+                ("workload.closed_loop", outside("a concurrency", [users, users], concurrency, " requests")?)
+            }
+            (Some(rates), None) => {
+                ("workload.request_rate", outside("a load", rates, self.request_rate, " requests/s")?)
+            }
+            (None, None) => return None,
+        };
+        let hint = "outside that the fit extrapolates; add a log of such a load and calibrate again";
+        Some(Diagnostic::warning("outside-calibration", path, message).with_hint(hint))
     }
 
     /// The range for which the fit stands, in words; empty if it is not known.
@@ -90,6 +130,11 @@ impl CalibratedOn {
             let [low, high] = self.request_rate;
             let range = if low == high { format!("{low}") } else { format!("{low} to {high}") };
             parts.push(format!("{range} requests/s"));
+        }
+        if self.concurrency[1] > 0 {
+            let [low, high] = self.concurrency;
+            let range = if low == high { format!("{low}") } else { format!("{low} to {high}") };
+            parts.push(format!("at most {range} in flight"));
         }
         parts.join(", ")
     }
@@ -169,6 +214,7 @@ impl LatencyFit {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<(LatencyModel, Basis)> {
         self.check(diagnostics);
+        self.check_client(diagnostics);
         match fitted_latency(self.model, &self.alpha, &self.beta, inputs, deployment.2) {
             Err(problems) => {
                 diagnostics.extend(under("latency.fit", problems));
@@ -198,9 +244,26 @@ impl LatencyFit {
                 reject(field, format!("{field} is {low} to {high}"), "give the lower number first");
             }
         }
+        if on.concurrency[0] > on.concurrency[1] {
+            let [low, high] = on.concurrency;
+            reject("concurrency", format!("concurrency is {low} to {high}"), "give the lower number first");
+        }
         let [low, high] = on.request_rate;
         if !(0.0 <= low && low <= high && high <= 1e6) {
             reject("request_rate", format!("request_rate is {low} to {high}"), "give two rates, the lower one first");
+        }
+    }
+
+    fn check_client(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let ClientEffects { idle_delay_us, busy_delay_us } = self.client;
+        for (field, value) in [("idle_delay_us", idle_delay_us), ("busy_delay_us", busy_delay_us)] {
+            if !(0.0..=MAX_DELAY_US).contains(&value) {
+                let path = format!("latency.fit.client.{field}");
+                diagnostics.push(
+                    Diagnostic::error("invalid-value", path, format!("{field} is {value}"))
+                        .with_hint("give microseconds from 0 to a million"),
+                );
+            }
         }
     }
 
@@ -268,6 +331,7 @@ mod tests {
                 input_tokens: [100, 200],
                 output_tokens: [1, 20],
                 request_rate: [0.5, 4.0],
+                concurrency: [0; 2],
             },
             ..LatencyFit::default()
         }
@@ -306,11 +370,30 @@ mod tests {
     }
 
     #[test]
+    fn loads_that_no_log_has_are_remarked() {
+        let mut on = fit().calibrated_on;
+        let message =
+            |on: &CalibratedOn, rates, users, replicas| on.load_remark(rates, users, replicas).map(|told| told.message);
+        assert_eq!(message(&on, Some([0.5, 4.0]), None, 1), None);
+        let text = "a load of 1 to 6 requests/s; the logs of the fit have 0.5000 to 4";
+        assert_eq!(message(&on, Some([1.0, 6.0]), None, 1).as_deref(), Some(text));
+        assert_eq!(message(&on, Some([1.0, 6.0]), None, 2), None, "three for each replica");
+        assert_eq!(message(&on, None, Some(40), 1), None, "nothing is known of it");
+        on.concurrency = [4, 32];
+        assert_eq!(message(&on, None, Some(32), 1), None);
+        let text = "a concurrency of 2 requests per replica; the logs of the fit have 4 to 32";
+        assert_eq!(message(&on, None, Some(4), 2).as_deref(), Some(text));
+        assert_eq!(CalibratedOn::default().load_remark(Some([1.0, 6.0]), None, 1), None);
+    }
+
+    #[test]
     fn every_bad_value_is_told_with_its_path() {
         let mut bad = fit();
         bad.beta[1] = f64::NAN;
         bad.calibrated_on.input_tokens = [9, 1];
         bad.calibrated_on.request_rate = [f64::NAN, 1.0];
+        bad.calibrated_on.concurrency = [2, 1];
+        bad.client.busy_delay_us = -1.0;
         bad.calibrated_on.logs = "x".repeat(201);
         let (basis, found) = codes(&bad, ("acme/tiny", "H100", 2), 20);
         assert_eq!(basis, None);
@@ -319,7 +402,9 @@ mod tests {
             [
                 "invalid-value latency.fit.calibrated_on.logs",
                 "invalid-value latency.fit.calibrated_on.input_tokens",
+                "invalid-value latency.fit.calibrated_on.concurrency",
                 "invalid-value latency.fit.calibrated_on.request_rate",
+                "invalid-value latency.fit.client.busy_delay_us",
                 "coefficient-out-of-range latency.fit.beta[1]",
             ]
         );

@@ -8,7 +8,7 @@ use super::limits::Bounds;
 use super::{Basis, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Scenario};
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelSpec};
 use crate::diagnostic::{Checked, Diagnostic, Severity, Warned};
-use crate::latency::LatencyModel;
+use crate::latency::{ClientEffects, LatencyModel};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -95,6 +95,7 @@ impl Scenario {
             engine,
             cluster,
             latency: latency.model,
+            client: latency.client,
             workload,
             slo: self.slo.clone(),
             slo_classes: self.slo_classes.clone(),
@@ -116,6 +117,8 @@ impl Scenario {
 pub(super) struct ChosenLatency<'a> {
     pub model: LatencyModel,
     pub basis: Basis,
+    /// What clients and front end add.
+    pub client: ClientEffects,
     /// The fit in use.
     pub calibrated_on: Option<CalibratedOn>,
     /// The coefficient row in use.
@@ -139,7 +142,13 @@ impl<'a> Resolution<'a> {
         match (choice, alpha, beta) {
             (LatencyModelChoice::Auto | LatencyModelChoice::Blackbox, Some(alpha), Some(beta)) => {
                 let model = rooted(LatencyModel::blackbox(alpha, beta), diagnostics)?;
-                Some(ChosenLatency { model, basis: Basis::Calibrated, calibrated_on: None, row: None })
+                Some(ChosenLatency {
+                    model,
+                    basis: Basis::Calibrated,
+                    client: ClientEffects::default(),
+                    calibrated_on: None,
+                    row: None,
+                })
             }
             (LatencyModelChoice::Auto | LatencyModelChoice::Blackbox, Some(_), None) => {
                 diagnostics.push(half_given("alpha", "beta"));
@@ -201,7 +210,13 @@ impl<'a> Resolution<'a> {
         let inputs = deployment.model.zip(deployment.accelerator);
         let (model, basis) = fit.resolve(place, inputs, &self.scenario.workload, diagnostics)?;
         self.remark_negative(&model, diagnostics);
-        Some(ChosenLatency { model, basis, calibrated_on: Some(fit.calibrated_on.clone()), row: None })
+        Some(ChosenLatency {
+            model,
+            basis,
+            client: fit.client,
+            calibrated_on: Some(fit.calibrated_on.clone()),
+            row: None,
+        })
     }
 
     /// The polynomial with coefficients of one's own, or the published ones.
@@ -228,7 +243,7 @@ impl<'a> Resolution<'a> {
             );
             Basis::Extrapolated
         };
-        Some(ChosenLatency { model, basis, calibrated_on: None, row: None })
+        Some(ChosenLatency { model, basis, client: ClientEffects::default(), calibrated_on: None, row: None })
     }
 
     /// Says where a fitted polynomial has left the steps it was fitted to so far that it is negative.
@@ -252,7 +267,13 @@ impl<'a> Resolution<'a> {
             );
         }
         let model = rooted(LatencyModel::blackbox(&row.alpha, &row.beta), diagnostics)?;
-        Some(ChosenLatency { model, basis: Basis::Trained, calibrated_on: None, row: Some(row) })
+        Some(ChosenLatency {
+            model,
+            basis: Basis::Trained,
+            client: ClientEffects::default(),
+            calibrated_on: None,
+            row: Some(row),
+        })
     }
 
     /// `auto` without coefficients: trained-physics where the heads can be split, otherwise the roofline.
@@ -387,7 +408,7 @@ impl<'a> Resolution<'a> {
             ));
         }
         let basis = if is_extrapolated { Basis::Extrapolated } else { Basis::Analytical };
-        ChosenLatency { model: latency, basis, calibrated_on: None, row: None }
+        ChosenLatency { model: latency, basis, client: ClientEffects::default(), calibrated_on: None, row: None }
     }
 
     fn no_coefficients(&self, deployment: &KnownDeployment<'_>) -> Diagnostic {

@@ -1,7 +1,7 @@
 //! What a scenario resolves to: complete, checked, ready to run.
 
 use super::{ClassSlo, PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
-use crate::latency::LatencyModel;
+use crate::latency::{ClientEffects, LatencyModel};
 use crate::time::SimTime;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -108,6 +108,8 @@ pub struct ResolvedScenario {
     pub cluster: super::ClusterConfig,
     /// How long its steps take.
     pub latency: LatencyModel,
+    /// What clients and front end add to the way of a request into the queue.
+    pub client: ClientEffects,
     /// What arrives; bounds checked.
     pub workload: WorkloadSettings,
     /// What must hold.

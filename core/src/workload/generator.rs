@@ -79,6 +79,7 @@ impl RequestSource for Generator {
             input_tokens: input_tokens.max(1),
             output_tokens,
             answer_limit: output_tokens,
+            front_end_us: 0,
             deadline: SimTime(if self.timeout > 0 { self.clock.saturating_add(self.timeout) } else { 0 }),
             prefix,
             output_prefix: PrefixId::NONE,

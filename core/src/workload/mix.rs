@@ -354,6 +354,7 @@ impl Mix {
             input_tokens,
             output_tokens,
             answer_limit: output_tokens,
+            front_end_us: 0,
             deadline: SimTime(if kind.timeout > 0 { arrive.saturating_add(kind.timeout) } else { 0 }),
             prefix,
             output_prefix,

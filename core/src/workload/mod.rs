@@ -3,6 +3,7 @@
 //! A request is lengths plus a place in a [`PrefixTree`]; its tokens are never materialised.
 
 mod arrivals;
+mod front_end;
 mod generator;
 mod kind;
 mod lengths;
@@ -13,6 +14,7 @@ mod session;
 mod source;
 mod trace;
 
+pub use front_end::{Delayed, FrontEnd};
 pub use generator::Generator;
 pub use kind::Modalities;
 pub use mix::{Mix, RequestDetail};
@@ -37,6 +39,9 @@ pub struct Request {
     pub output_tokens: u32,
     /// The client's limit on output tokens; 0 = not given.
     pub answer_limit: u32,
+    /// What it is held up between its client and the queue by others in flight, microseconds; part of its latencies.
+    #[serde(default)]
+    pub front_end_us: u32,
     /// Absolute tick after which the client has gone; 0 = none.
     pub deadline: SimTime,
     /// Deepest prefix that its *prompt* shares with other requests; the rest of the prompt is its own.

@@ -1,8 +1,10 @@
 //! The source of a resolved workload, whatever it is made of.
 
 use super::{
-    ConversationSource, Generator, Mix, Outcome, PrefixTree, Request, RequestDetail, RequestSource, Trace, TraceSource,
+    ConversationSource, Delayed, FrontEnd, Generator, Mix, Outcome, PrefixTree, Request, RequestDetail, RequestSource,
+    Trace, TraceSource,
 };
+use crate::latency::ClientEffects;
 use crate::scenario::WorkloadSettings;
 use crate::time::SimTime;
 use alloc::boxed::Box;
@@ -20,6 +22,8 @@ pub enum Source {
     Replayed(TraceSource),
     /// A recorded trace whose conversations wait for their answers.
     Conversed(Box<ConversationSource>),
+    /// Any of these behind a front end that delays requests.
+    Delayed(Box<Delayed>),
 }
 
 /// What the unnamed class and the unnamed tenant are called where there are no others.
@@ -63,7 +67,16 @@ impl Source {
         Self::new(workload, None, workload.request_rate, workload.num_requests, (seed, 0), horizon)
     }
 
-    /// The same, keeping what each request is; for a recording.
+    /// The same behind the clients and front ends of so many replicas.
+    #[must_use]
+    pub fn behind(self, effects: ClientEffects, num_replicas: u32) -> Self {
+        if effects.is_none() {
+            return self;
+        }
+        Self::Delayed(Box::new(Delayed::new(self, FrontEnd::new(effects, num_replicas))))
+    }
+
+    /// The same, keeping what each request is; for a recording. Before [`Source::behind`].
     #[must_use]
     pub fn with_details(self) -> Self {
         match self {
@@ -77,6 +90,7 @@ impl Source {
     pub fn details(&self) -> &[RequestDetail] {
         match self {
             Self::Mixed(mix) => mix.details(),
+            Self::Delayed(delayed) => delayed.source().details(),
             Self::Drawn(_) | Self::Replayed(_) | Self::Conversed(_) => &[],
         }
     }
@@ -85,6 +99,7 @@ impl Source {
     #[must_use]
     pub fn trace(&self) -> Option<&Trace> {
         match self {
+            Self::Delayed(delayed) => delayed.source().trace(),
             Self::Drawn(_) | Self::Mixed(_) => None,
             Self::Replayed(source) => Some(source.trace()),
             Self::Conversed(source) => Some(source.trace()),
@@ -95,6 +110,7 @@ impl Source {
     #[must_use]
     pub fn classes(&self) -> &[String] {
         match self {
+            Self::Delayed(delayed) => delayed.source().classes(),
             Self::Drawn(_) => &UNNAMED,
             Self::Mixed(mix) => mix.classes(),
             Self::Replayed(source) => source.trace().classes(),
@@ -106,6 +122,7 @@ impl Source {
     #[must_use]
     pub fn tenants(&self) -> &[String] {
         match self {
+            Self::Delayed(delayed) => delayed.source().tenants(),
             Self::Drawn(_) => &UNNAMED,
             Self::Mixed(mix) => mix.tenants(),
             Self::Replayed(source) => source.trace().tenants(),
@@ -118,6 +135,7 @@ impl RequestSource for Source {
     #[inline]
     fn next_request(&mut self) -> Option<Request> {
         match self {
+            Self::Delayed(delayed) => delayed.next_request(),
             Self::Drawn(source) => source.next_request(),
             Self::Mixed(source) => source.next_request(),
             Self::Replayed(source) => source.next_request(),
@@ -127,6 +145,7 @@ impl RequestSource for Source {
 
     fn prefixes(&self) -> &PrefixTree {
         match self {
+            Self::Delayed(delayed) => delayed.source().prefixes(),
             Self::Drawn(source) => source.prefixes(),
             Self::Mixed(source) => source.prefixes(),
             Self::Replayed(source) => source.prefixes(),
@@ -137,6 +156,7 @@ impl RequestSource for Source {
     #[inline]
     fn is_closed_loop(&self) -> bool {
         match self {
+            Self::Delayed(_) => true,
             Self::Mixed(source) => source.is_closed_loop(),
             Self::Conversed(source) => source.is_closed_loop(),
             Self::Drawn(_) | Self::Replayed(_) => false,
@@ -145,6 +165,7 @@ impl RequestSource for Source {
 
     fn next_arrival(&self) -> Option<SimTime> {
         match self {
+            Self::Delayed(delayed) => delayed.next_arrival(),
             Self::Mixed(source) => source.next_arrival(),
             Self::Conversed(source) => source.next_arrival(),
             Self::Drawn(_) | Self::Replayed(_) => None,
@@ -153,6 +174,7 @@ impl RequestSource for Source {
 
     fn settled(&mut self, outcome: &Outcome) {
         match self {
+            Self::Delayed(delayed) => delayed.settled(outcome),
             Self::Mixed(source) => source.settled(outcome),
             Self::Conversed(source) => source.settled(outcome),
             Self::Drawn(_) | Self::Replayed(_) => {}

@@ -165,6 +165,7 @@ impl Columns {
             input_tokens,
             output_tokens,
             answer_limit: output_tokens,
+            front_end_us: 0,
             deadline: SimTime(deadline.max(0)),
             prefix: PrefixId::NONE,
             output_prefix: PrefixId::NONE,

@@ -81,6 +81,7 @@ fn plain_request(id: u32, arrive: SimTime, input_tokens: u32, output_tokens: u32
         input_tokens,
         output_tokens,
         answer_limit: output_tokens,
+        front_end_us: 0,
         deadline: SimTime::ZERO,
         prefix: PrefixId::NONE,
         output_prefix: PrefixId::NONE,

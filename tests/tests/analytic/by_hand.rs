@@ -35,6 +35,7 @@ fn example(offered: &[Offered]) -> Example {
         input_tokens,
         output_tokens,
         answer_limit: output_tokens,
+        front_end_us: 0,
         deadline: SimTime::ZERO,
         prefix: PrefixId::NONE,
         output_prefix: PrefixId::NONE,

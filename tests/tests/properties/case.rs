@@ -218,6 +218,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                 input_tokens,
                 output_tokens: raw.output_tokens,
                 answer_limit: if raw.has_limit { raw.output_tokens } else { 0 },
+                front_end_us: 0,
                 deadline: raw.patience.map_or(SimTime::ZERO, |patience| SimTime(arrive + patience)),
                 prefix,
                 output_prefix: if returns_output && own_tokens == 0 {

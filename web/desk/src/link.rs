@@ -340,6 +340,7 @@ mod tests {
             input_tokens: [12, 1024],
             output_tokens: [1, 512],
             request_rate: [0.5, 12.25],
+            concurrency: [4, 64],
         };
         let beta = vec![3211.402, 51.23456, 6123.001, 30.12345, 0.1034567, 0.001234567, 0.1];
         scenario.latency.fit =

@@ -168,6 +168,7 @@ mod tests {
             input_tokens,
             output_tokens: 1,
             answer_limit: 1,
+            front_end_us: 0,
             deadline: SimTime::ZERO,
             prefix,
             output_prefix: PrefixId::NONE,

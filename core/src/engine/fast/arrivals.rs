@@ -11,7 +11,7 @@ impl Fast {
     /// [`crate::engine::Engine::submit`].
     #[inline]
     pub(in crate::engine) fn submit(&mut self, request: Request, time: i64) -> i64 {
-        let enqueue = self.enqueue_time(request.input_tokens, time);
+        let enqueue = self.enqueue_time(&request, time);
         let slot = self.slots.insert(request);
         self.inbox.push_back((slot, time));
         enqueue
@@ -27,11 +27,11 @@ impl Fast {
             }
             self.inbox.pop_front();
             self.last_arrival = self.last_arrival.max(arrive);
-            let Request { id, input_tokens, .. } = self.slots.get(slot).request;
+            let request = &self.slots.get(slot).request;
             if observer.wants_events() {
-                observer.event(&Event::Arrive { time: SimTime(arrive), id });
+                observer.event(&Event::Arrive { time: SimTime(arrive), id: request.id });
             }
-            let time = self.enqueue_time(input_tokens, arrive);
+            let time = self.enqueue_time(request, arrive);
             self.enqueueing.push(Reverse((time, self.sequence, slot)));
             self.sequence += 1;
         }
@@ -44,8 +44,10 @@ impl Fast {
     }
 
     #[inline]
-    fn enqueue_time(&self, input_tokens: u32, arrive: i64) -> i64 {
-        arrive.saturating_add(self.latency.queueing(input_tokens))
+    fn enqueue_time(&self, request: &Request, arrive: i64) -> i64 {
+        arrive
+            .saturating_add(self.latency.queueing(request.input_tokens))
+            .saturating_add(i64::from(request.front_end_us))
     }
 
     /// [`crate::engine::Engine::measure`].

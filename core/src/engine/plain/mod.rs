@@ -181,7 +181,9 @@ impl Plain {
         if observer.wants_events() {
             observer.event(&Event::Arrive { time: SimTime(now), id: request.id });
         }
-        self.push(now.saturating_add(self.latency.queueing(request.input_tokens)), Kind::Enqueue(live));
+        let queueing = self.latency.queueing(request.input_tokens);
+        let time = now.saturating_add(queueing).saturating_add(i64::from(request.front_end_us));
+        self.push(time, Kind::Enqueue(live));
     }
 
     /// Section 4.

@@ -37,6 +37,7 @@ impl RunJob {
         let classes = settings.classes.clone();
         let collector = Collector::streaming(settings).keeping_decisions();
         let watch = RunWatch::new(collector, cluster.num_replicas);
+        let source = source.behind(prepared.resolved.client, cluster.num_replicas);
         let simulation = Simulation::new(cluster, *engine, latency.clone(), source, Mode::Fast);
         let available = trace.map_or(u64::MAX, |trace| trace.requests().len() as u64);
         Self {
