@@ -1,16 +1,16 @@
 //! `plimsoll calibrate`: coefficients that repeat what was logged.
 
 use crate::experiment::{tell_comparison, tell_limits, tell_records};
-use crate::log_arguments::{CalibrateArguments, ExperimentName, ObjectiveName, ServerArguments};
+use crate::log_arguments::{CalibrateArguments, ExperimentName, ObjectiveName, OverloadName, ServerArguments};
 use crate::measured;
 use crate::output::{Failure, file_failure, tell_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::calibrate::{
-    Calibration, Deployment, Fit, FitSettings, FitTask, FittedModel, Identifiability, Objective, Problem, RunErrors,
+    Calibration, Deployment, Fit, FitSettings, FitTask, FittedModel, Interval, Objective, Overload, Problem, RunErrors,
     Space, calibrated_on, prior,
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
-use plimsoll_core::measurement::{MeasuredDeployment, Measurement};
+use plimsoll_core::measurement::{MeasuredDeployment, Measurement, overload_windows};
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_formats::{
@@ -70,9 +70,11 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
     };
     if let Some(experiment) = experiment {
         tell_comparison(experiment, &plan.task, &problem, &fit);
-        tell_limits(experiment, &plan.task, &problem, &best);
+        tell_limits(experiment);
     }
-    write(arguments, config.is_some(), plan, &fit, trials)
+    let intervals = problem.intervals(&best);
+    tell_intervals(&intervals);
+    write(arguments, config.is_some(), plan, (&fit, intervals), trials)
 }
 
 /// Writes the fit, and the study where it is wanted; tells the errors on every run.
@@ -80,26 +82,27 @@ fn write(
     arguments: &CalibrateArguments,
     has_config: bool,
     plan: Plan,
-    fit: &Fit,
+    (fit, intervals): (&Fit, Vec<Interval>),
     trials: Vec<StudyTrial>,
 ) -> Result<(), Failure> {
     let catalog = plimsoll_configs::catalog();
-    let errors = |runs: &[Measurement], prefix: &str| -> Vec<TrainedOn> {
-        let of = |run: &Measurement| {
-            let errors = fit.errors(run, &Deployment::guess(catalog, &run.deployment))?;
-            tell_line(format_args!("{prefix}{}", summary(&run.name, &errors)));
-            let named = errors.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-            Some(TrainedOn { file: run.name.clone(), num_requests: run.requests.len(), errors: named.collect() })
-        };
-        runs.iter().filter_map(of).collect()
+    let settings = &plan.task.settings;
+    let errors = |run: &Measurement, counted: Vec<bool>, prefix: &str| {
+        let errors = fit.errors_of(run, &counted, &Deployment::guess(catalog, &run.deployment))?;
+        tell_line(format_args!("{prefix}{}", summary(&run.name, &errors)));
+        Some(trained_on(run, &counted, &errors))
     };
     let [train, held_out] = &plan.runs;
-    let (train_errors, test_errors) = (errors(train, ""), errors(held_out, "kept aside: "));
+    let train_errors: Vec<TrainedOn> = train.iter().filter_map(|run| errors(run, settings.fitted(run), "")).collect();
+    let ends = train.iter().filter_map(|run| errors(run, settings.held_out(run), "kept aside, its end: "));
+    let mut test_errors: Vec<TrainedOn> = ends.collect();
+    test_errors.extend(held_out.iter().filter_map(|run| errors(run, vec![true; run.requests.len()], "kept aside: ")));
     let Some(out) = &arguments.out else { return Ok(()) };
     let stated = together(train);
     let server = Deployment::guess(catalog, &stated);
     let on = calibrated_on(&train.iter().collect::<Vec<_>>(), &stated, &server);
     let file = FitFile::new(fit, stated, on, server.guesses, train_errors.clone());
+    let file = FitFile { held_out: test_errors.clone(), intervals, ..file };
     put(out, &fit_to_yaml(&file))?;
     if arguments.save_study || (has_config && !arguments.no_save_study) {
         let latency =
@@ -159,10 +162,17 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
         run.deployment.num_gpu_blocks = run.deployment.num_gpu_blocks.or(blocks);
     }
     let runs = usable(runs)?;
-    let [train, held_out] = match config {
+    let [train, mut held_out] = match config {
         Some(config) => chosen(runs, config)?,
         None => [runs, Vec::new()],
     };
+    if !arguments.held_out.is_empty() {
+        let mut aside = usable(measured::read_all(&arguments.held_out).map_err(|problems| told(&problems))?)?;
+        aside.iter_mut().for_each(|run| apply(&arguments.server, &mut run.deployment));
+        held_out.extend(aside);
+    }
+    let stated = together(&train);
+    held_out.iter_mut().for_each(|run| run.deployment.fill_from(&stated));
     let mut settings = settings(arguments, config);
     let start = arguments.start.as_deref().map(|path| start_of(path, arguments, &mut settings)).transpose()?;
     let catalog = plimsoll_configs::catalog();
@@ -182,7 +192,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     if let Some(fit) = &start {
         space = space.starting_at(fit.named());
     }
-    Identifiability::of(&space, train.iter()).iter().for_each(tell_identifiability);
+    tell_overloads(&train, settings.overload);
     let task = FitTask::new(train.clone(), space, settings);
     let mut server = MeasuredDeployment::default();
     apply(&arguments.server, &mut server);
@@ -241,18 +251,44 @@ fn chosen(runs: Vec<Measurement>, config: &OptimizerFile) -> Result<[Vec<Measure
     Ok([train, held_out])
 }
 
-/// What the logs tell of the coefficients of steps, and what they cannot tell apart.
-fn tell_identifiability(found: &Identifiability) {
-    for (at, name) in Identifiability::NAMES.into_iter().enumerate() {
-        let (estimate, deviation) = (found.estimates[at], found.deviations[at]);
-        let told = found.told[at] * 100.0;
-        tell_line(format_args!(
-            "linear estimate of {name}: {estimate:.4} ± {deviation:.4} µs, {told:.0} % told by the logs"
-        ));
+/// A log and the errors of the fit on those of its requests that count.
+fn trained_on(run: &Measurement, counted: &[bool], errors: &RunErrors) -> TrainedOn {
+    let named = errors.named().into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let num_requests = counted.iter().filter(|is_counted| **is_counted).count();
+    TrainedOn { file: run.name.clone(), num_requests, errors: named.collect() }
+}
+
+/// What the logs tell of the coefficients, and what they cannot tell apart.
+fn tell_intervals(intervals: &[Interval]) {
+    for interval in intervals.iter().filter(|interval| interval.ends[0] < interval.ends[1]) {
+        let ([low, high], name) = (interval.ends, &interval.name);
+        let entangled: Vec<&str> = interval.entangled_with.iter().map(String::as_str).collect();
+        let note = match (interval.is_open, entangled.as_slice()) {
+            (true, _) => ", as expected beforehand: the logs do not determine it".to_owned(),
+            (false, []) => String::new(),
+            (false, others) => format!(", not told apart from {}", others.join(", ")),
+        };
+        tell_line(format_args!("{name}: {low:.4} to {high:.4} µs (95 %){note}"));
     }
-    for (one, other, correlation) in &found.alike {
-        let (one, other) = (Identifiability::NAMES[*one], Identifiability::NAMES[*other]);
-        tell_line(format_args!("the logs hardly tell {one} from {other} (correlation {correlation:+.2})"));
+}
+
+/// Says in which stretches of the logs the server was overloaded.
+fn tell_overloads(runs: &[Measurement], overload: Overload) {
+    for run in runs {
+        for window in overload_windows(run) {
+            let message = format!(
+                "overloaded from {:.1} to {:.1} s: {} requests were sent while {} ended",
+                window.from.as_seconds(),
+                window.until.as_seconds(),
+                window.arrivals,
+                window.completions
+            );
+            let hint = match overload {
+                Overload::Flag => "they count; --overload exclude leaves them out",
+                Overload::Exclude => "they are replayed and do not count",
+            };
+            tell_line(Diagnostic::warning("log-overload", run.name.clone(), message).with_hint(hint));
+        }
     }
 }
 
@@ -339,6 +375,11 @@ fn settings(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> F
     };
     settings.budget = arguments.budget.unwrap_or(settings.budget);
     settings.seed = arguments.seed.unwrap_or(settings.seed);
+    settings.validate_last = arguments.validate_last.unwrap_or(settings.validate_last);
+    settings.overload = match arguments.overload {
+        Some(OverloadName::Exclude) => Overload::Exclude,
+        Some(OverloadName::Flag) | None => Overload::Flag,
+    };
     settings
 }
 

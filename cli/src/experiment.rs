@@ -1,9 +1,7 @@
 //! What is told of a published experiment: its records, what is assumed, the same figures before and after a fit.
 
 use crate::output::tell_line;
-use plimsoll_core::calibrate::{
-    Deployment, Experiment, Fit, FitTask, Interval, Intervals, Prediction, Problem, RunErrors,
-};
+use plimsoll_core::calibrate::{Deployment, Experiment, Fit, FitTask, Prediction, Problem, RunErrors};
 use plimsoll_core::measurement::Measurement;
 
 /// The records, and what was not published.
@@ -48,30 +46,9 @@ fn errors(run: &Measurement, prediction: Option<&Prediction>) -> String {
     format!("; mean TTFT {ttft}, TPOT {tpot}, E2E {e2e}, TTFT by request off by {by_request}")
 }
 
-/// What cannot be identified: by construction, and by the shape of the loss around the best point.
-pub fn tell_limits(experiment: &Experiment, task: &FitTask, problem: &Problem, best: &[f64]) {
+/// What cannot be identified by construction.
+pub fn tell_limits(experiment: &Experiment) {
     for reason in &experiment.not_identifiable {
         tell_line(format_args!("cannot be identified: {reason}"));
     }
-    let losses = |points: Vec<Vec<f64>>| -> Vec<f64> { points.iter().map(|point| problem.loss(point)).collect() };
-    let mut intervals = Intervals::new(task, best.to_vec());
-    let first = losses(intervals.first());
-    let second = losses(intervals.second(&first));
-    let (untold, told): (Vec<Interval>, Vec<Interval>) =
-        intervals.intervals(&second).into_iter().partition(|interval| interval.is_open);
-    if !untold.is_empty() {
-        let names: Vec<&str> = untold.iter().map(|interval| interval.name.as_str()).collect();
-        tell_line(format_args!("not determined by this run alone: {}", names.join(", ")));
-    }
-    told.iter().for_each(|interval| tell_line(sentence(interval)));
-}
-
-/// An interval in words.
-fn sentence(interval: &Interval) -> String {
-    let [low, high] = interval.ends;
-    let entangled = match interval.entangled_with.as_slice() {
-        [] => String::new(),
-        others => format!(", not told from {}", others.join(", ")),
-    };
-    format!("{}: {low:.3e} to {high:.3e} (95 %){entangled}", interval.name)
 }

@@ -3,7 +3,7 @@
 use crate::arguments::InspectArguments;
 use crate::measured;
 use crate::output::{Failure, tell_line, write_json};
-use plimsoll_core::measurement::{ArrivalSource, Measurement, RunFigures};
+use plimsoll_core::measurement::{ArrivalSource, Measurement, RunFigures, overload_windows};
 use serde_json::{Map, Value, json};
 use std::io::{self, BufWriter, Write};
 
@@ -62,6 +62,12 @@ fn as_json(run: &Measurement) -> Value {
             "burstiness": run.load.burstiness.filter(|burstiness| burstiness.is_finite()),
             "max_concurrency": run.load.max_concurrency,
         },
+        "overload": overload_windows(run).iter().map(|window| json!({
+            "from_s": window.from.as_seconds(),
+            "until_s": window.until.as_seconds(),
+            "arrivals": window.arrivals,
+            "completions": window.completions,
+        })).collect::<Vec<Value>>(),
         "deployment": run.deployment,
         "figures": figures,
     })
@@ -93,6 +99,14 @@ fn describe(out: &mut impl Write, run: &Measurement) -> io::Result<()> {
     writeln!(out, "  load     {}", load.join(", "))?;
     let span = run.span().map_or(String::new(), |span| format!(" in {:.1} s", span.as_seconds()));
     writeln!(out, "  requests {} ok, {} failed{span}", run.requests.len(), run.num_failed)?;
+    for window in overload_windows(run) {
+        let (from, until) = (window.from.as_seconds(), window.until.as_seconds());
+        writeln!(
+            out,
+            "  overload {from:.1} to {until:.1} s: {} sent while {} ended",
+            window.arrivals, window.completions
+        )?;
+    }
     let figures = RunFigures::of_measurement(run);
     let shown = |name: &str, value: Option<f64>, unit: &str| value.map(|value| format!("{name} {value:.2}{unit}"));
     let line: Vec<String> = [

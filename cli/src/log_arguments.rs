@@ -48,6 +48,15 @@ pub struct CalibrateArguments {
     /// Seed of the search [42].
     #[arg(long)]
     pub seed: Option<u64>,
+    /// A log that is not fitted but predicted, to judge the fit; may be given several times.
+    #[arg(long = "hold-out", value_name = "LOG")]
+    pub held_out: Vec<PathBuf>,
+    /// Share of the time of every run, its end, that is not fitted but predicted, e.g. 20%.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub validate_last: Option<f64>,
+    /// What becomes of requests sent while the server was overloaded [flag].
+    #[arg(long, value_enum)]
+    pub overload: Option<OverloadName>,
     #[command(flatten)]
     pub server: ServerArguments,
 }
@@ -114,6 +123,26 @@ impl From<FittedModelName> for FittedModel {
             FittedModelName::Roofline => Self::Roofline,
             FittedModelName::TrainedPhysics => Self::TrainedPhysics,
         }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OverloadName {
+    /// They count, and the stretches are told.
+    Flag,
+    /// They load the simulated server and do not count.
+    Exclude,
+}
+
+/// A share in percent or as a fraction.
+fn share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..=0.9).contains(&share) => Ok(share),
+        _ => Err("give a share from 0% to 90%".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::probe::{bad_fields, read};
 use crate::scenario::{check_size, good, placed};
 use crate::value::{Readable, readable_yaml};
 use plimsoll_core::MODEL_VERSION;
-use plimsoll_core::calibrate::{ClientEffects, Fit, FittedModel};
+use plimsoll_core::calibrate::{ClientEffects, Fit, FittedModel, Interval};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_core::scenario::{CalibratedOn, fitted_latency};
@@ -37,6 +37,12 @@ pub struct FitFile {
     /// The logs, with the errors of the fit on them in percent.
     #[serde(default)]
     pub trained_on: Vec<TrainedOn>,
+    /// Logs and ends of logs that were not fitted, with the errors on them.
+    #[serde(default)]
+    pub held_out: Vec<TrainedOn>,
+    /// 95 % intervals of the coefficients; none where they were not measured.
+    #[serde(default)]
+    pub intervals: Vec<Interval>,
     /// Evaluations of the search.
     #[serde(default)]
     pub evaluations: u64,
@@ -95,6 +101,8 @@ impl FitFile {
             calibrated_on,
             guesses,
             trained_on,
+            held_out: Vec::new(),
+            intervals: Vec::new(),
             evaluations: fit.evaluations,
             loss: fit.loss,
         }
@@ -177,6 +185,8 @@ fn empty() -> FitFile {
         calibrated_on: CalibratedOn::default(),
         guesses: Vec::new(),
         trained_on: Vec::new(),
+        held_out: Vec::new(),
+        intervals: Vec::new(),
         evaluations: 0,
         loss: 0.0,
     }

@@ -1,8 +1,10 @@
 //! The search for coefficients, asked and told.
 
 use super::linear::start_from_logs;
+use super::moments::Moments;
 use super::objective::{Compared, found_idle};
-use super::{ClientEffects, Deployment, FittedModel, Objective, Prediction, Replay, RunErrors, Space};
+use super::part::part_of;
+use super::{ClientEffects, Deployment, FittedModel, Objective, Overload, Prediction, Replay, RunErrors, Space};
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
 use crate::measurement::{Measurement, RunFigures};
@@ -29,21 +31,37 @@ pub struct FitSettings {
     pub budget: u64,
     /// Seed of the search.
     pub seed: u64,
+    /// Whether requests count that were sent while the server was overloaded.
+    #[serde(default)]
+    pub overload: Overload,
+    /// Share of every run's time, its end, whose requests are kept aside to judge the fit; 0 = none, at most 0.9.
+    #[serde(default)]
+    pub validate_last: f64,
 }
 
 impl Default for FitSettings {
     /// Twelve thousand evaluations: a thousand for each start is where the losses of seeds meet.
     fn default() -> Self {
-        Self { model: FittedModel::Calibrated, objective: Objective::LogRatio, budget: 12_000, seed: 42 }
+        Self {
+            model: FittedModel::Calibrated,
+            objective: Objective::LogRatio,
+            budget: 12_000,
+            seed: 42,
+            overload: Overload::Flag,
+            validate_last: 0.0,
+        }
     }
 }
 
 /// A run as trials see it.
 #[derive(Debug)]
-struct Observed {
+pub(super) struct Observed {
+    /// The requests that count.
     run: Measurement,
+    counted: Vec<bool>,
     figures: RunFigures,
     found_idle: Vec<bool>,
+    pub(super) moments: Moments,
     replay: Replay,
     deployment: Deployment,
 }
@@ -51,20 +69,21 @@ struct Observed {
 /// Everything a trial needs; shared, so that trials run anywhere.
 #[derive(Debug)]
 pub struct Problem {
-    runs: Vec<Observed>,
-    space: Space,
+    pub(super) runs: Vec<Observed>,
+    pub(super) space: Space,
     objective: Objective,
     model: FittedModel,
 }
 
 impl Problem {
-    /// Runs with single requests, each with what is known of its server; runs without requests are left out.
+    /// Runs with single requests, each with what is known of its server; runs without a request that counts are left
+    /// out.
     #[must_use]
     pub fn new(runs: Vec<(Measurement, Deployment)>, space: Space, settings: &FitSettings) -> Self {
         let runs = runs
             .into_iter()
             .filter(|(run, _)| run.has_requests())
-            .map(|(run, deployment)| {
+            .filter_map(|(run, deployment)| {
                 let replay = Replay::new(&run, MAX_REQUESTS);
                 // Trials see the beginning of a long run, so that is what they are compared with.
                 let mut seen = run;
@@ -73,9 +92,21 @@ impl Problem {
                     seen.gaps.clear();
                     seen.duration = None;
                 }
-                let figures = RunFigures::of_measurement(&seen);
-                let found_idle = found_idle(&seen);
-                Observed { run: seen, figures, found_idle, replay, deployment }
+                let counted = settings.fitted(&seen);
+                let found_idle = found_idle(&seen).into_iter().zip(&counted).filter(|(_, is_counted)| **is_counted);
+                let found_idle = found_idle.map(|(is_idle, _)| is_idle).collect();
+                let moments = Moments::new(&seen, &counted);
+                let run = part_of(&seen, &counted);
+                let figures = RunFigures::of_measurement(&run);
+                run.has_requests().then_some(Observed {
+                    run,
+                    counted,
+                    figures,
+                    found_idle,
+                    moments,
+                    replay,
+                    deployment,
+                })
             })
             .collect();
         Self { runs, space, objective: settings.objective, model: settings.model }
@@ -101,17 +132,35 @@ impl Problem {
         let (alpha, beta) = self.model.coefficients(self.space.named(&values));
         let client = client_effects(self.space.named(&values));
         let mut compared = Vec::with_capacity(self.runs.len());
-        for Observed { run, figures, found_idle, replay, deployment } in &self.runs {
+        for Observed { run, counted, figures, found_idle, replay, deployment, .. } in &self.runs {
             let Ok(model) = self.model.latency(&alpha, &beta, deployment) else { return f64::INFINITY };
             let reported_decoding = match &model {
                 LatencyModel::Quadratic(model) => model.reported_decoding() as f64,
                 _ => 0.0,
             };
             let prediction = replay.run(deployment.engine, &model, client);
+            // Also those that do not count were served.
+            if prediction.latencies.iter().any(|latency| latency.e2e.is_none()) {
+                return f64::INFINITY;
+            }
+            let prediction = prediction.part(counted);
             compared.push(Compared { run, measured: figures, found_idle, prediction, reported_decoding });
         }
         let loss = self.objective.loss(&compared);
         if self.objective.is_likelihood() { loss + self.space.surprise(&values) } else { loss }
+    }
+
+    /// What becomes of every run at a point of the unit cube; none if a request is not served.
+    pub(super) fn predictions(&self, point: &[f64]) -> Option<Vec<Prediction>> {
+        let values = self.space.values(point);
+        let (alpha, beta) = self.model.coefficients(self.space.named(&values));
+        let client = client_effects(self.space.named(&values));
+        let run = |observed: &Observed| {
+            let model = self.model.latency(&alpha, &beta, &observed.deployment).ok()?;
+            let prediction = observed.replay.run(observed.deployment.engine, &model, client);
+            prediction.latencies.iter().all(|latency| latency.e2e.is_some()).then_some(prediction)
+        };
+        self.runs.iter().map(run).collect()
     }
 }
 
@@ -172,6 +221,14 @@ impl Fit {
     pub fn errors(&self, run: &Measurement, deployment: &Deployment) -> Option<RunErrors> {
         Some(RunErrors::new(run, &self.predict(run, deployment)?))
     }
+
+    /// How far it is from some requests of a run, e.g. those of [`FitSettings::held_out`]; none if there are none.
+    #[must_use]
+    pub fn errors_of(&self, run: &Measurement, counted: &[bool], deployment: &Deployment) -> Option<RunErrors> {
+        let part = part_of(run, counted);
+        part.has_requests().then_some(())?;
+        Some(RunErrors::new(&part, &self.predict(run, deployment)?.part(counted)))
+    }
 }
 
 /// One entry of the history: after how many evaluations which loss was the best.
@@ -201,7 +258,7 @@ impl Calibration {
     /// Runs without requests are left out; none at all gives a study that is done at once without a result.
     #[must_use]
     pub fn new(runs: Vec<(Measurement, Deployment)>, mut space: Space, settings: FitSettings) -> Self {
-        start_from_logs(&mut space, runs.iter().map(|(run, _)| run));
+        start_from_logs(&mut space, runs.iter().map(|(run, _)| (run, settings.fitted(run))));
         let starts = space.starts();
         let problem = Problem::new(runs, space, &settings);
         let has_runs = !problem.runs.is_empty();

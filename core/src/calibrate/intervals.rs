@@ -1,19 +1,33 @@
-//! How well the logs determine each coefficient, from the shape of the loss around the best point.
+//! How well the logs determine each coefficient.
 
-use super::{FitTask, Space};
+use super::moments::Gaps;
+use super::{Parameter, Prediction, Problem};
+use crate::search::symmetric_eigen;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// Distances from the best point that are tried along each axis: from a thousandth of the searched range to all of it.
-const LADDER: [f64; 11] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0];
-/// Rise of the loss at which the curvature is measured.
-const RISE: f64 = 1.0;
-/// Rise of twice a negative log-likelihood at the end of a 95 % interval: the square of 1.96.
-const RISE_95: f64 = 3.84;
-/// Errors that a run adds to the loss: six figures and two sums over requests.
-const ERRORS_PER_RUN: f64 = 8.0;
+/// Times the neighborhood of the best point is looked at, each time around the point that the last look found better.
+const ROUNDS: usize = 4;
+/// A step in standard deviations of what is expected of a coefficient, and its bounds as a share of the searched range.
+const STEP: f64 = 0.4;
+const STEP_BOUNDS: (f64, f64) = (0.004, 0.04);
+/// Distances of the points of a look, in steps.
+const DISTANCES: [f64; 6] = [0.7, 0.9, 1.1, 0.8, 1.0, 1.2];
+/// Distance of points that are as good as the center, but start their steps at other moments.
+const HARDLY: f64 = 0.05;
+/// Furthest move between looks, in steps.
+const FURTHEST: f64 = 4.0;
+/// What the noise of slopes alone may seem to tell of a direction, in units of what is expected of it.
+const SEEMING: f64 = 4.0;
+/// Half the width of a 95 % interval in standard deviations: Student's with 16 degrees of freedom, which is what the sums
+/// of three runs leave beside the coefficients they determine.
+const WIDTH_95: f64 = 2.12;
+/// Standard deviation of a coordinate of which nothing is expected: that of evenly spread values, √(1/12).
+const EVEN_DEVIATION: f64 = 0.288_675;
+/// Share of what was expected of a coefficient that the logs must tell for it to count as determined.
+const LEAST_TOLD: f64 = 0.5;
 /// Correlation from which two coefficients cannot be told apart.
 const ENTANGLED: f64 = 0.95;
 
@@ -25,319 +39,240 @@ pub struct Interval {
     pub name: String,
     /// Ends of the 95 % interval, in the unit of the coefficient; held within the searched range.
     pub ends: [f64; 2],
-    /// Whether the loss hardly changes over the whole searched range, so that the logs say nothing.
+    /// Whether the logs tell less than half of what was uncertain before, so that the interval is what was expected.
     pub is_open: bool,
     /// Coefficients that can take its place: those whose correlation with it is above 0.95 in size.
     pub entangled_with: Vec<String>,
 }
 
-/// The measurement of intervals around a point, asked and told in two rounds.
-///
-/// # Source
-/// A loss that counts errors in units of their usual size is twice a negative log-likelihood up to a constant; near its
-/// minimum it is a quadratic form, whose inverse gives variances (Press et al., *Numerical Recipes*, 15.6). Where the
-/// best loss is above the number of errors in it, the errors are larger than usual and the intervals grow with their
-/// root (Birge 1932).
-#[derive(Debug, Clone)]
-pub struct Intervals {
-    space: Space,
-    best: Vec<f64>,
-    num_errors: f64,
-    /// Loss at the best point.
-    loss: f64,
-    /// Distance on each axis, and the second derivative there.
-    axes: Vec<(f64, f64)>,
+/// A linear picture of the sums around a point.
+struct Picture {
+    /// Measured less predicted, and the noise of each.
+    gaps: Gaps,
+    /// How the predictions change along each axis, by sum; twice, from points of their own.
+    slopes: [Vec<Vec<f64>>; 2],
 }
 
-impl Intervals {
-    /// Around the best point of a task.
+/// What is known of a coordinate beforehand: where it is expected, and the standard deviation.
+fn expected(parameter: &Parameter) -> (f64, f64) {
+    let range = libm::log(parameter.high / parameter.low);
+    match parameter.center {
+        Some((center, spread)) if parameter.is_log && range > 0.0 => (parameter.coordinate(center), spread / range),
+        _ => (0.5, EVEN_DEVIATION),
+    }
+}
+
+impl Problem {
+    /// 95 % intervals of the coefficients around the best point of a search, in the order of the space.
+    ///
+    /// A coefficient of a kind has an interval of no width. A problem without runs has no intervals.
+    ///
+    /// # Cost
+    /// About 850 evaluations for eleven coefficients.
+    ///
+    /// # Source
+    /// Sums over requests (`moments`) are linear in the coefficients near the best point. With normal noise of the size
+    /// that single requests show, and what is expected of each coefficient as a prior, their posterior is normal
+    /// (Gauss–Newton; Gelman et al., *Bayesian Data Analysis*, 4.1). Where the sums are off by more than their noise, no
+    /// coefficients of the model explain the server, and all noise counts that much larger (Birge 1932).
     #[must_use]
-    pub fn new(task: &FitTask, best: Vec<f64>) -> Self {
-        let num_errors = ERRORS_PER_RUN * task.runs.len() as f64;
-        Self { space: task.space.clone(), best, num_errors, loss: f64::INFINITY, axes: Vec::new() }
-    }
-
-    /// Whether a coefficient is a kind, which has no neighborhood.
-    fn is_choice(&self, axis: usize) -> bool {
-        self.space.parameters.get(axis).is_some_and(|parameter| parameter.is_choice)
-    }
-
-    fn moved(&self, moves: &[(usize, f64)]) -> Vec<f64> {
-        let mut point = self.best.clone();
-        for (axis, by) in moves {
-            if let Some(x) = point.get_mut(*axis)
-                && !self.is_choice(*axis)
-            {
-                *x = (*x + by).clamp(0.0, 1.0);
-            }
+    pub fn intervals(&self, best: &[f64]) -> Vec<Interval> {
+        let parameters = &self.space.parameters;
+        if best.len() != parameters.len() || self.runs.is_empty() {
+            return Vec::new();
         }
-        point
-    }
-
-    /// The points of the first round: the best one, then steps up and down each axis.
-    #[must_use]
-    pub fn first(&self) -> Vec<Vec<f64>> {
-        let mut points = vec![self.best.clone()];
-        for axis in 0..self.best.len() {
-            for step in LADDER {
-                points.push(self.moved(&[(axis, step)]));
-                points.push(self.moved(&[(axis, -step)]));
+        let free: Vec<usize> = (0..best.len()).filter(|axis| !parameters[*axis].is_choice).collect();
+        let beforehand: Vec<(f64, f64)> = free.iter().map(|axis| expected(&parameters[*axis])).collect();
+        let scale: Vec<f64> = beforehand.iter().map(|(_, deviation)| *deviation).collect();
+        let step = |deviation: &f64| (STEP * deviation).clamp(STEP_BOUNDS.0, STEP_BOUNDS.1);
+        let steps: Vec<f64> = scale.iter().map(step).collect();
+        let mut center = best.to_vec();
+        let mut posterior = Vec::new();
+        let mut excess = 1.0;
+        for _ in 0..ROUNDS {
+            let Some(picture) = self.picture(&center, &free, &steps) else { break };
+            let distance =
+                |(axis, (expected, deviation)): (&usize, &(f64, f64))| (center[*axis] - expected) / deviation;
+            let pull: Vec<f64> = free.iter().zip(&beforehand).map(distance).collect();
+            let found = solve(&picture, &pull, &scale, excess);
+            for ((axis, by), step) in free.iter().zip(&found.step).zip(&steps) {
+                center[*axis] = (center[*axis] + by.clamp(-FURTHEST * step, FURTHEST * step)).clamp(0.0, 1.0);
             }
+            excess = found.excess;
+            posterior = found.covariance;
         }
-        points
+        let variance = |a: usize, b: usize| posterior.get(a).map_or(0.0, |row| row[b]);
+        let interval = |axis: usize, parameter: &Parameter| {
+            let at = free.iter().position(|free| *free == axis);
+            let own = at.map_or(0.0, |at| variance(at, at));
+            let half = WIDTH_95 * libm::sqrt(own);
+            // The fit itself is as likely as what minimizes another sum of errors.
+            let (low, high) = (best[axis].min(center[axis] - half), best[axis].max(center[axis] + half));
+            let entangled = free.iter().enumerate().filter(|(other, _)| {
+                let scale = libm::sqrt(own * variance(*other, *other));
+                at.is_some_and(|at| at != *other && scale > 0.0 && (variance(at, *other) / scale).abs() > ENTANGLED)
+            });
+            Interval {
+                name: parameter.name.clone(),
+                ends: [low, high].map(|end| parameter.value(end.clamp(0.0, 1.0))),
+                is_open: at.is_some_and(|at| own <= 0.0 || own > (1.0 - LEAST_TOLD) * scale[at] * scale[at]),
+                entangled_with: entangled.map(|(_, other)| parameters[*other].name.clone()).collect(),
+            }
+        };
+        parameters.iter().enumerate().map(|(axis, parameter)| interval(axis, parameter)).collect()
     }
 
-    /// The points of the second round, two for each pair of axes; `losses` are those of the first.
-    #[must_use]
-    pub fn second(&mut self, losses: &[f64]) -> Vec<Vec<f64>> {
-        let Some((loss, rest)) = losses.split_first() else { return Vec::new() };
-        self.loss = *loss;
-        self.axes = rest
-            .chunks(2 * LADDER.len())
-            .zip(&self.best)
-            .map(|(steps, x)| {
-                let mut chosen = (0.0, 0.0);
-                for (pair, step) in steps.chunks(2).zip(LADDER) {
-                    let [up, down] = pair else { continue };
-                    // A step that leaves the range is as long as the range allows.
-                    let (above, below) = (step.min(1.0 - x), step.min(*x));
-                    let rise = [(*up - loss, above), (*down - loss, below)];
-                    let usable = rise.iter().filter(|(rise, long)| *long > 0.0 && rise.is_finite());
-                    let (sum, count) = usable.fold((0.0, 0u32), |(sum, count), (rise, long)| {
-                        (sum + 2.0 * rise.max(0.0) / (long * long), count + 1)
-                    });
-                    if count == 0 {
-                        break;
-                    }
-                    chosen = (above.max(below), sum / f64::from(count));
-                    if rise.iter().any(|(rise, _)| *rise >= RISE) {
-                        break;
+    /// Looks at the points around one, so far away on each axis; none if the logs' requests are not served there.
+    ///
+    /// # Source
+    /// Two-level designs with all signs turned over: each slope comes from all points, and neither other axes nor the
+    /// curvature bend it (Box and Wilson 1951).
+    fn picture(&self, center: &[f64], free: &[usize], steps: &[f64]) -> Option<Picture> {
+        let at_center = self.predictions(center)?;
+        let weights: Vec<_> = self.runs.iter().zip(&at_center).map(|(run, found)| run.moments.weights(found)).collect();
+        let gaps_of = |predictions: &[Prediction]| -> Gaps {
+            let runs = self.runs.iter().zip(predictions).zip(&weights);
+            runs.flat_map(|((run, found), weights)| run.moments.gaps(found, weights)).collect()
+        };
+        let mut gaps = gaps_of(&at_center);
+        let rows = (free.len() + 1).next_power_of_two();
+        let sign = |row: usize, at: usize| if (row & (at + 1)).count_ones() % 2 == 1 { -1.0 } else { 1.0 };
+        let around = |row: usize, distance: f64| {
+            let mut point = center.to_vec();
+            free.iter().zip(steps).enumerate().for_each(|(at, (axis, step))| {
+                point[*axis] += sign(row, at) * distance * step;
+            });
+            self.predictions(&point).map(|predictions| gaps_of(&predictions))
+        };
+        let mut slopes = [(); 2].map(|()| vec![vec![0.0; free.len()]; gaps.len()]);
+        for (slopes, distances) in slopes.iter_mut().zip(DISTANCES.chunks(DISTANCES.len() / 2)) {
+            let mut pairs = 0.0;
+            for (distance, row) in distances.iter().flat_map(|distance| (0..rows).map(move |row| (*distance, row))) {
+                let (Some(above), Some(below)) = (around(row, distance), around(row, -distance)) else { continue };
+                pairs += 1.0;
+                for (slopes, (above, below)) in slopes.iter_mut().zip(above.iter().zip(&below)) {
+                    for (at, (slope, step)) in slopes.iter_mut().zip(steps).enumerate() {
+                        *slope += sign(row, at) * (below.0 - above.0) / (2.0 * distance * step);
                     }
                 }
-                chosen
-            })
-            .collect();
-        let mut points = Vec::new();
-        for (a, (step_a, _)) in self.axes.iter().enumerate() {
-            for (b, (step_b, _)) in self.axes.iter().enumerate().take(a) {
-                points.push(self.moved(&[(a, *step_a), (b, *step_b)]));
-                points.push(self.moved(&[(a, -step_a), (b, -step_b)]));
             }
+            slopes.iter_mut().flatten().for_each(|slope| *slope /= f64::max(pairs, 1.0));
         }
-        points
-    }
-
-    /// The intervals; `losses` are those of the second round.
-    #[must_use]
-    pub fn intervals(&self, losses: &[f64]) -> Vec<Interval> {
-        let count = self.axes.len();
-        let curvature = self.curvature(losses);
-        let inverse = inverted(&curvature);
-        // More errors than coefficients are free; a good fit leaves one unit of loss for each.
-        let free = (self.num_errors - count as f64).max(1.0);
-        let rise = RISE_95 * (self.loss / free).max(1.0);
-        let variance = |a: usize, b: usize| inverse.as_ref().map_or(0.0, |inverse| inverse[a * count + b]);
-        let names = || self.space.parameters.iter().map(|parameter| parameter.name.clone());
-        names()
-            .enumerate()
-            .take(count)
-            .map(|(axis, name)| {
-                let own = variance(axis, axis);
-                let is_flat = curvature[axis * count + axis] <= 0.0 || own <= 0.0;
-                let half = if self.is_choice(axis) {
-                    0.0
-                } else if is_flat {
-                    1.0
-                } else {
-                    libm::sqrt(2.0 * rise * own)
-                };
-                let at = self.best.get(axis).copied().unwrap_or(0.5);
-                let end = |x: f64| {
-                    self.space.parameters.get(axis).map_or(0.0, |parameter| parameter.value(x.clamp(0.0, 1.0)))
-                };
-                let entangled = names().enumerate().take(count).filter(|(other, _)| {
-                    let scale = libm::sqrt(own.max(0.0) * variance(*other, *other).max(0.0));
-                    *other != axis && scale > 0.0 && (variance(axis, *other) / scale).abs() > ENTANGLED
-                });
-                Interval {
-                    name,
-                    ends: [end(at - half), end(at + half)],
-                    is_open: half > 0.0 && at - half <= 0.0 && at + half >= 1.0,
-                    entangled_with: entangled.map(|(_, name)| name).collect(),
-                }
-            })
-            .collect()
-    }
-
-    /// Second derivatives of the loss, row by row.
-    fn curvature(&self, losses: &[f64]) -> Vec<f64> {
-        let count = self.axes.len();
-        let mut matrix = vec![0.0; count * count];
-        for (axis, (_, second)) in self.axes.iter().enumerate() {
-            matrix[axis * count + axis] = *second;
+        let near: Vec<Gaps> = (0..rows).filter_map(|row| around(row, HARDLY)).collect();
+        let points = near.len() as f64 + 1.0;
+        for (at, (gap, _)) in gaps.iter_mut().enumerate() {
+            *gap = (*gap + near.iter().filter_map(|gaps| gaps.get(at)).map(|(gap, _)| gap).sum::<f64>()) / points;
         }
-        let mut pairs = losses.chunks(2);
+        Some(Picture { gaps, slopes })
+    }
+}
+
+struct Solution {
+    /// Where the most likely point lies, from the center.
+    step: Vec<f64>,
+    /// Of the free coordinates, row by row.
+    covariance: Vec<Vec<f64>>,
+    /// How many times larger than the noise of single requests the squares of the errors are, at least 1.
+    excess: f64,
+}
+
+/// The most likely point of a linear picture and how sure it is; `pull` is how far each coordinate is from where it is
+/// expected, in the standard deviations `scale`.
+fn solve(picture: &Picture, pull: &[f64], scale: &[f64], excess: f64) -> Solution {
+    let count = scale.len();
+    let [first, second] = &picture.slopes;
+    let mut data = vec![vec![0.0; count]; count];
+    let mut right = vec![0.0; count];
+    for (((gap, noise), one), other) in picture.gaps.iter().zip(first).zip(second) {
+        let weight = 1.0 / (noise * noise);
         for a in 0..count {
-            for b in 0..a {
-                let Some([up, down]) = pairs.next() else { return matrix };
-                let ((step_a, own_a), (step_b, own_b)) = (self.axes[a], self.axes[b]);
-                let both = step_a * step_b;
-                if both <= 0.0 || !up.is_finite() || !down.is_finite() {
-                    continue;
-                }
-                // What the pair adds to the two axes alone.
-                let rise = (up - self.loss + down - self.loss) / 2.0;
-                let mixed = (rise - 0.5 * own_a * step_a * step_a - 0.5 * own_b * step_b * step_b) / both;
-                // Held where the form stays positive: noise of a simulation must not turn it over.
-                let most = 0.995 * libm::sqrt((own_a * own_b).max(0.0));
-                let mixed = mixed.clamp(-most, most);
-                matrix[a * count + b] = mixed;
-                matrix[b * count + a] = mixed;
+            right[a] += 0.5 * (one[a] + other[a]) * gap * weight * scale[a];
+            for b in 0..count {
+                // Slopes from different points: what is noise in them is not taken for knowledge.
+                let product = 0.5 * (one[a] * other[b] + other[a] * one[b]);
+                data[a][b] += product * weight * scale[a] * scale[b];
             }
         }
-        matrix
     }
-}
-
-/// The inverse of a symmetric matrix made positive by as much of its diagonal as it takes; axes without curvature stay
-/// apart with an inverse of 0.
-fn inverted(matrix: &[f64]) -> Option<Vec<f64>> {
-    let count = libm::sqrt(matrix.len() as f64) as usize;
-    let scale: Vec<f64> = (0..count)
-        .map(|axis| {
-            let own = matrix[axis * count + axis];
-            if own > 0.0 { 1.0 / libm::sqrt(own) } else { 0.0 }
+    // Along the axes of the data, in units of what was expected; of each what is more than noise.
+    let (values, vectors) = symmetric_eigen(&data);
+    let told: Vec<f64> = values.iter().map(|value| (value - SEEMING).max(0.0)).collect();
+    let posterior = |excess: f64| -> Vec<Vec<f64>> {
+        let entry = |a: usize, b: usize| -> f64 {
+            (0..count).map(|k| vectors[a][k] * vectors[b][k] / (1.0 + told[k] / excess)).sum()
+        };
+        (0..count).map(|a| (0..count).map(|b| entry(a, b)).collect()).collect()
+    };
+    let along = |k: usize, vector: &[f64]| -> f64 { (0..count).map(|a| vectors[a][k] * vector[a]).sum() };
+    let moves: Vec<f64> = (0..count)
+        .map(|k| {
+            let force = along(k, &right) * told[k] / values[k].max(SEEMING) / excess - along(k, pull);
+            force / (1.0 + told[k] / excess)
         })
         .collect();
-    // A correlation matrix first, so that one small number serves all axes.
-    let mut ridge = 1e-9;
-    while ridge < 10.0 {
-        let unit = |a: usize, b: usize| {
-            if a == b { 1.0 + ridge } else { matrix[a * count + b] * scale[a] * scale[b] }
-        };
-        if let Some(lower) = cholesky(count, unit) {
-            let mut inverse = vec![0.0; count * count];
-            for column in 0..count {
-                let mut x = vec![0.0; count];
-                x[column] = 1.0;
-                for row in 0..count {
-                    let sum: f64 = (0..row).map(|k| lower[row * count + k] * x[k]).sum();
-                    x[row] = (x[row] - sum) / lower[row * count + row];
-                }
-                for row in (0..count).rev() {
-                    let sum: f64 = (row + 1..count).map(|k| lower[k * count + row] * x[k]).sum();
-                    x[row] = (x[row] - sum) / lower[row * count + row];
-                }
-                for row in 0..count {
-                    inverse[row * count + column] = x[row] * scale[row] * scale[column];
-                }
-            }
-            return Some(inverse);
-        }
-        ridge *= 4.0;
+    let step: Vec<f64> =
+        (0..count).map(|a| scale[a] * (0..count).map(|k| vectors[a][k] * moves[k]).sum::<f64>()).collect();
+    let rows = picture.gaps.iter().zip(first).zip(second);
+    let squares = rows.map(|(((gap, noise), one), other)| {
+        let explained: f64 = one.iter().zip(other).zip(&step).map(|((one, other), by)| 0.5 * (one + other) * by).sum();
+        (gap - explained) * (gap - explained) / (noise * noise)
+    });
+    // Directions that the logs tell take up a degree of freedom each, the others less.
+    let used: f64 = told.iter().map(|value| value / (value + excess)).sum();
+    let excess = (squares.sum::<f64>() / (picture.gaps.len() as f64 - used).max(1.0)).max(1.0);
+    let mut covariance = posterior(excess);
+    for (row, a) in covariance.iter_mut().zip(scale) {
+        row.iter_mut().zip(scale).for_each(|(entry, b)| *entry *= a * b);
     }
-    None
-}
-
-/// The lower factor of a positive definite matrix.
-fn cholesky(count: usize, matrix: impl Fn(usize, usize) -> f64) -> Option<Vec<f64>> {
-    let mut lower = vec![0.0; count * count];
-    for row in 0..count {
-        for column in 0..=row {
-            let sum: f64 = (0..column).map(|k| lower[row * count + k] * lower[column * count + k]).sum();
-            let rest = matrix(row, column) - sum;
-            if row == column {
-                if rest <= 1e-12 {
-                    return None;
-                }
-                lower[row * count + row] = libm::sqrt(rest);
-            } else {
-                lower[row * count + column] = rest / lower[column * count + column];
-            }
-        }
-    }
-    Some(lower)
+    Solution { step, covariance, excess }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibrate::{FitSettings, Parameter};
-    use crate::measurement::{LogFormat, Measurement};
 
-    fn task(names: &[&str]) -> FitTask {
-        let parameter = |name: &&str| Parameter {
-            name: (*name).into(),
-            low: 0.0,
-            high: 100.0,
-            is_log: false,
-            scale: 1.0,
-            center: None,
-            starts: Vec::new(),
-            is_choice: *name == "kind",
-        };
-        let runs = vec![Measurement::new("a", LogFormat::VllmBench); 4];
-        FitTask { runs, space: Space::new(names.iter().map(parameter).collect()), settings: FitSettings::default() }
-    }
-
-    fn intervals(names: &[&str], best: &[f64], loss: impl Fn(&[f64]) -> f64) -> Vec<Interval> {
-        let mut intervals = Intervals::new(&task(names), best.to_vec());
-        let losses: Vec<f64> = intervals.first().iter().map(|point| loss(point)).collect();
-        let losses: Vec<f64> = intervals.second(&losses).iter().map(|point| loss(point)).collect();
-        intervals.intervals(&losses)
+    /// Two coordinates expected at 0 with standard deviations of 1, seen through sums with these slopes and gaps.
+    fn solved(rows: &[([f64; 2], f64)], noise: f64) -> Solution {
+        let slopes: Vec<Vec<f64>> = rows.iter().map(|(slopes, _)| slopes.to_vec()).collect();
+        let gaps = rows.iter().map(|(_, gap)| (*gap, noise)).collect();
+        solve(&Picture { gaps, slopes: [slopes.clone(), slopes] }, &[0.0, 0.0], &[1.0, 1.0], 1.0)
     }
 
     #[test]
-    fn independent_coefficients_have_the_intervals_of_their_own_errors() {
-        // Standard deviations of 2 and 5 in units of a coefficient: 1.96 times that on both sides.
-        let found = intervals(&["a", "b"], &[0.5, 0.4], |p| {
-            let (a, b) = ((p[0] - 0.5) * 100.0 / 2.0, (p[1] - 0.4) * 100.0 / 5.0);
-            a * a + b * b
-        });
-        let near = |ends: [f64; 2], low: f64, high: f64| (ends[0] - low).abs() < 0.2 && (ends[1] - high).abs() < 0.2;
-        assert!(near(found[0].ends, 50.0 - 3.92, 50.0 + 3.92), "{found:?}");
-        assert!(near(found[1].ends, 40.0 - 9.8, 40.0 + 9.8), "{found:?}");
-        assert!(found.iter().all(|found| found.entangled_with.is_empty() && !found.is_open));
+    fn what_is_measured_is_as_sure_as_its_noise_and_the_rest_as_before() {
+        // The first coordinate is 0.3 ± 0.01, of which a ten-thousandth is left to what was expected.
+        let found = solved(&[([1.0, 0.0], 0.3)], 0.01);
+        assert!((found.step[0] - 0.3).abs() < 1e-3 && found.step[1].abs() < 1e-12, "{:?}", found.step);
+        assert!((libm::sqrt(found.covariance[0][0]) - 0.01).abs() < 1e-4);
+        assert!((found.covariance[1][1] - 1.0).abs() < 1e-9 && found.excess == 1.0);
     }
 
     #[test]
-    fn a_sum_that_is_known_leaves_its_parts_wide_and_entangled() {
-        // Their sum to 1, their difference to 40.
-        let found = intervals(&["a", "b"], &[0.5, 0.5], |p| {
-            let (a, b) = ((p[0] - 0.5) * 100.0, (p[1] - 0.5) * 100.0);
-            (a + b) * (a + b) + (a - b) * (a - b) / 1600.0
-        });
-        assert_eq!(found[0].entangled_with, ["b"]);
-        // The variance of a part is a quarter of both: about 20.
-        let half = (found[0].ends[1] - found[0].ends[0]) / 2.0;
-        assert!(half > 15.0, "{found:?}");
+    fn a_sum_that_is_known_leaves_its_parts_as_they_were_but_bound() {
+        let found = solved(&[([1.0, 1.0], 0.0)], 0.01);
+        // Of two unit variances the known sum takes away half of each.
+        assert!((found.covariance[0][0] - 0.5).abs() < 1e-3 && (found.covariance[0][1] + 0.5).abs() < 1e-3);
     }
 
     #[test]
-    fn what_changes_nothing_is_open_and_large_errors_widen() {
-        let wide = |best_loss: f64| {
-            let found = intervals(&["a", "b"], &[0.5, 0.5], |p| best_loss + (p[0] - 0.5) * (p[0] - 0.5) * 1e4);
-            assert!(found[1].is_open && !found[0].is_open, "{found:?}");
-            found[0].ends[1] - found[0].ends[0]
-        };
-        // 32 errors and two coefficients: a loss of 30 is what good errors leave, 120 is four times that.
-        assert!((wide(120.0) / wide(30.0) - 2.0).abs() < 0.05, "{} {}", wide(120.0), wide(30.0));
+    fn errors_beyond_the_noise_widen_everything() {
+        // Four sums of one coordinate that contradict each other by ten times their noise.
+        let rows = [0.2, 0.4, 0.2, 0.4].map(|gap| ([1.0, 0.0], gap));
+        let found = solved(&rows, 0.01);
+        assert!((found.step[0] - 0.3).abs() < 1e-3);
+        // Squares of 400 over three degrees of freedom.
+        assert!((found.excess - 400.0 / 3.0).abs() < 1.0, "{}", found.excess);
+        let deviation = libm::sqrt(found.covariance[0][0]);
+        assert!((deviation / (0.005 * libm::sqrt(400.0 / 3.0)) - 1.0).abs() < 0.02, "{deviation}");
     }
 
     #[test]
-    fn a_kind_has_no_interval() {
-        let found = intervals(&["a", "kind"], &[0.5, 0.5], |p| {
-            assert_eq!(p[1], 0.5, "it is not moved");
-            (p[0] - 0.5) * (p[0] - 0.5) * 1e4
-        });
-        assert!(!found[1].is_open && found[1].ends == [50.0; 2] && !found[0].is_open, "{found:?}");
-    }
-
-    #[test]
-    fn infinite_losses_and_bounds_are_survived() {
-        let found = intervals(&["a", "b"], &[0.0, 1.0], |p| if p[0] > 0.3 { f64::INFINITY } else { p[0] * 100.0 });
-        assert_eq!(found.len(), 2);
-        assert!(found.iter().all(|found| found.ends.iter().all(|end| end.is_finite())), "{found:?}");
-        assert!(Intervals::new(&task(&[]), Vec::new()).intervals(&[]).is_empty());
+    fn slopes_that_are_noise_tell_nothing() {
+        // As large as anything, but of other signs in the second look.
+        let one: Vec<Vec<f64>> = [1.0, -1.0, 1.0, -1.0].map(|slope| vec![slope]).to_vec();
+        let other: Vec<Vec<f64>> = [1.0, 1.0, -1.0, -1.0].map(|slope| vec![slope]).to_vec();
+        let gaps = vec![(0.5, 0.01); 4];
+        let found = solve(&Picture { gaps, slopes: [one, other] }, &[0.0], &[1.0], 1.0);
+        assert_eq!((found.step[0], found.covariance[0][0]), (0.0, 1.0));
     }
 }

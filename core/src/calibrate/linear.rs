@@ -10,8 +10,6 @@ const UNKNOWNS: usize = 5;
 const GOOD: f64 = 0.03;
 /// Least noise, relative to that: the approximation itself is not better.
 const LEAST_NOISE: f64 = 0.05;
-/// Correlation from which two estimates count as one.
-const ALIKE: f64 = 0.95;
 /// Requests of a run that are looked at; each is compared with all others.
 const MAX_REQUESTS: usize = 600;
 
@@ -26,10 +24,10 @@ const MAX_REQUESTS: usize = 600;
 /// have steps of their own.
 ///
 /// Each unknown has a row of its own with what is expected, so that runs of a single load do no harm.
-/// A space without these coefficients, or runs that do not tell, leave the starts as they are.
-pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = &'a Measurement>) {
-    let Some((fit, weights)) = fit(space, runs) else { return };
-    let [a, b, c, e, f] = fit.estimates;
+/// A space without these coefficients, or runs that do not tell, leave the starts as they are. Each run comes with which
+/// of its requests count; the others are there as company.
+pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = (&'a Measurement, Vec<bool>)>) {
+    let Some(([a, b, c, e, f], weights)) = fit(space, runs) else { return };
     let held_weights = weights.min(0.9 * a);
     let values = [
         ("beta0", a - held_weights),
@@ -48,32 +46,8 @@ pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = 
     }
 }
 
-/// What the decoding times of logs tell of the coefficients of steps, in a linear approximation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Identifiability {
-    /// Least-squares estimates in microseconds, in the order of [`Identifiability::NAMES`].
-    pub estimates: [f64; UNKNOWNS],
-    /// Their standard deviations.
-    pub deviations: [f64; UNKNOWNS],
-    /// How much of what was uncertain before the logs told, 0–1.
-    pub told: [f64; UNKNOWNS],
-    /// Pairs that the logs hardly tell apart, with the correlation of their estimates.
-    pub alike: Vec<(usize, usize, f64)>,
-}
-
-impl Identifiability {
-    /// The five sums of coefficients that decoding times are linear in.
-    pub const NAMES: [&'static str; UNKNOWNS] = ["beta0 + beta2", "beta1", "beta4", "beta3", "beta7 - beta2"];
-
-    /// Of these runs; none if the space lacks a coefficient.
-    #[must_use]
-    pub fn of<'a>(space: &Space, runs: impl Iterator<Item = &'a Measurement>) -> Option<Self> {
-        fit(space, runs).map(|(fit, _)| fit)
-    }
-}
-
-/// The fit, and where the weights are expected.
-fn fit<'a>(space: &Space, runs: impl Iterator<Item = &'a Measurement>) -> Option<(Identifiability, f64)> {
+/// The estimates, and where the weights are expected; none if the space lacks a coefficient.
+fn fit<'a>(space: &Space, runs: impl Iterator<Item = (&'a Measurement, Vec<bool>)>) -> Option<([f64; UNKNOWNS], f64)> {
     let center = |name: &str| space.parameters.iter().find(|p| p.name == name).and_then(|p| p.center);
     let [Some(fixed), Some(request), Some(weights), Some(token), Some(context), Some(_)] =
         ["beta0", "beta1", "beta2", "beta3", "beta4", "beta7"].map(center)
@@ -81,8 +55,8 @@ fn fit<'a>(space: &Space, runs: impl Iterator<Item = &'a Measurement>) -> Option
         return None;
     };
     let mut logged = Vec::new();
-    for run in runs {
-        rows(run, &mut logged);
+    for (run, counted) in runs {
+        rows(run, &counted, &mut logged);
     }
     // Expected values with standard deviations; the constant of a step and that of a prompt are hardly known.
     let step = fixed.0 + weights.0;
@@ -95,58 +69,48 @@ fn fit<'a>(space: &Space, runs: impl Iterator<Item = &'a Measurement>) -> Option
             row[at] = 1.0 / spread;
             system.add(&row, value / spread);
         }
-        let solution = system.solve()?;
-        Some((system, solution))
+        system.solve()
     };
     // How far the rows are from the line tells the noise, which then weighs them against what is expected.
-    let (_, first) = solve(1.0)?;
+    let first = solve(1.0)?;
     let squares = logged.iter().map(|(row, value)| {
         let error = value - row.iter().zip(first).map(|(x, c)| x * c).sum::<f64>();
         error * error
     });
     let degrees = logged.len().saturating_sub(UNKNOWNS).max(1) as f64;
     let noise = libm::sqrt(squares.sum::<f64>() / degrees).max(LEAST_NOISE);
-    let (system, estimates) = solve(noise)?;
-    let mut covariance = [[0.0; UNKNOWNS]; UNKNOWNS];
-    for (at, row) in covariance.iter_mut().enumerate() {
-        let mut unit = Normal { matrix: system.matrix, right: [0.0; UNKNOWNS] };
-        unit.right[at] = 1.0;
-        *row = unit.solve()?;
-    }
-    let deviations: [f64; UNKNOWNS] = core::array::from_fn(|at| libm::sqrt(covariance[at][at].max(0.0)));
-    let told = core::array::from_fn(|at| {
-        let share = deviations[at] / expected[at].1;
-        (1.0 - share * share).clamp(0.0, 1.0)
-    });
-    let pairs = (0..UNKNOWNS).flat_map(|i| (i + 1..UNKNOWNS).map(move |j| (i, j)));
-    let correlations = pairs.map(|(i, j)| {
-        let correlation = covariance[i][j] / (deviations[i] * deviations[j]).max(f64::MIN_POSITIVE);
-        (i, j, correlation)
-    });
-    let alike = correlations.filter(|(_, _, correlation)| correlation.abs() >= ALIKE).collect();
-    Some((Identifiability { estimates, deviations, told, alike }, weights.0))
+    Some((solve(noise)?, weights.0))
 }
 
-/// One weighted row per request with further tokens.
-fn rows(run: &Measurement, rows: &mut Vec<([f64; UNKNOWNS], f64)>) {
-    let span = |request: &MeasuredRequest| {
-        let (first, last) = (request.send.0 + request.ttft?.0, request.send.0 + request.e2e?.0);
-        (request.output_tokens > 1 && last > first).then_some((first as f64, last as f64))
-    };
-    let all: Vec<(f64, f64, f64, f64)> = run
-        .requests
-        .iter()
-        .filter_map(|request| {
-            let (first, last) = span(request)?;
-            Some((first, last, f64::from(request.input_tokens), f64::from(request.output_tokens - 1)))
-        })
-        .collect();
-    for &(first, last, _, steps) in all.iter().take(MAX_REQUESTS) {
+/// One weighted row per request with further tokens that counts.
+fn rows(run: &Measurement, counted: &[bool], rows: &mut Vec<([f64; UNKNOWNS], f64)>) {
+    let requests = decode_features(run).into_iter().zip(&run.requests).zip(counted);
+    for ((features, request), _) in requests.filter(|(_, is_counted)| **is_counted) {
+        if let (Some(features), Some((first, last))) = (features, decode_span(request)) {
+            let weight = 1.0 / (GOOD * (last - first));
+            rows.push((features.map(|x| x * weight), (last - first) * weight));
+        }
+    }
+}
+
+/// First and last token of a request with further tokens.
+fn decode_span(request: &MeasuredRequest) -> Option<(f64, f64)> {
+    let (first, last) = (request.send.0 + request.ttft?.0, request.send.0 + request.e2e?.0);
+    (request.output_tokens > 1 && last > first).then_some((first as f64, last as f64))
+}
+
+/// By request, between its first and its last token: steps, tokens that anybody got, context tokens read for them, and
+/// tokens and number of the prompts that came between; none for answers of one token and beyond the first 600 requests.
+pub(super) fn decode_features(run: &Measurement) -> Vec<Option<[f64; UNKNOWNS]>> {
+    let spans: Vec<_> = run.requests.iter().map(decode_span).collect();
+    let of = |(first, last): (f64, f64), steps: f64| {
         let (mut tokens, mut contexts, mut prompt_tokens, mut prompts) = (0.0, 0.0, 0.0, 0.0);
-        for &(other_first, other_last, input, output) in &all {
+        for (other, span) in run.requests.iter().zip(&spans) {
+            let Some((other_first, other_last)) = *span else { continue };
+            let input = f64::from(other.input_tokens);
             let (from, to) = (first.max(other_first), last.min(other_last));
             if to > from {
-                let pace = output / (other_last - other_first);
+                let pace = f64::from(other.output_tokens - 1) / (other_last - other_first);
                 let got = pace * (to - from);
                 tokens += got;
                 contexts += got * (input + pace * (0.5 * (from + to) - other_first));
@@ -156,9 +120,15 @@ fn rows(run: &Measurement, rows: &mut Vec<([f64; UNKNOWNS], f64)>) {
                 prompts += 1.0;
             }
         }
-        let weight = 1.0 / (GOOD * (last - first));
-        rows.push(([steps, tokens, contexts, prompt_tokens, prompts].map(|x| x * weight), (last - first) * weight));
-    }
+        [steps, tokens, contexts, prompt_tokens, prompts]
+    };
+    let requests = run.requests.iter().zip(&spans).enumerate();
+    requests
+        .map(|(at, (request, span))| {
+            let span = span.filter(|_| at < MAX_REQUESTS)?;
+            Some(of(span, f64::from(request.output_tokens - 1)))
+        })
+        .collect()
 }
 
 /// Normal equations.
@@ -250,7 +220,7 @@ mod tests {
         let all =
             [("beta0", 3000.0), ("beta1", 90.0), ("beta2", 1000.0), ("beta3", 30.0), ("beta4", 0.45), ("beta7", 1e3)];
         let mut space = Space::new(all.map(|(name, center)| parameter(name, center)).to_vec());
-        start_from_logs(&mut space, core::iter::once(&run));
+        start_from_logs(&mut space, core::iter::once((&run, alloc::vec![true; 9])));
         let found: Vec<f64> = space.parameters.iter().filter_map(|p| p.starts.first().copied()).collect();
         assert_eq!(found.len(), 6);
         for (value, expected) in [(found[0], 4000.0), (found[1], 100.0), (found[4], 0.5)] {

@@ -1,7 +1,8 @@
 //! What a fit makes of a run, beside what was measured.
 
+use super::part::part_of;
 use super::{Comparison, Deployment, Fit, RunErrors};
-use crate::measurement::{ArrivalSource, Measurement, RequestLatency, RunFigures};
+use crate::measurement::{ArrivalSource, Measurement, OverloadWindow, RequestLatency, RunFigures, overload_windows};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct RunReport {
     /// TTFT, TPOT and end-to-end latency compared, milliseconds. Request by request where arrivals are known, else by
     /// rank, so that only distributions are compared.
     pub comparisons: [Option<Comparison>; 3],
+    /// Stretches of the whole run in which the server was overloaded.
+    #[serde(default)]
+    pub overload: Vec<OverloadWindow>,
     /// Whether single requests were compared.
     pub is_by_request: bool,
     /// The requests in the order of sending, thinned evenly to what a chart shows.
@@ -46,10 +50,20 @@ pub struct RequestPoint {
 }
 
 impl RunReport {
-    /// Replays the whole run with a fit; at most `max_points` requests are listed.
+    /// Replays the whole run with a fit and compares the requests that count, in the order of the run; at most
+    /// `max_points` of them are listed. None if no request counts.
     #[must_use]
-    pub fn new(fit: &Fit, run: &Measurement, deployment: &Deployment, max_points: usize) -> Option<Self> {
-        let prediction = fit.predict(run, deployment)?;
+    pub fn new(
+        fit: &Fit,
+        run: &Measurement,
+        counted: &[bool],
+        deployment: &Deployment,
+        max_points: usize,
+    ) -> Option<Self> {
+        let prediction = fit.predict(run, deployment)?.part(counted);
+        let overload = overload_windows(run);
+        let run = &part_of(run, counted);
+        run.has_requests().then_some(())?;
         let errors = RunErrors::new(run, &prediction);
         let all: Vec<RequestPoint> = run
             .requests
@@ -88,6 +102,7 @@ impl RunReport {
             predicted: prediction.figures(),
             errors: errors.named().into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect(),
             comparisons,
+            overload,
             is_by_request,
             points: all.into_iter().step_by(every).collect(),
         })
@@ -102,7 +117,7 @@ fn millis(latency: &RequestLatency) -> [Option<f64>; 3] {
 mod tests {
     use super::*;
     use crate::calibrate::tests::catalog;
-    use crate::calibrate::{ClientEffects, FittedModel};
+    use crate::calibrate::{ClientEffects, FitSettings, FittedModel};
     use crate::measurement::{LogFormat, MeasuredDeployment, MeasuredRequest};
     use crate::time::SimTime;
     use alloc::vec;
@@ -132,15 +147,25 @@ mod tests {
             })
             .to_vec();
         let deployment = Deployment::guess(&catalog(), &MeasuredDeployment::default());
-        let report = RunReport::new(&fit, &run, &deployment, 2).unwrap();
+        let report = RunReport::new(&fit, &run, &[true; 3], &deployment, 2).unwrap();
         assert_eq!(report.points.len(), 2, "every second one");
         assert_eq!(report.points[0].measured, [Some(10.0), Some(11.5), Some(33.0)]);
         assert_eq!(report.points[0].predicted, [Some(10.0), Some(10.0), Some(30.0)]);
         let e2e = report.comparisons[2].as_ref().unwrap();
         assert!((e2e.mape - (3.0 / 33.0 + 3.0 / 27.0) / 3.0).abs() < 1e-12, "{}", e2e.mape);
         assert!(report.errors.iter().any(|(name, value)| name == "e2e_mean" && value.abs() < 1e-9));
+        // The last third of the time holds the last request; the whole run is replayed for it.
+        let settings = FitSettings { validate_last: 0.4, ..FitSettings::default() };
+        let last = RunReport::new(&fit, &run, &settings.held_out(&run), &deployment, 100).unwrap();
+        assert_eq!(
+            (last.num_requests, last.points[0].send_s, settings.fitted(&run)),
+            (1, 0.2, vec![true, true, false])
+        );
+        assert!(last.errors.iter().any(|(name, value)| name == "e2e_mean" && value.abs() < 1e-9));
+        assert!(last.errors.iter().all(|(name, _)| name != "output_throughput"), "it belongs to the whole run");
+        assert_eq!(RunReport::new(&fit, &run, &[false; 3], &deployment, 100), None);
         run.arrivals = ArrivalSource::Assumed;
-        let by_rank = RunReport::new(&fit, &run, &deployment, 100).unwrap();
+        let by_rank = RunReport::new(&fit, &run, &[true; 3], &deployment, 100).unwrap();
         assert!(!by_rank.is_by_request && by_rank.errors.iter().all(|(name, _)| !name.contains("request")));
     }
 }

@@ -26,7 +26,7 @@ impl FitTask {
     /// search starts from what a least-squares fit makes of the whole logs.
     #[must_use]
     pub fn new(mut runs: Vec<Measurement>, mut space: Space, settings: FitSettings) -> Self {
-        start_from_logs(&mut space, runs.iter());
+        start_from_logs(&mut space, runs.iter().map(|run| (run, settings.fitted(run))));
         for run in &mut runs {
             let figures = RunFigures::of_measurement(run);
             if run.requests.len() > MAX_REQUESTS {
@@ -56,7 +56,7 @@ impl FitTask {
     pub fn study(&self, best: Option<Vec<f64>>) -> Calibration {
         let starts = best.map_or_else(|| self.space.starts(), |best| alloc::vec![best]);
         let problem = Problem::new(Vec::new(), self.space.clone(), &self.settings);
-        let has_runs = self.runs.iter().any(Measurement::has_requests);
+        let has_runs = self.runs.iter().any(|run| self.settings.fitted(run).contains(&true));
         Calibration::of_problem(problem, has_runs, starts, self.settings.clone())
     }
 }

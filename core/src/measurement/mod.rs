@@ -5,9 +5,11 @@
 //! Prompts and generated texts have no place here: readers discard them while they read.
 
 mod figures;
+mod overload;
 
 pub(crate) use figures::percentile;
 pub use figures::{RequestLatency, RunFigures};
+pub use overload::{OverloadWindow, overload_windows};
 
 use crate::time::SimTime;
 use alloc::string::String;

@@ -63,20 +63,29 @@ impl Bench {
                 CalibrateOutcome::Study(Box::new(logs.open_study(&name, numbers, bytes)?))
             }
             CalibrateSpec::Evaluate(spec) => return self.evaluation(spec),
+            CalibrateSpec::Intervals(spec) => {
+                let problem = self.problem(spec.task, spec.text)?;
+                let best = spec.points.first();
+                CalibrateOutcome::Intervals(problem.zip(best).map(|(problem, best)| problem.intervals(best)))
+            }
         };
         Ok(CalibrateJob::Answered(Some(outcome)))
     }
 
+    /// The problem of a task; none if it is not the one at hand and its text did not come along.
+    fn problem(&mut self, task: u64, text: Option<String>) -> Result<Option<Arc<Problem>>, Failure> {
+        let kept = self.problem.as_ref().filter(|(kept, _)| *kept == task).map(|(_, problem)| Arc::clone(problem));
+        if let (None, Some(text)) = (&kept, text) {
+            let problem = Arc::new(decode::<FitTask>(&text)?.problem(plimsoll_configs::catalog()));
+            self.problem = Some((task, Arc::clone(&problem)));
+            return Ok(Some(problem));
+        }
+        Ok(kept)
+    }
+
     fn evaluation(&mut self, spec: EvaluateSpec) -> Result<CalibrateJob, Failure> {
-        let kept = self.problem.as_ref().filter(|(task, _)| *task == spec.task).map(|(_, problem)| Arc::clone(problem));
-        let problem = match (kept, spec.text) {
-            (Some(problem), _) => problem,
-            (None, Some(text)) => {
-                let problem = Arc::new(decode::<FitTask>(&text)?.problem(plimsoll_configs::catalog()));
-                self.problem = Some((spec.task, Arc::clone(&problem)));
-                problem
-            }
-            (None, None) => return Ok(CalibrateJob::Answered(Some(CalibrateOutcome::Losses(None)))),
+        let Some(problem) = self.problem(spec.task, spec.text)? else {
+            return Ok(CalibrateJob::Answered(Some(CalibrateOutcome::Losses(None))));
         };
         Ok(CalibrateJob::Evaluation(Evaluation { problem, points: spec.points, losses: Vec::new() }))
     }

@@ -176,15 +176,20 @@ impl Logs {
         let max_points = usize::try_from(spec.max_points).unwrap_or(usize::MAX);
         let [train, held_out] = &spec.runs;
         let (train, held_out) = (self.runs(train, &spec.given)?, self.runs(held_out, &spec.given)?);
-        let of = |run: &Measurement| {
-            RunReport::new(&spec.fit, run, &Deployment::guess(catalog, &run.deployment), max_points)
+        let settings =
+            FitSettings { validate_last: spec.validate_last, overload: spec.overload, ..FitSettings::default() };
+        let whole = FitSettings { validate_last: 0.0, ..settings.clone() };
+        let of = |run: &Measurement, counted: Vec<bool>| {
+            RunReport::new(&spec.fit, run, &counted, &Deployment::guess(catalog, &run.deployment), max_points)
         };
+        let ends = train.iter().filter_map(|run| of(run, settings.held_out(run)));
+        let aside = held_out.iter().filter_map(|run| of(run, whole.fitted(run)));
         let stated = stated(&train);
         let server = Deployment::guess(catalog, &stated);
         spec.fit.latency(&server).map_err(Failure::invalid_input)?;
         let on = calibrated_on(&train.iter().collect::<Vec<_>>(), &stated, &server);
         Ok(Report {
-            runs: [train.iter().filter_map(of).collect(), held_out.iter().filter_map(of).collect()],
+            runs: [train.iter().filter_map(|run| of(run, settings.fitted(run))).collect(), ends.chain(aside).collect()],
             calibrated_on: on,
         })
     }

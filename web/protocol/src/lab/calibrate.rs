@@ -4,7 +4,7 @@
 //! and their numbers never leave it but as summaries, as a task for those who evaluate, and as what charts show.
 //! Evaluations may go to any worker: the minimizer sits in the lab.
 
-use plimsoll_core::calibrate::{Fit, FitSettings, RunReport};
+use plimsoll_core::calibrate::{Fit, FitSettings, Interval, Overload, RunReport};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::{ArrivalSource, MeasuredDeployment, OfferedLoad, RunFigures};
 use plimsoll_core::scenario::CalibratedOn;
@@ -33,6 +33,8 @@ pub enum CalibrateSpec {
     Task(TaskSpec),
     /// Evaluate points of a task; ends in [`CalibrateOutcome::Losses`].
     Evaluate(EvaluateSpec),
+    /// Measure the intervals of the coefficients around the first point; ends in [`CalibrateOutcome::Intervals`].
+    Intervals(EvaluateSpec),
     /// Replay runs with a fit; ends in [`CalibrateOutcome::Report`].
     Report(FitSpec),
     /// Write the file of a fit as the command line reads it; ends in [`CalibrateOutcome::Text`].
@@ -81,6 +83,8 @@ pub enum CalibrateOutcome {
     Text(String),
     /// Losses in the order of the points, none for an infinite one; none at all if the worker lacks the task.
     Losses(Option<Vec<Option<f64>>>),
+    /// 95 % intervals in the order of the task's space; none at all if the worker lacks the task.
+    Intervals(Option<Vec<Interval>>),
     /// What a fit makes of runs.
     Report(Box<Report>),
     /// A study that was opened.
@@ -252,6 +256,12 @@ pub struct FitSpec {
     pub given: MeasuredDeployment,
     /// Most requests listed of each run.
     pub max_points: u32,
+    /// Share of the time of the fitted runs, their end, that was kept aside; reported among the runs kept aside.
+    #[serde(default)]
+    pub validate_last: f64,
+    /// Whether requests count that were sent while the server was overloaded.
+    #[serde(default)]
+    pub overload: Overload,
 }
 
 /// The report.

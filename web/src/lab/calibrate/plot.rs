@@ -321,6 +321,7 @@ mod tests {
             predicted: RunFigures::default(),
             errors: Vec::new(),
             comparisons: [None, None, None],
+            overload: Vec::new(),
             is_by_request: true,
             points,
         };

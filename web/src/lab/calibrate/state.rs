@@ -7,7 +7,7 @@ use crate::lab::crew::{Crew, Heard};
 use crate::lab::state::{Lab, lab};
 use crate::worker::pool::Slot;
 use leptos::prelude::*;
-use plimsoll_core::calibrate::{Fit, FitSettings, FitTask, Interval, Intervals};
+use plimsoll_core::calibrate::{Fit, FitSettings, FitTask, Interval};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_protocol::lab::{
@@ -15,15 +15,11 @@ use plimsoll_protocol::lab::{
     Report, RunId, Server, ServerSpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use web_sys::Blob;
 
 /// Shortest time between two pictures of a fit that goes on, milliseconds.
 const PICTURE_EVERY: f64 = 500.0;
-/// Points of a message while intervals are measured.
-const INTERVAL_BATCH: usize = 40;
 /// Requests of a run that charts show.
 const MAX_POINTS: u32 = 600;
 
@@ -347,11 +343,14 @@ impl Calibrate {
     }
 
     pub(super) fn fit_spec(&self) -> Option<FitSpec> {
+        let settings = self.settings.get_untracked();
         Some(FitSpec {
             fit: self.fit.get_untracked()?,
             runs: [self.chosen([Use::Fit]), self.chosen([Use::KeepAside])],
             given: self.given.get_untracked(),
             max_points: MAX_POINTS,
+            validate_last: settings.validate_last,
+            overload: settings.overload,
         })
     }
 
@@ -384,48 +383,21 @@ impl Calibrate {
         self.measure_intervals();
     }
 
-    /// Has the surroundings of the best point evaluated, for the intervals of the coefficients.
+    /// Has the intervals of the coefficients measured around the best point; nothing comes of it when another task
+    /// begins meanwhile.
     fn measure_intervals(&self) {
         let calibrate = *self;
         let best = self.earlier.with_value(|(_, trials)| best_point(trials));
-        let Ok(task) = self.task.with_value(|(_, text)| decode::<FitTask>(text)) else { return };
-        let Some(best) = best.filter(|best| best.len() == task.space.parameters.len()) else { return };
-        let mut intervals = Intervals::new(&task, best);
-        self.evaluate_all(intervals.first(), move |losses| {
-            let second = intervals.second(&losses);
-            let intervals = intervals.clone();
-            calibrate.evaluate_all(second, move |losses| calibrate.intervals.set(intervals.intervals(&losses)));
-        });
-    }
-
-    /// Evaluates points of the task at hand beside any study; nothing comes of it when another task begins meanwhile.
-    fn evaluate_all(&self, points: Vec<Vec<f64>>, hear: impl FnOnce(Vec<f64>) + 'static) {
-        let calibrate = *self;
-        let Some(crew) = self.crew() else { return };
         let (number, text) = self.task.get_value();
-        let losses = Rc::new(RefCell::new(vec![f64::INFINITY; points.len()]));
-        let missing = Rc::new(RefCell::new((points.len(), Some(hear))));
-        for (batch, part) in points.chunks(INTERVAL_BATCH).enumerate() {
-            let spec = EvaluateSpec { task: number, text: Some(text.clone()), points: part.to_vec() };
-            let (losses, missing) = (Rc::clone(&losses), Rc::clone(&missing));
-            let spec = LabSpec::Calibrate(CalibrateSpec::Evaluate(spec));
-            // Without an answer there are no intervals, which the table says.
-            let _ = crew.begin(Slot::Calibrate, &spec, move |heard| {
-                let Heard::Answer(LabOutcome::Calibrate(CalibrateOutcome::Losses(Some(found)))) = heard else { return };
-                if calibrate.task.with_value(|(present, _)| *present != number) {
-                    return;
-                }
-                for (slot, loss) in losses.borrow_mut().iter_mut().skip(batch * INTERVAL_BATCH).zip(&found) {
-                    *slot = loss.unwrap_or(f64::INFINITY);
-                }
-                let mut waiting = missing.borrow_mut();
-                waiting.0 = waiting.0.saturating_sub(found.len());
-                let hear = if waiting.0 == 0 { waiting.1.take() } else { None };
-                drop(waiting);
-                if let Some(hear) = hear {
-                    hear(losses.borrow().clone());
-                }
-            });
-        }
+        let (Some(best), Some(crew)) = (best, self.crew()) else { return };
+        let spec = EvaluateSpec { task: number, text: Some(text), points: vec![best] };
+        let spec = LabSpec::Calibrate(CalibrateSpec::Intervals(spec));
+        // Without an answer there are no intervals, which the table says.
+        let _ = crew.begin(Slot::Calibrate, &spec, move |heard| {
+            let Heard::Answer(LabOutcome::Calibrate(CalibrateOutcome::Intervals(Some(found)))) = heard else { return };
+            if calibrate.task.with_value(|(present, _)| *present == number) {
+                calibrate.intervals.set(found);
+            }
+        });
     }
 }

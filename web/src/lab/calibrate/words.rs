@@ -351,6 +351,7 @@ mod tests {
             predicted: RunFigures::default(),
             errors: vec![("tpot_mean".into(), tpot)],
             comparisons: [None, None, None],
+            overload: Vec::new(),
             is_by_request: true,
             points: Vec::new(),
         };

@@ -1,7 +1,7 @@
 //! A calibration as the tab asks for it, without a browser.
 
 use super::*;
-use plimsoll_core::calibrate::{Calibration, Fit, FitSettings};
+use plimsoll_core::calibrate::{Calibration, Fit, FitSettings, Overload};
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_core::scenario::{LatencyModelChoice, Scenario};
 use plimsoll_core::search::Candidate;
@@ -114,7 +114,8 @@ fn fit(text: &str, workers: &mut [Bench], batch: usize) -> (Fit, Tried) {
 
 fn of(fit: &Fit) -> FitSpec {
     let given = MeasuredDeployment { model: Some("acme/tiny".into()), ..MeasuredDeployment::default() };
-    FitSpec { fit: fit.clone(), runs: [vec![RUN], Vec::new()], given, max_points: 1000 }
+    let (validate_last, overload) = (0.0, Overload::Flag);
+    FitSpec { fit: fit.clone(), runs: [vec![RUN], Vec::new()], given, max_points: 1000, validate_last, overload }
 }
 
 #[test]
