@@ -74,7 +74,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-/// Version of the model: grows with every change that moves a simulated number.
+/// Version of the model: grows with every change that moves a simulated number, from the first release on.
 pub const MODEL_VERSION: u32 = 1;
 
 // Foundation.

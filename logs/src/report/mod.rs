@@ -86,6 +86,24 @@ impl<'a> Fields<'a> {
             return Err(self.diagnostics);
         }
         let totals = &measurement.totals;
+        let figures = [
+            ("the mean TTFT", totals.ttft_mean_ms),
+            ("the mean time per output token", totals.tpot_mean_ms),
+            ("the mean end-to-end latency", totals.e2e_mean_ms),
+        ];
+        for (name, value) in figures {
+            if let Some(value) = value.filter(|value| *value < 0.0) {
+                self.error(
+                    "log-invalid-value",
+                    "",
+                    format!("{name} is {value} ms, below zero"),
+                    "record the run again",
+                );
+            }
+        }
+        if self.has_errors() {
+            return Err(self.diagnostics);
+        }
         if totals.ttft_mean_ms.is_none() && totals.e2e_mean_ms.is_none() && totals.tpot_mean_ms.is_none() {
             self.error("log-no-requests", "", "the file holds neither requests nor mean latencies", hint);
             return Err(self.diagnostics);

@@ -132,6 +132,12 @@ impl Console {
             }
             return;
         };
+        if figure < 0.0 {
+            let path = format!("{}:{number}", self.name);
+            let message = format!("{label} is {figure}, below zero");
+            self.problems.push(Diagnostic::error("log-invalid-value", path, message).with_hint("record the run again"));
+            return;
+        }
         if let Some(slot) = slot.as_mut() {
             **slot = Some(figure).filter(|figure| *figure > 0.0);
             return;
