@@ -11,7 +11,7 @@ use plimsoll_core::measurement::{LogFormat, MeasuredTotals, Measurement};
 pub(crate) fn blis_metrics(name: &str, value: &Json) -> Result<Finished, Vec<Diagnostic>> {
     let mut fields = Fields::new(name, value);
     let mut run = Measurement::new(name, LogFormat::BlisMetrics);
-    let mut figure = |key| fields.number(&[key]).filter(|value| *value > 0.0);
+    let mut figure = |key| fields.figure(&[key]);
     run.totals = MeasuredTotals {
         ttft_mean_ms: figure("ttft_mean_ms"),
         ttft_p90_ms: figure("ttft_p90_ms"),

@@ -141,7 +141,7 @@ fn row(index: usize, request: &Json) -> Row {
 fn totals(fields: &mut Fields<'_>) -> MeasuredTotals {
     let mut figure = |metric: &str, figure: &str, scale: f64| {
         let path = ["metrics", metric, "successful", figure];
-        fields.number(&path).filter(|value| *value > 0.0).map(|value| value * scale)
+        fields.figure(&path).map(|value| value * scale)
     };
     let mut totals = MeasuredTotals {
         ttft_mean_ms: figure("time_to_first_token_ms", "mean", 1.0),
@@ -157,7 +157,7 @@ fn totals(fields: &mut Fields<'_>) -> MeasuredTotals {
     };
     let mut percentile = |metric: &str, percentile: &str, scale: f64| {
         let path = ["metrics", metric, "successful", "percentiles", percentile];
-        fields.number(&path).filter(|value| *value > 0.0).map(|value| value * scale)
+        fields.figure(&path).map(|value| value * scale)
     };
     totals.ttft_p90_ms = percentile("time_to_first_token_ms", "p90", 1.0);
     totals.ttft_p99_ms = percentile("time_to_first_token_ms", "p99", 1.0);

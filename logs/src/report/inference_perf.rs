@@ -34,7 +34,7 @@ pub(crate) fn inference_perf(name: &str, value: &Json) -> Result<Finished, Vec<D
         let mut path = vec!["successes"];
         path.extend(group);
         path.push(figure);
-        fields.number(&path).filter(|value| *value > 0.0)
+        fields.figure(&path)
     };
     let ttft: [&str; 2] = ["latency", "time_to_first_token"];
     let e2e: [&str; 2] = ["latency", "request_latency"];

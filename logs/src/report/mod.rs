@@ -61,6 +61,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A figure at a path of keys: 0 stands for none, and less is a problem.
+    pub fn figure(&mut self, path: &[&str]) -> Option<f64> {
+        let value = self.number(path)?;
+        if value < 0.0 {
+            let field = path.join(".");
+            self.error("log-invalid-value", &field, format!("{field} is {value}, below zero"), "record the run again");
+        }
+        (value > 0.0).then_some(value)
+    }
+
     /// A whole number at a path of keys.
     pub fn whole(&mut self, path: &[&str]) -> Option<u32> {
         let value = self.number(path)?;
@@ -86,24 +96,6 @@ impl<'a> Fields<'a> {
             return Err(self.diagnostics);
         }
         let totals = &measurement.totals;
-        let figures = [
-            ("the mean TTFT", totals.ttft_mean_ms),
-            ("the mean time per output token", totals.tpot_mean_ms),
-            ("the mean end-to-end latency", totals.e2e_mean_ms),
-        ];
-        for (name, value) in figures {
-            if let Some(value) = value.filter(|value| *value < 0.0) {
-                self.error(
-                    "log-invalid-value",
-                    "",
-                    format!("{name} is {value} ms, below zero"),
-                    "record the run again",
-                );
-            }
-        }
-        if self.has_errors() {
-            return Err(self.diagnostics);
-        }
         if totals.ttft_mean_ms.is_none() && totals.e2e_mean_ms.is_none() && totals.tpot_mean_ms.is_none() {
             self.error("log-no-requests", "", "the file holds neither requests nor mean latencies", hint);
             return Err(self.diagnostics);

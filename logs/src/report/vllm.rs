@@ -77,7 +77,7 @@ fn header(fields: &mut Fields<'_>, run: &mut Measurement) {
     let input_tokens_mean = per_request("total_input_tokens");
     let output_tokens_mean = per_request("total_output_tokens");
     // A run in which nothing succeeded has zeros everywhere.
-    let mut millis = |key| fields.number(&[key]).filter(|value| *value > 0.0);
+    let mut millis = |key| fields.figure(&[key]);
     run.totals = MeasuredTotals {
         ttft_mean_ms: millis("mean_ttft_ms"),
         ttft_p50_ms: millis("median_ttft_ms"),
