@@ -261,6 +261,8 @@ fn a_published_experiment_is_opened_fitted_around_its_baseline_and_reported() {
         runs: [vec![RUN], Vec::new()],
         given: MeasuredDeployment::default(),
         max_points: 10,
+        validate_last: 0.0,
+        overload: Overload::Flag,
     };
     match asked(&mut bench, CalibrateSpec::Report(fit), None).expect("a report") {
         CalibrateOutcome::Report(report) => assert_eq!(report.runs[0].len(), 1),
