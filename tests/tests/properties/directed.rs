@@ -18,6 +18,7 @@ fn case(num_blocks: u32, tier_blocks: u32, shared: u32, sizes: &[(i64, u32, u32)
         input_tokens: *input_tokens,
         output_tokens: *output_tokens,
         answer_limit: 0,
+        front_end_us: 0,
         deadline: SimTime::ZERO,
         prefix,
         output_prefix: PrefixId::NONE,
