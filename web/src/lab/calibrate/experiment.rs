@@ -1,6 +1,6 @@
 //! A published experiment: what is known of it, what is taken for granted, and what no search can find.
 
-use super::state::Calibrate;
+use super::state::{Calibrate, Phase};
 use crate::components::problems::sentence;
 use leptos::prelude::*;
 
@@ -24,7 +24,9 @@ pub fn ExperimentCard() -> impl IntoView {
                     {list("Recorded", opened.records)}
                     {list("Taken for granted", opened.assumptions)}
                     {list("What these latencies cannot tell", opened.not_identifiable)}
-                    <p class="help">"The result below is that of the published start. Fit searches around it."</p>
+                    <p class="help" hidden=move || calibrate.phase.get() != Phase::Idle>
+                    "The result below is that of the published start. Fit searches around it."
+                </p>
                 </section>
             }
         })

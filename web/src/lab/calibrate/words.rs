@@ -197,6 +197,9 @@ pub fn interval(intervals: &[Interval], name: &str, scale: f64) -> String {
     }
 }
 
+/// Coefficients that a sentence names; of more it gives the number.
+const MAX_NAMED: usize = 6;
+
 /// Which coefficients the logs do not determine, and which they cannot tell apart.
 #[must_use]
 pub fn identifiability(intervals: &[Interval]) -> String {
@@ -211,7 +214,12 @@ pub fn identifiability(intervals: &[Interval]) -> String {
         }
     }
     let mut parts = Vec::new();
-    if !open.is_empty() {
+    if open.len() > MAX_NAMED {
+        let (count, all) = (open.len(), intervals.len());
+        parts.push(format!(
+            "These logs do not determine {count} of the {all} coefficients that are searched; the table says which."
+        ));
+    } else if !open.is_empty() {
         parts.push(format!("These logs do not determine {}.", open.join(", ")));
     }
     if !pairs.is_empty() {
@@ -303,6 +311,9 @@ mod tests {
         let all = [found("alpha0", false, &["beta0"]), found("beta0", false, &["alpha0"]), found("lead", true, &[])];
         let text = identifiability(&all);
         assert!(text.starts_with("These logs do not determine lead. They cannot tell apart α0 and β0."), "{text}");
+        let many: Vec<Interval> = (0..8).map(|index| found(&format!("beta{index}"), index > 0, &[])).collect();
+        let text = identifiability(&many);
+        assert!(text.starts_with("These logs do not determine 7 of the 8 coefficients that are searched"), "{text}");
         assert_eq!(
             (interval(&all, "beta0", 1.0).as_str(), interval(&all, "lead", 1.0).as_str()),
             ("1.00 – 2,000", "not determined")
