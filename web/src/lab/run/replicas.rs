@@ -21,6 +21,7 @@ pub fn Replicas(
 ) -> impl IntoView {
     let chosen: RwSignal<Option<usize>> = RwSignal::new(None);
     let num_replicas = Memo::new(move |_| seen.with(|seen| seen.as_ref().map_or(0, |seen| seen.replicas.len())));
+    let has_names = Memo::new(move |_| num_replicas.get() <= series::MAX_LINES);
     Effect::new(move |_| {
         let count = num_replicas.get();
         if chosen.get_untracked().is_some_and(|chosen| chosen >= count) {
@@ -37,7 +38,7 @@ pub fn Replicas(
                 }).collect_view()}
             </select>
             // Lines that stand for several together have no names of their own.
-            <ul class="keys" hidden=move || num_replicas.get() > series::MAX_LINES>
+            <ul class="keys" hidden=move || !has_names.get()>
                 {move || (0..num_replicas.get().min(series::MAX_LINES)).map(|index| view! {
                     <li class=format!("line r{index}") hidden=move || chosen.get().is_some_and(|chosen| chosen != index)>{format!("replica {index}")}</li>
                 }).collect_view()}
