@@ -1,16 +1,16 @@
 //! Calibration against servers whose coefficients are hidden: simulated step by step, their times disturbed.
 
-use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, FittedModel, Problem, prior};
+use plimsoll_core::calibrate::{Calibration, ClientEffects, Deployment, Fit, FitSettings, FittedModel, Problem, prior};
 use plimsoll_core::cluster::simulate;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::observation::{Observer, RequestRecord};
 use plimsoll_core::random::{Purpose, Seed, Stream};
-use plimsoll_core::scenario::ClusterConfig;
+use plimsoll_core::scenario::{CalibratedOn, ClusterConfig, Scenario};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
+use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource, Source, Trace};
 use std::sync::Arc;
 
 /// Blocks for about thirty of the requests below: a few more in flight and the cache is full.
@@ -265,4 +265,45 @@ fn intervals_cover_hidden_coefficients() {
     }
     // Steps of decodes are told by every log, so their coefficients must not hide behind wide intervals.
     assert!(open[3] * 5 <= trials, "{open:?}");
+}
+
+/// The requests of a training log, simulated as a run of a scenario with the fit, have the very latencies that
+/// `evaluate` predicts for them: idle servers and busy front ends delay them in both.
+#[test]
+fn a_run_with_a_fit_shows_what_evaluate_predicts_of_its_log() {
+    let catalog = plimsoll_configs::catalog();
+    let run = measure(&hidden(1), 3.0, 80, 3).0;
+    let client = ClientEffects { idle_delay_us: 9000.0, busy_delay_us: 400.0 };
+    let (alpha, beta) = (vec![9000.0, 2.0, 0.0], vec![3500.0, 40.0, 6000.0, 33.0, 0.05, 3e-4, 1.0, 1500.0]);
+    let fit = Fit { model: FittedModel::Calibrated, alpha, beta, client, loss: 0.0, evaluations: 1 };
+    let predicted = fit.predict(&run, &Deployment::guess(catalog, &run.deployment)).expect("it can be predicted");
+    let latencies = |fit: &Fit| {
+        let mut scenario = Scenario::default();
+        fit.apply(&mut scenario, catalog, &run.deployment, CalibratedOn::default());
+        let resolved = scenario.resolve(catalog).expect("a whole scenario").value;
+        let requests = (0u32..).zip(&run.requests).map(|(id, request)| Request {
+            id,
+            arrive: request.send,
+            input_tokens: request.input_tokens,
+            output_tokens: request.output_tokens,
+            answer_limit: request.output_tokens,
+            front_end_us: 0,
+            deadline: SimTime::ZERO,
+            prefix: PrefixId::NONE,
+            output_prefix: PrefixId::NONE,
+            slo_class: 0,
+            tenant: 0,
+        });
+        let trace = Trace::new(requests.collect(), PrefixTree::new(), vec![String::new()], vec![String::new()]);
+        let source = Source::of_run(&resolved.workload, Some(&Arc::new(trace)), 1, SimTime::MAX);
+        let source = source.behind(resolved.client, resolved.cluster.num_replicas);
+        let mut told = Told::default();
+        simulate(&resolved.cluster, resolved.engine, resolved.latency.clone(), source, Mode::Step, &mut told);
+        told.0.sort_by_key(|record| record.request.id);
+        let of = |record: &RequestRecord| [record.ttft, record.e2e].map(|time| time.map(|time| time.0 as f64));
+        told.0.iter().map(of).collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = predicted.latencies.iter().map(|latency| [latency.ttft, latency.e2e]).collect();
+    assert_eq!(latencies(&fit), expected);
+    assert_ne!(latencies(&Fit { client: ClientEffects::default(), ..fit }), expected);
 }
