@@ -31,7 +31,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
         return Err(file_failure("--require-users", "the workload has a rate; use --require-rate, or --concurrency"));
     }
     let plan = CurvePlan::full(&input.resolved.curve);
-    let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate(plan.num_requests));
+    let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate());
     let study = CurveStudy::new(&input.resolved, plan, recorded_rate);
     let curve = studied(study, jobs, |trial| run_trial(&input.resolved, input.trace.as_ref(), trial));
     let rates = curve.points.first().zip(curve.points.last()).map(|(low, high)| [low.request_rate, high.request_rate]);

@@ -138,7 +138,7 @@ fn beyond_logs(input: &Input) -> Option<Diagnostic> {
     let resolved = &input.resolved;
     let users = resolved.workload.closed_loop.as_ref().map(|users| users.concurrency);
     let rate = match &input.trace {
-        Some(trace) => trace.request_rate(u32::MAX),
+        Some(trace) => trace.request_rate(),
         None => Some(resolved.workload.request_rate),
     };
     let rates = rate.filter(|rate| rate.is_finite()).map(|rate| [rate; 2]);

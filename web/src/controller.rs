@@ -91,8 +91,6 @@ struct Inner {
     /// Whether the workers can read files.
     can_read: bool,
     listener: Rc<dyn Fn(WorkerId, Signal)>,
-    /// The rate a trace was recorded at, by its hash.
-    recorded: Vec<(String, f64)>,
 }
 
 /// The part of the page that computes.
@@ -138,7 +136,6 @@ impl Controller {
             choice: None,
             can_read: false,
             listener,
-            recorded: Vec::new(),
         })));
         *cell.borrow_mut() = Some(controller.clone());
         Ok(controller)
@@ -305,13 +302,6 @@ impl Controller {
         }
         let name = inner.file.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
         let choice = if files.is_empty() { None } else { inner.choice.take() };
-        for response in &files {
-            if let Response::Finished { outcome: Outcome::File { content, .. }, .. } = response
-                && let FileContent::Trace { hash, recorded_rate_per_s: Some(rate), .. } = content
-            {
-                inner.recorded.push((hash.clone(), *rate));
-            }
-        }
         // What the page makes of these comes back here.
         drop(inner);
         for delivery in edits {
@@ -359,7 +349,7 @@ impl Inner {
         let study = match self.driver.take() {
             // The follow study's runs are part of the full one.
             Some(driver) if phase == Phase::Full => driver.into_study().refined(plan),
-            _ => CurveStudy::new(task.resolved.curve.clone(), plan, self.recorded_rate(&task.state)),
+            _ => CurveStudy::new(task.resolved.curve.clone(), plan, task.state.recorded_rate_per_s),
         };
         match Driver::begin(&mut self.pool, task.state.scenario.clone(), study, max_batch) {
             Ok(driver) => {
@@ -477,11 +467,6 @@ impl Inner {
             page.shown.set(Some(Rc::new(Shown { job, curve, is_full: false, basics })));
         }
     }
-
-    fn recorded_rate(&self, state: &DeskState) -> Option<f64> {
-        let trace = state.trace.as_ref()?;
-        self.recorded.iter().find(|(hash, _)| hash == trace).map(|(_, rate)| *rate)
-    }
 }
 
 fn take_file(page: Page, name: &str, choice: Option<(String, String)>, response: Response) {
@@ -498,7 +483,7 @@ fn take_file(page: Page, name: &str, choice: Option<(String, String)>, response:
                 FileContent::Workload { workload } => {
                     take_value(page, "workload", workload, format!("The workload is now that of {name}."));
                 }
-                FileContent::Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens, .. } => {
+                FileContent::Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens } => {
                     let text = format!(
                         "Replaying {name}: {num_requests} requests over {} s, {} input and {} output tokens on average.",
                         crate::view_model::format::number(span_s, 3),

@@ -37,7 +37,8 @@ struct Context {
     /// KV blocks of all replicas.
     num_blocks: f64,
     time_share_names: &'static [&'static str],
-    request_rate: f64,
+    /// Requests per second that the run was offered, in its own times.
+    offered_rate: f64,
     /// Factor on all times of the sample: below 1 where a faster deployment is told by a slower one.
     time_scale: f64,
     is_probe: bool,
@@ -47,7 +48,7 @@ impl TrialRun {
     /// A run at its start.
     ///
     /// It ends when everything that arrived has been served; a horizon of the scenario does not cut it. With a trace
-    /// its first `num_requests` requests are replayed at the trial's rate.
+    /// its first `num_requests` requests are replayed, the whole scaled to the trial's rate.
     #[must_use]
     pub fn new(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial: &CurveTrial) -> Self {
         let mut engine = scenario.engine;
@@ -92,7 +93,7 @@ impl TrialRun {
                 class_names,
                 num_blocks: f64::from(engine.num_blocks) * f64::from(cluster.num_replicas),
                 time_share_names: scenario.latency.time_share_names(),
-                request_rate: rate,
+                offered_rate: trace.map_or(rate, |trace| trace.offered_rate(rate, trial.num_requests)),
                 time_scale,
                 is_probe,
             },
@@ -108,7 +109,7 @@ impl TrialRun {
         let stage = Stage::Grid;
         let trial = CurveTrial { id: 0, stage, request_rate: 1.0, replicate, num_requests, relaxed: None };
         let mut run = Self::new(&scenario, None, &trial);
-        run.context.request_rate = 0.0;
+        run.context.offered_rate = 0.0;
         run
     }
 
@@ -248,7 +249,7 @@ impl Context {
         let admitted = 1.0 - f64::from(log.refused) / log.settled.len().max(1) as f64;
         let mut residence = Residence::default();
         log.settled.iter().filter_map(|request| request.latency).for_each(|(_, e2e)| residence.add(e2e));
-        let window = assess(&log.queue, 1, self.request_rate * admitted, residence.time_scale());
+        let window = assess(&log.queue, 1, self.offered_rate * admitted, residence.time_scale());
         Assessment { end: window.end.max(log.last_arrival), ..window }
     }
 

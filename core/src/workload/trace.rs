@@ -78,17 +78,23 @@ impl Trace {
     /// at time zero; deadlines move along, and requests keep their numbers.
     #[must_use]
     pub fn window(&self, [start_s, end_s]: [f64; 2]) -> Self {
-        let zero = self.requests.first().map_or(0, |request| request.arrive.0);
-        let (start, end) = (zero.saturating_add(truncate(start_s * 1e6)), zero.saturating_add(truncate(end_s * 1e6)));
-        let is_inside = |request: &&Request| (start..end).contains(&request.arrive.0);
+        let (start, inside) = self.inside([start_s, end_s]);
         let moved = |request: &Request| {
             let deadline = request.deadline.0;
             let deadline = if deadline > 0 { SimTime((deadline - start).max(1)) } else { SimTime::ZERO };
             Request { arrive: SimTime(request.arrive.0 - start), deadline, ..*request }
         };
-        let requests = self.requests.iter().filter(is_inside).map(moved).collect();
+        let requests = inside.iter().map(moved).collect();
         Self::new(requests, self.prefixes.clone(), self.classes.clone(), self.tenants.clone())
             .in_sessions(self.turns.clone())
+    }
+
+    /// The time at which a window begins, and the requests in it.
+    fn inside(&self, [start_s, end_s]: [f64; 2]) -> (i64, &[Request]) {
+        let zero = self.requests.first().map_or(0, |request| request.arrive.0);
+        let [start, end] = [start_s, end_s].map(|seconds| zero.saturating_add(truncate(seconds * 1e6)));
+        let [first, last] = [start, end].map(|time| self.requests.partition_point(|request| request.arrive.0 < time));
+        (start, self.requests.get(first..last).unwrap_or_default())
     }
 
     /// Names of the SLO classes by index; entry 0 is the unnamed class.
@@ -103,14 +109,25 @@ impl Trace {
         &self.tenants
     }
 
-    /// Requests per second as recorded, over the first `num_requests`; none if they span no time.
-    ///
-    /// From the first to the last arrival there are one fewer gaps than requests.
+    /// Requests per second as recorded; none if they span no time. This is the ×1 of a replay at a rate.
     #[must_use]
-    pub fn request_rate(&self, num_requests: u32) -> Option<f64> {
-        let used = &self.requests[..self.requests.len().min(num_requests as usize)];
-        let span = used.last()?.arrive.0.checked_sub(used.first()?.arrive.0)?;
-        (span > 0).then(|| (used.len() - 1) as f64 / (span as f64 / 1e6))
+    pub fn request_rate(&self) -> Option<f64> {
+        rate(&self.requests)
+    }
+
+    /// The same of the part of the trace that a scenario replays.
+    #[must_use]
+    pub fn chosen_rate(&self, choice: &TraceChoice) -> Option<f64> {
+        rate(choice.window_s.map_or(&self.requests, |window| self.inside(window).1))
+    }
+
+    /// Requests per second at which the first `num_requests` come where the trace is replayed at `request_rate`.
+    ///
+    /// A trace whose rate drifts offers its beginning at another rate than the whole.
+    #[must_use]
+    pub fn offered_rate(&self, request_rate: f64, num_requests: u32) -> f64 {
+        let replayed = &self.requests[..self.requests.len().min(num_requests as usize)];
+        rate(replayed).zip(self.request_rate()).map_or(request_rate, |(part, whole)| request_rate * (part / whole))
     }
 
     /// A hash of everything that can change a result, as sixteen hexadecimal digits (FNV-1a, 64 bits).
@@ -142,6 +159,12 @@ impl Trace {
         }
         alloc::format!("{:016x}", hash.0)
     }
+}
+
+/// From the first to the last arrival there are one fewer gaps than requests.
+fn rate(requests: &[Request]) -> Option<f64> {
+    let span = requests.last()?.arrive.0.checked_sub(requests.first()?.arrive.0)?;
+    (span > 0).then(|| (requests.len() - 1) as f64 / (span as f64 / 1e6))
 }
 
 /// FNV-1a, 64 bits.
@@ -193,14 +216,16 @@ impl TraceSource {
         &self.trace
     }
 
-    /// Replays the first `num_requests` with arrival times scaled so that they come at `request_rate` per second.
+    /// Replays the first `num_requests` with arrival times scaled so that the trace comes at `request_rate` per second.
     ///
+    /// The factor is relative to the rate of all requests of the trace ([`Trace::request_rate`]), however many are
+    /// replayed: at that rate a replay is as recorded, and runs of any length have the same arrivals.
     /// Arrivals are scaled about time zero and truncated to the microsecond; the span from arrival to deadline is the
     /// client's and stays. A trace that spans no time is replayed as recorded (definitions 10).
     #[must_use]
     pub fn at_rate(trace: Arc<Trace>, request_rate: f64, num_requests: u32) -> Self {
         let end = trace.requests.len().min(num_requests as usize);
-        let stretch = trace.request_rate(num_requests).map(|recorded| recorded / request_rate).filter(|&s| s != 1.0);
+        let stretch = trace.request_rate().map(|recorded| recorded / request_rate).filter(|&s| s != 1.0);
         Self { trace, next: 0, end, stretch }
     }
 }
@@ -249,13 +274,39 @@ mod tests {
     #[test]
     fn a_rate_scales_arrivals_and_keeps_patience() {
         let trace = trace();
-        assert_eq!(trace.request_rate(u32::MAX), Some(1.0));
+        assert_eq!(trace.request_rate(), Some(1.0));
         let mut source = TraceSource::at_rate(Arc::clone(&trace), 4.0, u32::MAX);
         let requests: Vec<Request> = core::iter::from_fn(|| source.next_request()).collect();
         assert_eq!(requests.iter().map(|r| r.arrive.0).collect::<Vec<_>>(), [250_000, 750_000, 750_000]);
         assert_eq!(requests.iter().map(|r| r.deadline.0).collect::<Vec<_>>(), [1_750_000, 0, 0]);
         let mut same = TraceSource::at_rate(Arc::clone(&trace), 1.0, u32::MAX);
         assert_eq!(core::iter::from_fn(|| same.next_request()).collect::<Vec<_>>(), trace.requests());
+    }
+
+    #[test]
+    fn at_the_rate_of_the_window_a_replay_of_any_length_is_as_recorded() {
+        // Ten requests per second, then, from second 1 on, one per second.
+        let arrivals = (0..10).map(|i| i * 100_000).chain((1..=10).map(|i| i * 1_000_000));
+        let requests = arrivals.enumerate().map(|(id, arrive)| request(id as u32, arrive, 0)).collect();
+        let unnamed = || alloc::vec![String::new()];
+        let whole = Arc::new(Trace::new(requests, PrefixTree::new(), unnamed(), unnamed()));
+        assert_eq!(whole.request_rate(), Some(1.9), "19 gaps in 10 s");
+        let choice = TraceChoice { window_s: Some([0.5, 9.5]), ..TraceChoice::default() };
+        let part = whole.chosen(&choice);
+        // At 0.5 to 0.9 s and at 1 to 9 s: 13 gaps in 8.5 s.
+        assert_eq!((part.requests().len(), part.request_rate()), (14, Some(13.0 / 8.5)));
+        assert_eq!(whole.chosen_rate(&choice), part.request_rate());
+        assert_eq!(whole.chosen_rate(&TraceChoice::default()), Some(1.9));
+        for num_requests in [3, 8, u32::MAX] {
+            let mut source = TraceSource::at_rate(Arc::clone(&part), 13.0 / 8.5, num_requests);
+            let replayed: Vec<Request> = core::iter::from_fn(|| source.next_request()).collect();
+            assert_eq!(replayed, part.requests()[..part.requests().len().min(num_requests as usize)]);
+        }
+        // The first six come in 0.5 s.
+        assert_eq!(part.offered_rate(13.0 / 8.5, 6), 10.0);
+        assert_eq!(part.offered_rate(4.0, u32::MAX), 4.0);
+        let backwards = TraceChoice { window_s: Some([2.0, 1.0]), ..TraceChoice::default() };
+        assert_eq!(whole.chosen_rate(&backwards), None);
     }
 
     #[test]

@@ -64,6 +64,8 @@ impl Desk {
             offers: self.offers(scenario),
             accelerator: accelerator(scenario).map(sheet),
             trace: scenario.workload.trace.as_ref().map(|trace| trace.hash.clone()),
+            // The worker that holds the trace knows.
+            recorded_rate_per_s: None,
             num_clients: u32::try_from(scenario.workload.clients.len()).unwrap_or(u32::MAX),
             diagnostics,
             resolved,

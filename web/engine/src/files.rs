@@ -108,7 +108,6 @@ fn trace(trace: Trace, diagnostics: Vec<Diagnostic>) -> Read {
         hash: hash.clone(),
         num_requests,
         span_s: span,
-        recorded_rate_per_s: trace.request_rate(u32::MAX),
         mean_input_tokens: mean(|request| request.input_tokens),
         mean_output_tokens: mean(|request| request.output_tokens),
     };

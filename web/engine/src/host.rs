@@ -8,7 +8,7 @@ use plimsoll_core::curve::{CurveTrial, PointSample, TrialRun};
 use plimsoll_core::scenario::{ResolvedScenario, Scenario};
 use plimsoll_core::workload::Trace;
 use plimsoll_desk::Desk;
-use plimsoll_protocol::{Failure, JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode};
+use plimsoll_protocol::{DeskState, Failure, JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -129,7 +129,8 @@ impl Host {
             }
             Request::Start { job, spec: Spec::Desk { scenario, edit } } => {
                 send(&match self.desk.edit(&scenario, &edit) {
-                    Ok((state, said)) => {
+                    Ok((mut state, said)) => {
+                        state.recorded_rate_per_s = self.recorded_rate(&state);
                         Response::Finished { job, outcome: Outcome::Desk { state: Box::new(state), said } }
                     }
                     Err(failure) => Response::Failed { job, failure },
@@ -201,6 +202,18 @@ impl Host {
         let prepared = Arc::new(Prepared { scenario: text, resolved, trace });
         self.prepared = Some(Arc::clone(&prepared));
         Ok(prepared)
+    }
+
+    /// Requests per second at which the part of a trace was recorded that a scenario replays; none if it is not open.
+    #[cfg(not(feature = "files"))]
+    fn recorded_rate(&self, _state: &DeskState) -> Option<f64> {
+        None
+    }
+
+    #[cfg(feature = "files")]
+    fn recorded_rate(&self, state: &DeskState) -> Option<f64> {
+        let (_, trace) = self.traces.iter().find(|(hash, _)| state.trace.as_ref() == Some(hash))?;
+        trace.chosen_rate(decode::<Scenario>(&state.scenario).ok()?.workload.trace.as_ref()?)
     }
 
     #[cfg(not(feature = "files"))]
@@ -451,6 +464,37 @@ mod tests {
         let spec = Spec::Choices { scenario: "{".into(), path: "deployment.model".into() };
         bench.say(&Request::Start { job: JobId(3), spec });
         assert!(matches!(bench.finals(3)[..], [Response::Failed { .. }]));
+    }
+
+    #[cfg(feature = "files")]
+    #[test]
+    fn the_desk_tells_the_rate_of_the_part_of_a_trace_that_is_replayed() {
+        use plimsoll_core::scenario::TraceChoice;
+        let mut bench = Bench::new(1.0);
+        // Four gaps in one second, then four in four.
+        let arrivals = [0, 250, 500, 750, 1000, 2000, 3000, 4000, 5000];
+        let rows = arrivals.iter().enumerate().map(|(id, ms)| format!("{id},{ms}000,100,10\n"));
+        let csv = format!("request_id,arrival_us,input_tokens,output_tokens\n{}", rows.collect::<String>());
+        let read = Request::Start { job: JobId(1), spec: Spec::ReadFile { name: "t.csv".into() } };
+        let heard = &mut bench.heard;
+        let text = encode(&read).expect("writable");
+        bench.host.receive(&text, Some(csv.as_bytes()), 0.0, &mut |response| heard.push(response.clone()));
+        let hash = bench.host.traces[0].0.clone();
+        let mut recorded = |job, hash: &str, window_s| {
+            let choice = TraceChoice { name: "t.csv".into(), hash: hash.into(), window_s, ..Default::default() };
+            let text = encode(&choice).expect("writable");
+            let edit = Edit::Value { path: "workload.trace".into(), text };
+            bench.say(&Request::Start { job: JobId(job), spec: Spec::Desk { scenario: String::new(), edit } });
+            let finals = bench.finals(job);
+            let [Response::Finished { outcome: Outcome::Desk { state, .. }, .. }] = finals[..] else {
+                panic!("{finals:?}")
+            };
+            state.recorded_rate_per_s
+        };
+        assert_eq!(recorded(2, &hash, None), Some(8.0 / 5.0));
+        assert_eq!(recorded(3, &hash, Some([0.0, 1.1])), Some(4.0));
+        assert_eq!(recorded(4, &hash, Some([1.0, 9.0])), Some(1.0));
+        assert_eq!(recorded(5, "0", None), None, "not open here");
     }
 
     #[cfg(feature = "files")]

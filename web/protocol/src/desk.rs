@@ -82,6 +82,8 @@ pub struct DeskState {
     pub accelerator: Option<AcceleratorSheet>,
     /// Hash of the trace it replays.
     pub trace: Option<String>,
+    /// Requests per second at which the part of it that is replayed was recorded, once the worker has read it.
+    pub recorded_rate_per_s: Option<f64>,
     /// Clients of a mix, whose own arrivals, lengths and prefixes replace those of the controls; 0 where there is none.
     pub num_clients: u32,
     /// What `resolve` says about it.

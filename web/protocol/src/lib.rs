@@ -246,8 +246,6 @@ pub enum FileContent {
         num_requests: u64,
         /// First to last arrival, seconds.
         span_s: f64,
-        /// Requests per second as recorded; none if they span no time.
-        recorded_rate_per_s: Option<f64>,
         /// Mean input tokens.
         mean_input_tokens: f64,
         /// Mean output tokens.

@@ -153,7 +153,7 @@ read_variants! {
         "scenario" => Scenario { scenario },
         "model" => Model { id, model },
         "workload" => Workload { workload },
-        "trace" => Trace { hash, num_requests, span_s, recorded_rate_per_s, mean_input_tokens, mean_output_tokens }
+        "trace" => Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens }
     }
 }
 
@@ -169,7 +169,10 @@ read_fields! {
     ClassSample { name, attainment, keeps_limits }
     LimiterShares { none, max_num_seqs, max_num_batched_tokens, kv_blocks }
     TimeShare { name, ratio }
-    DeskState { scenario, changes, numbers, choices, offers, accelerator, trace, num_clients, diagnostics, resolved }
+    DeskState {
+        scenario, changes, numbers, choices, offers, accelerator, trace, recorded_rate_per_s, num_clients, diagnostics,
+        resolved
+    }
     Choice { id, label, is_available, reason }
     AcceleratorSheet { id, figures }
     Resolved { curve, basics }

@@ -118,7 +118,6 @@ fn every_response_is_read() {
         hash: "0".into(),
         num_requests: 5,
         span_s: 0.5,
-        recorded_rate_per_s: None,
         mean_input_tokens: 1.5,
         mean_output_tokens: 2.5,
     };
@@ -170,6 +169,7 @@ fn every_state_of_the_desk_is_read() {
             offers: vec![("a".into(), Vec::new())],
             accelerator: Some(AcceleratorSheet { id: "H100".into(), figures: [1.0, 2.0, 3.0, 4.0, 5.0] }),
             trace: Some("0".into()),
+            recorded_rate_per_s: Some(1.5),
             num_clients: 3,
             diagnostics: vec![Diagnostic::note("unknown-field", "b", "c")],
             resolved: Some(Resolved { curve, basics }),
