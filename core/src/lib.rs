@@ -74,8 +74,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// What moved simulated numbers, a sentence for each version of the model, the first one first.
+pub const MODEL_CHANGES: &[&str] = &["The first version."];
+
 /// Version of the model: grows with every change that moves a simulated number, from the first release on.
-pub const MODEL_VERSION: u32 = 1;
+pub const MODEL_VERSION: u32 = MODEL_CHANGES.len() as u32;
 
 // Foundation.
 pub mod time;

@@ -220,6 +220,12 @@ impl Page {
         self.desk.with_untracked(|desk| view::fragment(&desk.changes, self.view.get_untracked()))
     }
 
+    /// The same to pass on.
+    #[must_use]
+    pub fn copied_link(&self) -> String {
+        self.desk.with_untracked(|desk| view::link(&desk.changes, self.view.get_untracked()))
+    }
+
     /// Problems at a field or inside it, but for those of a field with a control of its own.
     #[must_use]
     pub fn problems(&self, path: &str) -> Vec<Diagnostic> {

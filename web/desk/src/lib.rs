@@ -142,12 +142,14 @@ fn apply(scenario: &mut Scenario, edit: &Edit) -> Result<Said, Failure> {
     Ok(said)
 }
 
-/// What to say of a link that was made with another model version.
+/// What to say of a link that was made with another model version, and what changed since (definitions 13).
 fn other_version(version: u32) -> Option<Diagnostic> {
     let ours = plimsoll_core::MODEL_VERSION;
     (version != ours).then(|| {
         let message = format!("this link was made with model version {version}; numbers are those of version {ours}");
-        Diagnostic::warning("link-other-model-version", "", message)
+        let changes = plimsoll_core::MODEL_CHANGES.get(usize::try_from(version).unwrap_or(usize::MAX)..);
+        let hint = changes.map_or_else(|| "reload the page to get its newest version".into(), |all| all.join(" "));
+        Diagnostic::warning("link-other-model-version", "", message).with_hint(hint)
     })
 }
 

@@ -79,7 +79,12 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
             continue;
         };
         match name {
-            "model-version" => opened.model_version = text.parse().ok(),
+            "model-version" => match text.parse() {
+                Ok(version) => opened.model_version = Some(version),
+                Err(_) => {
+                    opened.warnings.push(warning("link-bad-value", name, format!("is no version: `{}`", clip(text))))
+                }
+            },
             "view.tab" => match Tab::from_id(text) {
                 Some(tab) => opened.view.tab = tab,
                 None => {
@@ -282,6 +287,9 @@ mod tests {
     fn the_base_is_the_default_scenario_and_an_empty_link() {
         assert_eq!(base_scenario(), Scenario::default());
         assert_eq!(write(&Scenario::default(), View::default()), "");
+        let copied = plimsoll_protocol::view::link(&changes(&base_scenario()), View::default());
+        let opened = read(&copied).expect(&copied);
+        assert_eq!((opened.scenario, opened.model_version), (base_scenario(), Some(plimsoll_core::MODEL_VERSION)));
     }
 
     fn round_trip(scenario: &Scenario, view: View) -> String {
@@ -393,9 +401,14 @@ mod tests {
 
     #[test]
     fn what_is_not_known_warns_and_the_rest_counts() {
-        let opened = read("#v1;1;slo.colour=red;seed=x;nonsense;view.tab=moon;seed=7;slo.ttft_ms=250").expect("a link");
+        let opened = read("#v1;1;model-version=abc;slo.colour=red;seed=x;nonsense;view.tab=moon;seed=7;slo.ttft_ms=250").expect("a link");
         let codes: Vec<&str> = opened.warnings.iter().map(|warning| warning.code.as_str()).collect();
-        assert_eq!(codes, ["link-unknown-field", "link-bad-value", "link-malformed-part", "link-unknown-view"]);
+        assert_eq!(
+            codes,
+            ["link-bad-value", "link-unknown-field", "link-bad-value", "link-malformed-part", "link-unknown-view"]
+        );
+        assert!(opened.warnings[0].message.contains("model-version") && opened.warnings[0].message.contains("abc"));
+        assert_eq!(opened.model_version, None);
         assert_eq!((opened.scenario.seed, opened.scenario.slo.ttft_ms), (7, Some(250.0)));
     }
 

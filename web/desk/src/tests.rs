@@ -120,6 +120,10 @@ fn a_link_brings_its_view_and_what_was_not_understood() {
     assert_eq!(said.view.map(|view| view.tab.id()), Some("memory"));
     let codes: Vec<&str> = said.notices.iter().map(|notice| notice.code.as_str()).collect();
     assert_eq!(codes, ["link-unknown-field", "link-other-model-version"]);
+    assert!(said.notices[1].hint.contains("reload"), "{:?}", said.notices[1]);
+    let (_, older) = edited("", &Edit::Link { fragment: "v1;1;model-version=0".into() });
+    assert_eq!(older.notices.len(), 1);
+    assert_eq!(older.notices[0].hint, plimsoll_core::MODEL_CHANGES.join(" "), "all that changed since is told");
     assert_eq!(state.number("slo.ttft_ms"), Some(300.0));
     let (kept, said) = edited(&state.scenario, &Edit::Link { fragment: "v9".into() });
     assert_eq!((kept, said.notices.len(), said.view), (state, 1, None));

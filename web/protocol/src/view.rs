@@ -131,9 +131,12 @@ pub struct View {
 /// `changes` are the parts of the scenario as [`crate::DeskState`] has them.
 #[must_use]
 pub fn fragment(changes: &str, view: View) -> String {
-    if changes.is_empty() && view == View::default() {
-        return String::new();
-    }
+    if changes.is_empty() && view == View::default() { String::new() } else { link(changes, view) }
+}
+
+/// The same to pass on: it tells the model version for the base too.
+#[must_use]
+pub fn link(changes: &str, view: View) -> String {
     let mut fragment = format!("v1;1;model-version={}", plimsoll_core::MODEL_VERSION);
     if view.tab != Tab::default() {
         fragment.push_str(";view.tab=");

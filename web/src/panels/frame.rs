@@ -245,7 +245,7 @@ fn dropped(data: &DataTransfer) -> Vec<JsValue> {
 }
 
 fn copy_link(page: Page) {
-    let address = storage::address_with(&page.link());
+    let address = storage::address_with(&page.copied_link());
     let Some(clipboard) = web_sys::window().map(|window| window.navigator().clipboard()) else { return };
     leptos::task::spawn_local(async move {
         match JsFuture::from(clipboard.write_text(&address)).await {
