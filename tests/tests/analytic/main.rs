@@ -2,6 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod by_hand;
+mod lever;
 mod queueing;
 
 use plimsoll_core::cluster::simulate;
