@@ -7,6 +7,7 @@ use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resol
 use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, Limiter, run_trial};
+use plimsoll_core::numeric::rounded_down;
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
@@ -231,8 +232,9 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
         let factor = curve.levers.iter().find(|(name, _)| *name == limiter).map_or(1.0, |(_, factor)| *factor);
         writeln!(
             out,
-            "what binds: {} (relaxed, the capacity grows to at least {factor:.2} times)",
-            limiter_name(limiter)
+            "what binds: {} (relaxed, the capacity grows to at least {:.2} times)",
+            limiter_name(limiter),
+            rounded_down(factor, 2)
         )?;
     }
     out.flush()?;
@@ -241,7 +243,9 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
 
 fn rate_text(capacity: Option<Capacity>) -> String {
     let Some(found) = capacity else { return "not found".into() };
-    let (rate, [low, high]) = (found.request_rate, found.band);
+    // Never more than is known to hold.
+    let [rate, low] = [found.request_rate, found.band[0]].map(|rate| rounded_down(rate, 4));
+    let high = found.band[1];
     // A rate at which the run was too short to tell has not failed.
     let is_undecided = found.next_failing_verdict == Some(Verdict::Undecided);
     match found.next_failing_rate {
@@ -328,6 +332,12 @@ mod tests {
         assert!(lines[2].contains("(77.7)") && lines[3].contains("(77.7)"), "{shown}");
         assert!(!lines[4].contains("77.7"), "{shown}");
         assert!(shown.contains("latencies in parentheses are no steady state"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_known_to_hold_is_not_rounded_up() {
+        let shown = shown(vec![point(1.0, Verdict::Stable), point(1.5, Verdict::Overloaded)], 1.234_567, 1.5);
+        assert!(shown.contains("SLO: 1.2345 requests/s (1.5000 fails; 1.2345 to 1.2346 over seeds)"), "{shown}");
     }
 
     #[test]

@@ -27,6 +27,22 @@ pub fn sort_few<T>(values: &mut [T], mut compare: impl FnMut(&T, &T) -> Ordering
     }
 }
 
+/// The greatest number with this many decimals that is not above `value`, at least zero; below zero decimals it ends in
+/// zeros.
+///
+/// For what is shown of a rate that is known to hold: rounded to the nearest, the figure could be one that fails. A value
+/// that has no more decimals stays as it is.
+#[must_use]
+pub fn rounded_down(value: f64, decimals: i32) -> f64 {
+    // Powers of ten that doubles hold exactly.
+    let decimals = decimals.clamp(-22, 22);
+    let scale = (0..decimals.abs()).fold(1.0, |scale, _| scale * 10.0);
+    let scaled = if decimals < 0 { value / scale } else { value * scale };
+    // 1.15 × 100 is a little less than 115.
+    let whole = libm::floor(scaled * (1.0 + 4.0 * f64::EPSILON));
+    if decimals < 0 { whole * scale } else { whole / scale }
+}
+
 /// Sorts by a key of two numbers; equal ones keep their order.
 ///
 /// # Cost
@@ -79,5 +95,20 @@ mod tests {
         sort_few(&mut values, |left, right| left.0.cmp(&right.0));
         assert_eq!(values, [(0, 'd'), (1, 'b'), (1, 'e'), (2, 'a'), (2, 'c')]);
         sort_few(&mut values[..0], |left, right| left.cmp(right));
+    }
+
+    #[test]
+    fn what_is_rounded_down_is_never_more_and_short_decimals_stay() {
+        for (value, decimals, expected) in
+            [(18.75, 1, 18.7), (18.799_999, 1, 18.7), (1239.0, -1, 1230.0), (0.012_39, 4, 0.0123), (7.0, 0, 7.0)]
+        {
+            assert_eq!(rounded_down(value, decimals), expected, "{value}");
+        }
+        for hundredths in 0..10_000 {
+            let value = f64::from(hundredths) / 100.0;
+            assert_eq!(rounded_down(value, 2), value);
+            assert_eq!(rounded_down(value + 0.004, 2), value);
+        }
+        assert_eq!(rounded_down(0.0, 300), 0.0);
     }
 }

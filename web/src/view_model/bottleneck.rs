@@ -40,7 +40,7 @@ pub fn bottleneck(curve: &Curve, engine: &EngineLimits) -> Option<Bottleneck> {
         .iter()
         .map(|(limiter, factor)| {
             let effect = if *factor > 1.000_1 && capacity > 0.0 {
-                format!("{} req/s (+{})", format::rate(capacity * factor), format::percent(factor - 1.0))
+                format!("{} req/s (+{})", format::rate_held(capacity * factor), format::percent(factor - 1.0))
             } else {
                 "no change".into()
             };

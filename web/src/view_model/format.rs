@@ -1,5 +1,6 @@
 //! Numbers as people read and write them.
 
+use plimsoll_core::numeric::rounded_down;
 use plimsoll_json::decimal;
 
 /// What a number counts; decides its suffixes when read and its unit when shown.
@@ -132,6 +133,12 @@ pub fn rate(per_second: f64) -> String {
     number(per_second, 3)
 }
 
+/// The same of a rate that is known to hold: never more than it.
+#[must_use]
+pub fn rate_held(per_second: f64) -> String {
+    rate(rounded_down(per_second, 2 - floor_log10(per_second)))
+}
+
 /// A latency in milliseconds with its unit, in seconds from 10 s on.
 #[must_use]
 pub fn milliseconds(ms: f64) -> String {
@@ -260,6 +267,11 @@ mod tests {
     #[test]
     fn three_digits_are_kept_at_every_size() {
         assert_eq!([rate(0.012_34), rate(9.996), rate(12.34), rate(1234.6)], ["0.0123", "10.0", "12.3", "1,230"]);
+        assert_eq!(
+            [18.75, 18.799, 1.15, 0.012_39, 9.996, 1239.0, 11.0 * 1.2].map(rate_held),
+            ["18.7", "18.7", "1.15", "0.0123", "9.99", "1,230", "13.2"],
+            "never more than is known to hold"
+        );
         assert_eq!([milliseconds(31.26), milliseconds(12_340.0)], ["31.3 ms", "12.3 s"]);
         assert_eq!([limit_milliseconds(30.0), limit_milliseconds(2.5)], ["30 ms", "2.5 ms"]);
         assert_eq!(

@@ -163,7 +163,7 @@ pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineLimits) -> Headline {
             "Carries"
         }
         .into(),
-        figure: format!("{} req/s", format::rate(capacity.request_rate)),
+        figure: format!("{} req/s", format::rate_held(capacity.request_rate)),
         rest: format!("within the SLO ({slo_words})."),
         lever: lever(curve, engine),
     }
@@ -196,7 +196,7 @@ fn lever(curve: &Curve, engine: &EngineLimits) -> String {
         Some(factor) if factor > 1.0 && capacity > 0.0 => format!(
             "What binds is {word}: {} would give at least {} req/s (+{}).",
             relaxation(binding, engine),
-            format::rate(capacity * factor),
+            format::rate_held(capacity * factor),
             format::percent(factor - 1.0),
         ),
         _ => format!("What binds is {word}."),
@@ -288,8 +288,8 @@ fn rate_number(label: &str, found: Option<Capacity>, help: &'static str) -> KeyN
             let at_least = if is_open { "≥ " } else { "" };
             let [low, high] = found.band;
             (
-                format!("{at_least}{} req/s", format::rate(found.request_rate)),
-                format!("{} – {}", format::rate(low), format::rate(high)),
+                format!("{at_least}{} req/s", format::rate_held(found.request_rate)),
+                format!("{} – {}", format::rate_held(low), format::rate(high)),
             )
         }
     };
@@ -344,6 +344,16 @@ mod tests {
             capacity.next_failing_rate = None;
         }
         assert!(headline(&curve, &Slo::default(), &engine()).text().starts_with("Carries at least 11.0 req/s"));
+    }
+
+    #[test]
+    fn what_is_known_to_hold_is_not_rounded_up() {
+        let mut curve = curve();
+        curve.capacity =
+            curve.capacity.map(|capacity| Capacity { request_rate: 18.75, band: [18.75, 19.26], ..capacity });
+        assert!(headline(&curve, &Slo::default(), &engine()).text().starts_with("Carries 18.7 req/s"));
+        let tile = key_numbers(&curve, &Slo::default(), Percentile::Slo, None).remove(0);
+        assert_eq!([tile.value, tile.note], ["18.7 req/s", "18.7 – 19.3"]);
     }
 
     #[test]
