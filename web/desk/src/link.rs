@@ -401,7 +401,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_warns_and_the_rest_counts() {
-        let opened = read("#v1;1;model-version=abc;slo.colour=red;seed=x;nonsense;view.tab=moon;seed=7;slo.ttft_ms=250").expect("a link");
+        let opened =
+            read("#v1;1;model-version=abc;slo.colour=red;seed=x;nonsense;view.tab=moon;seed=7;slo.ttft_ms=250")
+                .expect("a link");
         let codes: Vec<&str> = opened.warnings.iter().map(|warning| warning.code.as_str()).collect();
         assert_eq!(
             codes,
