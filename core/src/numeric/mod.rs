@@ -10,6 +10,7 @@ pub use percentile::{Percentile, percentiles_of_counts, select_percentiles};
 pub use samples::{EXACT_LIMIT, SampleSummary, Samples};
 pub use sketch::{RELATIVE_ERROR, Sketch};
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -46,16 +47,15 @@ pub fn rounded_down(value: f64, decimals: i32) -> f64 {
 /// Sorts by a key of two numbers; equal ones keep their order.
 ///
 /// # Cost
-/// `n log n`, with two lists of that length beside it. The sorting itself is one function for every type: the
-/// library's stable sort is five kilobytes of code for each, and first loads count those.
+/// `n log n`, with two lists of that length beside it. The sorting itself is one function for every type, and a heap's:
+/// the library's sorts are five to ten kilobytes of code for each type, and first loads count those.
 pub fn sort_by_key<T>(values: &mut Vec<T>, key: impl Fn(&T) -> [i64; 2]) {
     if values.len() < 2 {
         return;
     }
-    let mut order: Vec<([i64; 2], usize)> = values.iter().enumerate().map(|(at, value)| (key(value), at)).collect();
-    order.sort_unstable();
+    let order: BinaryHeap<([i64; 2], usize)> = values.iter().enumerate().map(|(at, value)| (key(value), at)).collect();
     let mut slots: Vec<Option<T>> = values.drain(..).map(Some).collect();
-    values.extend(order.into_iter().filter_map(|(_, at)| slots.get_mut(at)?.take()));
+    values.extend(order.into_sorted_vec().into_iter().filter_map(|(_, at)| slots.get_mut(at)?.take()));
 }
 
 /// `left · right`, exactly.

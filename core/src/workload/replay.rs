@@ -1,6 +1,7 @@
 //! Recorded conversations whose later turns wait for the answers before them (workload specification 8).
 
 use super::{Outcome, PrefixTree, Request, RequestSource, Trace};
+use crate::numeric::sort_by_key;
 use crate::random::{Purpose, Seed, Stream};
 use crate::scenario::ThinkTime;
 use crate::time::{SimTime, truncate};
@@ -46,13 +47,13 @@ impl ConversationSource {
         }
         let mut following: Vec<u32> = (0..requests.len() as u32).collect();
         for turns in sessions.values_mut() {
-            turns.sort_unstable();
+            sort_by_key(turns, |(round, position)| [(*round).into(), (*position).into()]);
             openings.extend(turns.first().map(|(_, position)| *position));
             for pair in turns.windows(2) {
                 following[pair[0].1 as usize] = pair[1].1;
             }
         }
-        openings.sort_unstable();
+        sort_by_key(&mut openings, |position| [(*position).into(), 0]);
         Self {
             trace,
             think_time,

@@ -6,8 +6,7 @@
 //! Bases are never edited, so an old link keeps its meaning when a default changes.
 //! What a link says wrongly or this version does not know is a warning; the rest of the link still counts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::Scenario;
 use plimsoll_json::{Owned, Value};
@@ -40,7 +39,10 @@ pub fn changes(scenario: &Scenario) -> String {
     let plain: Vec<String> = changes.iter().map(|(path, value)| format!("{path}={}", value_text(value))).collect();
     if plain.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_PLAIN {
         let json = Value::Map(changes.into_iter().map(|(path, value)| (path.into(), value)).collect()).to_string();
-        return format!("z={}", URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9)));
+        return format!(
+            "z={}",
+            Base64UrlUnpadded::encode_string(&miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9))
+        );
     }
     plain.join(";")
 }
@@ -209,7 +211,7 @@ fn place<'a>(value: &'a mut Owned, path: &str) -> Option<&'a mut Owned> {
 /// Paths and values of a packed part.
 fn inflate(text: &str) -> Result<Vec<(String, Owned)>, String> {
     let packed =
-        URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
+        Base64UrlUnpadded::decode_vec(text).map_err(|_| "is not base64url text; the link may be cut off".to_owned())?;
     let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(&packed, MAX_INFLATED)
         .map_err(|_| "cannot be unpacked; the link may be cut off".to_owned())?;
     let text = String::from_utf8(bytes).map_err(|_| "holds no text; the link may be damaged".to_owned())?;
@@ -439,7 +441,7 @@ mod tests {
     #[test]
     fn a_bomb_is_not_inflated() {
         let packed = miniz_oxide::deflate::compress_to_vec(&vec![b' '; 4 * MAX_INFLATED], 9);
-        let opened = read(&format!("v1;1;z={}", URL_SAFE_NO_PAD.encode(packed))).expect("a link");
+        let opened = read(&format!("v1;1;z={}", Base64UrlUnpadded::encode_string(&packed))).expect("a link");
         assert_eq!(opened.warnings[0].code, "link-damaged");
     }
 

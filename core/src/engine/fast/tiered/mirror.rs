@@ -10,6 +10,7 @@ use super::keys::Keys;
 use super::{Blocks, Holding, NONE};
 use crate::engine::fast::slots::Slots;
 use crate::engine::recency::Recency;
+use crate::numeric::sort_by_key;
 use crate::scenario::CpuTierConfig;
 use crate::time::truncate;
 use alloc::vec::Vec;
@@ -140,7 +141,7 @@ impl Mirror {
 
     /// Puts what was used since the last pass, or in it by those who left, on the list.
     fn list_left(&mut self, keys: &Keys) {
-        self.left.sort_by_key(|(admission, _)| *admission);
+        sort_by_key(&mut self.left, |(admission, _)| [*admission as i64, 0]);
         let is_free = |key: &u32| keys.states[*key as usize].live == 0;
         for key in self.left.drain(..).map(|(_, key)| key).chain(self.reloaded.drain(..)).filter(is_free) {
             self.list.touch(key);
@@ -154,7 +155,7 @@ impl Mirror {
             let used = holding.held[..holding.mirrored].iter().map(|block| blocks.key(*block));
             self.left.extend(used.filter(|key| *key != NONE).map(|key| (entry.admission, key)));
         }
-        self.left.sort_by_key(|(admission, _)| *admission);
+        sort_by_key(&mut self.left, |(admission, _)| [*admission as i64, 0]);
         for key in self.left.drain(..).map(|(_, key)| key).chain(self.reloaded.drain(..)) {
             debug_assert!(keys.states[key as usize].is_mirrored, "an entry that was used is there");
             self.list.touch(key);

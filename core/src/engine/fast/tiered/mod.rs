@@ -11,6 +11,7 @@ mod steps;
 use super::fills::Wheel;
 use super::slots::Slots;
 use crate::engine::recency::Recency;
+use crate::numeric::sort_by_key;
 use crate::scenario::{CpuTierConfig, EngineConfig};
 use crate::workload::{PrefixTree, Request};
 use alloc::vec::Vec;
@@ -395,7 +396,7 @@ impl Tiered {
         }
         let Self { mirror, changed, holdings, blocks, keys, .. } = self;
         changed.retain(|slot| slots.get(*slot).is_in_batch());
-        changed.sort_unstable_by_key(|slot| slots.get(*slot).admission);
+        sort_by_key(changed, |slot| [slots.get(*slot).admission as i64, 0]);
         changed.dedup();
         mirror.pass(changed, slots, holdings, blocks, keys);
         changed.clear();

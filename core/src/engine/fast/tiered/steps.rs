@@ -4,6 +4,7 @@ use super::{NONE, Tiered};
 use crate::engine::fast::slots::{Phase, Slots};
 use crate::engine::fast::{Fast, Stop};
 use crate::latency::{Joining, StepItem};
+use crate::numeric::sort_by_key;
 use crate::observation::{Event, Observer};
 use crate::time::SimTime;
 use crate::workload::PrefixTree;
@@ -32,7 +33,7 @@ impl Tiered {
         if self.block_size > 1 {
             busy.extend(self.takers.of(((at + 1) % self.block_size) as usize));
         }
-        busy.sort_unstable_by_key(|slot| slots.get(*slot).admission);
+        sort_by_key(&mut busy, |slot| [slots.get(*slot).admission as i64, 0]);
         for slot in busy {
             self.decode(slot, at, tick, slots, tree);
         }
