@@ -296,9 +296,12 @@ pub struct OpenedFit {
     pub calibrated_on: CalibratedOn,
     /// What was guessed of its server.
     pub guesses: Vec<String>,
-    /// The fitted runs: name, requests, and errors in percent by name.
-    pub trained_on: Vec<(String, u64, Vec<(String, f64)>)>,
+    /// The fitted runs.
+    pub trained_on: Vec<FittedRun>,
 }
+
+/// A fitted run: name, requests, and errors in percent by name.
+pub type FittedRun = (String, u64, Vec<(String, f64)>);
 
 /// A study that was opened; its runs are logs again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use crate::view_model::format;
 use plimsoll_core::calibrate::{Bias, Comparison, FittedModel, Interval, Quality, RunReport};
 use plimsoll_core::measurement::ArrivalSource;
-use plimsoll_protocol::lab::{OpenedFit, RunSummary};
+use plimsoll_protocol::lab::{FittedRun, OpenedFit, RunSummary};
 
 /// A kind of step-time model.
 #[must_use]
@@ -43,7 +43,7 @@ pub fn fit_of(file: &OpenedFit) -> String {
 
 /// The errors that the file of a fit states, in one sentence; empty if it states none.
 #[must_use]
-pub fn errors_of_file(runs: &[(String, u64, Vec<(String, f64)>)]) -> String {
+pub fn errors_of_file(runs: &[FittedRun]) -> String {
     let mean = |name: &str| {
         let found: Vec<f64> = runs
             .iter()
