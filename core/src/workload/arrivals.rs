@@ -4,6 +4,13 @@ use crate::random::Stream;
 use crate::scenario::ArrivalSettings;
 use crate::time::truncate;
 
+/// A stretch of at most this many average gaps is drawn in full.
+const MAX_DRAWN_GAPS: f64 = 10_000.0;
+
+/// Gaps drawn at the end of a longer stretch. How far a gap reaches that covers a given tick is known after about cv²
+/// gaps, which is at most 108.
+const SETTLING_GAPS: f64 = 1000.0;
+
 /// Gaps of one client, microseconds.
 #[derive(Debug, Clone)]
 pub(super) struct Gaps {
@@ -59,7 +66,9 @@ impl Gaps {
 
     /// The last tick not after `until` from which the process goes on as if it had run since `from`.
     ///
-    /// An exponential gap forgets its past and a constant one repeats it; the others have to be drawn.
+    /// An exponential gap forgets its past and a constant one repeats it; the others have to be drawn. Over a long
+    /// stretch they forget too where it began, so there only the last [`SETTLING_GAPS`] are drawn, after a whole number
+    /// of average ones (even gaps keep their pace). What is drawn then is the same with every replay of a seed.
     pub(super) fn skip(&self, from: i64, until: i64) -> i64 {
         match self.law {
             Law::Poisson => until,
@@ -67,7 +76,15 @@ impl Gaps {
                 let gap = truncate(self.mean).max(1);
                 from.saturating_add((until - from) / gap * gap)
             }
-            Law::Gamma { .. } | Law::Weibull { .. } => from,
+            Law::Gamma { .. } | Law::Weibull { .. } => {
+                // A gap is at least 1, however short the mean.
+                let gap = self.mean.max(1.0);
+                let num_gaps = libm::floor((until - from) as f64 / gap);
+                if num_gaps <= MAX_DRAWN_GAPS {
+                    return from;
+                }
+                from.saturating_add(truncate((num_gaps - SETTLING_GAPS) * gap))
+            }
         }
     }
 }
@@ -148,5 +165,16 @@ mod tests {
         assert_eq!(of(ArrivalSettings::Constant).skip(0, 100), 90);
         assert_eq!(of(ArrivalSettings::Poisson).skip(0, 100), 100);
         assert_eq!(of(ArrivalSettings::Gamma { cv: 2.0 }).skip(0, 100), 0);
+    }
+
+    #[test]
+    fn skipping_a_long_stretch_draws_its_end_alone() {
+        let stream = Stream::new(Seed { seed: 42, replicate: 0 }, Purpose::Arrivals);
+        let of = |mean: f64| Gaps::new(&ArrivalSettings::Gamma { cv: 2.0 }, 1.0 / mean, stream.clone());
+        // 10,000 gaps of 32 are drawn; of 10,001 gaps 9001 are left out.
+        assert_eq!(of(32.0).skip(7, 7 + 320_000), 7);
+        assert_eq!(of(32.0).skip(7, 7 + 320_032), 7 + 288_032);
+        // No gap is shorter than a tick.
+        assert_eq!(of(0.001).skip(0, 1_000_000_000_000_000), 999_999_999_999_000);
     }
 }

@@ -223,6 +223,18 @@ fn a_single_session_is_the_only_one() {
     assert_eq!(arrivals(&mut mix(vec![talks], 1.0, 100, i64::MAX)), [5_000_000, 5_001_010]);
 }
 
+/// At this rate 3.6·10⁹ gaps lie before the window.
+#[test]
+fn a_late_window_is_reached_at_once() {
+    let hour = 3_600_000_000;
+    for arrival in [ArrivalSettings::Gamma { cv: 2.0 }, ArrivalSettings::Weibull { cv: 2.0 }] {
+        let active = vec![ActiveWindow { start_us: hour, end_us: hour + 1000 }];
+        let spike = ClientSettings { arrival, active, ..even(100, 10) };
+        let hour = hour as i64;
+        assert_eq!(arrivals(&mut mix(vec![spike], 1e9, 3, i64::MAX)), [hour, hour + 1, hour + 2]);
+    }
+}
+
 #[test]
 fn users_start_spread_over_their_think_time_and_come_back() {
     let closed_loop = Some(ClosedLoopSettings { concurrency: 3, think_time_us: 1000 });
