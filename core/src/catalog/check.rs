@@ -97,17 +97,17 @@ impl AcceleratorSpec {
         if self.id.trim().is_empty() {
             problems.push(invalid("id", "the id is empty".into()).with_hint("give the accelerator a name"));
         }
-        for (name, value, max, unit) in [
-            ("peak_tflops", self.peak_tflops, 1e6, "TFLOP/s"),
-            ("memory_bandwidth_tb_per_s", self.memory_bandwidth_tb_per_s, 1e5, "TB/s"),
-            ("mfu_prefill", self.mfu_prefill, 1.0, "of the peak"),
-            ("mfu_decode", self.mfu_decode, 1.0, "of the peak"),
-            ("memory_gib", self.memory_gib, 1e5, "GiB"),
+        for (name, value, min, max, unit) in [
+            ("peak_tflops", self.peak_tflops, 1e-3, 1e6, "TFLOP/s"),
+            ("memory_bandwidth_tb_per_s", self.memory_bandwidth_tb_per_s, 1e-3, 1e5, "TB/s"),
+            ("mfu_prefill", self.mfu_prefill, 1e-3, 1.0, "of the peak"),
+            ("mfu_decode", self.mfu_decode, 1e-3, 1.0, "of the peak"),
+            ("memory_gib", self.memory_gib, 1e-3, 1e5, "GiB"),
         ] {
-            if !(value > 0.0 && value <= max) {
+            if !(min..=max).contains(&value) {
                 problems.push(
                     invalid(name, format!("{name} is {value}"))
-                        .with_hint(format!("give a number above 0 and at most {max} {unit}")),
+                        .with_hint(format!("give a number from {min} to {max} {unit}")),
                 );
             }
         }

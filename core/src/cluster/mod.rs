@@ -20,7 +20,7 @@ use crate::observation::{
     AdmissionDecision, Candidate, Event, Fate, Observer, ReplicaTotals, RequestRecord, RoutingDecision,
 };
 use crate::scenario::{ClusterConfig, EngineConfig};
-use crate::time::SimTime;
+use crate::time::{LAST_TICK, SimTime};
 use crate::workload::{Outcome, Request, RequestSource};
 use admission::Admission;
 use alloc::collections::VecDeque;
@@ -90,7 +90,16 @@ enum Kind {
 
 impl<S: RequestSource> Simulation<S> {
     /// A simulation at time zero.
-    pub fn new(cluster: &ClusterConfig, engine: EngineConfig, latency: LatencyModel, source: S, mode: Mode) -> Self {
+    ///
+    /// It ends after 2·10¹⁷ µs, whatever its horizon.
+    pub fn new(
+        cluster: &ClusterConfig,
+        mut engine: EngineConfig,
+        latency: LatencyModel,
+        source: S,
+        mode: Mode,
+    ) -> Self {
+        engine.horizon = engine.horizon.min(SimTime(LAST_TICK));
         let count = cluster.num_replicas.max(1) as usize;
         let router = Router::new(cluster, &engine);
         let needs = router.needs();

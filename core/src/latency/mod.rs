@@ -184,18 +184,19 @@ impl LatencyModel {
         }
     }
 
-    /// Duration of a step over these items, in batch order; at least 1 µs.
+    /// Duration of a step over these items, in batch order; at least 1 µs, at most [`MAX_STEP`].
     ///
     /// The plain way: item by item, in the specified order.
     #[must_use]
     pub fn step_time(&self, items: &[StepItem]) -> i64 {
-        match self {
+        let duration = match self {
             Self::Blackbox(model) => model.step_time(items),
             Self::Calibrated(model) => model.step_time(items),
             Self::Quadratic(model) => model.step_time(items),
             Self::Roofline(model) => model.step_time(items),
             Self::TrainedPhysics(model) => model.step_time(items),
-        }
+        };
+        duration.min(MAX_STEP)
     }
 
     /// How long steps of `num_decodes` decoding requests take as their context grows.
@@ -203,9 +204,9 @@ impl LatencyModel {
     #[must_use]
     pub fn decode_stepper(&self, num_decodes: u32) -> DecodeStepper {
         match self {
-            Self::Blackbox(model) => DecodeStepper::Constant(model.mixed_step_time(0, num_decodes)),
+            Self::Blackbox(model) => DecodeStepper::Constant(model.mixed_step_time(0, num_decodes).min(MAX_STEP)),
             Self::Calibrated(model) => DecodeStepper::Calibrated(model.decode_stepper(num_decodes)),
-            Self::Quadratic(model) => DecodeStepper::Constant(model.mixed_step_time(num_decodes, &[])),
+            Self::Quadratic(model) => DecodeStepper::Constant(model.mixed_step_time(num_decodes, &[]).min(MAX_STEP)),
             Self::Roofline(model) => DecodeStepper::Roofline(model.decode_stepper(num_decodes)),
             Self::TrainedPhysics(model) => DecodeStepper::TrainedPhysics(model.decode_stepper(num_decodes)),
         }
@@ -215,16 +216,17 @@ impl LatencyModel {
     /// prefill items; `None` where rounding could matter.
     #[must_use]
     pub fn mixed_step_time(&self, num_decodes: u32, pos_sum: u64, prefill: &[StepItem]) -> Option<i64> {
-        match self {
+        let duration = match self {
             Self::Blackbox(model) => {
                 let tokens = prefill.iter().map(|item| u64::from(item.tokens)).sum();
-                Some(model.mixed_step_time(tokens, num_decodes))
+                model.mixed_step_time(tokens, num_decodes)
             }
-            Self::Calibrated(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
-            Self::Quadratic(model) => Some(model.mixed_step_time(num_decodes, prefill)),
-            Self::Roofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
-            Self::TrainedPhysics(model) => Some(model.mixed_step_time(num_decodes, pos_sum, prefill)),
-        }
+            Self::Calibrated(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
+            Self::Quadratic(model) => model.mixed_step_time(num_decodes, prefill),
+            Self::Roofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill)?,
+            Self::TrainedPhysics(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
+        };
+        Some(duration.min(MAX_STEP))
     }
 
     /// Names of the terms that busy time is split into, in the order of [`TimeShares`].
@@ -308,12 +310,13 @@ impl DecodeStepper {
     #[inline]
     #[must_use]
     pub fn step_time(&self, pos_sum: u64) -> Option<i64> {
-        match self {
-            Self::Constant(duration) => Some(*duration),
-            Self::Calibrated(stepper) => Some(stepper.step_time(pos_sum)),
-            Self::Roofline(stepper) => stepper.step_time(pos_sum),
-            Self::TrainedPhysics(stepper) => Some(stepper.step_time(pos_sum)),
-        }
+        let duration = match self {
+            Self::Constant(duration) => *duration,
+            Self::Calibrated(stepper) => stepper.step_time(pos_sum),
+            Self::Roofline(stepper) => stepper.step_time(pos_sum)?,
+            Self::TrainedPhysics(stepper) => stepper.step_time(pos_sum),
+        };
+        Some(duration.min(MAX_STEP))
     }
 }
 
@@ -341,8 +344,10 @@ fn fill(name: &str, values: &[f64], slots: &mut [f64], range: RangeInclusive<f64
     }
 }
 
-/// Largest coefficient, microseconds per request, token or step: a thousand seconds. With larger ones a run's time would
-/// not fit its clock.
+/// Longest step, microseconds: eleven days. A model that asks for more is absurd; the engines go on.
+pub const MAX_STEP: i64 = 1_000_000_000_000;
+
+/// Largest coefficient, microseconds per request, token or step: a thousand seconds.
 const MAX_COEFFICIENT: f64 = 1e9;
 
 /// A coefficient that is finite, not negative and not absurdly large, or a diagnostic and 0.

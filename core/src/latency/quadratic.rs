@@ -1,6 +1,6 @@
 //! Step time as a polynomial in what a step holds: the regression of the 2025 experiments.
 
-use super::{MAX_COEFFICIENT, StepItem, fill};
+use super::{MAX_COEFFICIENT, MAX_STEP, StepItem, fill};
 use super::{TimeShares, WorkSums};
 use crate::diagnostic::Diagnostic;
 use crate::time::truncate;
@@ -31,8 +31,6 @@ pub const QUADRATIC_ALPHA: [&str; 4] = ["schedule_time", "update_time", "queue_o
 
 /// Largest coefficient of a feature, seconds.
 const MAX_SECONDS: f64 = MAX_COEFFICIENT / 1e6;
-/// Longest step, microseconds: runs of such steps still fit the clock.
-const MAX_STEP: f64 = 1e15;
 
 /// Most prompts in a step for which a polynomial is examined; far more than servers are set to.
 const MAX_PROMPTS: u32 = 1 << 14;
@@ -115,7 +113,7 @@ impl Quadratic {
         for (coefficient, feature) in self.beta.iter().zip(features) {
             seconds += coefficient * feature;
         }
-        let micros = (seconds * 1e6).clamp(-MAX_STEP, MAX_STEP);
+        let micros = (seconds * 1e6).clamp(-(MAX_STEP as f64), MAX_STEP as f64);
         (truncate(micros) + self.overhead).max(1)
     }
 

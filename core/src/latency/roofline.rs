@@ -258,7 +258,7 @@ impl Roofline {
             let tokens = u64::from(num_decodes) + prefill.iter().map(|item| u64::from(item.tokens)).sum::<u64>();
             let weights_ns = truncate(self.weights(tokens) / self.tp / self.bandwidth * 1e9).unsigned_abs();
             work.memory_bound_us += duration;
-            work.weights_ns += weights_ns * steps;
+            work.weights_ns = work.weights_ns.saturating_add(weights_ns.saturating_mul(steps));
         }
     }
 }

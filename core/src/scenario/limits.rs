@@ -1,6 +1,6 @@
 //! The bounds of everything that needs no catalogue: engine limits, workload, SLO, curve.
 
-use super::workload_limits::{MAX_REQUESTS, MAX_TOKENS};
+use super::workload_limits::{MAX_REQUESTS, MAX_TOKENS, MIN_RATE};
 use super::{ClassSlo, CpuTierConfig, CurveSettings, EngineSettings, SCENARIO_VERSION, Scenario, Slo};
 use crate::diagnostic::Diagnostic;
 use crate::time::SimTime;
@@ -15,6 +15,9 @@ use core::ops::RangeInclusive;
 pub(super) const BLOCK_SIZES: RangeInclusive<u32> = 1..=65_536;
 /// KV blocks of a replica.
 pub(super) const NUM_BLOCKS: RangeInclusive<u32> = 1..=1_000_000_000;
+
+/// Most runs of a curve's grid.
+const MAX_CURVE_RUNS: u64 = 10_000;
 
 /// Collects what is out of bounds.
 pub(super) struct Bounds<'a> {
@@ -76,7 +79,7 @@ impl Bounds<'_> {
         }
         self.integer("engine.kv_cpu_blocks", engine.kv_cpu_blocks, 0..=1_000_000_000);
         if engine.kv_cpu_blocks > 0 {
-            self.positive("engine.kv_transfer_bandwidth", engine.kv_transfer_bandwidth, 1e12);
+            self.within("engine.kv_transfer_bandwidth", engine.kv_transfer_bandwidth, 1e-6..=1e12);
         }
         self.integer("engine.pipeline_parallel_size", engine.pipeline_parallel_size, 1..=1024);
         self.not_modelled(engine);
@@ -156,14 +159,38 @@ impl Bounds<'_> {
         self.integer("curve.num_rates", curve.num_rates, 2..=1000);
         self.integer("curve.num_requests", curve.num_requests, 1..=MAX_REQUESTS);
         self.integer("curve.num_seeds", curve.num_seeds, 1..=1000);
+        let runs = u64::from(curve.num_rates) * u64::from(curve.num_seeds);
+        if runs > MAX_CURVE_RUNS {
+            self.reject(
+                "curve.num_seeds",
+                format!("{runs} runs of {} rates and {} seeds", curve.num_rates, curve.num_seeds),
+                format!("num_rates times num_seeds is at most {MAX_CURVE_RUNS}"),
+            );
+        }
         if let Some([low, high]) = curve.range_per_s
-            && !(low > 0.0 && high > low && high <= 1e6)
+            && !(low >= MIN_RATE && high > low && high <= 1e6)
         {
             self.reject(
                 "curve.range_per_s",
                 format!("{low} to {high}"),
-                "give a lowest rate above 0 and a highest rate above it, at most 1000000",
+                "give a lowest rate of at least 0.000001 and a highest rate above it, at most 1000000",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_has_a_bounded_number_of_runs() {
+        for (num_rates, num_seeds, problems) in [(1000, 10, 0), (10, 1000, 0), (10, 1001, 2), (1000, 11, 1)] {
+            let mut diagnostics = Vec::new();
+            let curve = CurveSettings { num_rates, num_seeds, ..CurveSettings::default() };
+            Bounds { diagnostics: &mut diagnostics }.curve(&curve);
+            assert_eq!(diagnostics.len(), problems, "{num_rates} rates and {num_seeds} seeds: {diagnostics:?}");
+            assert!(diagnostics.iter().all(|diagnostic| diagnostic.path == "curve.num_seeds"));
         }
     }
 }

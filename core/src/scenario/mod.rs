@@ -253,7 +253,7 @@ pub struct CurveSettings {
     pub num_rates: u32,
     /// Requests of one run of one replica; a cluster's has as many times more as it has replicas, up to eight.
     pub num_requests: u32,
-    /// Seeds per rate.
+    /// Seeds per rate; rates times seeds are at most 10,000.
     pub num_seeds: u32,
     /// Lowest and highest rate of the axis, requests per second; none = chosen from the deployment.
     pub range_per_s: Option<[f64; 2]>,

@@ -12,6 +12,8 @@ use alloc::format;
 
 /// Longest accepted prompt part or output, tokens; longer than the longest context of any model.
 pub(crate) const MAX_TOKENS: u32 = 16_777_216;
+/// Lowest request rate: one request in eleven days, per second.
+pub(super) const MIN_RATE: f64 = 1e-6;
 /// Most requests of one run; their records would no longer fit into a browser tab.
 pub(super) const MAX_REQUESTS: u32 = 100_000_000;
 /// Above this coefficient of variation gamma gaps are too ragged to sample (workload specification 3).
@@ -27,7 +29,7 @@ impl Bounds<'_> {
     /// Checks the workload and gives it in the form that generators take.
     pub fn workload(&mut self, workload: &WorkloadSettings) -> WorkloadSettings {
         let mut checked = workload.clone();
-        self.positive("workload.request_rate", workload.request_rate, 1e6);
+        self.within("workload.request_rate", workload.request_rate, MIN_RATE..=1e6);
         self.integer("workload.num_requests", workload.num_requests, 1..=MAX_REQUESTS);
         checked.arrival = self.arrival("workload.arrival", workload.arrival);
         self.lengths("workload.input_tokens", &mut checked.input_tokens);
@@ -149,12 +151,11 @@ impl Bounds<'_> {
     /// Checks what clients must keep all together.
     fn together(&mut self, workload: &WorkloadSettings) {
         let clients = &workload.clients;
-        let sum: u64 = clients
-            .iter()
-            .map(|client| {
-                u64::from(client.population) * u64::from(client.closed_loop.map_or(1, |users| users.concurrency))
-            })
-            .sum();
+        // What is out of bounds is reported on its own, but is in this sum too.
+        let sum = clients.iter().fold(0u64, |sum, client| {
+            let users = client.closed_loop.map_or(1, |users| users.concurrency);
+            sum.saturating_add(u64::from(client.population) * u64::from(users))
+        });
         if sum > u64::from(MAX_POPULATION) {
             let hint = format!("give at most {MAX_POPULATION} clients and users, populations included");
             self.reject("workload.clients", format!("{sum} clients and users"), hint);
@@ -231,5 +232,24 @@ impl Bounds<'_> {
             self.reject(&format!("{path}.mean"), mean, format!("give a number from min {} to max {max}", min.max(1)));
         }
         self.within(&format!("{path}.std_dev"), std_dev, 0.0..=f64::from(MAX_TOKENS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    /// Each of them multiplies to 2⁶⁴ − 2³³ + 1.
+    #[test]
+    fn absurdly_many_users_are_reported_and_do_not_overflow() {
+        let users = ClosedLoopSettings { concurrency: u32::MAX, think_time_us: 0 };
+        let client = ClientSettings { population: u32::MAX, closed_loop: Some(users), ..ClientSettings::default() };
+        let workload = WorkloadSettings { clients: vec![client.clone(), client], ..WorkloadSettings::default() };
+        let mut diagnostics = Vec::new();
+        Bounds { diagnostics: &mut diagnostics }.workload(&workload);
+        let paths: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.path.as_str()).collect();
+        assert!(paths.contains(&"workload.clients") && paths.contains(&"workload.clients[1].population"), "{paths:?}");
     }
 }

@@ -152,7 +152,7 @@ impl Columns {
     /// The numbers of a row, or none if one of them is malformed; all malformed ones are reported.
     fn line(&self, row: &Row, problems: &mut Problems<'_>) -> Option<Line> {
         let id = self.number(row, 0, None, problems);
-        let arrive = self.number(row, 1, None, problems);
+        let arrive = super::arrival(row, self.at[1].unwrap_or(0), self.number(row, 1, None, problems), problems);
         let prefix_tokens = self.number(row, 3, Some(0), problems);
         let input_tokens = self.number(row, 4, None, problems);
         let output_tokens = self.number(row, 5, None, problems);

@@ -73,6 +73,20 @@ fn from_csv(bytes: &[u8], problems: &mut Problems<'_>) -> Option<Trace> {
     }
 }
 
+/// Farthest arrival from 0, microseconds: 3,000 years, so that clocks since 1970 fit, and runs do not overflow.
+const MAX_ARRIVAL: i64 = 100_000_000_000_000_000;
+
+/// An arrival in microseconds, if it is not absurdly far; reported otherwise.
+fn arrival(row: &rows::Row, field: usize, arrive: Option<i64>, problems: &mut Problems<'_>) -> Option<i64> {
+    let arrive = arrive?;
+    if (-MAX_ARRIVAL..=MAX_ARRIVAL).contains(&arrive) {
+        return Some(arrive);
+    }
+    let message = format!("the request arrives at {arrive} µs");
+    problems.row(row, field, "trace-invalid-value", message, "give microseconds, at most 10¹⁷");
+    None
+}
+
 /// A request with nothing but lengths and an arrival.
 fn plain_request(id: u32, arrive: SimTime, input_tokens: u32, output_tokens: u32) -> Request {
     Request {

@@ -51,6 +51,18 @@ fn a_first_row_that_looks_like_data_is_lost_with_a_warning() {
 }
 
 #[test]
+fn an_arrival_beyond_the_clock_is_malformed() {
+    expect(
+        &format!("{TOKENS}1e300,a,m,[1],[1]\n-2e11,a,m,[1],[1]\n1e11,a,m,[1],[1]\n"),
+        &[("trace-invalid-value", "t.csv:2:1"), ("trace-invalid-value", "t.csv:3:1")],
+    );
+    expect(
+        &format!("{LENGTHS}0,100000000000000001,,0,1,1,,,0\n1,100000000000000000,,0,1,1,,,0\n"),
+        &[("trace-invalid-value", "t.csv:2:3")],
+    );
+}
+
+#[test]
 fn every_malformed_row_is_reported_in_its_place() {
     expect(
         &format!(

@@ -1,5 +1,6 @@
 //! Token traces: prompts and outputs as JSON arrays of token ids.
 
+use super::MAX_ARRIVAL;
 use super::rows::{Problems, Row, Rows};
 use super::segments::{PromptTree, Sequence};
 use plimsoll_core::time::{SimTime, truncate};
@@ -106,9 +107,9 @@ pub(super) fn read(header: &Row, bytes: &[u8], mut rows: Rows<'_>, problems: &mu
 
 /// `trunc(seconds · 10⁶)`, exactly this product.
 fn arrival(row: &Row, problems: &mut Problems<'_>) -> Option<SimTime> {
-    let seconds = row.number::<f64>(0).filter(|seconds| seconds.is_finite());
+    let seconds = row.number::<f64>(0).filter(|seconds| seconds.abs() <= MAX_ARRIVAL as f64 / 1e6);
     if seconds.is_none() {
-        let message = format!("the arrival time is {}, not a number of seconds", row.shown(0));
+        let message = format!("the arrival time is {}, not a number of seconds up to 10¹¹", row.shown(0));
         problems.row(row, 0, "trace-invalid-value", message, "write seconds such as 12.5, without spaces or units");
     }
     seconds.map(|seconds| SimTime(truncate(seconds * 1e6)))

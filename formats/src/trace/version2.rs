@@ -132,7 +132,7 @@ fn line(columns: &NamedColumns<'_>, row: &Row, problems: &mut Problems<'_>) -> O
     let prefix_tokens = if columns.has(7) { columns.number::<u32>(row, 7, problems) } else { Some(0) };
     let (input, output) = (columns.number::<u32>(row, 9, problems), columns.number::<u32>(row, 10, problems));
     let deadline = if columns.has(17) { columns.number::<u64>(row, 17, problems) } else { Some(0) };
-    let arrive = columns.number::<i64>(row, 19, problems);
+    let arrive = super::arrival(row, columns.at(19), columns.number::<i64>(row, 19, problems), problems);
     let (id, prefix_tokens, input, output) = (id?, prefix_tokens?, input?, output?);
     let (deadline, arrive) = (i64::try_from(deadline?).unwrap_or(i64::MAX), arrive?);
     if deadline > 0 && arrive > 0 && deadline < arrive {

@@ -60,3 +60,28 @@ fn a_thousand_million_blocks_cost_nothing_until_they_are_taken() {
     assert_eq!((step.totals.tier_mirrored, step.totals.tier_evicted), (12 + 8 + 6 - 2 * 4, 0));
     assert_eq!(step.totals.jumps, JumpCounts::default());
 }
+
+/// The slowest models that are accepted, prompts as long as they may be, a slow host, arrivals as late as a trace may
+/// have them: nothing overflows, and the clock ends at 2·10¹⁷ µs in both modes.
+#[test]
+fn extreme_times_do_not_overflow() {
+    let late = 100_000_000_000_000_000;
+    let sizes = [(-late, 16_000_000, 300), (0, 70, 120_000), (1, 9, 20), (late, 16_777_216, 30), (late, 1, 70_000)];
+    for timing in [
+        Timing::Blackbox { alpha: [1e9; 3], beta: [1e9; 3] },
+        Timing::Quadratic { alpha: [1e9; 4], beta: [1e3; 15] },
+        Timing::Calibrated { alpha: [1e9; 3], beta: [1e9, 1e9, 1e9, 1e9, 1e9, 1e9, 0.0, 1e9] },
+    ] {
+        let mut case = Case { timing, ..case(20_000_000, 100_000_000, 8, &sizes) };
+        case.engine.block_size = 1024;
+        case.engine.max_num_batched_tokens = 16_777_216;
+        case.engine.cpu_tier =
+            Some(CpuTierConfig { num_blocks: 100_000, tokens_per_us: 1e-6, base_latency: SimTime(4_294_967_295) });
+        let step = case.run(Mode::Step, u64::MAX);
+        let mut fast = case.run(Mode::Fast, u64::MAX);
+        fast.totals.jumps = JumpCounts::default();
+        assert_eq!(fast, step);
+        assert_eq!(step.totals.end, SimTime(200_000_000_000_000_000));
+        assert_eq!((step.totals.completed, step.totals.still_running), (4, 1));
+    }
+}

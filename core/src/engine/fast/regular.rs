@@ -2,7 +2,7 @@
 
 use super::{Fast, Stop};
 use crate::engine::fast::slots::Phase;
-use crate::latency::{Joining, StepItem};
+use crate::latency::{Joining, MAX_STEP, StepItem};
 use crate::observation::{Event, Observer};
 use crate::scenario::EngineConfig;
 use crate::time::SimTime;
@@ -88,7 +88,8 @@ impl Fast {
                 .mixed_step_time(decoding, pos_sum, &self.items)
                 .unwrap_or_else(|| self.strict_mixed_step(decoding == self.num_decoding))
         };
-        let duration = duration.saturating_add(self.tiered.as_mut().map_or(0, |tiered| tiered.take_transfer()));
+        let transfer = self.tiered.as_mut().map_or(0, |tiered| tiered.take_transfer());
+        let duration = duration.saturating_add(transfer).min(MAX_STEP);
         self.latency.count_work(&mut self.work, decoding, pos_sum, &self.items, duration);
         let end = now + duration;
 

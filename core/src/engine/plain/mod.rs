@@ -15,7 +15,7 @@ use self::kinds::{Kind, Pass};
 use self::live::Live;
 use self::part::Part;
 use super::order::{self, QueueKey};
-use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
+use crate::latency::{Joining, LatencyModel, MAX_STEP, StepItem, WorkSums};
 use crate::numeric::{sort_by_key, sort_few};
 use crate::observation::{Event, Fate, Observer, QueueSample, ReplicaTotals};
 use crate::scenario::EngineConfig;
@@ -277,7 +277,7 @@ impl Plain {
             .filter(|live| live.tokens > 0)
             .map(|live| StepItem { tokens: live.tokens, pos: live.pos, input_tokens: live.request.input_tokens })
             .collect();
-        let duration = self.latency.step_time(&items).saturating_add(self.store.take_transfer()).max(1);
+        let duration = self.latency.step_time(&items).saturating_add(self.store.take_transfer()).clamp(1, MAX_STEP);
         self.count_work(&items, duration);
         self.progress(now, duration, observer);
         let used = self.store.used();
