@@ -58,6 +58,8 @@ pub struct CurveStudy {
     outcomes: BTreeMap<Key, PointSample>,
     outstanding: BTreeSet<Key>,
     is_replay: bool,
+    /// How many of the grid's trials, in the order they are made, are known or outstanding at least.
+    asked_of_grid: usize,
     /// Trials asked so far.
     num_asked: u32,
 }
@@ -117,6 +119,7 @@ impl CurveStudy {
             outcomes: BTreeMap::new(),
             outstanding: BTreeSet::new(),
             is_replay,
+            asked_of_grid: 0,
             num_asked: 0,
         }
     }
@@ -129,6 +132,7 @@ impl CurveStudy {
         let (before, probe) = (self.num_requests(), key(&self.probe()));
         self.plan = CurvePlan { num_seeds: if self.is_replay { 1 } else { plan.num_seeds }, ..plan };
         self.outstanding.clear();
+        self.asked_of_grid = 0;
         let mut rates: BTreeSet<u64> = BTreeSet::new();
         if self.num_requests() == before {
             rates.extend(self.grid().into_iter().map(f64::to_bits));
@@ -219,24 +223,38 @@ impl CurveStudy {
         rates
     }
 
-    /// The trials that are needed next and can be named now, in the order they should be made.
+    /// How many trials of the grid are not known.
+    ///
+    /// No others but the probe are made before all of these are known, so the number of outcomes tells.
+    fn unknown_of_grid(&self, rates: &[f64]) -> usize {
+        (1 + rates.len() * self.plan.num_seeds as usize).saturating_sub(self.outcomes.len())
+    }
+
+    /// The grid's next trial that is neither known nor outstanding.
+    fn next_of_grid(&mut self, rates: &[f64]) -> Option<CurveTrial> {
+        let order = coarse_to_fine(rates.len());
+        loop {
+            let replicate = (self.asked_of_grid / rates.len()) as u32;
+            if replicate >= self.plan.num_seeds {
+                return None;
+            }
+            let trial = self.trial(Stage::Grid, rates[order[self.asked_of_grid % rates.len()]], replicate);
+            if !self.outcomes.contains_key(&key(&trial)) && !self.outstanding.contains(&key(&trial)) {
+                return Some(trial);
+            }
+            self.asked_of_grid += 1;
+        }
+    }
+
+    /// The trials that are needed next and can be named now, in the order they should be made, once the grid is known.
     ///
     /// Some of them may be outstanding. Empty when the study is complete.
-    fn wanted(&self) -> Vec<CurveTrial> {
-        let Some(_) = self.axis() else { return alloc::vec![self.probe()] };
-        let rates = self.grid();
-        let order = coarse_to_fine(rates.len());
-        let replicates = 0..self.plan.num_seeds;
-        let all = replicates.flat_map(|replicate| order.iter().map(move |&at| (at, replicate)));
-        let grid: Vec<CurveTrial> = all
-            .map(|(at, replicate)| self.trial(Stage::Grid, rates[at], replicate))
-            .filter(|trial| !self.outcomes.contains_key(&key(trial)))
-            .collect();
-        if !grid.is_empty() || !self.plan.bisects {
-            return grid;
+    fn wanted(&self, rates: &[f64]) -> Vec<CurveTrial> {
+        if !self.plan.bisects {
+            return Vec::new();
         }
         let [(capacity, mut needed), (_, more)] =
-            [Goal::Capacity, Goal::Saturation].map(|goal| self.search(goal, &rates));
+            [Goal::Capacity, Goal::Saturation].map(|goal| self.search(goal, rates));
         needed.extend(more);
         // The curve stands first.
         if needed.is_empty()
@@ -246,6 +264,15 @@ impl CurveStudy {
             needed = trials;
         }
         needed
+    }
+
+    /// How many trials are needed next and can be named now; 0 when the study is complete.
+    fn num_wanted(&self, rates: &[f64]) -> usize {
+        match self.unknown_of_grid(rates) {
+            _ if rates.is_empty() => 1,
+            0 => self.wanted(rates).len(),
+            unknown => unknown,
+        }
     }
 
     /// Narrows a goal's bracket down as far as outcomes allow, and names what is still missing.
@@ -452,11 +479,18 @@ impl Study for CurveStudy {
     type Snapshot = Curve;
 
     fn ask(&mut self) -> Ask<CurveTrial> {
-        let wanted = self.wanted();
-        if wanted.is_empty() {
-            return Ask::Done;
-        }
-        let next = wanted.into_iter().find(|trial| !self.outstanding.contains(&key(trial)));
+        let rates = self.grid();
+        let next = if rates.is_empty() {
+            Some(self.probe()).filter(|trial| !self.outstanding.contains(&key(trial)))
+        } else if self.unknown_of_grid(&rates) > 0 {
+            self.next_of_grid(&rates)
+        } else {
+            let wanted = self.wanted(&rates);
+            if wanted.is_empty() {
+                return Ask::Done;
+            }
+            wanted.into_iter().find(|trial| !self.outstanding.contains(&key(trial)))
+        };
         let Some(trial) = next else { return Ask::Wait };
         self.outstanding.insert(key(&trial));
         let id = self.num_asked;
@@ -472,15 +506,15 @@ impl Study for CurveStudy {
 
     fn progress(&self) -> (u64, u64) {
         let told = self.outcomes.len() as u64;
-        let wanted = self.wanted();
-        if wanted.is_empty() {
-            return (told, told);
-        }
+        let wanted = match self.num_wanted(&self.grid()) as u64 {
+            0 => return (told, told),
+            wanted => wanted,
+        };
         let num_rates = u64::from(self.plan.num_rates) + u64::from(self.recorded_rate.is_some());
         let grid = num_rates * u64::from(self.plan.num_seeds);
         // About a third of the grid is searched and relaxed on top.
         let extra = if self.plan.bisects { grid / 3 } else { 0 };
-        (told, (1 + grid + extra).max(told + wanted.len() as u64))
+        (told, (1 + grid + extra).max(told + wanted))
     }
 
     fn snapshot(&self) -> Curve {
@@ -513,7 +547,7 @@ impl Study for CurveStudy {
             curve.binding = levers.first().filter(|&&(_, factor)| factor > 1.0).map(|&(limiter, _)| limiter);
             curve.levers = levers;
         }
-        curve.is_complete = self.wanted().is_empty();
+        curve.is_complete = self.num_wanted(&rates) == 0;
         curve
     }
 }
