@@ -18,6 +18,12 @@ const MAX_PLAIN: usize = 400;
 /// Largest inflated size of a link, bytes; a scenario with a model of one's own takes about 2,000.
 const MAX_INFLATED: usize = 256 * 1024;
 
+/// Most parts of a link, and most fields it may change; a scenario has fewer.
+const MAX_PARTS: usize = 500;
+
+/// Most warnings about one link; one more counts the rest.
+const MAX_WARNINGS: usize = 20;
+
 /// What a link holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
@@ -75,7 +81,14 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
     let mut opened =
         Opened { scenario: base_scenario(), view: View::default(), model_version: None, warnings: Vec::new() };
     let mut value = base_value();
+    let mut left = MAX_PARTS;
     for part in sections.filter(|part| !part.is_empty()) {
+        // Each part costs a reading of the whole scenario.
+        if left == 0 {
+            opened.warnings.insert(0, too_long(part));
+            break;
+        }
+        left -= 1;
         let Some((name, text)) = part.split_once('=') else {
             opened.warnings.push(warning("link-malformed-part", part, "is not of the form name=value".into()));
             continue;
@@ -105,7 +118,11 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
             },
             "z" => match inflate(text) {
                 Ok(changes) => {
-                    for (path, new) in changes {
+                    if changes.len() > MAX_PARTS {
+                        opened.warnings.insert(0, too_long(name));
+                    }
+                    for (path, new) in changes.into_iter().take(MAX_PARTS) {
+                        left = left.saturating_sub(1);
                         apply(&mut opened, &mut value, &path, vec![new]);
                     }
                 }
@@ -119,6 +136,12 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
                 apply(&mut opened, &mut value, path, readings);
             }
         }
+    }
+    let more = opened.warnings.len().saturating_sub(MAX_WARNINGS);
+    if more > 0 {
+        opened.warnings.truncate(MAX_WARNINGS);
+        let message = format!("{more} further parts of the link are not understood");
+        opened.warnings.push(Diagnostic::warning("link-more-parts", "", message));
     }
     Ok(opened)
 }
@@ -267,6 +290,11 @@ fn warning(code: &str, path: &str, message: String) -> Diagnostic {
     Diagnostic::warning(code, clip(path), format!("the link's part `{}` {message}", clip(path)))
 }
 
+/// What is behind the part is not read.
+fn too_long(part: &str) -> Diagnostic {
+    warning("link-too-long", part, format!("is where reading ends: a link has at most {MAX_PARTS} parts"))
+}
+
 fn clip(text: &str) -> String {
     text.chars().take(60).collect()
 }
@@ -316,6 +344,29 @@ mod tests {
                 "v1;1;model-version={version};view.tab=memory;view.percentile=p99;deployment.tensor_parallel_size=null;slo.ttft_ms=300"
             )
         );
+    }
+
+    #[test]
+    fn a_link_that_is_too_long_is_read_in_part() {
+        let parts = |n: usize| format!("v1;1;seed=7;{}", "slo.nothing=1;".repeat(n));
+        let opened = read(&format!("{}seed=8", parts(498))).expect("a link");
+        assert_eq!(opened.scenario.seed, 8);
+        let opened = read(&format!("{}seed=8", parts(499))).expect("a link");
+        assert_eq!(opened.scenario.seed, 7);
+        let codes: Vec<&str> = opened.warnings.iter().map(|warning| warning.code.as_str()).collect();
+        assert_eq!(
+            (codes[0], codes[1], codes[20], codes.len()),
+            ("link-too-long", "link-unknown-field", "link-more-parts", 21)
+        );
+        // 499 unknown fields and where reading ends, of which 20 are told.
+        assert!(opened.warnings[20].message.starts_with("480 "), "{:?}", opened.warnings[20]);
+        // A packed part has as many fields.
+        let fields: Vec<String> = (0..600).map(|at| format!("\"slo.x{at}\":1")).collect();
+        let json = format!("{{{}}}", fields.join(","));
+        let packed = URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9));
+        let opened = read(&format!("v1;1;z={packed}")).expect("a link");
+        assert_eq!((opened.warnings[0].code.as_str(), opened.warnings.len()), ("link-too-long", 21));
+        assert!(opened.warnings[20].message.starts_with("481 "), "{:?}", opened.warnings[20]);
     }
 
     #[test]
