@@ -363,7 +363,7 @@ mod tests {
         // A packed part has as many fields.
         let fields: Vec<String> = (0..600).map(|at| format!("\"slo.x{at}\":1")).collect();
         let json = format!("{{{}}}", fields.join(","));
-        let packed = URL_SAFE_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9));
+        let packed = Base64UrlUnpadded::encode_string(&miniz_oxide::deflate::compress_to_vec(json.as_bytes(), 9));
         let opened = read(&format!("v1;1;z={packed}")).expect("a link");
         assert_eq!((opened.warnings[0].code.as_str(), opened.warnings.len()), ("link-too-long", 21));
         assert!(opened.warnings[20].message.starts_with("481 "), "{:?}", opened.warnings[20]);
