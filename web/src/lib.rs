@@ -8,6 +8,7 @@
 pub mod charts;
 pub mod commands;
 pub mod lab;
+pub mod logs;
 pub mod state;
 pub mod view_model;
 pub mod worker;

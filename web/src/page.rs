@@ -6,9 +6,9 @@
 
 use crate::charts::plotly::Redraws;
 use crate::controller::{Controller, Shown};
+use crate::logs;
 use crate::state::fields;
 use crate::state::history::History;
-use crate::state::logs;
 use crate::state::queue::{Asked, Origin, Queue};
 use crate::state::storage;
 use leptos::prelude::*;

@@ -1,7 +1,7 @@
 //! Files and folders the user gave: walked through, known apart by their beginnings, and handed to the tab they are for.
 
 use super::state::Lab;
-use crate::state::logs;
+use crate::logs;
 use js_sys::{Array, Promise};
 use leptos::prelude::*;
 use plimsoll_protocol::view::Tab;

@@ -2,7 +2,6 @@
 
 pub mod fields;
 pub mod history;
-pub mod logs;
 pub mod queue;
 
 #[cfg(target_arch = "wasm32")]

@@ -1,4 +1,5 @@
-//! Which files are logs, or what was made of logs, by their first words, so that the part of the page that fits them is loaded for no other.
+//! Which files are logs, or what was made of logs, by their first words, so that the part of the page that fits them is
+//! loaded for no other.
 
 /// What a file of each kind has near its beginning.
 const WORDS: [&str; 14] = [
