@@ -52,8 +52,8 @@ const MAX_PROMPTS: u32 = 1 << 14;
 ///
 /// # Source
 /// The regression of the BLIS experiments of 2025 on instrumented steps of vLLM (the 2025 black-box model, step-time
-/// model and timing rules). Its simulator reported TPOT with the vLLM overhead added to the decoding time
-/// ([`Quadratic::reported_decoding`]); TPOT here is that of the definitions.
+/// model and timing rules). Its simulator reported TPOT with the vLLM overhead added to the decoding time,
+/// which the 2025 objectives of a calibration repeat; TPOT here is that of the definitions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quadratic {
     /// vLLM overhead, microseconds.
