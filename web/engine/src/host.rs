@@ -22,6 +22,7 @@ const LOOK_EVERY_MS: f64 = 1.0;
 const STEPS: [u64; 2] = [256, 1 << 24];
 
 /// Traces that are kept, the newest ones; undo leads back to an older one.
+#[cfg(feature = "files")]
 const MAX_TRACES: usize = 8;
 
 /// A scenario with what it resolves to; kept, because trials of one scenario come in many messages.
