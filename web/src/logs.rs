@@ -20,7 +20,21 @@ const WORDS: [&str; 14] = [
 ];
 
 /// Bytes of a file that are looked at.
-pub const HEAD: f64 = 16_384.0;
+#[cfg(any(target_arch = "wasm32", test))]
+const HEAD: f64 = 16_384.0;
+
+/// The beginning of a file as text; empty if it cannot be read.
+#[cfg(target_arch = "wasm32")]
+pub async fn head(file: &web_sys::Blob) -> String {
+    match file.slice_with_f64_and_f64(0.0, HEAD) {
+        Ok(head) => wasm_bindgen_futures::JsFuture::from(head.text())
+            .await
+            .ok()
+            .and_then(|text| text.as_string())
+            .unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
 
 /// Whether a file that begins like this is to be calibrated with.
 #[must_use]

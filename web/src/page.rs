@@ -19,7 +19,6 @@ use plimsoll_protocol::{DeskState, Edit, Failure, Outcome, Response, Said};
 use std::rc::Rc;
 use std::sync::Arc;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 
 pub use crate::state::queue::Step;
 
@@ -175,7 +174,7 @@ impl Page {
             let alone = if given.len() == 1 { given[0].dyn_ref::<web_sys::File>() } else { None };
             let looks_at_files = matches!(page.view.get_untracked().tab, Tab::Workload | Tab::Calibrate);
             match alone {
-                Some(file) if !looks_at_files && !logs::is_log(&head(file).await) => {
+                Some(file) if !looks_at_files && !logs::is_log(&logs::head(file).await) => {
                     page.with_controller(|controller| controller.read_file(page, &file.name(), file));
                 }
                 _ => page.for_lab.set(given),
@@ -381,12 +380,4 @@ impl Page {
 #[must_use]
 pub fn page() -> Page {
     expect_context()
-}
-
-/// The beginning of a file as text; empty if it cannot be read.
-async fn head(file: &web_sys::File) -> String {
-    match file.slice_with_f64_and_f64(0.0, logs::HEAD) {
-        Ok(head) => JsFuture::from(head.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default(),
-        Err(_) => String::new(),
-    }
 }

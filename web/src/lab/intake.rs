@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use plimsoll_protocol::view::Tab;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
+use web_sys::{File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 /// Most files of folders that are taken at once.
 const MAX_FILES: usize = 2000;
@@ -48,7 +48,7 @@ async fn tab_of(lab: Lab, files: &[File]) -> Tab {
         return Tab::Calibrate;
     }
     for file in files {
-        if logs::is_log(&head(file).await) {
+        if logs::is_log(&logs::head(file).await) {
             return Tab::Calibrate;
         }
     }
@@ -124,12 +124,4 @@ async fn file_of(entry: &FileSystemFileEntry) -> Option<File> {
         entry.file_with_callback_and_callback(&resolve, &reject);
     };
     JsFuture::from(Promise::new(&mut read)).await.ok()?.dyn_into().ok()
-}
-
-/// The beginning of a file as text; empty if it cannot be read.
-pub async fn head(file: &Blob) -> String {
-    match file.slice_with_f64_and_f64(0.0, logs::HEAD) {
-        Ok(head) => JsFuture::from(head.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default(),
-        Err(_) => String::new(),
-    }
 }

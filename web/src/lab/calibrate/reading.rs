@@ -2,7 +2,8 @@
 
 use super::fitting::Trial;
 use super::state::{Calibrate, FileStage, LogFile, Phase, Use};
-use crate::lab::intake::{self, Given};
+use crate::lab::intake::Given;
+use crate::logs;
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_protocol::Failure;
@@ -43,7 +44,7 @@ impl Calibrate {
         // Its place among the others is that of its giving, not of its reading.
         let log = self.number();
         leptos::task::spawn_local(async move {
-            let head = intake::head(&file).await;
+            let head = logs::head(&file).await;
             let starts_with = |word: &str| head.trim_start_matches(['{', ' ', '\n', '\r']).starts_with(word);
             if starts_with(STUDY_START) {
                 calibrate.open_study(name, &file);
