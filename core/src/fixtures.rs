@@ -6,7 +6,7 @@ use crate::scenario::{
     WorkloadSettings,
 };
 use crate::time::SimTime;
-use crate::workload::{PrefixId, Request};
+use crate::workload::Request;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -51,17 +51,5 @@ pub(crate) fn scenario(alpha: [f64; 3], beta: [f64; 3], workload: WorkloadSettin
 
 /// A small request without class, tenant and prefix; no deadline if that is 0.
 pub(crate) fn request(id: u32, arrive: i64, deadline: i64) -> Request {
-    Request {
-        id,
-        arrive: SimTime(arrive),
-        input_tokens: 5,
-        output_tokens: 3,
-        answer_limit: 3,
-        front_end_us: 0,
-        deadline: SimTime(deadline),
-        prefix: PrefixId::NONE,
-        output_prefix: PrefixId::NONE,
-        slo_class: 0,
-        tenant: 0,
-    }
+    Request { deadline: SimTime(deadline), ..Request::plain(id, SimTime(arrive), 5, 3) }
 }

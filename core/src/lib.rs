@@ -19,21 +19,9 @@
 //! use plimsoll_core::report::{Collector, Report, ReportSettings};
 //! use plimsoll_core::scenario::{ClusterConfig, EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
 //! use plimsoll_core::time::SimTime;
-//! use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace, TraceSource};
+//! use plimsoll_core::workload::{PrefixTree, Request, Trace, TraceSource};
 //!
-//! let request = |id| Request {
-//!     id,
-//!     arrive: SimTime::ZERO,
-//!     input_tokens: 100,
-//!     output_tokens: 3,
-//!     answer_limit: 3,
-//!     front_end_us: 0,
-//!     deadline: SimTime::ZERO,
-//!     prefix: PrefixId::NONE,
-//!     output_prefix: PrefixId::NONE,
-//!     slo_class: 0,
-//!     tenant: 0,
-//! };
+//! let request = |id| Request::plain(id, SimTime::ZERO, 100, 3);
 //! let trace = Trace::new(vec![request(0), request(1)], PrefixTree::new(), Vec::new(), Vec::new());
 //! let engine = EngineConfig {
 //!     num_blocks: 1000,

@@ -10,7 +10,7 @@ use plimsoll_core::random::{Purpose, Seed, Stream};
 use plimsoll_core::scenario::{CalibratedOn, ClusterConfig, Scenario};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource, Source, Trace};
+use plimsoll_core::workload::{PrefixTree, Request, RequestSource, Source, Trace};
 use std::sync::Arc;
 
 /// Blocks for about thirty of the requests below: a few more in flight and the cache is full.
@@ -92,19 +92,8 @@ fn measure(server: &LatencyModel, rate: f64, num_requests: u32, seed: u64) -> (M
         at += gaps.exponential() / rate * 1e6;
         let tokens =
             |stream: &mut Stream, mean: f64| (mean * (1.0 + 0.35 * stream.normal())).clamp(20.0, 1500.0) as u32;
-        Request {
-            id,
-            arrive: SimTime(at as i64),
-            input_tokens: tokens(&mut inputs, 600.0),
-            output_tokens: tokens(&mut outputs, 200.0),
-            answer_limit: 0,
-            front_end_us: 0,
-            deadline: SimTime::ZERO,
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        }
+        let lengths = [tokens(&mut inputs, 600.0), tokens(&mut outputs, 200.0)];
+        Request { answer_limit: 0, ..Request::plain(id, SimTime(at as i64), lengths[0], lengths[1]) }
     });
     let plan = Plan { requests: requests.collect(), next: 0, prefixes: PrefixTree::new() };
     let engine = Deployment::guess(plimsoll_configs::catalog(), &stated()).engine;
@@ -281,19 +270,9 @@ fn a_run_with_a_fit_shows_what_evaluate_predicts_of_its_log() {
         let mut scenario = Scenario::default();
         fit.apply(&mut scenario, catalog, &run.deployment, CalibratedOn::default());
         let resolved = scenario.resolve(catalog).expect("a whole scenario").value;
-        let requests = (0u32..).zip(&run.requests).map(|(id, request)| Request {
-            id,
-            arrive: request.send,
-            input_tokens: request.input_tokens,
-            output_tokens: request.output_tokens,
-            answer_limit: request.output_tokens,
-            front_end_us: 0,
-            deadline: SimTime::ZERO,
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        });
+        let requests = (0u32..)
+            .zip(&run.requests)
+            .map(|(id, request)| Request::plain(id, request.send, request.input_tokens, request.output_tokens));
         let trace = Trace::new(requests.collect(), PrefixTree::new(), vec![String::new()], vec![String::new()]);
         let source = Source::of_run(&resolved.workload, Some(&Arc::new(trace)), 1, SimTime::MAX);
         let source = source.behind(resolved.client, resolved.cluster.num_replicas);

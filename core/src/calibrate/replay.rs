@@ -7,7 +7,7 @@ use crate::measurement::{Measurement, RequestLatency, RunFigures};
 use crate::observation::{Observer, QueueSample, RequestRecord};
 use crate::scenario::{ClusterConfig, EngineConfig};
 use crate::time::SimTime;
-use crate::workload::{FrontEnd, Outcome, PrefixId, PrefixTree, Request, RequestSource};
+use crate::workload::{FrontEnd, Outcome, PrefixTree, Request, RequestSource};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -49,22 +49,13 @@ impl Replay {
         let max_concurrency = run.load.max_concurrency;
         // A closed loop of users without a rate wants every request at once.
         let is_paced = run.load.request_rate.is_some_and(f64::is_finite);
-        let requests = run.requests.iter().take(max_requests).enumerate().map(|(index, request)| Request {
-            id: index as u32,
-            arrive: match max_concurrency {
+        let requests = run.requests.iter().take(max_requests).enumerate().map(|(index, request)| {
+            let arrive = match max_concurrency {
                 None => request.send,
                 Some(_) if is_paced => request.arrive,
                 Some(_) => SimTime::ZERO,
-            },
-            input_tokens: request.input_tokens.max(1),
-            output_tokens: request.output_tokens,
-            answer_limit: request.output_tokens,
-            front_end_us: 0,
-            deadline: SimTime::ZERO,
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
+            };
+            Request::plain(index as u32, arrive, request.input_tokens.max(1), request.output_tokens)
         });
         let mut requests: Vec<Request> = requests.collect();
         requests.sort_by_key(|request| request.arrive);

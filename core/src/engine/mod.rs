@@ -218,17 +218,8 @@ impl Engine {
         tables.held.sort_unstable();
         tables.found.sort_unstable();
         let alone = |prefix: PrefixId| Request {
-            id: u32::MAX,
-            arrive: SimTime::ZERO,
-            input_tokens: prefixes.tokens(prefix),
-            output_tokens: 0,
-            answer_limit: 0,
-            front_end_us: 0,
-            deadline: SimTime::ZERO,
             prefix,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
+            ..Request::plain(u32::MAX, SimTime::ZERO, prefixes.tokens(prefix), 0)
         };
         tables.cached =
             (0..prefixes.len() as u32).map(|node| self.cached_blocks(&alone(PrefixId(node)), prefixes)).collect();

@@ -91,22 +91,9 @@ impl Delayed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::PrefixId;
 
     fn request(arrive: i64) -> Request {
-        Request {
-            id: 0,
-            arrive: SimTime(arrive),
-            input_tokens: 1,
-            output_tokens: 1,
-            answer_limit: 0,
-            front_end_us: 0,
-            deadline: SimTime::ZERO,
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        }
+        Request::plain(0, SimTime(arrive), 1, 1)
     }
 
     #[test]

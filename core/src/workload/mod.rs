@@ -54,6 +54,26 @@ pub struct Request {
     pub tenant: u16,
 }
 
+impl Request {
+    /// A request with nothing but an arrival and lengths; its client asks for no more than it gets.
+    #[must_use]
+    pub fn plain(id: u32, arrive: SimTime, input_tokens: u32, output_tokens: u32) -> Self {
+        Self {
+            id,
+            arrive,
+            input_tokens,
+            output_tokens,
+            answer_limit: output_tokens,
+            front_end_us: 0,
+            deadline: SimTime::ZERO,
+            prefix: PrefixId::NONE,
+            output_prefix: PrefixId::NONE,
+            slo_class: 0,
+            tenant: 0,
+        }
+    }
+}
+
 /// What a closed-loop source learns about a request when its fate is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {

@@ -160,17 +160,8 @@ impl Columns {
         let (id, arrive, prefix_tokens, input_tokens) = (id?, arrive?, prefix_tokens?, input_tokens?);
         let (output_tokens, deadline): (u32, i64) = (output_tokens?, deadline?);
         let request = Request {
-            id,
-            arrive: SimTime(arrive),
-            input_tokens,
-            output_tokens,
-            answer_limit: output_tokens,
-            front_end_us: 0,
             deadline: SimTime(deadline.max(0)),
-            prefix: PrefixId::NONE,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
+            ..Request::plain(id, SimTime(arrive), input_tokens, output_tokens)
         };
         Some(Line { request, group: None, prefix_tokens })
     }

@@ -23,8 +23,7 @@ pub use record::recorded_run_to_csv;
 pub use write::{TraceFormat, trace_to_text};
 
 use plimsoll_core::diagnostic::{Checked, Warned};
-use plimsoll_core::time::SimTime;
-use plimsoll_core::workload::{PrefixId, Request, Trace};
+use plimsoll_core::workload::Trace;
 use rows::{Problems, Row, Rows};
 
 /// Reads a trace of any known form; `file` names it in diagnostics.
@@ -85,23 +84,6 @@ fn arrival(row: &rows::Row, field: usize, arrive: Option<i64>, problems: &mut Pr
     let message = format!("the request arrives at {arrive} µs");
     problems.row(row, field, "trace-invalid-value", message, "give microseconds, at most 10¹⁷");
     None
-}
-
-/// A request with nothing but lengths and an arrival.
-fn plain_request(id: u32, arrive: SimTime, input_tokens: u32, output_tokens: u32) -> Request {
-    Request {
-        id,
-        arrive,
-        input_tokens,
-        output_tokens,
-        answer_limit: output_tokens,
-        front_end_us: 0,
-        deadline: SimTime::ZERO,
-        prefix: PrefixId::NONE,
-        output_prefix: PrefixId::NONE,
-        slo_class: 0,
-        tenant: 0,
-    }
 }
 
 /// Where columns stand that are found by name.

@@ -1,9 +1,8 @@
 //! Mooncake traces: JSON lines with a hash for every 512 prompt tokens.
 
-use super::plain_request;
 use super::rows::Problems;
 use plimsoll_core::time::{SimTime, truncate};
-use plimsoll_core::workload::{PrefixId, PrefixTree, Trace};
+use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -80,7 +79,7 @@ pub(super) fn read(bytes: &[u8], problems: &mut Problems<'_>) -> Option<Trace> {
     let (prefixes, places) = shared(&blocks);
     let request = |(id, (line, node)): (u32, &(Line, usize))| {
         let arrive = SimTime(truncate(line.timestamp * 1000.0));
-        let mut request = plain_request(id, arrive, line.input_length, line.output_length);
+        let mut request = Request::plain(id, arrive, line.input_length, line.output_length);
         request.prefix = places[*node];
         request
     };

@@ -1,7 +1,7 @@
 //! Public traces of lengths and arrivals: Azure LLM inference and BurstGPT.
 
+use super::NamedColumns;
 use super::rows::{Problems, Row, Rows};
-use super::{NamedColumns, plain_request};
 use plimsoll_core::time::{SimTime, truncate};
 use plimsoll_core::workload::{PrefixTree, Request, Trace};
 
@@ -103,7 +103,7 @@ fn read(
     }
     let first = lines.iter().map(|line| line.ticks).min().unwrap_or(0);
     let request = |(id, line): (u32, &Line)| {
-        plain_request(id, SimTime((line.ticks - first) / 10), line.input_tokens, line.output_tokens)
+        Request::plain(id, SimTime((line.ticks - first) / 10), line.input_tokens, line.output_tokens)
     };
     let requests: Vec<Request> = (0u32..).zip(&lines).map(request).collect();
     Some(Trace::new(requests, PrefixTree::new(), vec![String::new()], vec![String::new()]))

@@ -80,7 +80,7 @@ pub(super) fn read(header: &Row, bytes: &[u8], mut rows: Rows<'_>, problems: &mu
             // The rest is read for its problems alone.
             continue;
         }
-        let request = super::plain_request(id, arrive, input_tokens, output_tokens);
+        let request = Request::plain(id, arrive, input_tokens, output_tokens);
         read.push((request, tree.insert(&prompt)));
     }
     if problems.has_errors() {

@@ -1,8 +1,8 @@
 //! Trace v2: recorded and replayable traces of other simulators, a CSV beside a YAML header.
 
+use super::NamedColumns;
 use super::names::Names;
 use super::rows::{Problems, Row, Rows};
-use super::{NamedColumns, plain_request};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, RecordedTurn, Request, Trace};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -140,7 +140,7 @@ fn line(columns: &NamedColumns<'_>, row: &Row, problems: &mut Problems<'_>) -> O
         problems.row(row, columns.at(17), "trace-invalid-value", message, "give microseconds of the same clock, or 0");
         is_good = false;
     }
-    let mut request = plain_request(id, SimTime(arrive), input, output);
+    let mut request = Request::plain(id, SimTime(arrive), input, output);
     request.deadline = SimTime(deadline);
     is_good.then_some((request, prefix_tokens))
 }

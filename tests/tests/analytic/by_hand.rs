@@ -29,18 +29,8 @@ struct Example {
 }
 
 fn example(offered: &[Offered]) -> Example {
-    let request = |(id, &(arrive, input_tokens, output_tokens)): (usize, &Offered)| Request {
-        id: id as u32,
-        arrive: SimTime(arrive),
-        input_tokens,
-        output_tokens,
-        answer_limit: output_tokens,
-        front_end_us: 0,
-        deadline: SimTime::ZERO,
-        prefix: PrefixId::NONE,
-        output_prefix: PrefixId::NONE,
-        slo_class: 0,
-        tenant: 0,
+    let request = |(id, &(arrive, input_tokens, output_tokens)): (usize, &Offered)| {
+        Request::plain(id as u32, SimTime(arrive), input_tokens, output_tokens)
     };
     let requests = offered.iter().enumerate().map(request).collect();
     Example { engine: engine(), alpha: [100.0, 1.0, 10.0], requests, prefixes: PrefixTree::new() }

@@ -13,17 +13,9 @@ fn case(num_blocks: u32, tier_blocks: u32, shared: u32, sizes: &[(i64, u32, u32)
     let mut prefixes = PrefixTree::new();
     let prefix = prefixes.extend(PrefixId::NONE, shared);
     let requests = (0..).zip(sizes).map(|(id, (arrive, input_tokens, output_tokens))| Request {
-        id,
-        arrive: SimTime(*arrive),
-        input_tokens: *input_tokens,
-        output_tokens: *output_tokens,
         answer_limit: 0,
-        front_end_us: 0,
-        deadline: SimTime::ZERO,
         prefix,
-        output_prefix: PrefixId::NONE,
-        slo_class: 0,
-        tenant: 0,
+        ..Request::plain(id, SimTime(*arrive), *input_tokens, *output_tokens)
     });
     Case {
         engine: EngineConfig {

@@ -162,19 +162,7 @@ mod tests {
     use crate::time::SimTime;
 
     fn request(input_tokens: u32, prefix: PrefixId) -> Request {
-        Request {
-            id: 0,
-            arrive: SimTime::ZERO,
-            input_tokens,
-            output_tokens: 1,
-            answer_limit: 1,
-            front_end_us: 0,
-            deadline: SimTime::ZERO,
-            prefix,
-            output_prefix: PrefixId::NONE,
-            slo_class: 0,
-            tenant: 0,
-        }
+        Request { prefix, ..Request::plain(0, SimTime::ZERO, input_tokens, 1) }
     }
 
     #[test]
