@@ -1,13 +1,13 @@
 //! `plimsoll calibrate`: coefficients that repeat what was logged.
 
 use crate::experiment::{tell_comparison, tell_limits, tell_records};
-use crate::log_arguments::{CalibrateArguments, ExperimentName, ObjectiveName, OverloadName, ServerArguments};
+use crate::log_arguments::{CalibrateArguments, ExperimentName, ServerArguments};
 use crate::measured;
 use crate::output::{Failure, file_failure, tell_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::calibrate::{
-    Calibration, Deployment, Fit, FitSettings, FitTask, FittedModel, Interval, Objective, Overload, Problem, RunErrors,
-    Space, calibrated_on, prior,
+    Calibration, Deployment, Fit, FitSettings, FitTask, FittedModel, Interval, Objective, Optimizer, Overload, Problem,
+    RunErrors, Space, calibrated_on, prior,
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement, overload_windows};
@@ -141,7 +141,9 @@ fn of_study(path: &Path, arguments: &CalibrateArguments) -> Result<Plan, Failure
     let study = study_from_json(&text_of(path)?, &path.display().to_string()).map_err(|problems| told(&problems))?;
     let start = study.best_point().map(<[f64]>::to_vec);
     let mut task = study.task;
-    task.settings.budget = arguments.budget.unwrap_or(task.settings.budget);
+    let budget = arguments.budget.or(arguments.optimizer.map(Optimizer::usual_budget));
+    task.settings.optimizer = arguments.optimizer.unwrap_or(task.settings.optimizer);
+    task.settings.budget = budget.unwrap_or(task.settings.budget);
     task.settings.seed = arguments.seed.unwrap_or(task.settings.seed);
     let mut runs = [task.runs.clone(), study.held_out];
     let every = runs.iter_mut().flatten().chain(&mut task.runs);
@@ -366,20 +368,21 @@ fn settings(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> F
         settings.seed = config.seed.unwrap_or(settings.seed);
         settings.model = config.model();
     }
-    settings.model = arguments.latency_model.map_or(settings.model, FittedModel::from);
-    settings.objective = match arguments.objective {
-        Some(ObjectiveName::LogRatio) => Objective::LogRatio,
-        Some(ObjectiveName::Mape) => Objective::Mape,
-        Some(ObjectiveName::Mse) => Objective::Mse,
-        None => settings.objective,
-    };
-    settings.budget = arguments.budget.unwrap_or(settings.budget);
+    settings.model = arguments.latency_model.unwrap_or(settings.model);
+    settings.objective = arguments.objective.unwrap_or(settings.objective);
+    settings.weights = arguments.weights.unwrap_or(settings.weights);
+    if arguments.weights.is_some() && settings.objective != Objective::LogRatio {
+        let message = format!("{} has the weights of its source", settings.objective.name());
+        tell_line(
+            Diagnostic::warning("flag-not-used", "--weights", message)
+                .with_hint("leave it out, or leave --objective out"),
+        );
+    }
+    settings.optimizer = arguments.optimizer.unwrap_or(settings.optimizer);
+    settings.budget = arguments.budget.unwrap_or_else(|| settings.optimizer.usual_budget());
     settings.seed = arguments.seed.unwrap_or(settings.seed);
     settings.validate_last = arguments.validate_last.unwrap_or(settings.validate_last);
-    settings.overload = match arguments.overload {
-        Some(OverloadName::Exclude) => Overload::Exclude,
-        Some(OverloadName::Flag) | None => Overload::Flag,
-    };
+    settings.overload = arguments.overload.unwrap_or(settings.overload);
     settings
 }
 

@@ -1,9 +1,13 @@
 //! The command line of the commands that read logs of real servers.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use plimsoll_core::calibrate::FittedModel;
+use plimsoll_core::calibrate::{FitSettings, FittedModel, Objective, Optimizer, Overload, Weights};
 use std::path::PathBuf;
+
+/// What a study holds, so that nobody gives it beside one: with any of it changed, losses would not compare.
+const STUDY_HOLDS: [&str; 7] = ["logs", "config", "latency_model", "objective", "weights", "validate_last", "overload"];
 
 #[derive(Debug, Args)]
 pub struct CalibrateArguments {
@@ -14,11 +18,17 @@ pub struct CalibrateArguments {
     #[arg(long, value_name = "FILE", required_unless_present = "example")]
     pub out: Option<PathBuf>,
     /// What is fitted [calibrated].
-    #[arg(long, value_enum)]
-    pub latency_model: Option<FittedModelName>,
+    #[arg(long, value_name = "NAME", value_parser = named(FittedModel::ALL, FittedModel::name, FittedModel::label))]
+    pub latency_model: Option<FittedModel>,
     /// What is minimized [log-ratio].
-    #[arg(long, value_enum)]
-    pub objective: Option<ObjectiveName>,
+    #[arg(long, value_name = "NAME", value_parser = named(Objective::ALL, Objective::name, Objective::label))]
+    pub objective: Option<Objective>,
+    /// How much each metric counts in log-ratio [ttft=1,tpot=1,e2e=1].
+    #[arg(long, value_name = "NAME=WEIGHT,…", value_parser = weights)]
+    pub weights: Option<Weights>,
+    /// What searches [multi-start].
+    #[arg(long, value_name = "NAME", value_parser = named(Optimizer::ALL, Optimizer::name, Optimizer::label))]
+    pub optimizer: Option<Optimizer>,
     /// Settings of the 2025 optimizer: bounds, scaling, error function, seed, runs to fit and to keep aside.
     #[arg(long, value_name = "FILE", visible_alias = "config_file")]
     pub config: Option<PathBuf>,
@@ -29,7 +39,7 @@ pub struct CalibrateArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["example", "study"])]
     pub start: Option<PathBuf>,
     /// Go on with a saved study.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["logs", "config", "latency_model", "objective"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = STUDY_HOLDS)]
     pub study: Option<PathBuf>,
     /// Save the study beside the fit, with every trial, to go on later [with --config].
     #[arg(long, visible_alias = "save_study")]
@@ -37,12 +47,12 @@ pub struct CalibrateArguments {
     /// Save no study.
     #[arg(long, visible_aliases = ["no-save_study", "no_save_study"], conflicts_with = "save_study")]
     pub no_save_study: bool,
-    /// Simulated evaluations [12000].
+    /// Simulated evaluations [12000; fewer for optimizers that are slow themselves].
     #[arg(
         long,
         value_name = "N",
         visible_aliases = ["n-trials", "n_trials"],
-        value_parser = clap::value_parser!(u64).range(1..=10_000_000)
+        value_parser = clap::value_parser!(u64).range(1..=FitSettings::MAX_BUDGET)
     )]
     pub budget: Option<u64>,
     /// Seed of the search [42].
@@ -55,8 +65,8 @@ pub struct CalibrateArguments {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub validate_last: Option<f64>,
     /// What becomes of requests sent while the server was overloaded [flag].
-    #[arg(long, value_enum)]
-    pub overload: Option<OverloadName>,
+    #[arg(long, value_name = "NAME", value_parser = named(Overload::ALL, Overload::name, Overload::label))]
+    pub overload: Option<Overload>,
     #[command(flatten)]
     pub server: ServerArguments,
 }
@@ -105,33 +115,31 @@ pub struct EvaluateArguments {
     pub server: ServerArguments,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FittedModelName {
-    Calibrated,
-    Blackbox,
-    Quadratic,
-    Roofline,
-    TrainedPhysics,
+/// Values by the names they have in files, each with what it is.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+    label: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let values = all.map(|value| PossibleValue::new(name(value)).help(label(value)));
+    PossibleValuesParser::new(values).try_map(move |text| {
+        // The names have been checked, so one is found.
+        all.into_iter().find(|value| name(*value) == text).ok_or("not a known name")
+    })
 }
 
-impl From<FittedModelName> for FittedModel {
-    fn from(name: FittedModelName) -> Self {
-        match name {
-            FittedModelName::Calibrated => Self::Calibrated,
-            FittedModelName::Blackbox => Self::Blackbox,
-            FittedModelName::Quadratic => Self::Quadratic,
-            FittedModelName::Roofline => Self::Roofline,
-            FittedModelName::TrainedPhysics => Self::TrainedPhysics,
-        }
+/// Weights of the metrics as `ttft=2,e2e=0`; what is not named keeps 1.
+fn weights(text: &str) -> Result<Weights, String> {
+    let mut values = Weights::default().values();
+    for part in text.split(',') {
+        let (name, weight) = part.split_once('=').ok_or_else(|| format!("\"{part}\" is not a name and a weight"))?;
+        let known = Weights::NAMES.iter().zip(&mut values).find(|(known, _)| **known == name.trim());
+        let (_, value) = known.ok_or_else(|| format!("\"{name}\" is not one of {}", Weights::NAMES.join(", ")))?;
+        *value = weight.trim().parse().map_err(|_| format!("the weight \"{weight}\" is not a number"))?;
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OverloadName {
-    /// They count, and the stretches are told.
-    Flag,
-    /// They load the simulated server and do not count.
-    Exclude,
+    let weights = Weights::of_values(values);
+    let range = || format!("give weights from 0 to {}, not all of them 0", Weights::MAX);
+    weights.is_usable().then_some(weights).ok_or_else(range)
 }
 
 /// A share in percent or as a fraction.
@@ -141,14 +149,7 @@ fn share(text: &str) -> Result<f64, String> {
         None => text.parse(),
     };
     match share {
-        Ok(share) if (0.0..=0.9).contains(&share) => Ok(share),
-        _ => Err("give a share from 0% to 90%".to_owned()),
+        Ok(share) if (0.0..=FitSettings::MAX_VALIDATE_LAST).contains(&share) => Ok(share),
+        _ => Err(format!("give a share from 0% to {}%", FitSettings::MAX_VALIDATE_LAST * 100.0)),
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ObjectiveName {
-    LogRatio,
-    Mape,
-    Mse,
 }

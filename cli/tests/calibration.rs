@@ -134,6 +134,32 @@ fn a_configuration_of_2025_chooses_parameters_and_runs() {
     let output = plimsoll(&[&begun[..], &["--latency-model=blackbox"]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the fit is of quadratic, and blackbox is to be fitted"));
+    // What searches and what counts is said by flags, kept in the study, and gone on with.
+    let begun = ["calibrate", "--log", text(&first), "--out", text(&warm), "--save-study", "--budget=20"];
+    let chosen = ["--optimizer=random", "--weights=ttft=2,e2e=0", "--overload=exclude", "--validate-last=20%"];
+    let output = plimsoll(&[&begun[..], &chosen].concat());
+    assert!(told(&output).contains("kept aside, its end: "), "{}", told(&output));
+    let study = folder.join("warm.study.json");
+    let saved = fs::read_to_string(&study).expect("written");
+    for part in
+        ["\"optimizer\":\"random\"", "\"weights\":{\"ttft\":2.0,\"tpot\":1.0,\"e2e\":0.0}", "\"overload\":\"exclude\""]
+    {
+        assert!(saved.contains(part), "{part} in {}", &saved[saved.len() - 2000..]);
+    }
+    let more = ["calibrate", "--study", text(&study), "--out", text(&out), "--optimizer=tpe", "--budget=15"];
+    told(&plimsoll(&more));
+    for (bad, told) in [
+        ("--optimizer=grid", "multi-start"),
+        ("--weights=ttft=0,tpot=0,e2e=0", "not all of them 0"),
+        ("--weights=latency=1", "not one of ttft, tpot, e2e"),
+        ("--validate-last=95%", "from 0% to 90%"),
+    ] {
+        let output = plimsoll(&[&begun[..], &[bad]].concat());
+        assert_eq!(output.status.code(), Some(1), "{bad}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{bad}: {output:?}");
+    }
+    let output = plimsoll(&[&more[..], &["--overload=exclude"]].concat());
+    assert_eq!(output.status.code(), Some(2), "a study has its own");
     fs::write(&config, text_of("mpe")).expect("written");
     let output = plimsoll(&["calibrate", "--config", text(&config), "--out", text(&out)]);
     assert_eq!(output.status.code(), Some(1));

@@ -2,7 +2,7 @@
 
 use crate::fit::{FittedLatency, TrainedOn};
 use plimsoll_core::MODEL_VERSION;
-use plimsoll_core::calibrate::{FitTask, Parameter};
+use plimsoll_core::calibrate::{FitSettings, FitTask, Parameter, Weights};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::{MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::time::SimTime;
@@ -18,7 +18,6 @@ const MAX_TIME: i64 = 31_536_000_000_000;
 const MAX_PARAMETERS: usize = 64;
 const MAX_STARTS: usize = 256;
 const MAX_RUNS: usize = 1000;
-const MAX_BUDGET: u64 = 10_000_000;
 
 /// A calibration that can be gone on with.
 ///
@@ -146,9 +145,17 @@ fn problems(study: &StudyFile, file: &str) -> Vec<Diagnostic> {
             format!("{num_starts} starts, where at most {MAX_STARTS} can be searched"),
         );
     }
-    let budget = study.task.settings.budget;
-    if !(1..=MAX_BUDGET).contains(&budget) {
-        reject("task.settings.budget".to_owned(), format!("{budget} is not from 1 to {MAX_BUDGET}"));
+    let FitSettings { budget, weights, validate_last, .. } = study.task.settings;
+    if !(1..=FitSettings::MAX_BUDGET).contains(&budget) {
+        reject("task.settings.budget".to_owned(), format!("{budget} is not from 1 to {}", FitSettings::MAX_BUDGET));
+    }
+    if !weights.is_usable() {
+        let message = format!("weights are from 0 to {}, and not all 0", Weights::MAX);
+        reject("task.settings.weights".to_owned(), message);
+    }
+    if !(0.0..=FitSettings::MAX_VALIDATE_LAST).contains(&validate_last) {
+        let message = format!("{validate_last} is not from 0 to {}", FitSettings::MAX_VALIDATE_LAST);
+        reject("task.settings.validate_last".to_owned(), message);
     }
     let (num_train, num_runs) = (study.task.runs.len(), study.task.runs.len() + study.held_out.len());
     if num_train == 0 || num_runs > MAX_RUNS {
@@ -210,7 +217,7 @@ fn is_plausible(request: &MeasuredRequest, num_gaps: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_core::calibrate::{FitSettings, Space};
+    use plimsoll_core::calibrate::Space;
     use plimsoll_core::measurement::LogFormat;
 
     fn study() -> StudyFile {
@@ -255,6 +262,11 @@ mod tests {
         let read = study_from_json(&text, "s.json").unwrap();
         assert_eq!(read, study());
         assert_eq!(read.best_point(), Some(&[1.0][..]));
+        // Studies from before there were weights and optimizers are read with those they were made with.
+        let older =
+            text.replace("\"weights\":{\"ttft\":1.0,\"tpot\":1.0,\"e2e\":1.0},\"optimizer\":\"multi-start\",", "");
+        assert!(older.len() < text.len(), "{text}");
+        assert_eq!(study_from_json(&older, "s.json").unwrap(), study());
     }
 
     #[test]
@@ -269,6 +281,9 @@ mod tests {
         assert_eq!(with("[[0.25],3.5]", "[[0.25,0.5],3.5]"), ["invalid-value s.json: trials[0]"]);
         assert_eq!(with("[[0.25],3.5]", "[[-0.25],3.5]"), ["invalid-value s.json: trials[0]"]);
         assert_eq!(with("\"budget\":8000", "\"budget\":0"), ["invalid-value s.json: task.settings.budget"]);
+        assert_eq!(with("\"ttft\":1.0", "\"ttft\":-1.0"), ["invalid-value s.json: task.settings.weights"]);
+        let share = ["invalid-value s.json: task.settings.validate_last"];
+        assert_eq!(with("\"validate_last\":0.0", "\"validate_last\":0.95"), share);
         let requests = ["invalid-value s.json: task.runs[0].requests[0]"];
         assert_eq!(with("\"output_tokens\":3", "\"output_tokens\":4000000000"), requests);
         assert_eq!(with("\"send\":5", "\"send\":-5"), requests);

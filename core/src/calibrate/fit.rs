@@ -4,11 +4,14 @@ use super::linear::start_from_logs;
 use super::moments::Moments;
 use super::objective::{Compared, found_idle};
 use super::part::part_of;
-use super::{ClientEffects, Deployment, FittedModel, Objective, Overload, Prediction, Replay, RunErrors, Space};
+use super::{
+    ClientEffects, Deployment, FittedModel, Objective, Optimizer, Overload, Prediction, Replay, RunErrors, Space,
+    Weights,
+};
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
 use crate::measurement::{Measurement, RunFigures};
-use crate::search::{Candidate, Minimizer, MultiStart};
+use crate::search::{Candidate, Minimizer};
 use crate::study::{Ask, Study};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,8 +19,6 @@ use serde::{Deserialize, Serialize};
 
 /// Requests of a run that a trial replays: enough for stable means, few enough that a trial takes milliseconds.
 pub(super) const MAX_REQUESTS: usize = 600;
-/// How far the search steps at first: a tenth of the cube.
-const FIRST_STEP: f64 = 0.05;
 
 /// How a calibration searches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,25 +28,40 @@ pub struct FitSettings {
     pub model: FittedModel,
     /// What is minimized.
     pub objective: Objective,
-    /// Evaluations, at least 1.
+    /// How much each metric counts in it.
+    #[serde(default)]
+    pub weights: Weights,
+    /// What searches.
+    #[serde(default)]
+    pub optimizer: Optimizer,
+    /// Evaluations, at least 1 and at most [`FitSettings::MAX_BUDGET`].
     pub budget: u64,
     /// Seed of the search.
     pub seed: u64,
     /// Whether requests count that were sent while the server was overloaded.
     #[serde(default)]
     pub overload: Overload,
-    /// Share of every run's time, its end, whose requests are kept aside to judge the fit; 0 = none, at most 0.9.
+    /// Share of every run's time, its end, whose requests are kept aside to judge the fit; 0 = none, at most
+    /// [`FitSettings::MAX_VALIDATE_LAST`].
     #[serde(default)]
     pub validate_last: f64,
 }
 
+impl FitSettings {
+    /// Most evaluations of a search.
+    pub const MAX_BUDGET: u64 = 10_000_000;
+    /// Largest share of a run's time that is kept aside.
+    pub const MAX_VALIDATE_LAST: f64 = 0.9;
+}
+
 impl Default for FitSettings {
-    /// Twelve thousand evaluations: a thousand for each start is where the losses of seeds meet.
     fn default() -> Self {
         Self {
             model: FittedModel::Calibrated,
             objective: Objective::LogRatio,
-            budget: 12_000,
+            weights: Weights::default(),
+            optimizer: Optimizer::MultiStart,
+            budget: Optimizer::MultiStart.usual_budget(),
             seed: 42,
             overload: Overload::Flag,
             validate_last: 0.0,
@@ -72,6 +88,7 @@ pub struct Problem {
     pub(super) runs: Vec<Observed>,
     pub(super) space: Space,
     objective: Objective,
+    weights: Weights,
     model: FittedModel,
 }
 
@@ -109,7 +126,7 @@ impl Problem {
                 })
             })
             .collect();
-        Self { runs, space, objective: settings.objective, model: settings.model }
+        Self { runs, space, objective: settings.objective, weights: settings.weights, model: settings.model }
     }
 
     /// Whether every run can be predicted where the search starts.
@@ -146,7 +163,7 @@ impl Problem {
             let prediction = prediction.part(counted);
             compared.push(Compared { run, measured: figures, found_idle, prediction, reported_decoding });
         }
-        let loss = self.objective.loss(&compared);
+        let loss = self.objective.loss(self.weights, &compared);
         if self.objective.is_likelihood() { loss + self.space.surprise(&values) } else { loss }
     }
 
@@ -240,13 +257,14 @@ pub struct Progress {
     pub loss: f64,
 }
 
-/// The study: covariance adaptation from several starts, the best one polished.
+/// The study: a minimizer and the best it found.
 #[derive(Debug)]
 pub struct Calibration {
     problem: Arc<Problem>,
     has_runs: bool,
     settings: FitSettings,
     search: Minimizer,
+    asked: u64,
     told: u64,
     best: Option<(Vec<f64>, f64)>,
     history: Vec<Progress>,
@@ -268,10 +286,9 @@ impl Calibration {
     /// A calibration that begins at these points of the unit cube; `has_runs` tells whether there is anything to fit,
     /// also where the problem stands with those who evaluate.
     pub(super) fn of_problem(problem: Problem, has_runs: bool, starts: Vec<Vec<f64>>, settings: FitSettings) -> Self {
-        let starts =
-            MultiStart::new(starts, FIRST_STEP, settings.budget, settings.seed).holding(problem.space.choices());
-        let search = Minimizer::MultiStart(starts);
-        Self { problem: Arc::new(problem), has_runs, settings, search, told: 0, best: None, history: Vec::new() }
+        let search = settings.optimizer.search(&problem.space, starts, &settings);
+        let problem = Arc::new(problem);
+        Self { problem, has_runs, settings, search, asked: 0, told: 0, best: None, history: Vec::new() }
     }
 
     /// What trials need; share it with whoever evaluates.
@@ -308,7 +325,15 @@ impl Study for Calibration {
     type Snapshot = Option<Fit>;
 
     fn ask(&mut self) -> Ask<Candidate> {
-        if self.has_runs { self.search.ask() } else { Ask::Done }
+        if !self.has_runs {
+            return Ask::Done;
+        }
+        if self.asked >= self.settings.budget {
+            return if self.told < self.asked { Ask::Wait } else { Ask::Done };
+        }
+        let next = self.search.ask();
+        self.asked += u64::from(matches!(next, Ask::Trial(_)));
+        next
     }
 
     fn tell(&mut self, trial: &Candidate, loss: f64) {

@@ -71,6 +71,18 @@ impl FittedModel {
         }
     }
 
+    /// What it is, in a few words.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Calibrated => "calibrated roofline",
+            Self::Blackbox => "black box α, β",
+            Self::Quadratic => "quadratic, 14 features",
+            Self::Roofline => "roofline of the data sheet",
+            Self::TrainedPhysics => "trained-physics",
+        }
+    }
+
     /// The model of this name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {

@@ -19,6 +19,82 @@ pub enum Objective {
     Mse,
 }
 
+impl Objective {
+    /// All of them, the default first.
+    pub const ALL: [Self; 3] = [Self::LogRatio, Self::Mape, Self::Mse];
+
+    /// Its name in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogRatio => "log-ratio",
+            Self::Mape => "mape",
+            Self::Mse => "mse",
+        }
+    }
+
+    /// What it is, in a few words.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::LogRatio => "robust log-ratios of requests and runs",
+            Self::Mape => "mean absolute percentage error, as in the optimizer of 2025",
+            Self::Mse => "mean squared error, as in the optimizer of 2025",
+        }
+    }
+
+    /// The objective of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|objective| objective.name() == name)
+    }
+}
+
+/// How much each metric counts in [`Objective::LogRatio`], as a multiple of what it usually does; the other objectives
+/// have the weights of their source.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Time to first token.
+    pub ttft: f64,
+    /// Time per output token.
+    pub tpot: f64,
+    /// End-to-end latency.
+    pub e2e: f64,
+}
+
+impl Weights {
+    /// The largest weight.
+    pub const MAX: f64 = 100.0;
+    /// Names of the weights in the order of [`Weights::values`].
+    pub const NAMES: [&'static str; 3] = ["ttft", "tpot", "e2e"];
+
+    /// The weights in the order of their names.
+    #[must_use]
+    pub fn values(self) -> [f64; 3] {
+        [self.ttft, self.tpot, self.e2e]
+    }
+
+    /// The weights of these values.
+    #[must_use]
+    pub fn of_values([ttft, tpot, e2e]: [f64; 3]) -> Self {
+        Self { ttft, tpot, e2e }
+    }
+
+    /// Whether a search can go by them: each from 0 to [`Weights::MAX`], and not all 0.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        let values = self.values();
+        values.iter().all(|weight| (0.0..=Self::MAX).contains(weight)) && values.iter().any(|weight| *weight > 0.0)
+    }
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { ttft: 1.0, tpot: 1.0, e2e: 1.0 }
+    }
+}
+
 /// A run and what a candidate makes of it.
 pub(super) struct Compared<'a> {
     pub run: &'a Measurement,
@@ -32,18 +108,20 @@ pub(super) struct Compared<'a> {
 
 /// Picks a figure of a run.
 type Figure = fn(&RunFigures) -> Option<f64>;
+/// Picks the weight of its metric.
+type Weight = fn(Weights) -> f64;
 
 /// Weights of the log-ratios of a run: each error is divided by what counts as a good one.
 ///
 /// Means are told apart to about a percent by repeats of a run of a hundred requests, TTFTs to a few percent and their
 /// tails to more (accuracy goals, measured repeatability); a good error is of that size.
-const GOOD: [(f64, Figure); 6] = [
-    (0.01, |figures| figures.tpot_mean),
-    (0.01, |figures| figures.e2e_mean),
-    (0.03, |figures| figures.ttft_mean),
-    (0.06, |figures| figures.ttft_p50),
-    (0.25, |figures| figures.ttft_p99),
-    (0.04, |figures| figures.e2e_p99),
+const GOOD: [(f64, Figure, Weight); 6] = [
+    (0.01, |figures| figures.tpot_mean, |weights| weights.tpot),
+    (0.01, |figures| figures.e2e_mean, |weights| weights.e2e),
+    (0.03, |figures| figures.ttft_mean, |weights| weights.ttft),
+    (0.06, |figures| figures.ttft_p50, |weights| weights.ttft),
+    (0.25, |figures| figures.ttft_p99, |weights| weights.ttft),
+    (0.04, |figures| figures.e2e_p99, |weights| weights.e2e),
 ];
 /// The same for single requests, whose errors are larger.
 const GOOD_REQUEST_TPOT: f64 = 0.05;
@@ -59,16 +137,13 @@ const SLOW_FIRST_SHARE: f64 = 0.5;
 impl Objective {
     /// The loss of all runs; infinite if a request that was served in reality is not served in the simulation.
     #[must_use]
-    pub(super) fn loss(self, runs: &[Compared<'_>]) -> f64 {
+    pub(super) fn loss(self, weights: Weights, runs: &[Compared<'_>]) -> f64 {
         let mut latencies = runs.iter().flat_map(|compared| &compared.prediction.latencies);
         if latencies.any(|latency| latency.e2e.is_none()) {
             return f64::INFINITY;
         }
         match self {
-            Self::LogRatio => {
-                let of = |c: &Compared<'_>| log_ratios(c.run, c.measured, c.found_idle, &c.prediction);
-                runs.iter().map(of).sum()
-            }
+            Self::LogRatio => runs.iter().map(|compared| log_ratios(compared, weights)).sum(),
             Self::Mape | Self::Mse => eight_vectors(runs, self == Self::Mape),
         }
     }
@@ -91,11 +166,14 @@ fn log_ratio(predicted: Option<f64>, measured: Option<f64>) -> Option<f64> {
     (predicted > 0.0 && measured > 0.0).then(|| libm::log(predicted / measured))
 }
 
-fn log_ratios(run: &Measurement, measured: &RunFigures, found_idle: &[bool], prediction: &Prediction) -> f64 {
+fn log_ratios(compared: &Compared<'_>, weights: Weights) -> f64 {
+    let Compared { run, measured, found_idle, prediction, .. } = compared;
     let predicted = prediction.figures();
     let mut loss: f64 = GOOD
         .iter()
-        .filter_map(|(good, figure)| Some(robust(log_ratio(figure(&predicted), figure(measured))? / good)))
+        .filter_map(|(good, figure, weight)| {
+            Some(weight(weights) * robust(log_ratio(figure(&predicted), figure(measured))? / good))
+        })
         .sum();
     if run.arrivals == ArrivalSource::Assumed {
         return loss;
@@ -113,9 +191,9 @@ fn log_ratios(run: &Measurement, measured: &RunFigures, found_idle: &[bool], pre
             }
         }
     }
-    for (sum, count) in [tpots, ttfts] {
+    for ((sum, count), weight) in [(tpots, weights.tpot), (ttfts, weights.ttft)] {
         if count > 0 {
-            loss += REQUEST_WEIGHT * sum / f64::from(count);
+            loss += weight * REQUEST_WEIGHT * sum / f64::from(count);
         }
     }
     let (mut sum, mut count) = (0.0, 0u32);
@@ -127,7 +205,7 @@ fn log_ratios(run: &Measurement, measured: &RunFigures, found_idle: &[bool], pre
     }
     if count > 0 {
         let one = GOOD_ONE_IDLE_TTFT * GOOD_ONE_IDLE_TTFT / f64::from(count);
-        loss += robust(sum / f64::from(count) / libm::sqrt(GOOD_IDLE_TTFT * GOOD_IDLE_TTFT + one));
+        loss += weights.ttft * robust(sum / f64::from(count) / libm::sqrt(GOOD_IDLE_TTFT * GOOD_IDLE_TTFT + one));
     }
     loss
 }
@@ -282,9 +360,44 @@ mod tests {
         // TTFT: medians 15, 100 against 16.5, 120; means the same; p99 19.9, 100 against 21.89, 120: each (0.1 + 0.2)/2.
         // Singles (0.1 + 0.1 + 0.2)/3. TPOT: all vectors 5, 8 against 6, 8: (0.2 + 0)/2.
         let expected = (3.0 * 0.15 + 0.4 / 3.0 + 4.0 * 0.1) / 8.0;
-        assert!((Objective::Mape.loss(&compared) - expected).abs() < 1e-12);
+        assert!((Objective::Mape.loss(Weights::default(), &compared) - expected).abs() < 1e-12);
         // Squares: medians and means (2.25 + 400)/2, p99 (1.99² + 400)/2, singles (1 + 4 + 400)/3; TPOT (1 + 0)/2.
         let expected = (2.0 * 201.125 + (1.99 * 1.99 + 400.0) / 2.0 + 135.0 + 4.0 * 0.5) / 8.0;
-        assert!((Objective::Mse.loss(&compared) - expected).abs() < 1e-9);
+        assert!((Objective::Mse.loss(Weights::default(), &compared) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn weights_count_a_metric_more_often_or_not_at_all() {
+        // Two requests, each after the other: TTFTs of 100 ms against 150, TPOTs of 10 ms against 10.
+        let request = |send: i64| MeasuredRequest {
+            arrive: SimTime(send),
+            send: SimTime(send),
+            input_tokens: 1,
+            output_tokens: 11,
+            ttft: Some(SimTime(100_000)),
+            e2e: Some(SimTime(200_000)),
+            session: None,
+            gaps: 0..0,
+        };
+        let mut run = Measurement::new("a", LogFormat::VllmBench);
+        run.requests = alloc::vec![request(0), request(1_000_000)];
+        let measured = RunFigures::of_measurement(&run);
+        let latency = RequestLatency { ttft: Some(150e3), e2e: Some(250e3), output_tokens: 11 };
+        let prediction = Prediction { latencies: alloc::vec![latency; 2], span_s: 1.25, steps: 1 };
+        let loss = |ttft, tpot, e2e| {
+            let (run, measured, prediction) = (&run, &measured, prediction.clone());
+            let compared = Compared { run, measured, found_idle: &[], prediction, reported_decoding: 0.0 };
+            Objective::LogRatio.loss(Weights { ttft, tpot, e2e }, &[compared])
+        };
+        let error = |measured: f64, predicted: f64, good: f64| robust(libm::log(predicted / measured) / good);
+        let of_ttft = [0.03, 0.06, 0.25].iter().map(|good| error(100.0, 150.0, *good)).sum::<f64>()
+            + 3.0 * error(100.0, 150.0, 0.10);
+        let of_e2e = error(200.0, 250.0, 0.01) + error(200.0, 250.0, 0.04);
+        assert!((loss(1.0, 0.0, 0.0) - of_ttft).abs() < 1e-9);
+        assert!((loss(0.0, 0.0, 1.0) - of_e2e).abs() < 1e-9);
+        assert!((loss(2.0, 5.0, 0.5) - (2.0 * of_ttft + 0.5 * of_e2e)).abs() < 1e-9);
+        assert!(loss(0.0, 1.0, 0.0).abs() < 1e-9, "every TPOT is right");
+        assert!(!Weights::of_values([0.0; 3]).is_usable() && !Weights::of_values([-1.0, 1.0, 1.0]).is_usable());
+        assert!(Weights::default().is_usable() && !Weights::of_values([1.0, 1.0, 101.0]).is_usable());
     }
 }

@@ -17,8 +17,34 @@ pub enum Overload {
     Exclude,
 }
 
-/// A share of the time of every run, its end.
-const MAX_SHARE: f64 = 0.9;
+impl Overload {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Flag, Self::Exclude];
+
+    /// Its name in files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Exclude => "exclude",
+        }
+    }
+
+    /// What becomes of these requests, in a few words.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Flag => "they count, and the stretches are told",
+            Self::Exclude => "they load the simulated server and do not count",
+        }
+    }
+
+    /// What this name stands for.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|overload| overload.name() == name)
+    }
+}
 
 impl FitSettings {
     /// The requests of a run that are fitted, in the order of the run.
@@ -37,7 +63,7 @@ impl FitSettings {
     fn counted(&self, run: &Measurement, is_in: impl Fn(SimTime, SimTime) -> bool) -> Vec<bool> {
         let first = run.requests.iter().map(|request| request.send.0).min().unwrap_or(0);
         let last = run.requests.iter().map(|request| request.send.0).max().unwrap_or(0);
-        let share = self.validate_last.clamp(0.0, MAX_SHARE);
+        let share = self.validate_last.clamp(0.0, Self::MAX_VALIDATE_LAST);
         let cut = match share > 0.0 {
             true => SimTime(first.saturating_add(((1.0 - share) * (last - first) as f64) as i64)),
             false => SimTime::MAX,

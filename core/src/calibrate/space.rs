@@ -35,7 +35,10 @@ impl Parameter {
         } else {
             self.low + x * (self.high - self.low)
         };
-        raw * self.scale
+        let value = raw * self.scale;
+        // Searches that know no choices still give one of them.
+        let nearest = self.starts.iter().filter(|_| self.is_choice).copied();
+        nearest.min_by(|a, b| (a - value).abs().total_cmp(&(b - value).abs())).unwrap_or(value)
     }
 
     /// The coordinate of a coefficient, held within 0–1.

@@ -65,7 +65,7 @@ impl FitTask {
 mod tests {
     use super::*;
     use crate::calibrate::tests::catalog;
-    use crate::calibrate::{FittedModel, prior};
+    use crate::calibrate::{FittedModel, Optimizer, prior};
     use crate::measurement::{LogFormat, MeasuredRequest};
     use crate::study::{Ask, Study};
     use crate::time::SimTime;
@@ -125,5 +125,29 @@ mod tests {
         let best = study.best_point().unwrap().to_vec();
         let again = losses(&problem, &mut task.study(Some(best)), |_| {});
         assert!(f64::from_bits(again[0].0) <= f64::from_bits(forward[0].0), "{again:?} {forward:?}");
+    }
+
+    #[test]
+    fn every_optimizer_keeps_to_its_budget_and_beats_where_it_began_in_any_order() {
+        let catalog = catalog();
+        let deployment = Deployment::guess(&catalog, &run().deployment);
+        for optimizer in Optimizer::ALL {
+            let settings = FitSettings { optimizer, budget: 90, ..FitSettings::default() };
+            let space = prior(FittedModel::Calibrated, &deployment, &catalog);
+            let task = FitTask::new(alloc::vec![run()], space, settings);
+            let problem = task.problem(&catalog);
+            let middle = alloc::vec![0.5; task.space.parameters.len()];
+            let begun = problem.loss(&middle);
+            let study = || task.study(Some(middle.clone()));
+            let reversed = losses(&problem, &mut study(), |batch| batch.reverse());
+            let mut study = study();
+            let forward = losses(&problem, &mut study, |_| {});
+            assert_eq!((study.progress(), study.ask()), ((90, 90), Ask::Done), "{optimizer:?}");
+            assert!(f64::from_bits(forward[0].0) < begun, "{optimizer:?}: {forward:?} after {begun}");
+            assert_eq!(forward, reversed, "{optimizer:?}");
+            // How prompts join is a kind, whatever the search asks for.
+            let joining = study.snapshot().unwrap().beta[6];
+            assert!([0.0, 1.0, 2.0].contains(&joining), "{optimizer:?}: {joining}");
+        }
     }
 }

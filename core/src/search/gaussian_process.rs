@@ -38,6 +38,8 @@ pub struct GaussianProcess {
     stream: Stream,
     dimension: usize,
     batch: Batch,
+    /// Points that were given, beside those of the first sampling.
+    num_given: usize,
 }
 
 impl GaussianProcess {
@@ -45,14 +47,22 @@ impl GaussianProcess {
     #[must_use]
     pub fn new(dimension: usize, seed: u64) -> Self {
         let stream = Stream::new(Seed { seed, replicate: 3 }, Purpose::Search);
-        Self { stream, dimension, batch: Batch::default() }
+        Self { stream, dimension, batch: Batch::default(), num_given: 0 }
+    }
+
+    /// The same search, which looks at these points first.
+    #[must_use]
+    pub fn beginning_at(mut self, points: Vec<Vec<f64>>) -> Self {
+        self.num_given = points.len();
+        points.into_iter().for_each(|point| self.batch.push(point));
+        self
     }
 
     /// The next point, once all of the batch before are told.
     pub fn ask(&mut self) -> Ask<Candidate> {
         if !self.batch.is_open() {
             let startup = 2 * self.dimension;
-            if self.batch.told().len() < startup {
+            if self.batch.told().len() < startup + self.num_given {
                 for _ in 0..startup {
                     let point = (0..self.dimension).map(|_| self.stream.open_unit()).collect();
                     self.batch.push(point);
