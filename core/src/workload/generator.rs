@@ -6,6 +6,7 @@ use super::{PrefixId, PrefixTree, Request, RequestSource};
 use crate::random::{Purpose, Seed, Stream};
 use crate::scenario::{PrefixSettings, WorkloadSettings};
 use crate::time::{SimTime, truncate};
+use alloc::vec::Vec;
 
 /// Draws one request after the other.
 ///
@@ -42,16 +43,14 @@ impl Generator {
     #[must_use]
     pub fn new(settings: &WorkloadSettings, request_rate: f64, num_requests: u32, seed: u64, replicate: u32) -> Self {
         let seed = Seed { seed, replicate };
-        let mut prefixes = PrefixTree::new();
-        let prefix = PrefixChoice::new(&settings.prefix, seed, &mut prefixes);
         Self {
             gaps: Gaps::new(&settings.arrival, request_rate / 1e6, Stream::new(seed, Purpose::Arrivals)),
             input: Law::new(&settings.input_tokens),
             output: Law::new(&settings.output_tokens),
             input_stream: Stream::new(seed, Purpose::InputLengths),
             output_stream: Stream::new(seed, Purpose::OutputLengths),
-            prefix,
-            prefixes,
+            prefix: PrefixChoice::new(&settings.prefix, seed),
+            prefixes: PrefixTree::new(),
             timeout: settings.timeout_s.map_or(0, |seconds| truncate(seconds * 1e6).max(0)),
             clock: 0,
             next: 0,
@@ -69,7 +68,7 @@ impl RequestSource for Generator {
         let id = self.next;
         self.next += 1;
         self.clock = self.clock.saturating_add(self.gaps.next());
-        let (prefix, prefix_tokens) = self.prefix.next();
+        let (prefix, prefix_tokens) = self.prefix.next(&mut self.prefixes);
         let output_tokens = self.output.draw(&mut self.output_stream);
         let input_tokens = self.input.draw(&mut self.input_stream).saturating_add(prefix_tokens);
         Some(Request {
@@ -99,24 +98,28 @@ pub(super) struct PrefixChoice {
     stream: Stream,
     /// Threshold of a 32-bit draw below which a request carries a prefix; 2³² = always.
     threshold: u64,
-    groups: u32,
+    /// Node of each group, the root until a request carries its prefix: of a million groups a short run sees few, and
+    /// replicas keep tables of all nodes.
+    nodes: Vec<PrefixId>,
     tokens: u32,
 }
 
 impl PrefixChoice {
-    pub(super) fn new(settings: &PrefixSettings, seed: Seed, prefixes: &mut PrefixTree) -> Self {
+    pub(super) fn new(settings: &PrefixSettings, seed: Seed) -> Self {
         let groups = if settings.tokens == 0 { 0 } else { settings.groups };
-        // One node per group, ids 1 to `groups`.
-        for _ in 0..groups {
-            prefixes.extend(PrefixId::NONE, settings.tokens);
-        }
         let threshold = (settings.share_ratio.clamp(0.0, 1.0) * 4_294_967_296.0) as u64;
-        Self { stream: Stream::new(seed, Purpose::PrefixChoice), threshold, groups, tokens: settings.tokens }
+        Self {
+            stream: Stream::new(seed, Purpose::PrefixChoice),
+            threshold,
+            nodes: alloc::vec![PrefixId::NONE; groups as usize],
+            tokens: settings.tokens,
+        }
     }
 
+    /// The next request's prefix and its tokens.
     #[inline]
-    pub(super) fn next(&mut self) -> (PrefixId, u32) {
-        if self.groups == 0 {
+    pub(super) fn next(&mut self, prefixes: &mut PrefixTree) -> (PrefixId, u32) {
+        if self.nodes.is_empty() {
             return (PrefixId::NONE, 0);
         }
         let bits = self.stream.bits();
@@ -124,8 +127,12 @@ impl PrefixChoice {
             return (PrefixId::NONE, 0);
         }
         // The upper half, scaled to 0..groups (Lemire); the bias is below 2⁻³² per group.
-        let group = ((bits >> 32) * u64::from(self.groups)) >> 32;
-        (PrefixId(group as u32 + 1), self.tokens)
+        let group = ((bits >> 32) * self.nodes.len() as u64) >> 32;
+        let node = &mut self.nodes[group as usize];
+        if *node == PrefixId::NONE {
+            *node = prefixes.extend(PrefixId::NONE, self.tokens);
+        }
+        (*node, self.tokens)
     }
 }
 
@@ -133,7 +140,6 @@ impl PrefixChoice {
 mod tests {
     use super::*;
     use crate::scenario::{ArrivalSettings, LengthSettings};
-    use std::vec::Vec;
 
     fn draw(settings: &WorkloadSettings, rate: f64, n: u32, replicate: u32) -> Vec<Request> {
         let mut generator = Generator::new(settings, rate, n, 42, replicate);
@@ -232,9 +238,23 @@ mod tests {
             let share = requests.iter().filter(|r| r.prefix == PrefixId(group)).count() as f64 / n;
             assert!((share - 0.04).abs() < 4.9 * libm::sqrt(0.04 * 0.96 / n), "group {group}: {share}");
         }
+        assert!(requests.iter().all(|r| r.prefix <= PrefixId(20)));
         assert!(requests.iter().all(|r| r.input_tokens == if r.prefix == PrefixId::NONE { 10 } else { 1034 }));
-        let generator = Generator::new(&settings, 1.0, 1, 42, 0);
-        assert_eq!(generator.prefixes().tokens(PrefixId(20)), 1024);
+    }
+
+    #[test]
+    fn a_prefix_that_nobody_carries_costs_nothing() {
+        let prefix = PrefixSettings { tokens: 1024, groups: 1_000_000, share_ratio: 1.0 };
+        let settings = WorkloadSettings { prefix, ..WorkloadSettings::default() };
+        let mut generator = Generator::new(&settings, 1.0, 2000, 42, 0);
+        let carried: Vec<PrefixId> = core::iter::from_fn(|| generator.next_request()).map(|r| r.prefix).collect();
+        let mut distinct = carried.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        // 2,000 draws of a million: two pairs meet, on average.
+        assert!(distinct.len() > 1980, "{}", distinct.len());
+        assert_eq!(generator.prefixes().len(), 1 + distinct.len());
+        assert!(carried.iter().all(|prefix| generator.prefixes().tokens(*prefix) == 1024));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Kind {
                 output_tokens: settings.output_tokens.clone(),
                 ..ClientSettings::default()
             };
-            let prefix = Prefix::Choice(PrefixChoice::new(&settings.prefix, seed, prefixes));
+            let prefix = Prefix::Choice(PrefixChoice::new(&settings.prefix, seed));
             let lambda = request_rate / 1e6;
             return alloc::vec![Self { prefix, ..Self::new(&alone, settings, lambda, (0, 0)) }];
         }
@@ -199,11 +199,11 @@ pub(super) enum Prefix {
 
 impl Prefix {
     #[inline]
-    pub(super) fn next(&mut self) -> (PrefixId, u32) {
+    pub(super) fn next(&mut self, prefixes: &mut PrefixTree) -> (PrefixId, u32) {
         match self {
             Self::None => (PrefixId::NONE, 0),
             Self::Group(node, tokens) => (*node, *tokens),
-            Self::Choice(choice) => choice.next(),
+            Self::Choice(choice) => choice.next(prefixes),
         }
     }
 }

@@ -220,7 +220,7 @@ impl Mix {
         owner.num_sessions += 1;
         // Parts of clients are below 2³²; those of their sessions are above.
         let part = (u64::from(client) + 1) << 32 | u64::from(number);
-        let (prefix, prefix_tokens) = self.kinds[owner.kind as usize].prefix.next();
+        let (prefix, prefix_tokens) = self.kinds[owner.kind as usize].prefix.next(&mut self.prefixes);
         let id = self.num_sessions;
         self.num_sessions += 1;
         let session = Session {
@@ -411,7 +411,7 @@ impl RequestSource for Mix {
         }
         let client = &mut self.clients[at as usize];
         let kind = &mut self.kinds[client.kind as usize];
-        let (prefix, prefix_tokens) = kind.prefix.next();
+        let (prefix, prefix_tokens) = kind.prefix.next(&mut self.prefixes);
         let (fresh, modalities) = kind.input.draw(&mut client.input);
         let output_tokens = kind.output.draw(&mut client.output);
         // Weights may name a length of 0, but nobody sends an empty prompt.
