@@ -325,12 +325,12 @@ impl CurveStudy {
         (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&run(kind, rate, replicate)))
     }
 
-    /// The outcomes of a rate by seed, as far as they are known.
+    /// What judges a rate by seed, as far as it is known.
     fn samples(&self, rate: f64) -> impl Iterator<Item = &PointSample> {
         (0..self.plan.num_seeds).filter_map(move |replicate| self.sample(rate, replicate))
     }
 
-    /// An outcome of a rate; where it was run longer with every seed, those runs count instead of the ordinary ones.
+    /// What judges a rate; where it was run longer with every seed, those runs do instead of the ordinary ones.
     fn sample(&self, rate: f64, replicate: u32) -> Option<&PointSample> {
         let kind = if self.is_known(Kind::Longer, rate) { Kind::Longer } else { Kind::Ordinary };
         self.outcomes.get(&run(kind, rate, replicate))
@@ -349,7 +349,10 @@ impl CurveStudy {
         }
     }
 
-    /// What each limiter's relaxation gives, as a factor of the capacity, largest first.
+    /// What each limiter's relaxation gives, as a factor of the capacity: settings that give something, largest first,
+    /// then the step time, then settings that give nothing.
+    ///
+    /// Shorter steps always give their part, so against them a setting would have to win by more than it takes to bind.
     fn levers(&self, capacity: &Bracket) -> Step<Vec<(Limiter, f64)>> {
         let (low, Some(high)) = (capacity.low, capacity.high) else { return Step::Known(Vec::new()) };
         if low <= 0.0 {
@@ -357,8 +360,7 @@ impl CurveStudy {
         }
         let mut levers = Vec::new();
         let mut needed = Vec::new();
-        // The sort below is stable: the step time comes before a setting that never stopped admission.
-        for limiter in [Limiter::StepTime, Limiter::MaxNumSeqs, Limiter::MaxNumBatchedTokens, Limiter::KvBlocks] {
+        for limiter in [Limiter::MaxNumSeqs, Limiter::MaxNumBatchedTokens, Limiter::KvBlocks, Limiter::StepTime] {
             match self.rungs(limiter, low, high) {
                 Step::Known(0) => levers.push((limiter, 1.0)),
                 Step::Known(rungs) => levers.push((limiter, RUNGS[rungs - 1])),
@@ -368,11 +370,17 @@ impl CurveStudy {
         if !needed.is_empty() {
             return Step::Needs(needed);
         }
+        let place = |&(limiter, factor): &(Limiter, f64)| match limiter {
+            Limiter::StepTime => 1,
+            _ if factor > 1.0 => 0,
+            _ => 2,
+        };
         // The ladder ends, so factors may be equal: then what stops admission most is the likelier to bind.
         let stopped = |limiter: Limiter| self.samples(high).map(|sample| stopped_share(sample, limiter)).sum::<f64>();
-        sort_few(&mut levers, |(a, a_factor), (b, b_factor)| {
-            let by_factor = b_factor.total_cmp(a_factor);
-            by_factor.then_with(|| stopped(*b).total_cmp(&stopped(*a)))
+        sort_few(&mut levers, |a, b| {
+            let by_place = place(a).cmp(&place(b));
+            let by_factor = by_place.then_with(|| b.1.total_cmp(&a.1));
+            by_factor.then_with(|| stopped(b.0).total_cmp(&stopped(a.0)))
         });
         Step::Known(levers)
     }
@@ -531,8 +539,10 @@ impl Study for CurveStudy {
         // A point over two seeds beside one over three would make a zigzag, so a seed counts once the grid has it.
         let num_shown = num_known.max(1);
         for rate in self.rates_of(num_shown) {
-            let samples: Vec<&PointSample> = self.samples(rate).take(num_shown as usize).collect();
-            curve.points.push(point(rate, &samples, &self.slo));
+            let judged: Vec<&PointSample> = self.samples(rate).take(num_shown as usize).collect();
+            let ordinary = |replicate| self.outcomes.get(&run(Kind::Ordinary, rate, replicate));
+            let samples: Vec<&PointSample> = (0..num_shown).filter_map(ordinary).collect();
+            curve.points.push(point(rate, &samples, &judged, &self.slo));
         }
         if num_known < self.plan.num_seeds {
             return curve;

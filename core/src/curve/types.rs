@@ -272,12 +272,13 @@ pub struct Curve {
     pub saturation: Option<Capacity>,
     /// Highest offered rate that keeps the SLO.
     pub capacity: Option<Capacity>,
-    /// What binds at capacity: the limiter whose relaxation raises capacity most, the first of `levers`; none if no
-    /// relaxation is known to raise it with every seed.
+    /// What binds at capacity, the first of `levers`: the setting whose relaxation raises capacity most, or the step
+    /// time if no setting is known to raise it with every seed. None if there is no capacity.
     pub binding: Option<Limiter>,
     /// Capacity with each limiter relaxed (a setting doubled, steps a fifth shorter): *at least* this factor of the
-    /// capacity holds with every seed, largest first; 1 where no more is known to. A factor of 1.5 is the largest that is looked for; of limiters with equal factors the
-    /// one that stopped admission most comes first, and the step time before a setting that never did.
+    /// capacity holds with every seed; 1 where no more is known to. A factor of 1.5 is the largest that is looked for.
+    /// Settings that give something come first, largest factor first, and of equal ones that which stopped admission
+    /// most; then the step time, which always gives its part; then settings that give nothing.
     pub levers: Vec<(Limiter, f64)>,
     /// Whether every trial has been told.
     pub is_complete: bool,

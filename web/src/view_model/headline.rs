@@ -192,14 +192,18 @@ fn lever(curve: &Curve, engine: &EngineLimits) -> String {
     let word = limiter_word(binding);
     let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
     let gain = curve.levers.iter().find(|(limiter, _)| *limiter == binding).map(|(_, factor)| *factor);
+    let lead = match binding {
+        Limiter::StepTime => "No setting binds, the step time does".into(),
+        _ => format!("What binds is {word}"),
+    };
     match gain {
         Some(factor) if factor > 1.0 && capacity > 0.0 => format!(
-            "What binds is {word}: {} would give at least {} req/s (+{}).",
+            "{lead}: {} would give at least {} req/s (+{}).",
             relaxation(binding, engine),
             format::rate_held(capacity * factor),
             format::percent(factor - 1.0),
         ),
-        _ => format!("What binds is {word}."),
+        _ => format!("{lead}."),
     }
 }
 
@@ -310,6 +314,12 @@ mod tests {
             headline(&curve, &Slo::default(), &engine()).text(),
             "Carries 11.0 req/s within the SLO (p95 TTFT ≤ 500 ms, p95 TPOT ≤ 30 ms, 95 % attaining). \
              What binds is max_num_seqs: raising max_num_seqs to 512 would give at least 13.2 req/s (+20 %)."
+        );
+        curve.binding = Some(Limiter::StepTime);
+        curve.levers = vec![(Limiter::StepTime, 1.25), (Limiter::MaxNumSeqs, 1.0)];
+        assert_eq!(
+            headline(&curve, &Slo::default(), &engine()).lever,
+            "No setting binds, the step time does: a deployment 1.25 times as fast would give at least 13.7 req/s (+25 %)."
         );
     }
 

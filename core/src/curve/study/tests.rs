@@ -151,8 +151,18 @@ fn where_runs_are_too_short_to_tell_the_search_makes_longer_ones() {
     let longer: Vec<&CurveTrial> = made.iter().filter(|trial| trial.stage == Stage::Extension).collect();
     assert!(!longer.is_empty() && longer.iter().all(|trial| trial.num_requests == 8000));
     assert!(longer.len() <= 24, "{} longer runs", longer.len());
-    // A point is over longer runs with every seed or with none.
     assert!(curve.points.iter().all(|point| point.num_seeds == 3));
+    // Longer runs give the verdict of their point; its values are over the same requests as its neighbors'.
+    let rate = longer[0].request_rate;
+    let twice = |trial: &CurveTrial| {
+        let sample = hesitant(trial);
+        let request_throughput = if trial.stage == Stage::Extension { 999.0 } else { sample.request_throughput };
+        PointSample { request_throughput, ..sample }
+    };
+    let (shown, _) = run_on(twice, full(), 2, 9);
+    let point = shown.points.iter().find(|point| point.request_rate == rate).expect("run");
+    assert_ne!(point.verdict, Verdict::Undecided);
+    assert!(shown.points.iter().all(|point| point.request_throughput.high < 999.0));
     for (workers, seed) in [(1, 0), (8, 3), (100, 4)] {
         let (other, made) = run_on(hesitant, full(), workers, seed);
         assert_eq!(std::format!("{other:?}"), std::format!("{curve:?}"), "{workers} workers");
@@ -338,6 +348,19 @@ fn a_lever_holds_with_every_seed_and_undecided_does_not_count() {
 }
 
 #[test]
+fn a_setting_that_gives_something_comes_before_shorter_steps() {
+    // Twice the sequences hold one rung above the capacity, shorter steps every rung.
+    let curve = run_changed(full(), |trial, sample| match trial.relaxed {
+        Some(Limiter::MaxNumSeqs) if trial.request_rate > 15.4 * 1.2 => sample.verdict = Verdict::Overloaded,
+        Some(_) => (sample.verdict, sample.tpot) = (Verdict::Stable, SamplePercentiles::default()),
+        None => {}
+    });
+    assert_eq!(curve.levers[..2], [(Limiter::MaxNumSeqs, 1.125), (Limiter::StepTime, 1.5)]);
+    assert_eq!(curve.binding, Some(Limiter::MaxNumSeqs));
+    assert!(curve.levers[2..].iter().all(|(_, factor)| *factor == 1.0));
+}
+
+#[test]
 fn equal_levers_are_ordered_by_what_stops_admission() {
     // Everything holds with anything relaxed, so all factors are those of the top of the ladder.
     let with = |kv_blocks: f64, max_num_seqs: f64| {
@@ -360,6 +383,6 @@ fn equal_levers_are_ordered_by_what_stops_admission() {
             .collect::<Vec<_>>()
     );
     assert_eq!(with(0.3, 0.7).binding, Some(Limiter::MaxNumSeqs));
-    // Preempting alone stops nobody.
-    assert_eq!(with(0.0, 0.0).binding, Some(Limiter::StepTime));
+    // Preempting stops nobody, but memory that gives something binds.
+    assert_eq!(with(0.0, 0.0).binding, Some(Limiter::KvBlocks));
 }
