@@ -154,18 +154,21 @@ pub fn headings(percentile: f64) -> String {
 
 /// What is told of a point under [`headings`].
 pub fn cells(point: &CurvePoint, latency: impl Fn(f64) -> String) -> String {
+    // Who attains in an overload is decided by how long it lasts.
+    let settled = |cell: String| if point.verdict == Verdict::Overloaded { "–".into() } else { cell };
     format!(
-        "{:>10.3} {:>10.0} {:>10.3} {:>12} {:>12} {:>12} {:>12} {:>7.1}%  {}{}",
+        "{:>10.3} {:>10.0} {:>10} {:>12} {:>12} {:>12} {:>12} {:>8}  {}{}{}",
         point.request_throughput.mid,
         point.output_token_throughput.mid,
-        point.goodput.mid,
+        settled(format!("{:.3}", point.goodput.mid)),
         latency(point.ttft.slo.mid),
         latency(point.tpot.slo.mid),
         latency(point.itl.slo.mid),
         latency(point.e2e.slo.mid),
-        point.attainment.mid * 100.0,
+        settled(format!("{:.1}%", point.attainment.mid * 100.0)),
         verdict_name(point.verdict),
-        if point.meets_slo { ", meets the SLO" } else { "" }
+        if point.meets_slo { ", meets the SLO" } else { "" },
+        if point.is_longer { " (longer runs)" } else { "" }
     )
 }
 
@@ -281,6 +284,7 @@ mod tests {
             verdict,
             meets_slo: false,
             num_seeds: 1,
+            is_longer: false,
             ttft: latency,
             tpot: latency,
             itl: latency,

@@ -29,7 +29,7 @@ fn class_meets(class: &ClassSample, slo: &Slo) -> bool {
 }
 
 /// Each class that has requests with some seed.
-fn classes(samples: &[&PointSample], judged: &[&PointSample], slo: &Slo) -> Vec<ClassPoint> {
+fn classes(samples: &[&PointSample], slo: &Slo) -> Vec<ClassPoint> {
     let mut names: Vec<&str> =
         samples.iter().flat_map(|sample| &sample.classes).map(|class| class.name.as_str()).collect();
     sort_few(&mut names, |a, b| a.cmp(b));
@@ -40,7 +40,7 @@ fn classes(samples: &[&PointSample], judged: &[&PointSample], slo: &Slo) -> Vec<
         ClassPoint {
             name: name.into(),
             attainment: band(&found, |class| class.attainment),
-            meets_slo: judged.iter().filter_map(of_name).all(|class| class_meets(&class, slo)),
+            meets_slo: found.iter().all(|class| class_meets(class, slo)),
         }
     };
     names.into_iter().map(point).collect()
@@ -56,11 +56,8 @@ fn band<T>(samples: &[T], of: impl Fn(&T) -> f64) -> Band {
     Band { mid: band.mid / samples.len() as f64, ..band }
 }
 
-/// The point of a rate; `samples` is not empty and in the order of replicates.
-///
-/// Its values are those of `samples`, its verdict and whether it keeps the SLO those of `judged`: longer runs where the
-/// ordinary ones could not tell. Lines join values of runs over the same requests, or the longer window would be a kink.
-pub(super) fn point(request_rate: f64, samples: &[&PointSample], judged: &[&PointSample], slo: &Slo) -> CurvePoint {
+/// The point of a rate; `samples` is not empty and in the order of replicates, and all of runs of one length.
+pub(super) fn point(request_rate: f64, samples: &[&PointSample], slo: &Slo) -> CurvePoint {
     let band = |of: &dyn Fn(&PointSample) -> f64| band(samples, |sample| of(sample));
     let latency = |of: fn(&PointSample) -> &SamplePercentiles| LatencyBands {
         mean: band(&|s| of(s).mean),
@@ -73,9 +70,10 @@ pub(super) fn point(request_rate: f64, samples: &[&PointSample], judged: &[&Poin
     let mean = |of: &dyn Fn(&PointSample) -> f64| band(of).mid;
     CurvePoint {
         request_rate,
-        verdict: judged.iter().map(|sample| sample.verdict).max().unwrap_or(Verdict::Undecided),
-        meets_slo: judged.iter().all(|sample| meets_slo(sample, slo)),
+        verdict: samples.iter().map(|sample| sample.verdict).max().unwrap_or(Verdict::Undecided),
+        meets_slo: samples.iter().all(|sample| meets_slo(sample, slo)),
         num_seeds: samples.len() as u32,
+        is_longer: false,
         ttft: latency(|s| &s.ttft),
         tpot: latency(|s| &s.tpot),
         itl: latency(|s| &s.itl),
@@ -84,7 +82,7 @@ pub(super) fn point(request_rate: f64, samples: &[&PointSample], judged: &[&Poin
         output_token_throughput: band(&|s| s.output_token_throughput),
         goodput: band(&|s| s.goodput),
         attainment: band(&|s| s.attainment),
-        classes: classes(samples, judged, slo),
+        classes: classes(samples, slo),
         mean_running: mean(&|s| s.mean_running),
         mean_waiting: mean(&|s| s.mean_waiting),
         kv_usage: mean(&|s| s.kv_usage),

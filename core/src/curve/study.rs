@@ -3,7 +3,7 @@
 use super::aggregate::{meets_slo, point};
 use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
 use super::search::Bracket;
-use super::types::{Capacity, Curve, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
+use super::types::{Capacity, Curve, CurvePoint, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
 use crate::numeric::sort_few;
 use crate::report::Verdict;
 use crate::scenario::Slo;
@@ -325,12 +325,12 @@ impl CurveStudy {
         (0..self.plan.num_seeds).all(|replicate| self.outcomes.contains_key(&run(kind, rate, replicate)))
     }
 
-    /// What judges a rate by seed, as far as it is known.
+    /// The outcomes of a rate by seed, as far as they are known.
     fn samples(&self, rate: f64) -> impl Iterator<Item = &PointSample> {
         (0..self.plan.num_seeds).filter_map(move |replicate| self.sample(rate, replicate))
     }
 
-    /// What judges a rate; where it was run longer with every seed, those runs do instead of the ordinary ones.
+    /// An outcome of a rate; where it was run longer with every seed, those runs count instead of the ordinary ones.
     fn sample(&self, rate: f64, replicate: u32) -> Option<&PointSample> {
         let kind = if self.is_known(Kind::Longer, rate) { Kind::Longer } else { Kind::Ordinary };
         self.outcomes.get(&run(kind, rate, replicate))
@@ -539,10 +539,9 @@ impl Study for CurveStudy {
         // A point over two seeds beside one over three would make a zigzag, so a seed counts once the grid has it.
         let num_shown = num_known.max(1);
         for rate in self.rates_of(num_shown) {
-            let judged: Vec<&PointSample> = self.samples(rate).take(num_shown as usize).collect();
-            let ordinary = |replicate| self.outcomes.get(&run(Kind::Ordinary, rate, replicate));
-            let samples: Vec<&PointSample> = (0..num_shown).filter_map(ordinary).collect();
-            curve.points.push(point(rate, &samples, &judged, &self.slo));
+            let samples: Vec<&PointSample> = self.samples(rate).take(num_shown as usize).collect();
+            let is_longer = self.is_known(Kind::Longer, rate);
+            curve.points.push(CurvePoint { is_longer, ..point(rate, &samples, &self.slo) });
         }
         if num_known < self.plan.num_seeds {
             return curve;

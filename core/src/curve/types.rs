@@ -202,6 +202,9 @@ pub struct CurvePoint {
     pub meets_slo: bool,
     /// Seeds told so far.
     pub num_seeds: u32,
+    /// Whether the rate was run longer than the grid's, since such runs did not decide it. Throughput and goodput of a
+    /// finite run depend on its arrivals and its length, so they are not to be joined to those of the other points.
+    pub is_longer: bool,
     /// Time to first token.
     pub ttft: LatencyBands,
     /// Time per output token.

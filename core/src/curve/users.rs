@@ -195,7 +195,7 @@ impl Study for UsersStudy {
         for users in numbers {
             let Some(samples) = self.samples(users) else { continue };
             let reached = samples.iter().map(|sample| sample.request_throughput).sum::<f64>() / samples.len() as f64;
-            curve.points.push(UsersPoint { users, point: point(reached, &samples, &samples, &self.slo) });
+            curve.points.push(UsersPoint { users, point: point(reached, &samples, &self.slo) });
         }
         if let Some((low, high, next)) = self.bracket() {
             (curve.capacity, curve.next_failing) = (Some(low), high);

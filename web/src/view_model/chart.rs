@@ -144,7 +144,8 @@ impl Chart {
             }
             Chart::E2e => "Arrival to last output token.",
             Chart::Throughput => {
-                "Completed requests per second of the measured window, and those of them that attain the SLO (goodput)."
+                "Completed requests per second of the measured window, and those of them that attain the SLO (goodput), \
+                 which in overload depends on how long it lasts. Rates of longer runs are in the table only."
             }
         }
     }
@@ -181,8 +182,14 @@ pub fn model(chart: Chart, curve: &Curve, slo: &Slo, percentile: Percentile) -> 
         }
         Chart::E2e => latency_series(curve, percentile, &label, |point| &point.e2e),
         Chart::Throughput => vec![
-            all_points(curve, "completed".into(), Style::Main, true, |point| point.request_throughput),
-            all_points(curve, "goodput".into(), Style::Second, true, |point| point.goodput),
+            collect(joined(curve), "completed".into(), Style::Main, true, |point| point.request_throughput),
+            collect(
+                joined(curve).filter(|point| has_steady_latency(point)),
+                "goodput".into(),
+                Style::Second,
+                true,
+                |point| point.goodput,
+            ),
             Series {
                 name: "offered".into(),
                 style: Style::Reference,
@@ -224,7 +231,12 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Whether a latency at this point is a steady state and may be drawn as one.
+/// The points whose throughput may be joined by a line: those over runs of one length.
+fn joined(curve: &Curve) -> impl Iterator<Item = &CurvePoint> {
+    curve.points.iter().filter(|point| point.num_seeds > 0 && !point.is_longer)
+}
+
+/// Whether a latency at this point, and what is made of it, is a steady state and may be drawn as one.
 #[must_use]
 pub fn has_steady_latency(point: &CurvePoint) -> bool {
     point.verdict != Verdict::Overloaded && point.num_seeds > 0
@@ -260,16 +272,6 @@ fn plain(curve: &Curve, name: String, style: Style, value: impl Fn(&CurvePoint) 
 
 fn steady(curve: &Curve, name: String, style: Style, has_band: bool, value: impl Fn(&CurvePoint) -> Band) -> Series {
     collect(curve.points.iter().filter(|point| has_steady_latency(point)), name, style, has_band, value)
-}
-
-fn all_points(
-    curve: &Curve,
-    name: String,
-    style: Style,
-    has_band: bool,
-    value: impl Fn(&CurvePoint) -> Band,
-) -> Series {
-    collect(curve.points.iter().filter(|point| point.num_seeds > 0), name, style, has_band, value)
 }
 
 fn collect<'a>(
@@ -370,6 +372,7 @@ pub(crate) mod tests {
             verdict,
             meets_slo: verdict == Verdict::Stable && ttft_ms <= 500.0,
             num_seeds: 3,
+            is_longer: false,
             ttft: latency(ttft_ms),
             tpot: latency(ttft_ms / 20.0),
             itl: latency(ttft_ms / 25.0),
@@ -433,7 +436,21 @@ pub(crate) mod tests {
     fn throughput_in_overload_is_a_steady_state_and_is_drawn() {
         let model = model(Chart::Throughput, &curve(), &Slo::default(), Percentile::Slo);
         assert_eq!(model.series[0].points.len(), 5);
+        // Who attains depends on how long the overload lasts.
+        assert_eq!(model.series[1].points.len(), 3);
         assert_eq!(model.series[2].points, [(0.0, 0.0), (25.0, 25.0)]);
+    }
+
+    #[test]
+    fn throughput_of_longer_runs_is_not_joined_to_the_others() {
+        let mut curve = curve();
+        curve.points[2].is_longer = true;
+        let of = |chart| model(chart, &curve, &Slo::default(), Percentile::Slo);
+        assert_eq!(
+            of(Chart::Throughput).series.iter().map(|series| series.points.len()).collect::<Vec<_>>(),
+            [4, 2, 2]
+        );
+        assert_eq!(of(Chart::E2e).series[0].points.len(), 3);
     }
 
     #[test]

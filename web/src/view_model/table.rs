@@ -72,11 +72,12 @@ pub fn table(chart: Chart, curve: &Curve) -> Table {
             ],
             rows: points
                 .map(|point| {
+                    let steady = |cell: String| if has_steady_latency(point) { cell } else { "–".into() };
                     let cells = [
                         format::rate(point.request_throughput.mid),
                         range(point.request_throughput),
-                        format::rate(point.goodput.mid),
-                        attainment(point),
+                        steady(format::rate(point.goodput.mid)),
+                        steady(attainment(point)),
                         format::number(point.output_token_throughput.mid, 4),
                     ];
                     head(point).into_iter().chain(cells).collect()
@@ -109,7 +110,7 @@ fn latency_row(point: &CurvePoint, bands: &LatencyBands) -> Vec<String> {
     head(point).into_iter().chain(cells).chain([over_seeds]).collect()
 }
 
-/// Overload has no latency to show: it would grow with the length of the run.
+/// Overload has no latency to show, nor who attains: they would change with the length of the run.
 fn latency_cell(is_steady: bool, ms: f64) -> String {
     if is_steady { format::number(ms, 3) } else { "–".into() }
 }
@@ -151,5 +152,8 @@ mod tests {
         let table = table(Chart::Ttft, &curve());
         assert_eq!(table.rows[1], ["10.0", "stable", "60.0", "48.0", "96.0", "120", "240", "108 – 132"]);
         assert_eq!(table.rows[4], ["25.0", "overloaded", "–", "–", "–", "–", "–", "–"]);
+        let table = super::table(Chart::Throughput, &curve());
+        assert_eq!(table.rows[4][4..6], ["–", "–"]);
+        assert!(table.rows[..3].iter().all(|row| row[4..6].iter().all(|cell| cell != "–")));
     }
 }
