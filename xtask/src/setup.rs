@@ -38,6 +38,26 @@ pub fn wasm_target(repository: &Repository) -> Result<()> {
     );
 }
 
+/// Makes sure that a component of Rust is there: `rustfmt` or `clippy`, which the smallest installation leaves out.
+///
+/// # Errors
+/// When it is missing and rustup cannot add it.
+pub fn component(repository: &Repository, name: &str) -> Result<()> {
+    let root = &repository.root;
+    // Not by the program's existence: rustup puts a stand-in where a component is missing.
+    let tool = if name == "rustfmt" { "rustfmt" } else { "clippy-driver" };
+    if command::read(root, tool, &["--version"]).is_ok() {
+        return Ok(());
+    }
+    if command::find(&["rustup"]).is_some() {
+        return command::run(root, "rustup", &["component", "add", name]);
+    }
+    bail!(
+        "this Rust has no {name}; install Rust from https://rustup.rs and run `rustup component add {name}`, or install \
+         your distribution's package of it"
+    );
+}
+
 /// Makes sure that the npm packages of the lock file are there.
 ///
 /// # Errors

@@ -86,10 +86,12 @@ pub fn golden(repository: &Repository, folder: &Path, single: bool) -> Result<()
 }
 
 fn formatting(repository: &Repository) -> Result<()> {
+    setup::component(repository, "rustfmt")?;
     run_cargo(repository, &["fmt", "--all", "--check"])
 }
 
 fn lints(repository: &Repository) -> Result<()> {
+    setup::component(repository, "clippy")?;
     let start = ["clippy", "--workspace", "--exclude", "xtask", "--all-targets", "--locked", "--", "-D", "warnings"];
     run_cargo(repository, &start)
 }
@@ -108,6 +110,7 @@ fn documentation(repository: &Repository) -> Result<()> {
 }
 
 fn tool_tests(repository: &Repository) -> Result<()> {
+    setup::component(repository, "clippy")?;
     // The profile the tool itself was built with, so that its dependencies are there already.
     let tool = ["-p", "xtask", "--profile", "xtask", "--locked"];
     let lints: Vec<&str> =
@@ -119,6 +122,7 @@ fn tool_tests(repository: &Repository) -> Result<()> {
 
 fn browser_lints(repository: &Repository) -> Result<()> {
     setup::wasm_target(repository)?;
+    setup::component(repository, "clippy")?;
     let start = ["clippy", "--target", setup::WASM, "--all-targets", "--locked"];
     let arguments: Vec<&str> = start.into_iter().chain(BROWSER_PACKAGES).chain(["--", "-D", "warnings"]).collect();
     run_cargo(repository, &arguments)
