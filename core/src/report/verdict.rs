@@ -19,8 +19,9 @@ const GROWTH_Z: f64 = 3.0;
 /// Share of the offered rate that a server must complete while a queue stands.
 const SUSTAINED_SHARE: f64 = 0.98;
 
-/// Arrivals in a row that must find a queue before its service rate is trusted.
-const MIN_QUEUE_RUN: usize = 200;
+/// Arrivals in a row that must find a queue, and requests that the offered rate brings in as long a time, before its
+/// service rate is trusted.
+const MIN_QUEUE_RUN: f64 = 200.0;
 
 /// Variance of the work per request in units of its squared mean, as the bound of a random walk takes it.
 const SERVICE_VARIANCE: f64 = 0.25;
@@ -183,17 +184,21 @@ fn gap_variance(window: &[QueueSample]) -> f64 {
 /// Whether a queue stood to the end of the window and was served slower than requests are offered.
 ///
 /// While somebody waits the server works at its capacity, so what it completes there does not depend on the luck of
-/// the arrivals, and shows an overload of a few percent long before the queue's length does.
+/// the arrivals, and shows an overload of a few percent long before the queue's length does. Two hundred arrivals alone
+/// do not make a long time: clients of a large coefficient of variation send as many within a step.
 fn starved(window: &[QueueSample], stride: u64, offered_rate: f64) -> bool {
     // The newest arrival itself is counted as waiting.
     let run = window.iter().rev().take_while(|sample| sample.waiting > 1).count();
-    if (run as u64 * stride) < MIN_QUEUE_RUN as u64 || run < 2 {
+    if run < 2 {
         return false;
     }
     let (first, last) = (&window[window.len() - run], &window[window.len() - 1]);
-    let seconds = SimTime(last.time.0 - first.time.0).as_seconds();
+    let offered = offered_rate * SimTime(last.time.0 - first.time.0).as_seconds();
+    if ((run as u64 * stride) as f64).min(offered) < MIN_QUEUE_RUN {
+        return false;
+    }
     let served = ((run - 1) as u64 * stride) as f64 - (waiting(last) - waiting(first));
-    served < SUSTAINED_SHARE * offered_rate * seconds
+    served < SUSTAINED_SHARE * offered
 }
 
 #[cfg(test)]
@@ -214,6 +219,29 @@ mod tests {
         // 99 of 1 s and one of 101 s: mean 2, mean square (99 + 10201) / 100 = 103, so 103 / (2 · 2) s, or 12.875 means.
         let tail = residence((0..100).map(|at| if at == 0 { 101.0 } else { 1.0 }));
         assert_eq!(tail.time_scale(), 103.0 / 8.0);
+    }
+
+    #[test]
+    fn a_burst_is_no_starved_queue() {
+        // 20 ms between arrivals, each of which finds an empty queue; at the end 300 come within 300 us, of whom nobody is
+        // served yet. The queue stands for a third of a millisecond: that says nothing about the server.
+        let mut samples: Vec<QueueSample> = (0..2000)
+            .map(|at| QueueSample { time: SimTime(at * 20_000), waiting: 1, running: 3, ..QueueSample::default() })
+            .collect();
+        let end = samples[1999].time.0;
+        let burst = |at: u32| QueueSample {
+            time: SimTime(end + i64::from(at)),
+            waiting: at + 1,
+            running: 3,
+            ..QueueSample::default()
+        };
+        samples.extend((1..=300).map(burst));
+        assert!(!starved(&samples, 1, 50.0));
+        // The same burst over 6 s, in which 50 requests per second are offered and none is served.
+        for (at, sample) in (1..).zip(&mut samples[2000..]) {
+            sample.time = SimTime(end + at * 20_000);
+        }
+        assert!(starved(&samples, 1, 50.0));
     }
 
     #[test]
