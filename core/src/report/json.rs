@@ -101,16 +101,20 @@ pub struct RequestJson {
     /// Tenant, if it has one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tenant_id: String,
+    /// `instance_<index>`: the replica it was sent to.
+    #[serde(default)]
+    pub handled_by: String,
     /// Whether `max_model_len` cut it; left out when not.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub length_capped: bool,
 }
 
 impl RequestJson {
-    /// Entries of all requests that reached the engine and were not dropped, by arrival, then number.
+    /// Entries of all requests that reached a replica and were not dropped, by arrival, then number.
     #[must_use]
     pub fn entries(records: &[RequestRecord], classes: &[String], tenants: &[String]) -> Vec<RequestJson> {
-        let reached = |record: &&RequestRecord| !matches!(record.fate, Fate::Dropped | Fate::InPipeline);
+        let reached =
+            |record: &&RequestRecord| !matches!(record.fate, Fate::Rejected | Fate::Dropped | Fate::InPipeline);
         let mut kept: Vec<&RequestRecord> = records.iter().filter(reached).collect();
         kept.sort_unstable_by_key(|record| (record.request.arrive, record.request.id));
         kept.into_iter().map(|record| Self::entry(record, classes, tenants)).collect()
@@ -139,6 +143,7 @@ impl RequestJson {
             scheduling_delay_ms: millis(record.scheduling_delay),
             slo_class: name(classes, request.slo_class),
             tenant_id: name(tenants, request.tenant),
+            handled_by: alloc::format!("instance_{}", record.replica),
             length_capped,
         }
     }
