@@ -376,7 +376,8 @@ impl<S: RequestSource> Simulation<S> {
     /// A routing decision as it is recorded (cluster specification 9).
     fn decision(&self, request: &Request, now: i64, choice: Choice, count: u32) -> RoutingDecision {
         let scores = self.router.scores();
-        let score = |replica: usize, load: u64| scores.get(replica).copied().unwrap_or(-(load as f64));
+        // A difference: the negative of no load would be written as -0.
+        let score = |replica: usize, load: u64| scores.get(replica).copied().unwrap_or(0.0 - load as f64);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut regret = None;
         if count > 0 {
