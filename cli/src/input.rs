@@ -1,6 +1,7 @@
 //! From arguments and files to a scenario, its catalogue and its trace.
 
 use crate::arguments::ScenarioArguments;
+use crate::origin::{Origin, tell_found};
 use crate::output::{Failure, file_failure, tell, tell_line};
 use crate::policies;
 use crate::workload::{trace, without_effect, workload};
@@ -12,7 +13,7 @@ use plimsoll_core::scenario::{
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
-    accelerator_from_text, coefficients_from_yaml, fit_from_yaml, model_from_hf_config, scenario_from_json,
+    Words, accelerator_from_text, coefficients_from_yaml, fit_from_yaml, model_from_hf_config, scenario_from_json,
     scenario_from_yaml, scenario_remarks,
 };
 use std::borrow::Cow;
@@ -51,8 +52,9 @@ pub fn read(
 ) -> Result<Input, Failure> {
     let mut diagnostics = Vec::new();
     let catalog = catalog(arguments)?;
+    let mut origins = Vec::new();
     let mut scenario = match &arguments.file {
-        Some(file) => scenario_file(file, arguments, &mut diagnostics)?,
+        Some(file) => scenario_file(file, arguments, &mut diagnostics, &mut origins)?,
         None => defaults(purpose),
     };
     if arguments.file.is_none() && arguments.model.is_none() && arguments.fit.is_none() {
@@ -62,9 +64,9 @@ pub fn read(
     }
     fit(arguments, &catalog, &mut scenario)?;
     deployment(arguments, &mut scenario, &mut diagnostics)?;
-    policies::apply(arguments, &mut scenario)?;
+    policies::apply(arguments, &mut scenario, &mut origins)?;
     engine(arguments, &mut scenario, &mut diagnostics);
-    workload(arguments, &catalog, purpose, &mut scenario, &mut diagnostics)?;
+    workload(arguments, &catalog, purpose, &mut scenario, &mut diagnostics, &mut origins)?;
     slo(arguments, &mut scenario);
     adjust(&mut scenario);
     let trace = trace(arguments, &mut scenario, purpose, &mut diagnostics)?;
@@ -79,12 +81,12 @@ pub fn read(
     match resolved {
         Ok(Warned { value, diagnostics: found }) => {
             diagnostics.extend(found);
-            tell(&diagnostics, None, arguments.log);
+            tell_found(&diagnostics, &origins, &scenario, arguments.log);
             Ok(Input { scenario, resolved: value, trace, diagnostics })
         }
         Err(found) => {
             diagnostics.extend(found);
-            tell(&diagnostics, None, arguments.log);
+            tell_found(&diagnostics, &origins, &scenario, arguments.log);
             Err(Failure::Invalid)
         }
     }
@@ -109,6 +111,7 @@ fn scenario_file(
     file: &str,
     arguments: &ScenarioArguments,
     diagnostics: &mut Vec<Diagnostic>,
+    origins: &mut Vec<Origin>,
 ) -> Result<Scenario, Failure> {
     if file != "-"
         && !Path::new(file).exists()
@@ -135,6 +138,7 @@ fn scenario_file(
         Failure::Invalid
     })?;
     diagnostics.extend(scenario_remarks(&text, file));
+    origins.push(Origin::new(file, text, Words::Scenario, &scenario));
     Ok(scenario)
 }
 

@@ -17,6 +17,7 @@ mod inspect;
 mod log;
 mod log_arguments;
 mod measured;
+mod origin;
 mod output;
 mod policies;
 mod recording;

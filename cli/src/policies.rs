@@ -1,17 +1,32 @@
 //! Flags of replicas and policies, and the policy file under them.
 
 use crate::arguments::ScenarioArguments;
+use crate::origin::Origin;
 use crate::output::{Failure, tell};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use plimsoll_core::catalog::meant;
 use plimsoll_core::scenario::{AdmissionPolicy, RoutingPolicy, Scenario, ScorerWeight};
-use plimsoll_formats::policies_from_yaml;
+use plimsoll_formats::{Words, policies_from_yaml};
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error, StrDeserializer};
 use std::path::PathBuf;
 
 const ADMISSION: [&str; 3] = ["always-admit", "reject-all", "token-bucket"];
 const ROUTING: [&str; 5] = ["always-busiest", "least-loaded", "prefix-affinity", "round-robin", "weighted"];
+
+const SCORERS: [&str; 10] = [
+    "active-requests",
+    "kv-utilization",
+    "load-aware",
+    "load-balance",
+    "no-hit-lru",
+    "precise-prefix-cache",
+    "prefix-affinity",
+    "queue-depth",
+    "running-requests",
+    "vllm-dp",
+];
 
 /// How many replicas there are, and how requests reach them.
 #[derive(Debug, Args)]
@@ -63,12 +78,16 @@ pub struct ClusterArguments {
 pub struct Scorers(Option<Vec<ScorerWeight>>);
 
 /// Puts the policy file and then the flags into a scenario.
-pub fn apply(arguments: &ScenarioArguments, scenario: &mut Scenario) -> Result<(), Failure> {
+pub fn apply(arguments: &ScenarioArguments, scenario: &mut Scenario, origins: &mut Vec<Origin>) -> Result<(), Failure> {
     let flags = &arguments.cluster;
     if let Some(path) = flags.policy_config.as_deref() {
         let text = crate::input::read_text(path)?;
-        match policies_from_yaml(&text, &path.display().to_string()) {
-            Ok(bundle) => bundle.apply(scenario),
+        let file = path.display().to_string();
+        match policies_from_yaml(&text, &file) {
+            Ok(bundle) => {
+                bundle.apply(scenario);
+                origins.push(Origin::new(&file, text, Words::Policies, scenario));
+            }
             Err(problems) => {
                 tell(&problems, Some(&text), arguments.log);
                 return Err(Failure::Invalid);
@@ -116,9 +135,17 @@ fn scorers(text: &str) -> Result<Scorers, String> {
     }
     let scorer = |pair: &str| {
         let (name, weight) = pair.split_once(':').ok_or_else(|| format!("\"{pair}\" is not a name and a weight"))?;
-        let name = by_name(name.trim())?;
-        let weight = weight.trim().parse().map_err(|_| format!("the weight \"{weight}\" is not a number"))?;
-        Ok(ScorerWeight { name, weight })
+        let (name, weight) = (name.trim(), weight.trim());
+        let known = by_name(name).map_err(|_| format!("scorer {name} is not known; {}", meant(name, SCORERS)))?;
+        let weight = weight.parse().map_err(|_| format!("the weight \"{weight}\" is not a number"))?;
+        Ok(ScorerWeight { name: known, weight })
     };
-    text.split(',').map(|pair| scorer(pair.trim())).collect::<Result<_, String>>().map(|list| Scorers(Some(list)))
+    let (mut list, mut problems): (Vec<ScorerWeight>, Vec<String>) = (Vec::new(), Vec::new());
+    for pair in text.split(',') {
+        match scorer(pair.trim()) {
+            Ok(scorer) => list.push(scorer),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(Scorers(Some(list))) } else { Err(problems.join("; ")) }
 }

@@ -11,15 +11,49 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The command line, or the exit code after telling what is wrong with it.
+///
+/// Every value that its flag does not take is told: what was told is taken out, and the rest is read again.
 pub fn parse() -> Result<Arguments, ExitCode> {
-    parsed().map_err(|error| match invalid_value(&error) {
-        Some(diagnostic) => {
-            tell_line(diagnostic);
-            ExitCode::from(1)
+    let mut arguments = given(std::env::args_os());
+    let mut is_invalid = false;
+    loop {
+        let error = match parsed(&arguments) {
+            Ok(parsed) if !is_invalid => return Ok(parsed),
+            Ok(_) => return Err(ExitCode::from(1)),
+            Err(error) => error,
+        };
+        let Some((value, diagnostic)) = invalid_value(&error) else {
+            if is_invalid {
+                return Err(ExitCode::from(1));
+            }
+            // Help and version end here too.
+            error.exit()
+        };
+        tell_line(&diagnostic);
+        is_invalid = true;
+        if !take_out(&mut arguments, &diagnostic.path, &value) {
+            return Err(ExitCode::from(1));
         }
-        // Help and version end here too.
-        None => error.exit(),
-    })
+    }
+}
+
+/// Takes a flag, by any of its names, and its value out of the arguments; whether it was there.
+fn take_out(arguments: &mut Vec<OsString>, flag: &str, value: &str) -> bool {
+    let command = Arguments::command();
+    let all = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let called = all.filter(|arg| arg.get_long().is_some_and(|name| flag.strip_prefix("--") == Some(name)));
+    let names: Vec<String> = called
+        .flat_map(|arg| arg.get_all_aliases().unwrap_or_default().into_iter().chain(arg.get_long()))
+        .map(|name| format!("--{name}"))
+        .collect();
+    let is_name = |text: &str| names.iter().any(|name| name == text);
+    let text = |at: usize| arguments.get(at).and_then(|argument: &OsString| argument.to_str()).unwrap_or_default();
+    let found = (0..arguments.len()).find_map(|at| match text(at).split_once('=') {
+        Some((name, given)) if is_name(name) && given.contains(value) => Some(at..at + 1),
+        _ if is_name(text(at)) && text(at + 1).contains(value) => Some(at..at + 2),
+        _ => None,
+    });
+    found.map(|range| arguments.drain(range)).is_some()
 }
 
 /// Files and policies that are left out by an empty value, as in scripts that fill in every flag.
@@ -52,18 +86,18 @@ fn given(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     given
 }
 
-fn parsed() -> Result<Arguments, Error> {
+fn parsed(arguments: &[OsString]) -> Result<Arguments, Error> {
     // A negative number is a value out of bounds, not an unknown flag.
     let takes_negative = |arg: Arg| {
         let is_valued = arg.get_action().takes_values() && !arg.is_positional();
         if is_valued { arg.allow_negative_numbers(true) } else { arg }
     };
     let command = Arguments::command().mut_subcommands(|command| command.mut_args(takes_negative));
-    Arguments::from_arg_matches(&command.try_get_matches_from(given(std::env::args_os()))?)
+    Arguments::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
-/// The diagnostic of a value that a known flag does not take; none if something else is wrong.
-fn invalid_value(error: &Error) -> Option<Diagnostic> {
+/// A value that a known flag does not take, and what is wrong with it; none if something else is wrong.
+fn invalid_value(error: &Error) -> Option<(String, Diagnostic)> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -78,7 +112,7 @@ fn invalid_value(error: &Error) -> Option<Diagnostic> {
         _ => return None,
     };
     let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
-    Some(Diagnostic::error("invalid-value", flag, format!("the value is {value}")).with_hint(hint))
+    Some((value.to_owned(), Diagnostic::error("invalid-value", flag, format!("the value is {value}")).with_hint(hint)))
 }
 
 /// The parser's reason in the words of the other diagnostics.

@@ -2,6 +2,7 @@
 
 use crate::arguments::{ArrivalName, ScenarioArguments};
 use crate::input::{Purpose, accept, read_text, set};
+use crate::origin::Origin;
 use crate::output::{Failure, file_failure};
 use plimsoll_core::catalog::{Catalog, meant};
 use plimsoll_core::diagnostic::Diagnostic;
@@ -9,7 +10,9 @@ use plimsoll_core::scenario::{
     ArrivalSettings, ClosedLoopSettings, LengthSettings, Scenario, TraceChoice, WorkloadSettings,
 };
 use plimsoll_core::workload::Trace;
-use plimsoll_formats::{ServeGenChoice, ServeGenFile, servegen_clients, trace_from_bytes, workload_spec_from_yaml};
+use plimsoll_formats::{
+    ServeGenChoice, ServeGenFile, Words, servegen_clients, trace_from_bytes, workload_spec_from_yaml,
+};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,9 +23,10 @@ pub fn workload(
     purpose: Purpose,
     scenario: &mut Scenario,
     diagnostics: &mut Vec<Diagnostic>,
+    origins: &mut Vec<Origin>,
 ) -> Result<(), Failure> {
     if let Some(path) = arguments.workload_spec.as_deref().filter(|path| !path.is_empty()) {
-        return specified(Path::new(path), arguments, purpose, scenario, diagnostics);
+        return specified(Path::new(path), arguments, purpose, scenario, diagnostics, origins);
     }
     let workload = &mut scenario.workload;
     let asks_for_trace = matches!(arguments.workload.as_deref(), None | Some("traces"));
@@ -165,6 +169,7 @@ fn specified(
     purpose: Purpose,
     scenario: &mut Scenario,
     diagnostics: &mut Vec<Diagnostic>,
+    origins: &mut Vec<Origin>,
 ) -> Result<(), Failure> {
     let shown = path.display().to_string();
     let text = read_text(path)?;
@@ -173,6 +178,13 @@ fn specified(
         let files = servegen_files(path, &choice)?;
         spec.clients = accept(servegen_clients(&files, &choice), "", arguments, diagnostics)?;
     }
+    let stated = Scenario {
+        horizon_us: spec.horizon_us,
+        seed: spec.seed.unwrap_or_default(),
+        workload: spec.clone().into_workload(0),
+        ..Scenario::default()
+    };
+    origins.push(Origin::new(&shown, text, Words::WorkloadSpec, &stated));
     if arguments.horizon.is_none() && spec.horizon_us.is_some() {
         scenario.horizon_us = spec.horizon_us;
     }

@@ -222,6 +222,7 @@ fn the_results_file_has_one_entry_per_request() {
     assert_eq!(requests[6]["requestID"], "request_6");
     assert_eq!(requests[6]["arrived_at"], 7.0);
     assert_eq!(requests[6]["e2e_ms"], 3.55);
+    assert_eq!(requests[6]["handled_by"], "instance_0");
     assert_eq!(run(&[&OWN, &["--results-path", "/no/such/folder/x.json"]]).status.code(), Some(1));
 }
 

@@ -42,6 +42,13 @@ impl<'a> Problems<'a> {
         self.found.push((place, Diagnostic::note(code, place.in_file(self.file), message).with_hint(hint)));
     }
 
+    /// A problem that was found with what the file says, unless something is wrong at its place already.
+    pub fn follow_up(&mut self, place: Place, diagnostic: Diagnostic) {
+        if self.found.iter().all(|(other, _)| *other != place) {
+            self.found.push((place, diagnostic));
+        }
+    }
+
     /// Everything found, by place.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|(place, _)| *place);

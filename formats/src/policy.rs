@@ -1,13 +1,15 @@
 //! Policy files: admission, routing, priority and scheduler in one place (cluster specification 8).
 
+use crate::located::{Words, located_in};
 use crate::place::Place;
 use crate::probe::{BadField, bad_fields, read};
-use crate::scenario::{check_size, placed};
+use crate::scenario::{check_size, good, placed};
 use crate::value::{Readable, readable_yaml};
-use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::scenario::{
-    AdmissionPolicy, PriorityPolicy, RoutingPolicy, Scenario, SchedulerPolicy, ScorerWeight,
+    AdmissionPolicy, PriorityPolicy, RoutingPolicy, Scenario, SchedulerPolicy, ScorerName, ScorerWeight,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -65,22 +67,6 @@ impl PolicyBundle {
         set(&mut scenario.engine.priority, self.priority.policy);
         set(&mut scenario.engine.scheduler, self.scheduler);
     }
-
-    /// The first number that is negative or not finite: its path and value.
-    fn bad_number(&self) -> Option<(Vec<String>, f64)> {
-        let weights = self.routing.scorers.iter().flatten().map(|scorer| scorer.weight);
-        let numbers = [
-            (["admission", "token_bucket_capacity"], self.admission.token_bucket_capacity),
-            (["admission", "token_bucket_refill_rate"], self.admission.token_bucket_refill_rate),
-            (["routing", "cache_weight"], self.routing.cache_weight),
-            (["routing", "load_weight"], self.routing.load_weight),
-        ];
-        let numbers = numbers.into_iter().filter_map(|(path, value)| Some((path, value?)));
-        numbers
-            .chain(weights.map(|weight| (["routing", "scorers"], weight)))
-            .find(|(_, value)| !(value.is_finite() && *value >= 0.0))
-            .map(|(path, value)| (path.map(str::to_owned).to_vec(), value))
-    }
 }
 
 /// Reads a policy file.
@@ -89,7 +75,8 @@ impl PolicyBundle {
 ///
 /// # Errors
 /// Every problem found: syntax, an empty file, unknown or repeated fields, unknown names, values of a wrong type or
-/// negative. Whether the policies fit together is checked by `Scenario::resolve`.
+/// negative; if there is none of these, policies that do not fit together. With flags or a scenario beside them that is
+/// checked again by `Scenario::resolve`.
 pub fn policies_from_yaml(text: &str, file: &str) -> Result<PolicyBundle, Vec<Diagnostic>> {
     check_size(text, file)?;
     let Readable { value, problems } = readable_yaml(text, file)?;
@@ -100,17 +87,45 @@ pub fn policies_from_yaml(text: &str, file: &str) -> Result<PolicyBundle, Vec<Di
         ]);
     };
     let mut bad = bad_parts(fields);
-    if bad.is_empty() && problems.is_empty() {
-        let bundle: PolicyBundle = read(fields.clone())
-            .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)])?;
-        match bundle.bad_number() {
-            None => return Ok(bundle),
-            Some((path, number)) => {
-                bad.push(BadField { path, message: format!("{number}, expected a finite number of 0 or more") });
-            }
-        }
+    bad.extend(bad_numbers(&value));
+    if !bad.is_empty() || !problems.is_empty() {
+        return Err(placed(bad, problems, &value, text, file));
     }
-    Err(placed(bad, problems, &value, text, file))
+    let bundle: PolicyBundle = read(fields.clone())
+        .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)])?;
+    let mut scenario = Scenario::default();
+    bundle.apply(&mut scenario);
+    let found = scenario.cluster.problems().into_iter().filter(|found| found.severity == Severity::Error);
+    let mut found: Vec<_> = found.filter_map(|found| located_in(&found, &value, text, file, Words::Policies)).collect();
+    if found.is_empty() {
+        return Ok(bundle);
+    }
+    found.sort_by_key(|(place, _)| *place);
+    Err(found.into_iter().map(|(_, found)| found).collect())
+}
+
+/// Numbers that are negative, which no policy takes.
+fn bad_numbers(value: &Value) -> Vec<BadField> {
+    let mut found = Vec::new();
+    let mut check = |path: &[&str], value: Option<&Value>| {
+        if let Some(number) = value.and_then(Value::as_f64).filter(|number| *number < 0.0) {
+            let path = path.iter().map(ToString::to_string).collect();
+            found.push(BadField { path, message: format!("{number}, expected a finite number of 0 or more") });
+        }
+    };
+    for path in [
+        ["admission", "token_bucket_capacity"],
+        ["admission", "token_bucket_refill_rate"],
+        ["routing", "cache_weight"],
+        ["routing", "load_weight"],
+    ] {
+        check(&path, value.get(path[0]).and_then(|part| part.get(path[1])));
+    }
+    let scorers = value.get("routing").and_then(|routing| routing.get("scorers")?.as_array());
+    for (index, scorer) in scorers.into_iter().flatten().enumerate() {
+        check(&["routing", "scorers", &format!("[{index}]"), "weight"], scorer.get("weight"));
+    }
+    found
 }
 
 fn bad_parts(fields: &Map<String, Value>) -> Vec<BadField> {
@@ -121,7 +136,7 @@ fn bad_parts(fields: &Map<String, Value>) -> Vec<BadField> {
         let inner = fields.get(part.as_str()).and_then(Value::as_object);
         let below = match (part.as_str(), inner) {
             ("admission", Some(inner)) => bad_fields::<AdmissionPart>(inner, &none),
-            ("routing", Some(inner)) => bad_fields::<RoutingPart>(inner, &none),
+            ("routing", Some(inner)) => bad_routing::<RoutingPart>(inner),
             ("priority", Some(inner)) => bad_fields::<PriorityPart>(inner, &none),
             _ => Vec::new(),
         };
@@ -134,10 +149,35 @@ fn bad_parts(fields: &Map<String, Value>) -> Vec<BadField> {
     found
 }
 
+/// As [`bad_fields`], with the scorers one by one.
+pub(crate) fn bad_routing<T: DeserializeOwned>(fields: &Map<String, Value>) -> Vec<BadField> {
+    let good = good(&ScorerWeight { name: ScorerName::QueueDepth, weight: 1.0 });
+    let mut found = Vec::new();
+    for problem in bad_fields::<T>(fields, &Map::new()) {
+        let is_list = problem.path == ["scorers"] && fields.get("scorers").is_some_and(Value::is_array);
+        let items = fields.get("scorers").and_then(Value::as_array).filter(|_| is_list);
+        let mut below = Vec::new();
+        for (index, item) in items.into_iter().flatten().enumerate() {
+            let under = |field: BadField| BadField {
+                path: [&["scorers".to_owned(), format!("[{index}]")], &*field.path].concat(),
+                ..field
+            };
+            match item {
+                Value::Object(item) => below.extend(bad_fields::<ScorerWeight>(item, &good).into_iter().map(under)),
+                _ => below.push(under(BadField { path: Vec::new(), message: "expected a name and a weight".into() })),
+            }
+        }
+        if below.is_empty() {
+            found.push(problem);
+        }
+        found.extend(below);
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_core::scenario::ScorerName;
 
     /// The diagnostics as `place code: message (hint)`.
     fn told(text: &str) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use crate::fields::shown_path;
 use crate::place::{Place, find_key};
+use crate::policy::bad_routing;
 use crate::probe::{BadField, bad_fields, explain, read};
 use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
@@ -158,7 +159,7 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
                 bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
             }
             ("cluster", "admission", Value::Object(inner)) => bad_fields::<AdmissionSettings>(inner, &Map::new()),
-            ("cluster", "routing", Value::Object(inner)) => bad_fields::<RoutingSettings>(inner, &Map::new()),
+            ("cluster", "routing", Value::Object(inner)) => bad_routing::<RoutingSettings>(inner),
             ("workload", "arrival", Value::Object(inner)) => {
                 let known = [
                     ArrivalSettings::Constant,

@@ -1,6 +1,7 @@
 //! Workload specifications: YAML in the manner of ServeGen (workload specification 3 to 5).
 
 use crate::fields::{Fields, Problems, shown_path};
+use crate::located::{Words, located_in};
 use crate::place::Place;
 use crate::scenario::check_size;
 use crate::value::{Readable, readable_yaml};
@@ -57,8 +58,8 @@ impl WorkloadSpec {
 /// Reads a workload specification; `file` names it in diagnostics.
 ///
 /// # Errors
-/// Every problem found: syntax, unknown, repeated or missing fields, values of a wrong type, names that are not known.
-/// Whether the numbers make sense is checked by `Scenario::resolve`.
+/// Every problem found: syntax, unknown, repeated or missing fields, values of a wrong type, names that are not known,
+/// numbers out of bounds. Whether the workload fits a deployment is checked by `Scenario::resolve`.
 pub fn workload_spec_from_yaml(text: &str, file: &str) -> Checked<WorkloadSpec> {
     check_size(text, file)?;
     let Readable { value, problems } = readable_yaml(text, file)?;
@@ -68,12 +69,20 @@ pub fn workload_spec_from_yaml(text: &str, file: &str) -> Checked<WorkloadSpec> 
         return Err(vec![diagnostic.with_hint("a workload specification begins like `version: \"2\"`")]);
     };
     let mut problems = Problems::new(text, file, problems);
-    let value = spec(Fields::new(Vec::new(), map), &mut problems);
+    let spec = spec(Fields::new(Vec::new(), map), &mut problems);
+    for found in spec.clone().into_workload(1).problems() {
+        // What is only remarked upon will be again, of the whole scenario.
+        if found.severity == Severity::Error
+            && let Some((place, found)) = located_in(&found, &value, text, file, Words::WorkloadSpec)
+        {
+            problems.follow_up(place, found);
+        }
+    }
     let diagnostics = problems.finish();
     if diagnostics.iter().any(|found| found.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Warned { value, diagnostics })
+    Ok(Warned { value: spec, diagnostics })
 }
 
 fn spec(mut fields: Fields<'_>, problems: &mut Problems<'_>) -> WorkloadSpec {
@@ -422,10 +431,10 @@ impl Reader<'_, '_> {
         }
         if let Some(mut spike) = fields.fields("spike", self.problems) {
             let start = spike.whole("start_time_us", self.problems).unwrap_or(0);
-            let duration = spike.whole("duration_us", self.problems).unwrap_or(0);
+            let duration = spike.whole("duration_us", self.problems);
             spike.require("duration_us", "give how long the spike lasts", self.problems);
             spike.finish(self.problems);
-            client.active.extend(ActiveWindow::spike(start, duration));
+            client.active.extend(duration.into_iter().flat_map(|duration| ActiveWindow::spike(start, duration)));
         }
         if let Some(mut drain) = fields.fields("drain", self.problems) {
             let start = drain.whole("start_time_us", self.problems).unwrap_or(0);

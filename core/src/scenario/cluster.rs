@@ -226,6 +226,16 @@ impl Default for AdmissionSettings {
     }
 }
 
+impl ClusterSettings {
+    /// What is out of bounds or has no effect; paths begin with `cluster`.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
+        Bounds { diagnostics: &mut diagnostics }.cluster(self);
+        diagnostics
+    }
+}
+
 impl Bounds<'_> {
     /// Checks replicas and policies and gives them in the form the simulation takes.
     pub(super) fn cluster(&mut self, cluster: &ClusterSettings) -> ClusterConfig {

@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::numeric::sort_by_key;
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::vec::Vec;
 
 /// Longest accepted prompt part or output, tokens; longer than the longest context of any model.
 pub(crate) const MAX_TOKENS: u32 = 16_777_216;
@@ -24,6 +25,16 @@ const WEIBULL_CV: [f64; 2] = [0.01, 10.4];
 const MAX_POPULATION: u32 = 100_000;
 /// Longest span accepted in microseconds: 31 years.
 const MAX_MICROS: u64 = 1_000_000_000_000_000;
+
+impl WorkloadSettings {
+    /// What is out of bounds, or will be changed, whatever the deployment; paths begin with `workload`.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
+        Bounds { diagnostics: &mut diagnostics }.workload(self);
+        diagnostics
+    }
+}
 
 impl Bounds<'_> {
     /// Checks the workload and gives it in the form that generators take.
@@ -239,7 +250,6 @@ impl Bounds<'_> {
 mod tests {
     use super::*;
     use std::vec;
-    use std::vec::Vec;
 
     /// Each of them multiplies to 2⁶⁴ − 2³³ + 1.
     #[test]
@@ -247,8 +257,7 @@ mod tests {
         let users = ClosedLoopSettings { concurrency: u32::MAX, think_time_us: 0 };
         let client = ClientSettings { population: u32::MAX, closed_loop: Some(users), ..ClientSettings::default() };
         let workload = WorkloadSettings { clients: vec![client.clone(), client], ..WorkloadSettings::default() };
-        let mut diagnostics = Vec::new();
-        Bounds { diagnostics: &mut diagnostics }.workload(&workload);
+        let diagnostics = workload.problems();
         let paths: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.path.as_str()).collect();
         assert!(paths.contains(&"workload.clients") && paths.contains(&"workload.clients[1].population"), "{paths:?}");
     }
