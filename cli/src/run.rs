@@ -273,16 +273,15 @@ fn print(out: &mut impl Write, report: &Report, summarizes_trace: bool) -> Resul
             let judged = slo.attaining_requests + slo.missing_requests;
             writeln!(out, "  SLO Attainment: {:.4} (n={judged})", slo.slo_attainment)?;
         }
-        for tenant in &report.tenants {
-            writeln!(
-                out,
-                "tenant {}: {} requests, {} tokens",
-                tenant.name, tenant.completed_requests, tenant.output_tokens
-            )?;
-        }
-        if let Some(index) = report.jain_fairness {
-            writeln!(out, "Jain Fairness Index: {index:.4}")?;
-        }
+    } else if !report.tenants.is_empty() {
+        writeln!(out, "=== Per-Tenant Metrics ===")?;
+    }
+    for tenant in &report.tenants {
+        let name = if tenant.name.is_empty() { "(unnamed)" } else { &tenant.name };
+        writeln!(out, "tenant {name}: {} requests, {} tokens", tenant.completed_requests, tenant.output_tokens)?;
+    }
+    if let Some(index) = report.jain_fairness {
+        writeln!(out, "Jain Fairness Index: {index:.4}")?;
     }
     if let Some(client) = &report.client_side {
         writeln!(out, "=== Client-Side Metrics ===")?;
@@ -309,6 +308,10 @@ fn print_own(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
     };
     writeln!(out, "Verdict: {}{remark}", verdict_name(report.verdict))?;
     for (name, values) in [("TTFT", &report.ttft), ("TPOT", &report.tpot), ("ITL", &report.itl), ("E2E", &report.e2e)] {
+        if values.count == 0 {
+            writeln!(out, "{name:<4} ms: none")?;
+            continue;
+        }
         writeln!(
             out,
             "{name:<4} ms: mean={:.2} p50={:.2} p95={:.2} p99={:.2}",

@@ -224,6 +224,56 @@ fn traces_are_converted_through_the_standard_streams() {
     );
 }
 
+#[test]
+fn blocks_of_hashes_are_written_again_without_loss() {
+    // Two prompts that are the same to the last token, one that shares their first block, and one of its own.
+    let lines = "{\"timestamp\": 0, \"input_length\": 700, \"output_length\": 3, \"hash_ids\": [0, 1]}\n\
+                 {\"timestamp\": 10, \"input_length\": 700, \"output_length\": 4, \"hash_ids\": [0, 1]}\n\
+                 {\"timestamp\": 20, \"input_length\": 1024, \"output_length\": 5, \"hash_ids\": [0, 2]}\n\
+                 {\"timestamp\": 30, \"input_length\": 512, \"output_length\": 6, \"hash_ids\": [3]}\n";
+    let again = plimsoll(&[&["convert", "-", "--to=mooncake"]], lines);
+    assert_eq!((text(&again.stdout), text(&again.stderr)), (lines, ""));
+    let lengths = plimsoll(&[&["convert", "-", "--to=lengths"]], lines);
+    let told = "only the first part of a nested prefix is kept (choose mooncake";
+    assert!(text(&lengths.stderr).contains(told), "{}", text(&lengths.stderr));
+    // A group's prefix ends within a block, which has no hash.
+    let groups = "request_id,arrival_us,prefix_group,prefix_tokens,input_tokens,output_tokens\n0,0,g,600,500,1\n1,5,g,600,400,1\n";
+    let coarse = plimsoll(&[&["convert", "-", "--to=mooncake"]], groups);
+    assert!(text(&coarse.stderr).contains("rounded down to blocks of 512"), "{}", text(&coarse.stderr));
+}
+
+#[test]
+fn a_refused_request_is_in_no_results_and_the_others_say_who_served_them() {
+    // A bucket of two prompts that never fills: of four requests the last two are refused.
+    let path = file("handled.json", "");
+    let bucket = ["--admission-policy=token-bucket", "--token-bucket-capacity=40", "--token-bucket-refill-rate=1e-9"];
+    let flag = format!("--results-path={path}");
+    let output = plimsoll(&[&OWN, &SHORT, &bucket, &["--num-requests=4", "--num-instances=2", &flag]], "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let served: Vec<_> = requests(&path)
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|request| format!("{} {}", request["requestID"], request["handled_by"]))
+        .collect();
+    assert_eq!(served, ["\"request_0\" \"instance_0\"", "\"request_1\" \"instance_1\""]);
+}
+
+#[test]
+fn tenants_of_one_class_and_latencies_of_nobody_are_told() {
+    let spec = "version: \"2\"\nnum_requests: 3\nclients:\n\
+                \x20 - { id: a, tenant_id: acme, concurrency: 1, input_distribution: { type: constant, params: { value: 20 } }, output_distribution: { type: constant, params: { value: 3 } } }\n\
+                \x20 - { id: b, concurrency: 1, input_distribution: { type: constant, params: { value: 20 } }, output_distribution: { type: constant, params: { value: 3 } } }\n";
+    let flag = format!("--workload-spec={}", file("spec/tenants.yaml", spec));
+    let output = plimsoll(&[&OWN, &[&flag]], "");
+    let told = text(&output.stdout);
+    assert!(told.contains("=== Per-Tenant Metrics ===\ntenant (unnamed): "), "{told}");
+    assert!(told.contains("\ntenant acme: ") && told.contains("\nJain Fairness Index: "), "{told}");
+    assert!(!told.contains("Per-SLO"), "{told}");
+    let nobody = plimsoll(&[&OWN, &SHORT, &["--admission-policy=reject-all"]], "");
+    assert!(text(&nobody.stdout).contains("\nTTFT ms: none\nTPOT ms: none\n"), "{}", text(&nobody.stdout));
+}
+
 /// The requests of a results file.
 fn requests(path: &str) -> serde_json::Value {
     let text = fs::read_to_string(path).expect("written");

@@ -134,34 +134,63 @@ fn losses(trace: &Trace, format: TraceFormat) -> Vec<Diagnostic> {
     let tree = trace.prefixes();
     let has_groups = matches!(format, TraceFormat::Lengths | TraceFormat::TraceV2);
     let has_blocks = format == TraceFormat::Mooncake;
-    let is_coarse = |request: &Request| has_blocks && !tree.tokens(request.prefix).is_multiple_of(BLOCK_TOKENS);
+    // A segment that ends within a block and within the prompt; one that ends with the prompt has a hash for its rest.
+    let is_coarse = |request: &Request| {
+        let mut node = request.prefix;
+        while node != PrefixId::NONE {
+            let tokens = tree.tokens(node);
+            if tokens < request.input_tokens && !tokens.is_multiple_of(BLOCK_TOKENS) {
+                return true;
+            }
+            node = tree.parent(node);
+        }
+        false
+    };
     let is_nested = |request: &Request| has_groups && tree.parent(request.prefix) != PrefixId::NONE;
     let is_alone = |request: &Request| !has_groups && !has_blocks && request.prefix != PrefixId::NONE;
+    let (tables, conversations) = ("choose trace-v2 or lengths to keep them", "choose trace-v2 to keep them");
     [
-        (any(&is_coarse), "prefixes are rounded down to blocks of 512 tokens"),
-        (any(&is_nested), "only the first part of a nested prefix is kept"),
-        (any(&is_alone), "shared prefixes are left out"),
-        (any(&|request| request.output_prefix != PrefixId::NONE), "answers that come back in prompts are not marked"),
+        (
+            has_blocks && any(&is_coarse),
+            "prefixes are rounded down to blocks of 512 tokens",
+            "choose trace-v2 or lengths to keep the first part of each whole",
+        ),
+        (
+            any(&is_nested),
+            "only the first part of a nested prefix is kept",
+            "choose mooncake to keep all parts in blocks of 512 tokens",
+        ),
+        (any(&is_alone), "shared prefixes are left out", tables),
+        (
+            any(&|request| request.output_prefix != PrefixId::NONE),
+            "answers that come back in prompts are not marked",
+            "no form that is written holds them; replay the trace itself",
+        ),
         (
             !has_groups && any(&|request| request.slo_class > 0 || request.tenant > 0),
             "classes and tenants are left out",
+            tables,
         ),
-        (!has_groups && any(&|request| request.deadline.0 > 0), "deadlines are left out"),
+        (!has_groups && any(&|request| request.deadline.0 > 0), "deadlines are left out", tables),
         (
             format != TraceFormat::TraceV2 && any(&|request| trace.turns().contains_key(&request.id)),
             "conversations are left out",
+            conversations,
         ),
         (
             matches!(format, TraceFormat::Azure | TraceFormat::BurstGpt) && any(&|request| request.output_tokens == 0),
             "requests without an answer will be taken for failed ones",
+            tables,
         ),
-        (!has_groups && any(&|request| request.arrive.0 < 0), "times are moved so that the first request comes at 0"),
+        (
+            !has_groups && any(&|request| request.arrive.0 < 0),
+            "times are moved so that the first request comes at 0",
+            tables,
+        ),
     ]
     .into_iter()
-    .filter(|(is_lost, _)| *is_lost)
-    .map(|(_, message)| {
-        Diagnostic::warning("trace-loses", "", message).with_hint("choose trace-v2 or lengths to keep more")
-    })
+    .filter(|(is_lost, ..)| *is_lost)
+    .map(|(_, message, hint)| Diagnostic::warning("trace-loses", "", message).with_hint(hint))
     .collect()
 }
 
