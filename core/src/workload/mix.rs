@@ -194,23 +194,21 @@ impl Mix {
     fn advance(&mut self, at: u32) -> Option<i64> {
         let client = &mut self.clients[at as usize];
         let windows = &self.kinds[client.kind as usize].active;
-        loop {
-            client.clock = client.clock.saturating_add(client.gaps.next());
-            if client.clock >= self.horizon {
-                return None;
-            }
-            if windows.is_empty() {
-                return Some(client.clock);
-            }
-            while windows.get(client.window).is_some_and(|(_, end)| *end <= client.clock) {
+        let mut arrive = client.clock.saturating_add(client.gaps.next());
+        while arrive < self.horizon {
+            while windows.get(client.window).is_some_and(|(_, end)| *end <= arrive) {
                 client.window += 1;
             }
-            let (start, _) = *windows.get(client.window)?;
-            if start <= client.clock {
-                return Some(client.clock);
+            match windows.get(client.window) {
+                None if !windows.is_empty() => return None,
+                Some((start, _)) if *start > arrive => arrive = client.gaps.next_behind(arrive, start - 1),
+                _ => {
+                    client.clock = arrive;
+                    return Some(arrive);
+                }
             }
-            client.clock = client.gaps.skip(client.clock, start - 1);
         }
+        None
     }
 
     /// Begins a session of a client; gives its slot.
