@@ -1,10 +1,7 @@
 //! What unit tests build on, in one place.
 
 use crate::latency::LatencyModel;
-use crate::scenario::{
-    Basis, ClusterConfig, CurveSettings, EngineConfig, PriorityPolicy, ResolvedScenario, SchedulerPolicy, Slo,
-    WorkloadSettings,
-};
+use crate::scenario::{Basis, ClusterConfig, CurveSettings, EngineConfig, ResolvedScenario, Slo, WorkloadSettings};
 use crate::time::SimTime;
 use crate::workload::Request;
 use alloc::string::String;
@@ -12,19 +9,7 @@ use alloc::vec::Vec;
 
 /// An engine with room for everything.
 pub(crate) fn engine() -> EngineConfig {
-    EngineConfig {
-        num_blocks: 1000,
-        block_size: 16,
-        max_num_seqs: 256,
-        max_num_batched_tokens: 2048,
-        long_prefill_token_threshold: 0,
-        max_model_len: 0,
-        enable_prefix_caching: true,
-        scheduler: SchedulerPolicy::Fcfs,
-        priority: PriorityPolicy::Constant,
-        cpu_tier: None,
-        horizon: SimTime::MAX,
-    }
+    EngineConfig::new(1000)
 }
 
 /// One replica with the black-box model of these coefficients.

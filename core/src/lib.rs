@@ -17,25 +17,13 @@
 //! use plimsoll_core::engine::Mode;
 //! use plimsoll_core::latency::LatencyModel;
 //! use plimsoll_core::report::{Collector, Report, ReportSettings};
-//! use plimsoll_core::scenario::{ClusterConfig, EngineConfig, PriorityPolicy, SchedulerPolicy, Slo};
+//! use plimsoll_core::scenario::{ClusterConfig, EngineConfig, Slo};
 //! use plimsoll_core::time::SimTime;
 //! use plimsoll_core::workload::{PrefixTree, Request, Trace, TraceSource};
 //!
 //! let request = |id| Request::plain(id, SimTime::ZERO, 100, 3);
 //! let trace = Trace::new(vec![request(0), request(1)], PrefixTree::new(), Vec::new(), Vec::new());
-//! let engine = EngineConfig {
-//!     num_blocks: 1000,
-//!     block_size: 16,
-//!     max_num_seqs: 256,
-//!     max_num_batched_tokens: 2048,
-//!     long_prefill_token_threshold: 0,
-//!     max_model_len: 0,
-//!     enable_prefix_caching: true,
-//!     scheduler: SchedulerPolicy::Fcfs,
-//!     priority: PriorityPolicy::Constant,
-//!     cpu_tier: None,
-//!     horizon: SimTime::MAX,
-//! };
+//! let engine = EngineConfig::new(1000);
 //! // A step takes 5 ms, plus 10 µs per prompt token and 100 µs per decoding request.
 //! let latency = LatencyModel::blackbox(&[0.0; 3], &[5000.0, 10.0, 100.0]).expect("valid coefficients");
 //! let mut collector = Collector::streaming(ReportSettings {

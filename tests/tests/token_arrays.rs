@@ -5,8 +5,7 @@ use plimsoll_core::cluster::simulate;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Event, Observer, RequestRecord};
-use plimsoll_core::scenario::{ClusterConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
-use plimsoll_core::time::SimTime;
+use plimsoll_core::scenario::{ClusterConfig, EngineConfig};
 use plimsoll_core::workload::{Trace, TraceSource};
 use plimsoll_formats::trace_from_bytes;
 use std::collections::HashSet;
@@ -110,20 +109,8 @@ fn imported(exchanges: &[Exchange]) -> Trace {
 }
 
 fn cached_tokens(trace: &Trace, block_size: u32, mode: Mode) -> Vec<(u32, usize)> {
-    let engine = EngineConfig {
-        num_blocks: 100_000,
-        block_size,
-        max_num_seqs: 8,
-        // Prompts come in chunks that are no multiple of a block.
-        max_num_batched_tokens: 37,
-        long_prefill_token_threshold: 0,
-        max_model_len: 0,
-        enable_prefix_caching: true,
-        scheduler: SchedulerPolicy::Fcfs,
-        priority: PriorityPolicy::Constant,
-        cpu_tier: None,
-        horizon: SimTime::MAX,
-    };
+    // Prompts come in chunks that are no multiple of a block.
+    let engine = EngineConfig { block_size, max_num_seqs: 8, max_num_batched_tokens: 37, ..EngineConfig::new(100_000) };
     let latency = LatencyModel::blackbox(&[0.0; 3], &[1000.0, 1.0, 1.0]).expect("plain coefficients");
     let mut admitted = Admitted::default();
     let source = TraceSource::new(trace.clone().into());

@@ -35,6 +35,27 @@ pub struct EngineConfig {
     pub horizon: SimTime,
 }
 
+impl EngineConfig {
+    /// The reference's limits and policies on so many KV blocks: 16 tokens a block, 256 requests and 2,048 tokens a
+    /// step, no other limit, first come first served, no host memory, no end.
+    #[must_use]
+    pub const fn new(num_blocks: u32) -> Self {
+        Self {
+            num_blocks,
+            block_size: 16,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 2048,
+            long_prefill_token_threshold: 0,
+            max_model_len: 0,
+            enable_prefix_caching: true,
+            scheduler: SchedulerPolicy::Fcfs,
+            priority: PriorityPolicy::Constant,
+            cpu_tier: None,
+            horizon: SimTime::MAX,
+        }
+    }
+}
+
 /// The prefix cache in host memory (KV specification 6).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CpuTierConfig {

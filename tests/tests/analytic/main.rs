@@ -9,8 +9,7 @@ use plimsoll_core::cluster::simulate;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{ClusterConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
-use plimsoll_core::time::SimTime;
+use plimsoll_core::scenario::{ClusterConfig, EngineConfig};
 use plimsoll_core::workload::RequestSource;
 
 /// Keeps everything it is told.
@@ -32,19 +31,7 @@ impl Observer for Log {
 
 /// 16-token blocks, 1,000 of them, the limits of the specification.
 fn engine() -> EngineConfig {
-    EngineConfig {
-        num_blocks: 1000,
-        block_size: 16,
-        max_num_seqs: 256,
-        max_num_batched_tokens: 2048,
-        long_prefill_token_threshold: 0,
-        max_model_len: 0,
-        enable_prefix_caching: true,
-        scheduler: SchedulerPolicy::Fcfs,
-        priority: PriorityPolicy::Constant,
-        cpu_tier: None,
-        horizon: SimTime::MAX,
-    }
+    EngineConfig::new(1000)
 }
 
 fn blackbox(alpha: [f64; 3], beta: [f64; 3]) -> LatencyModel {
