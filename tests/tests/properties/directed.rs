@@ -3,7 +3,7 @@
 use super::case::{Case, Timing};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::JumpCounts;
-use plimsoll_core::scenario::{CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::scenario::{CpuTierConfig, EngineConfig};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request};
 
@@ -19,17 +19,11 @@ fn case(num_blocks: u32, tier_blocks: u32, shared: u32, sizes: &[(i64, u32, u32)
     });
     Case {
         engine: EngineConfig {
-            num_blocks,
             block_size: 4,
             max_num_seqs: 8,
             max_num_batched_tokens: 64,
-            long_prefill_token_threshold: 0,
-            max_model_len: 0,
-            enable_prefix_caching: true,
-            scheduler: SchedulerPolicy::Fcfs,
-            priority: PriorityPolicy::Constant,
             cpu_tier: Some(CpuTierConfig { num_blocks: tier_blocks, tokens_per_us: 0.5, base_latency: SimTime(100) }),
-            horizon: SimTime::MAX,
+            ..EngineConfig::new(num_blocks)
         },
         timing: Timing::Blackbox { alpha: [0.0; 3], beta: [1_000.0, 10.0, 0.0] },
         requests: requests.collect(),
@@ -51,6 +45,33 @@ fn a_thousand_million_blocks_cost_nothing_until_they_are_taken() {
     assert_eq!((step.totals.completed, step.totals.cache_hits), (3, 2 * 4));
     assert_eq!((step.totals.tier_mirrored, step.totals.tier_evicted), (12 + 8 + 6 - 2 * 4, 0));
     assert_eq!(step.totals.jumps, JumpCounts::default());
+}
+
+/// A request waits for one block. The one that decodes fills a block of the waiting prompt, and in that step alone the
+/// prompt needs no more than is free: in the next the other has finished, or taken another block.
+#[test]
+fn a_block_that_is_filled_lets_in_whoever_waits_for_it_in_the_same_step() {
+    for (num_blocks, output_tokens, failures) in [(11, 5, 2), (12, 5, 1), (11, 6, 1)] {
+        let mut case = case(num_blocks, 1, 4, &[(0, 4, output_tokens), (2_500, 44, 1)]);
+        case.engine.cpu_tier = None;
+        let first = &mut case.requests[0];
+        // The answer's first four tokens come back behind the prompt's four.
+        first.output_prefix = case.prefixes.extend(first.prefix, 4);
+        case.requests[1].prefix = first.output_prefix;
+
+        let step = case.run(Mode::Step, u64::MAX);
+        let mut fast = case.run(Mode::Fast, u64::MAX);
+        fast.totals.jumps = JumpCounts::default();
+        assert_eq!(fast, step, "{num_blocks} blocks, {output_tokens} tokens");
+        // By hand: the first is done with its prompt at 1,040 and decodes from positions 4, 5, 6 and 7 in steps of a
+        // millisecond. The second comes in the second of these and needs 11 blocks less those it finds. In the third it
+        // finds one and 2 of the blocks are held, in the fourth it finds two: 9 of 9 that are free, where there are 11.
+        let delay = if num_blocks == 11 { 4_040 - 2_500 } else { 3_040 - 2_500 };
+        let second = step.records.iter().find(|record| record.request.id == 1).expect("both are told");
+        assert_eq!(second.scheduling_delay, Some(SimTime(delay)));
+        // Nothing is free for the last token of the second, nor for that of the first where both end in one step.
+        assert_eq!(step.totals.kv_allocation_failures, failures);
+    }
 }
 
 /// The slowest models that are accepted, prompts as long as they may be, a slow host, arrivals as late as a trace may

@@ -3,6 +3,7 @@
 use super::Fast;
 use super::pool::{Holding, Prompt};
 use super::slots::Phase;
+use super::tiered;
 use crate::engine::{BlockTables, Load};
 use crate::workload::{Outcome, PrefixTree, Request};
 use alloc::vec::Vec;
@@ -55,7 +56,8 @@ impl Fast {
                     tables.held.push((id, tiered.held(at)));
                 }
                 if slot.phase == Phase::Waiting {
-                    tables.found.push((id, tiered.lookup(at, &slot.request, prefixes).len() as u32));
+                    let prompt = tiered::Prompt { slot: at, request: &slot.request, tree: prefixes };
+                    tables.found.push((id, tiered.lookup(prompt).len() as u32));
                 }
             }
             [tables.used, tables.free] = tiered.count();
@@ -120,16 +122,11 @@ impl Fast {
     }
 
     /// [`crate::engine::Engine::cached_blocks_in`].
-    pub(in crate::engine) fn cached_blocks_in(
-        &mut self,
-        copy: &[u32],
-        request: &Request,
-        prefixes: &PrefixTree,
-    ) -> u32 {
+    pub(in crate::engine) fn cached_blocks_in(&mut self, copy: &[u32], request: &Request, tree: &PrefixTree) -> u32 {
         if let Some(tiered) = &mut self.tiered {
-            return tiered.count_leading(request, prefixes, Some(copy));
+            return tiered.count_leading(request, tree, Some(copy));
         }
         let prompt = Prompt { prefix: request.prefix, tokens: request.input_tokens };
-        self.pool.count_leading(prompt, prefixes, copy)
+        self.pool.count_leading(prompt, tree, copy)
     }
 }

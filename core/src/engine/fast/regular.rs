@@ -145,26 +145,32 @@ impl Fast {
             if !self.pool.fits(range[0], range[1], hits.free) {
                 return Stop::KvBlocks;
             }
-            self.queue.pop_front();
             budget -= need;
             let entry = self.slots.get_mut(slot);
             self.pool.store(prompt, &mut entry.holding, prefixes, range, true);
-            entry.phase = Phase::Prefill;
             entry.base = if entry.holding.is_empty() { prompt.tokens } else { 0 };
-            entry.pos = range[1];
-            entry.scheduling_delay = Some(now - entry.request.arrive.0);
-            if need > 0 {
-                // In its first step its position still is 0, cached tokens or not.
-                self.items.push(StepItem { tokens: need, pos: 0, input_tokens: prompt.tokens });
-            }
-            if observer.wants_events() {
-                let id = entry.request.id;
-                observer.event(&Event::Admit { time: SimTime(now), id, cached_tokens: cached });
-            }
-            self.slots.admit(slot);
-            self.prefilling.push(slot);
+            self.admit(slot, [cached, need], now, observer);
         }
         Stop::Other
+    }
+
+    /// The front of the queue gets into the batch, with `cached` tokens of its prompt and a chunk of `need` behind them.
+    #[inline]
+    pub(super) fn admit<O: Observer>(&mut self, slot: u32, [cached, need]: [u32; 2], now: i64, observer: &mut O) {
+        self.queue.pop_front();
+        let entry = self.slots.get_mut(slot);
+        entry.phase = Phase::Prefill;
+        entry.pos = cached + need;
+        entry.scheduling_delay = Some(now - entry.request.arrive.0);
+        if need > 0 {
+            // In its first step its position still is 0, cached tokens or not.
+            self.items.push(StepItem { tokens: need, pos: 0, input_tokens: entry.request.input_tokens });
+        }
+        if observer.wants_events() {
+            observer.event(&Event::Admit { time: SimTime(now), id: entry.request.id, cached_tokens: cached });
+        }
+        self.slots.admit(slot);
+        self.prefilling.push(slot);
     }
 
     /// Prompts that are finished become decodes; the step ends at `end`.

@@ -14,10 +14,6 @@ impl Fast {
     /// The caller has checked that nobody works on a prompt.
     pub(super) fn can_skip(&mut self, prefixes: &PrefixTree) -> bool {
         let config = &self.config;
-        if self.tiered.as_ref().is_some_and(|tiered| tiered.transfer() > 0) {
-            // The next step takes longer than those behind it.
-            return false;
-        }
         let is_apart = self.joining == Joining::OwnSteps;
         if self.num_decoding > config.max_num_batched_tokens && !is_apart {
             return false;

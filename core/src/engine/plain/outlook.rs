@@ -34,12 +34,7 @@ impl Plain {
     }
 
     /// [`crate::engine::Engine::cached_blocks_in`].
-    pub(in crate::engine) fn cached_blocks_in(
-        &mut self,
-        copy: &[u32],
-        request: &Request,
-        prefixes: &PrefixTree,
-    ) -> u32 {
-        self.store.count_leading(request, prefixes, |key| copy.binary_search(&key).is_ok())
+    pub(in crate::engine) fn cached_blocks_in(&mut self, copy: &[u32], request: &Request, tree: &PrefixTree) -> u32 {
+        self.store.count_leading(request, tree, |key| copy.binary_search(&key).is_ok())
     }
 }

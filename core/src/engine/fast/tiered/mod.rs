@@ -39,6 +39,14 @@ impl Blocks {
     }
 }
 
+/// A prompt: whose it is, and what it begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Prompt<'a> {
+    pub slot: u32,
+    pub request: &'a Request,
+    pub tree: &'a PrefixTree,
+}
+
 /// A request's place in the store.
 #[derive(Debug, Clone, Default)]
 struct Holding {
@@ -142,12 +150,8 @@ impl Tiered {
         [self.mirror.stored, self.mirror.evicted]
     }
 
-    /// Latency of reloads that the next step has to bear, µs.
-    pub(super) fn transfer(&self) -> i64 {
-        self.mirror.transfer
-    }
-
-    /// [`Tiered::transfer`], borne now.
+    /// Latency of reloads that the step has to bear that they were made for, µs. Only prompts reload: there is never any
+    /// left between two steps.
     pub(super) fn take_transfer(&mut self) -> i64 {
         core::mem::take(&mut self.mirror.transfer)
     }
@@ -160,12 +164,16 @@ impl Tiered {
     }
 
     /// Cached leading blocks of the prompt (KV specification 3).
-    pub(super) fn lookup(&mut self, slot: u32, request: &Request, tree: &PrefixTree) -> Vec<u32> {
-        self.holding(slot);
-        let Self { keys, holdings, prompt_keys, .. } = self;
-        keys.of_prompt(request, &holdings[slot as usize], tree, prompt_keys);
+    pub(super) fn lookup(&mut self, prompt: Prompt<'_>) -> Vec<u32> {
+        self.name_prompt(prompt);
         let found = self.prompt_keys.iter().map(|key| self.keys.states[*key as usize].block);
         found.take_while(|block| *block != NONE).collect()
+    }
+
+    /// Writes down the keys of a prompt.
+    fn name_prompt(&mut self, Prompt { slot, request, tree }: Prompt<'_>) {
+        self.holding(slot);
+        self.keys.of_prompt(request, &self.holdings[slot as usize], tree, &mut self.prompt_keys);
     }
 
     /// Cached leading blocks of a new request's prompt, by the index or by a copy of it.
@@ -184,29 +192,21 @@ impl Tiered {
         copy.extend(self.keys.states.iter().map(|state| state.block));
     }
 
-    /// Allocates for positions `[from, to)`, of the prompt if `in_prompt`, with the help of host memory (KV
-    /// specification 6).
-    pub(super) fn allocate(
-        &mut self,
-        slot: u32,
-        request: &Request,
-        tree: &PrefixTree,
-        in_prompt: bool,
-        [from, to]: [u32; 2],
-        hits: &[u32],
-    ) -> bool {
-        if self.allocate_here(slot, request, tree, in_prompt, [from, to], hits) {
+    /// Allocates for positions `[from, to)` of a prompt, with the help of host memory (KV specification 6).
+    pub(super) fn allocate(&mut self, prompt: Prompt<'_>, [from, to]: [u32; 2], hits: &[u32]) -> bool {
+        if self.allocate_here(prompt, [from, to], hits) {
             return true;
         }
-        if !self.reload(slot, request, tree) {
+        if !self.reload(prompt) {
             self.mirror.misses += 1;
             return false;
         }
-        let again = self.lookup(slot, request, tree);
+        let again = self.lookup(prompt);
         let start = again.len() as u32 * self.block_size;
         if start <= from {
-            return self.allocate_here(slot, request, tree, in_prompt, [from, to], hits);
+            return self.allocate_here(prompt, [from, to], hits);
         }
+        let slot = prompt.slot;
         let before = self.holding(slot).held.len();
         let first = if before == 0 { 0 } else { from.div_ceil(self.block_size) as usize };
         let reaches = start >= to;
@@ -215,7 +215,7 @@ impl Tiered {
         for block in again.get(first..last).unwrap_or_default() {
             self.claim(slot, *block);
         }
-        if reaches || self.allocate_here(slot, request, tree, in_prompt, [start, to], &again) {
+        if reaches || self.allocate_here(prompt, [start, to], &again) {
             return true;
         }
         while self.holding(slot).held.len() > before {
@@ -228,25 +228,13 @@ impl Tiered {
         false
     }
 
-    /// KV specification 4.
-    fn allocate_here(
-        &mut self,
-        slot: u32,
-        request: &Request,
-        tree: &PrefixTree,
-        in_prompt: bool,
-        [from, to]: [u32; 2],
-        hits: &[u32],
-    ) -> bool {
+    /// KV specification 4, prompt mode.
+    fn allocate_here(&mut self, prompt: Prompt<'_>, [from, to]: [u32; 2], hits: &[u32]) -> bool {
         let size = self.block_size;
+        let slot = prompt.slot;
         let room = self.holding(slot).room(size);
-        if in_prompt {
-            let count = to - from;
-            let from_free = hits.iter().filter(|block| self.blocks.0[**block as usize].refs == 0).count() as u32;
-            if (count - room.min(count)).div_ceil(size) + from_free > self.free() {
-                return false;
-            }
-        } else if self.free() == 0 && room == 0 {
+        let from_free = hits.iter().filter(|block| self.blocks.0[**block as usize].refs == 0).count() as u32;
+        if (to - from).saturating_sub(room).div_ceil(size) + from_free > self.free() {
             return false;
         }
         if from == to {
@@ -263,18 +251,31 @@ impl Tiered {
             self.holdings[slot as usize].append(at, count);
             at += count;
             if count == room {
-                self.register(slot, request, tree);
+                self.register(prompt);
             }
         }
         while at < to {
             let count = size.min(to - at);
             self.take_for(slot, at, count);
             at += count;
-            if in_prompt && count == size {
-                self.register(slot, request, tree);
+            if count == size {
+                self.register(prompt);
             }
         }
         true
+    }
+
+    /// A decoding request whose blocks are full takes one for its token at `pos`; false if none is free.
+    ///
+    /// Host memory is asked then (KV specification 6), but has no block either to reload anything into.
+    fn grow(&mut self, slot: u32, pos: u32) -> bool {
+        let is_free = self.free() > 0;
+        if is_free {
+            self.take_for(slot, pos, 1);
+        } else {
+            self.mirror.misses += 1;
+        }
+        is_free
     }
 
     /// A request takes a block for `count` tokens from `start` on.
@@ -329,7 +330,7 @@ impl Tiered {
     }
 
     /// The last block of a request is full: it gets its key and enters the index.
-    fn register(&mut self, slot: u32, request: &Request, tree: &PrefixTree) {
+    fn register(&mut self, Prompt { slot, request, tree }: Prompt<'_>) {
         let holding = &mut self.holdings[slot as usize];
         let [before @ .., block] = &holding.held[..] else { return };
         let (before, block) = (before.last().map_or(NONE, |block| self.blocks.key(*block)), *block);
@@ -347,9 +348,8 @@ impl Tiered {
     }
 
     /// Brings what host memory knows of the prompt back to the free list; whether anything came.
-    fn reload(&mut self, slot: u32, request: &Request, tree: &PrefixTree) -> bool {
-        let Self { keys, holdings, prompt_keys, .. } = self;
-        keys.of_prompt(request, &holdings[slot as usize], tree, prompt_keys);
+    fn reload(&mut self, prompt: Prompt<'_>) -> bool {
+        self.name_prompt(prompt);
         let prompt_keys = core::mem::take(&mut self.prompt_keys);
         let most = self.free();
         let mut reloaded = 0;

@@ -1,12 +1,11 @@
 //! Steps of a replica with host memory: windows, and all others in list order.
 
-use super::{NONE, Tiered};
+use super::{NONE, Prompt, Tiered};
 use crate::engine::fast::slots::{Phase, Slots};
 use crate::engine::fast::{Fast, Stop};
 use crate::latency::{Joining, StepItem};
 use crate::numeric::sort_by_key;
-use crate::observation::{Event, Observer};
-use crate::time::SimTime;
+use crate::observation::Observer;
 use crate::workload::PrefixTree;
 use alloc::vec::Vec;
 
@@ -50,13 +49,6 @@ impl Tiered {
         }
     }
 
-    /// The last block of a request, which it needs another one behind, is full of the tokens since it was taken.
-    fn close_last(&mut self, slot: u32) {
-        let size = self.block_size;
-        let holding = self.holding(slot);
-        holding.fill = if holding.held.is_empty() { 0 } else { size };
-    }
-
     /// The tokens that fill the last block of a request were added one by one.
     fn fill(&mut self, slot: u32, slots: &Slots, tree: &PrefixTree) {
         let request = &slots.get(slot).request;
@@ -64,7 +56,7 @@ impl Tiered {
         let holding = self.holding(slot);
         let end = holding.pieces.last().map_or(0, |(start, count)| start + count);
         holding.append(end.max(request.input_tokens), size - holding.fill);
-        self.register(slot, request, tree);
+        self.register(Prompt { slot, request, tree });
     }
 
     /// Room for the last token of a request that has finished, which nobody will read (engine specification 5.4,
@@ -78,8 +70,7 @@ impl Tiered {
     ) -> bool {
         let entry = slots.get(slot);
         if entry.growth == at {
-            self.close_last(slot);
-            return self.allocate(slot, &entry.request, tree, false, [pos, pos + 1], &[]);
+            return self.grow(slot, pos);
         }
         if entry.growth == (at + 1) % self.block_size {
             self.fill(slot, slots, tree);
@@ -175,15 +166,14 @@ impl Fast {
         let entry = self.slots.get(slot);
         if entry.phase == Phase::Prefill {
             tiered.changed.push(slot);
-            return tiered.allocate(slot, &entry.request, prefixes, true, range, &[]);
+            return tiered.allocate(Prompt { slot, request: &entry.request, tree: prefixes }, range, &[]);
         }
         let at = self.growth_at as u32;
         if entry.growth != at {
             tiered.decode(slot, at, self.tick, &self.slots, prefixes);
             return true;
         }
-        tiered.close_last(slot);
-        tiered.allocate(slot, &entry.request, prefixes, false, range, &[])
+        tiered.grow(slot, range[0])
     }
 
     /// Engine specification 5.2.
@@ -197,31 +187,18 @@ impl Fast {
         while self.num_running() < self.config.max_num_seqs && budget > 0 {
             let Some(slot) = self.queue.front(&mut self.slots) else { break };
             let request = self.slots.get(slot).request;
-            let Some(hits) = self.tiered.as_mut().map(|tiered| tiered.lookup(slot, &request, prefixes)) else { break };
+            let prompt = Prompt { slot, request: &request, tree: prefixes };
+            let Some(hits) = self.tiered.as_mut().map(|tiered| tiered.lookup(prompt)) else { break };
             let start = hits.len() as u32 * self.config.block_size;
             let need = self.chunk(request.input_tokens - start, budget);
-            let end = start + need;
             let Some(tiered) = &mut self.tiered else { break };
-            if !tiered.allocate(slot, &request, prefixes, true, [start, end], &hits) {
+            if !tiered.allocate(prompt, [start, start + need], &hits) {
                 return Stop::KvBlocks;
             }
             tiered.changed.push(slot);
-            self.queue.pop_front();
             budget -= need;
-            let entry = self.slots.get_mut(slot);
-            entry.phase = Phase::Prefill;
-            entry.base = 0;
-            entry.pos = end;
-            entry.scheduling_delay = Some(now - request.arrive.0);
-            if need > 0 {
-                // In its first step its position still is 0, cached tokens or not.
-                self.items.push(StepItem { tokens: need, pos: 0, input_tokens: request.input_tokens });
-            }
-            if observer.wants_events() {
-                observer.event(&Event::Admit { time: SimTime(now), id: request.id, cached_tokens: start });
-            }
-            self.slots.admit(slot);
-            self.prefilling.push(slot);
+            self.slots.get_mut(slot).base = 0;
+            self.admit(slot, [start, need], now, observer);
         }
         Stop::Other
     }
