@@ -14,7 +14,7 @@ use plimsoll_core::measurement::{MeasuredDeployment, Measurement, overload_windo
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_formats::{
-    FitFile, FittedLatency, OptimizerFile, RunGrid, StudyFile, StudyTrial, TrainedOn, fit_from_yaml, fit_to_yaml,
+    FitFile, FittedLatency, OptimizerFile, StudyFile, StudyTrial, TrainedOn, fit_from_yaml, fit_to_yaml,
     optimizer_from_yaml, study_from_json, study_to_json,
 };
 use std::fs;
@@ -165,7 +165,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     }
     let runs = usable(runs)?;
     let [train, mut held_out] = match config {
-        Some(config) => chosen(runs, config)?,
+        Some(config) => chosen(&runs, config)?,
         None => [runs, Vec::new()],
     };
     if !arguments.held_out.is_empty() {
@@ -184,12 +184,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     }
     let mut space: Space = prior(settings.model, &deployment, catalog);
     if let Some(config) = config {
-        if let Some(name) = config.unknown_to(settings.model) {
-            let message = format!("{} has no parameter {name}", settings.model.name());
-            let problem = Diagnostic::error("parameters-mixed", "--latency-model", message);
-            return Err(told(&[problem.with_hint("leave --latency-model out, or give bounds of that model")]));
-        }
-        config.apply(settings.model, &mut space);
+        config.apply(settings.model, &mut space).map_err(|problem| told(&[problem]))?;
     }
     if let Some(fit) = &start {
         space = space.starting_at(fit.named());
@@ -231,21 +226,11 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Runs to fit and to keep aside, as a configuration wants them; what no log matches is told.
-fn chosen(runs: Vec<Measurement>, config: &OptimizerFile) -> Result<[Vec<Measurement>; 2], Failure> {
-    let pick = |grid: &RunGrid, field: &str| -> Vec<Measurement> {
-        for missing in grid.unmatched(&runs) {
-            tell_line(
-                Diagnostic::warning("run-not-matched", field, format!("no log is a run of {missing}"))
-                    .with_hint("open its log, or leave the run out"),
-            );
-        }
-        grid.chosen(&runs).into_iter().filter_map(|at| runs.get(at).cloned()).collect()
-    };
-    let held_out = config.test.as_ref().map(|grid| pick(grid, "test_config")).unwrap_or_default();
-    let train = match &config.train {
-        Some(grid) => pick(grid, "train_config"),
-        None => runs.iter().filter(|run| !held_out.contains(run)).cloned().collect(),
-    };
+fn chosen(runs: &[Measurement], config: &OptimizerFile) -> Result<[Vec<Measurement>; 2], Failure> {
+    let split = config.split(&runs);
+    split.unmatched.iter().for_each(tell_line);
+    let pick = |chosen: &[usize]| chosen.iter().filter_map(|at| runs.get(*at).cloned()).collect();
+    let [train, held_out]: [Vec<Measurement>; 2] = [pick(&split.train), pick(&split.held_out)];
     if train.is_empty() {
         let problem = Diagnostic::error("run-not-matched", "train_config", "no log is left to fit");
         return Err(told(&[problem.with_hint("give logs of the runs that are named there")]));
@@ -278,18 +263,11 @@ fn tell_intervals(intervals: &[Interval]) {
 fn tell_overloads(runs: &[Measurement], overload: Overload) {
     for run in runs {
         for window in overload_windows(run) {
-            let message = format!(
-                "overloaded from {:.1} to {:.1} s: {} requests were sent while {} ended",
-                window.from.as_seconds(),
-                window.until.as_seconds(),
-                window.arrivals,
-                window.completions
-            );
             let hint = match overload {
                 Overload::Flag => "they count; --overload exclude leaves them out",
                 Overload::Exclude => "they are replayed and do not count",
             };
-            tell_line(Diagnostic::warning("log-overload", run.name.clone(), message).with_hint(hint));
+            tell_line(Diagnostic::warning("log-overload", run.name.clone(), window.words()).with_hint(hint));
         }
     }
 }
@@ -364,9 +342,7 @@ pub fn usable(runs: Vec<Measurement>) -> Result<Vec<Measurement>, Failure> {
 fn settings(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> FitSettings {
     let mut settings = FitSettings::default();
     if let Some(config) = config {
-        settings.objective = config.objective.unwrap_or(settings.objective);
-        settings.seed = config.seed.unwrap_or(settings.seed);
-        settings.model = config.model();
+        config.put_into(&mut settings);
     }
     settings.model = arguments.latency_model.unwrap_or(settings.model);
     settings.objective = arguments.objective.unwrap_or(settings.objective);

@@ -100,12 +100,7 @@ fn describe(out: &mut impl Write, run: &Measurement) -> io::Result<()> {
     let span = run.span().map_or(String::new(), |span| format!(" in {:.1} s", span.as_seconds()));
     writeln!(out, "  requests {} ok, {} failed{span}", run.requests.len(), run.num_failed)?;
     for window in overload_windows(run) {
-        let (from, until) = (window.from.as_seconds(), window.until.as_seconds());
-        writeln!(
-            out,
-            "  overload {from:.1} to {until:.1} s: {} sent while {} ended",
-            window.arrivals, window.completions
-        )?;
+        writeln!(out, "  {}", window.words())?;
     }
     let figures = RunFigures::of_measurement(run);
     let shown = |name: &str, value: Option<f64>, unit: &str| value.map(|value| format!("{name} {value:.2}{unit}"));

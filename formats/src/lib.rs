@@ -25,7 +25,7 @@ pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use fit::{FIT_VERSION, FitFile, FittedLatency, TrainedOn, fit_from_yaml, fit_to_yaml};
 pub use located::{Words, located};
 pub use model_config::model_from_hf_config;
-pub use optimizer::{OptimizerFile, RunGrid, RunSettings, optimizer_from_yaml};
+pub use optimizer::{OptimizerFile, RunGrid, RunSettings, RunSplit, optimizer_from_yaml};
 pub use place::{excerpt, excerpt_of};
 pub use policy::{PolicyBundle, policies_from_yaml};
 pub use scenario::{scenario_from_json, scenario_from_yaml, scenario_remarks, scenario_to_yaml};

@@ -3,7 +3,7 @@
 use crate::fields::{Fields, Problems, shown_path};
 use crate::scenario::check_size;
 use crate::value::{Readable, readable_yaml};
-use plimsoll_core::calibrate::{FittedModel, Objective, Parameter, Space};
+use plimsoll_core::calibrate::{FitSettings, FittedModel, Objective, Parameter, Space};
 use plimsoll_core::catalog::nearest;
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::Measurement;
@@ -43,6 +43,17 @@ pub struct RunGrid {
     runs: Vec<RunSettings>,
 }
 
+/// What a file wants done with runs, by their positions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunSplit {
+    /// They are fitted.
+    pub train: Vec<usize>,
+    /// They are kept aside and predicted.
+    pub held_out: Vec<usize>,
+    /// Runs it asks for that are not there.
+    pub unmatched: Vec<Diagnostic>,
+}
+
 /// The settings of a run, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunSettings {
@@ -78,6 +89,47 @@ impl OptimizerFile {
         order.into_iter().find(|model| self.unknown_to(*model).is_none()).unwrap_or_default()
     }
 
+    /// Puts what it says of the search into its settings: what is minimized, the seed, the model of its parameters.
+    pub fn put_into(&self, settings: &mut FitSettings) {
+        settings.objective = self.objective.unwrap_or(settings.objective);
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        if self.names().next().is_some() {
+            settings.model = self.model();
+        }
+    }
+
+    /// The coefficients that are searched, each with its lowest and highest value.
+    pub fn searched(&self) -> impl Iterator<Item = (&str, [f64; 2])> {
+        self.parameters.iter().map(|parameter| {
+            let ends = [parameter.low, parameter.high].map(|end| end * parameter.scale);
+            (parameter.name.as_str(), [ends[0].min(ends[1]), ends[0].max(ends[1])])
+        })
+    }
+
+    /// The coefficients that are not searched, with their values.
+    pub fn fixed(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.fixed.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Which of these runs it wants fitted and kept aside, and a warning for each that none of them is.
+    #[must_use]
+    pub fn split(&self, runs: &[Measurement]) -> RunSplit {
+        let mut unmatched = Vec::new();
+        let mut pick = |grid: &RunGrid, field: &str| {
+            unmatched.extend(grid.unmatched(runs).into_iter().map(|missing| {
+                Diagnostic::warning("run-not-matched", field, format!("no log is a run of {missing}"))
+                    .with_hint("open its log, or leave the run out")
+            }));
+            grid.chosen(runs)
+        };
+        let held_out = self.test.as_ref().map(|grid| pick(grid, "test_config")).unwrap_or_default();
+        let train = match &self.train {
+            Some(grid) => pick(grid, "train_config"),
+            None => (0..runs.len()).filter(|at| !held_out.contains(at)).collect(),
+        };
+        RunSplit { train, held_out, unmatched }
+    }
+
     /// The first parameter that a model does not have.
     #[must_use]
     pub fn unknown_to(&self, model: FittedModel) -> Option<&str> {
@@ -96,9 +148,17 @@ impl OptimizerFile {
     ///
     /// For the quadratic model the file is all there is, as for the optimizer it was written for: what it does not name
     /// is 0. For other models what it does not name is searched as usual.
-    pub fn apply(&self, model: FittedModel, space: &mut Space) {
+    ///
+    /// # Errors
+    /// One of its parameters is none of this model's.
+    pub fn apply(&self, model: FittedModel, space: &mut Space) -> Result<(), Diagnostic> {
+        if let Some(name) = self.unknown_to(model) {
+            let message = format!("{} has no parameter {name}", model.name());
+            let hint = format!("fit {}, or give bounds of {}", self.model().name(), model.name());
+            return Err(Diagnostic::error("parameters-mixed", "pbounds", message).with_hint(hint));
+        }
         if self.names().next().is_none() {
-            return;
+            return Ok(());
         }
         if model == FittedModel::Quadratic {
             *space = Space::default();
@@ -112,6 +172,7 @@ impl OptimizerFile {
                 None => space.parameters.push(given.clone()),
             }
         }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 //! loaded for no other.
 
 /// What a file of each kind has near its beginning.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
+    CONFIG,
     "\"plimsoll_study\"",
     "fit_version:",
     "\"num_prompts\"",
@@ -18,6 +19,9 @@ const WORDS: [&str; 14] = [
     "# HELP vllm:",
     "Serving Benchmark Result",
 ];
+
+/// What a configuration of the optimizer of 2025 has: the bounds of its parameters.
+pub const CONFIG: &str = "pbounds:";
 
 /// Bytes of a file that are looked at.
 #[cfg(any(target_arch = "wasm32", test))]

@@ -2,6 +2,8 @@
 
 use super::Measurement;
 use crate::time::SimTime;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,14 @@ pub struct OverloadWindow {
 }
 
 impl OverloadWindow {
+    /// What happened there, e.g. `overloaded from 2.0 to 61.0 s: 1200 requests were sent while 700 ended`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let [from, until] = [self.from, self.until].map(SimTime::as_seconds);
+        let (sent, ended) = (self.arrivals, self.completions);
+        format!("overloaded from {from:.1} to {until:.1} s: {sent} requests were sent while {ended} ended")
+    }
+
     /// Whether a request sent at this time met the backlog.
     #[must_use]
     pub fn contains(&self, send: SimTime) -> bool {

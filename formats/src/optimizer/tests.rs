@@ -69,12 +69,24 @@ fn every_key_is_taken_as_it_was_meant() {
     assert_eq!(file.model(), FittedModel::Quadratic);
     let mut space = Space::default();
     space.fixed.push(("update_time".into(), 80.0));
-    file.apply(FittedModel::Quadratic, &mut space);
+    file.apply(FittedModel::Quadratic, &mut space).unwrap();
     // What the file does not name is 0, as it was for the optimizer.
     assert_eq!(space.fixed, [("vllm_overhead".to_owned(), 3000.0)]);
     let intercept = space.parameters.iter().find(|parameter| parameter.name == "intercept").unwrap();
     assert_eq!((intercept.value(0.0), intercept.value(0.5), intercept.value(1.0)), (0.0, 0.01, 0.02));
     assert_eq!(space.parameters.len(), 5);
+    let problem = file.apply(FittedModel::Blackbox, &mut space).unwrap_err();
+    assert_eq!((problem.code.as_str(), space.parameters.len()), ("parameters-mixed", 5));
+    assert!(file.searched().any(|found| found == ("intercept", [0.0, 0.02])));
+    assert_eq!(file.fixed().collect::<Vec<_>>(), [("vllm_overhead", 3000.0)]);
+    let mut settings = FitSettings::default();
+    file.put_into(&mut settings);
+    let chosen =
+        FitSettings { model: FittedModel::Quadratic, objective: Objective::Mape, seed: 42, ..FitSettings::default() };
+    assert_eq!(settings, chosen);
+    // A file that says nothing of it leaves it as it was.
+    optimizer_from_yaml("kv_blocks: 9\n", "o.yaml").unwrap().put_into(&mut settings);
+    assert_eq!(settings, chosen);
 }
 
 #[test]
@@ -91,6 +103,11 @@ fn runs_are_the_product_of_their_lists_matched_by_what_logs_tell() {
     assert_eq!(train.chosen(&logs), [0, 2]);
     assert_eq!(file.test.as_ref().unwrap().chosen(&logs), [1]);
     // Rate 10 with a budget of 2048, and rate 30 with 256 at temperature 0, are in no log.
+    let split = file.split(&logs);
+    assert_eq!((split.train, split.held_out, split.unmatched.len()), (vec![0, 2], vec![1], 2));
+    let mut rest = file.clone();
+    rest.train = None;
+    assert_eq!(rest.split(&logs).train, [0, 2, 3], "all that are not kept aside");
     let missing = train.unmatched(&logs);
     assert_eq!(missing.len(), 2, "{missing:?}");
     assert!(missing[0].starts_with("num_prompts 2, request_rate 10, temperature 0, max_num_batched_tokens 2048"));
@@ -114,7 +131,7 @@ fn parameters_of_other_models_are_known_by_their_names() {
     let file = optimizer_from_yaml("pbounds: { beta0: [3, 3] }\n", "o.yaml").unwrap();
     let usual = |name: &str| Parameter { name: name.into(), ..optimizer_parameter() };
     let mut space = Space::new(vec![usual("beta0"), usual("beta1")]);
-    file.apply(FittedModel::Blackbox, &mut space);
+    file.apply(FittedModel::Blackbox, &mut space).unwrap();
     assert_eq!((space.parameters.len(), space.fixed.clone()), (1, vec![("beta0".to_owned(), 3.0)]));
 }
 

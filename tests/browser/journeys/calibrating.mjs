@@ -22,6 +22,32 @@ const drop = async (page, files) => {
   await page.locator('main').dispatchEvent('drop', { dataTransfer: data });
 };
 
+// A server that takes a tenth of a second for each request, one after the other: 5 come per second, but 20 from 20 to
+// 30 s. A hundred are left over then, which 10 ended and 5 sent per second work off until 50 s.
+const overloaded = () => {
+  const lines = [];
+  let [at, free] = [0, 0];
+  for (let index = 0; index < 500; index += 1) {
+    at += index >= 100 && index < 300 ? 0.05 : 0.2;
+    const start = Math.max(at, free);
+    free = start + 0.1;
+    const times = { queued_ts: at, scheduled_ts: start, first_token_ts: start + 0.02, last_token_ts: free };
+    lines.push(JSON.stringify({ request_id: `bench-${index}`, input_toks: 100, output_toks: 9, arrival_time: at, ...times }));
+  }
+  return lines.join('\n');
+};
+
+const config = `seed: 7
+kv_blocks: 9999
+error_function: mape
+pbounds:
+  beta0: [1, 20]
+  beta1: [0, 1]
+scaling: { beta0: 1000, beta1: 100 }
+train_config: { num_prompts: [500] }
+test_config: { num_prompts: [300, 77] }
+`;
+
 const tab = async (page) => {
   await page.getByRole('tab', { name: 'Calibrate' }).click();
   await at(page, 'calibrate-example').waitFor({ timeout: 30_000 });
@@ -212,6 +238,84 @@ test('the published experiment is fitted from its start, and what it cannot tell
       { timeout: 30_000 },
     );
     await screenshot(page, 'calibrate-experiment');
+    assert.deepEqual(errors, []);
+  });
+});
+
+test('a configuration of 2025 is put into the options; overloads are told, marked and left out', { timeout: 240_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    await firstResult(page);
+    await drop(page, [{ name: 'optimizer.yaml', text: config.replace('beta1: [0, 1]', 'beta1: [1, 0]') }]);
+    await page.waitForURL(/view\.tab=calibrate/);
+    const problem = page.locator('[data-testid=lab-calibrate] .problem.error').filter({ hasText: 'optimizer.yaml:6:' });
+    await problem.first().waitFor({ timeout: 30_000 });
+    assert.match(await problem.first().textContent(), /low <= high/, 'with a hint');
+    await drop(page, [{ name: 'optimizer.yaml', text: config }]);
+    const card = at(page, 'calibrate-config');
+    await card.waitFor({ timeout: 30_000 });
+    assert.match(await card.textContent(), /black box α, β; 2 coefficients searched.*Objective: mape.*Seed of the search: 7\..*9,999.*as soon as logs are open/);
+    assert.equal(await problem.count(), 0, 'what was wrong before is gone');
+
+    await drop(page, [
+      { name: 'overloaded.jsonl', text: overloaded() },
+      { name: 'requests.jsonl', text: example('requests.jsonl') },
+    ]);
+    await page.getByText('Of 2 runs it has 1 fitted, 1 kept aside and 0 left out.').waitFor({ timeout: 30_000 });
+    assert.match(await card.textContent(), /no log is a run of num_prompts 77/i);
+    const uses = await at(page, 'calibrate-use').evaluateAll((all) => all.map((select) => select.value));
+    assert.deepEqual(uses, ['fit', 'aside']);
+    await page.waitForFunction(
+      () => document.querySelector('[data-origin="from the configuration"] #server-num_gpu_blocks')?.value === '9999',
+      undefined,
+      { timeout: 10_000 },
+    );
+    assert.match(await at(page, 'calibrate-file').first().textContent(), /Overloaded from (19|20)\.\d to (49|50)\.\d s: 200 requests were sent while 100 ended\./);
+    assert.doesNotMatch(await at(page, 'calibrate-file').last().textContent(), /Overloaded/);
+    await evaluations(page, 300);
+    const chosen = (id) => page.locator(`#calibrate-${id}`);
+    assert.deepEqual(
+      [await chosen('model').inputValue(), await chosen('objective').inputValue(), await chosen('seed').inputValue()],
+      ['blackbox', 'mape', '7'],
+    );
+    assert.ok(!(await chosen('weight-ttft').isVisible()), 'mape has no weights');
+    await screenshot(page, 'calibrate-config');
+    await at(page, 'calibrate-fit').click();
+    await ended(page, 'Done');
+    const overloads = at(page, 'calibrate-overloads');
+    await overloads.getByText('They count', { exact: false }).waitFor({ timeout: 30_000 });
+    assert.match(await overloads.textContent(), /^overloaded\.jsonl: overloaded from (19|20)\.\d to (49|50)\.\d s: 200 requests were sent while 100 ended\. They count/);
+    const chart = at(page, 'calibrate-residuals');
+    assert.match(await chart.locator('path.overload').getAttribute('d'), /^M[\d.]+ 0H/);
+    assert.equal(await chart.locator('.keys .overload').count(), 1);
+    await screenshot(page, 'calibrate-overload');
+    await chart.locator('input[value=input]').check();
+    await page.waitForFunction(() => !document.querySelector('[data-testid=calibrate-residuals] .keys .overload'));
+
+    // Other requests count now, so the loss is another one and there is nothing to go on with.
+    assert.ok(await at(page, 'calibrate-go-on').isVisible());
+    await chosen('overload').selectOption('exclude');
+    assert.ok(!(await at(page, 'calibrate-go-on').isVisible()));
+    await chosen('aside').fill('20');
+    await chosen('objective').selectOption('log-ratio');
+    await chosen('weight-tpot').fill('0');
+    await chosen('optimizer').selectOption('tpe');
+    assert.equal(await chosen('budget').inputValue(), '300', 'a number that was given stays');
+    await chosen('budget').fill('');
+    await chosen('budget').press('Tab');
+    assert.equal(await chosen('budget').inputValue(), '1000', 'the usual one of this optimizer');
+    await evaluations(page, 60);
+    await screenshot(page, 'calibrate-options');
+    await at(page, 'calibrate-fit').click();
+    await ended(page, 'Done');
+    await overloads.getByText('do not count', { exact: false }).waitFor({ timeout: 30_000 });
+    await at(page, 'calibrate-errors').getByText('its end, kept aside').first().waitFor({ timeout: 30_000 });
+    const [download] = await Promise.all([page.waitForEvent('download'), at(page, 'calibrate-study').click()]);
+    const { task } = JSON.parse(readFileSync(await download.path(), 'utf8'));
+    const { optimizer, weights, overload, validate_last: aside } = task.settings;
+    assert.deepEqual([optimizer, weights.tpot, overload, aside], ['tpe', 0, 'exclude', 0.2]);
+    const beta0 = task.space.parameters.find(({ name }) => name === 'beta0');
+    assert.deepEqual([beta0.low, beta0.high, beta0.scale], [1, 20, 1000], 'the bounds of the configuration');
     assert.deepEqual(errors, []);
   });
 });

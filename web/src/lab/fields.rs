@@ -8,6 +8,9 @@ use leptos::html;
 use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
+/// Largest seed: what a number field holds exactly.
+pub const MAX_SEED: f64 = 9e15;
+
 /// A number with its unit; what cannot be read stays in the field and is explained.
 #[component]
 pub fn NumberField(
@@ -45,6 +48,11 @@ pub fn NumberField(
         }
         Err(format!("must be from {} to {}", format::field_text(low, unit), format::field_text(high, unit)))
     };
+    let shown = move |value: f64| match is_whole {
+        // Every digit of a seed counts.
+        true if value >= 1e4 => format::grouped(value),
+        _ => format::field_text(rounded(value), unit),
+    };
     let (help_id, problem_id) = (format!("{id}-note"), format!("{id}-problem"));
     let described_by = format!("{help_id} {problem_id}");
     view! {
@@ -59,7 +67,7 @@ pub fn NumberField(
                     aria-describedby=described_by
                     aria-invalid=move || refusal.with(Option::is_some).to_string()
                     prop:value=move || draft.get().unwrap_or_else(|| {
-                        Some(value.get()).filter(|value| value.is_finite()).map_or_else(String::new, |value| format::field_text(rounded(value), unit))
+                        Some(value.get()).filter(|value| value.is_finite()).map_or_else(String::new, shown)
                     })
                     on:input=move |event| {
                         let text = event_target_value(&event);

@@ -50,7 +50,10 @@ impl Bench {
                 CalibrateOutcome::Experiment(Box::new(logs.open_experiment(&id, log)?))
             }
             CalibrateSpec::Server(spec) => CalibrateOutcome::Server(logs.server(&spec)?),
-            CalibrateSpec::Task(spec) => CalibrateOutcome::Text(logs.task(&spec)?),
+            CalibrateSpec::Task(spec) => CalibrateOutcome::Text(logs.task(&spec, bytes)?),
+            CalibrateSpec::OpenConfig { name, settings, runs } => {
+                CalibrateOutcome::Config(Box::new(logs.open_config(&name, settings, &runs, bytes)?))
+            }
             CalibrateSpec::Report(spec) => CalibrateOutcome::Report(Box::new(logs.report(&spec)?)),
             CalibrateSpec::FitFile(spec) => CalibrateOutcome::Text(logs.fit_file(&spec)?),
             CalibrateSpec::Apply { scenario, fit } => CalibrateOutcome::Text(logs.apply(&scenario, &fit)?),
@@ -58,7 +61,7 @@ impl Bench {
             CalibrateSpec::ApplyFile { name, scenario } => {
                 CalibrateOutcome::Text(fit_file::apply(&name, bytes, &scenario)?)
             }
-            CalibrateSpec::StudyFile(spec) => CalibrateOutcome::Text(logs.study_file(&spec)?),
+            CalibrateSpec::StudyFile(spec) => CalibrateOutcome::Text(logs.study_file(&spec, bytes)?),
             CalibrateSpec::OpenStudy { name, logs: numbers } => {
                 CalibrateOutcome::Study(Box::new(logs.open_study(&name, numbers, bytes)?))
             }

@@ -4,14 +4,15 @@ use plimsoll_core::calibrate::{
     Deployment, Fit, FitSettings, FitTask, FittedModel, RunReport, Space, calibrated_on, prior,
 };
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures};
+use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures, overload_windows};
 use plimsoll_formats::{
-    FitFile, FittedLatency, StudyFile, StudyTrial, TrainedOn, fit_to_yaml, study_from_json, study_to_json,
+    FitFile, FittedLatency, OptimizerFile, StudyFile, StudyTrial, TrainedOn, fit_to_yaml, optimizer_from_yaml,
+    study_from_json, study_to_json,
 };
 use plimsoll_logs::{Content, GapRow, LogReader, attach};
 use plimsoll_protocol::lab::{
-    Fact, FitSpec, LogId, LogSummary, OpenedExperiment, OpenedStudy, Origin, PieceSpec, Report, RunId, RunSummary,
-    Server, ServerSpec, StudySpec, TaskSpec,
+    Fact, FitSpec, LogId, LogSummary, OpenedConfig, OpenedExperiment, OpenedStudy, Origin, PieceSpec, Report, RunId,
+    RunSummary, Said, Server, ServerSpec, StudySpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode, encode};
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use std::collections::BTreeMap;
 pub struct Logs {
     reading: Option<(LogId, LogReader)>,
     read: BTreeMap<LogId, Content>,
+    /// The log of the runs that a study fits, its model and what it searches.
+    study: Option<(LogId, FittedModel, Space)>,
 }
 
 impl Logs {
@@ -82,7 +85,7 @@ impl Logs {
     }
 
     /// A run with what its own log, the other logs and the user know of its server.
-    fn run(&self, id: RunId, given: &MeasuredDeployment) -> Result<Measurement, Failure> {
+    fn run(&self, id: RunId, said: &Said) -> Result<Measurement, Failure> {
         let content = self.read.get(&id.log).ok_or_else(|| unknown(id.log))?;
         let run = usize::try_from(id.run).ok().and_then(|run| content.runs.get(run)).ok_or_else(|| unknown(id.log))?;
         let mut alone = Content { runs: vec![run.clone()], ..Content::default() };
@@ -92,13 +95,14 @@ impl Logs {
             attach(&mut alone, server, gaps);
         }
         let mut measurement = alone.runs.pop().map(|run| run.measurement).ok_or_else(|| unknown(id.log))?;
-        let logged = std::mem::replace(&mut measurement.deployment, given.clone());
+        let logged = std::mem::replace(&mut measurement.deployment, said.given.clone());
         measurement.deployment.fill_from(&logged);
+        measurement.deployment.num_gpu_blocks = measurement.deployment.num_gpu_blocks.or(said.kv_blocks);
         Ok(measurement)
     }
 
-    fn runs(&self, ids: &[RunId], given: &MeasuredDeployment) -> Result<Vec<Measurement>, Failure> {
-        ids.iter().map(|id| self.run(*id, given)).collect()
+    fn runs(&self, ids: &[RunId], said: &Said) -> Result<Vec<Measurement>, Failure> {
+        ids.iter().map(|id| self.run(*id, said)).collect()
     }
 
     /// What is known of the server of some runs.
@@ -107,7 +111,8 @@ impl Logs {
     /// `unknown-log`.
     pub fn server(&self, spec: &ServerSpec) -> Result<Server, Failure> {
         let catalog = plimsoll_configs::catalog();
-        let runs = self.runs(&spec.runs, &spec.given)?;
+        let runs = self.runs(&spec.runs, &spec.said)?;
+        let logged = stated(&self.runs(&spec.runs, &Said::default())?);
         let stated = stated(&runs);
         let guess = Deployment::guess(catalog, &stated);
         let fact = |field: &str, given: Option<String>, logged: Option<String>, guessed: String| {
@@ -119,7 +124,7 @@ impl Logs {
             Fact { field: field.to_owned(), value, origin }
         };
         let text = |value: Option<u32>| value.map(|value| value.to_string());
-        let (given, engine) = (&spec.given, &guess.engine);
+        let (given, engine) = (&spec.said.given, &guess.engine);
         let facts = vec![
             fact("model", given.model.clone(), stated.model.clone(), String::new()),
             fact(
@@ -142,7 +147,12 @@ impl Logs {
                 engine.max_num_batched_tokens.to_string(),
             ),
             // Without a number the server's memory is taken as never full.
-            fact("num_gpu_blocks", text(given.num_gpu_blocks), text(stated.num_gpu_blocks), String::new()),
+            match (given.num_gpu_blocks, logged.num_gpu_blocks, spec.said.kv_blocks) {
+                (None, None, Some(count)) => {
+                    Fact { field: "num_gpu_blocks".into(), value: count.to_string(), origin: Origin::Configured }
+                }
+                (given, logged, _) => fact("num_gpu_blocks", text(given), text(logged), String::new()),
+            },
         ];
         Ok(Server {
             facts,
@@ -152,19 +162,64 @@ impl Logs {
         })
     }
 
-    /// The task of fitting some runs, as text.
+    /// The task of fitting some runs, as text; `config` is the configuration that it names, if it does.
     ///
     /// # Errors
-    /// `unknown-log`.
-    pub fn task(&self, spec: &TaskSpec) -> Result<String, Failure> {
-        let runs = self.runs(&spec.train, &spec.given)?;
+    /// `unknown-log`, or `invalid-input` with what is wrong with the configuration, or what the model lacks.
+    pub fn task(&self, spec: &TaskSpec, config: &[u8]) -> Result<String, Failure> {
+        let runs = self.runs(&spec.train, &spec.said)?;
         let deployment = Deployment::guess(plimsoll_configs::catalog(), &stated(&runs));
         let catalog = plimsoll_configs::catalog();
-        let space =
-            space(&runs, spec.settings.model).unwrap_or_else(|| prior(spec.settings.model, &deployment, catalog));
+        let model = spec.settings.model;
+        let of_study = self.study.as_ref().filter(|(log, own, _)| {
+            *own == model && !spec.train.is_empty() && spec.train.iter().all(|run| run.log == *log)
+        });
+        let mut space = match of_study {
+            Some((_, _, space)) => space.clone(),
+            None => space(&runs, model).unwrap_or_else(|| prior(model, &deployment, catalog)),
+        };
+        if let Some(name) = &spec.config {
+            let of_model = read_config(name, config)?.apply(model, &mut space);
+            of_model.map_err(|problem| Failure::invalid_input(vec![problem]))?;
+        }
         let task = FitTask::new(runs, space, spec.settings.clone());
         task.problem(catalog).check().map_err(Failure::invalid_input)?;
         encode(&task)
+    }
+
+    /// What a configuration sets, and which of these runs it chooses.
+    ///
+    /// # Errors
+    /// `unknown-log`, or `invalid-input` with what is wrong with it.
+    pub fn open_config(
+        &self,
+        name: &str,
+        mut settings: FitSettings,
+        runs: &[RunId],
+        bytes: &[u8],
+    ) -> Result<OpenedConfig, Failure> {
+        let config = read_config(name, bytes)?;
+        config.put_into(&mut settings);
+        let split = config.split(&self.runs(runs, &Said::default())?);
+        let pick = |chosen: &[usize]| chosen.iter().filter_map(|at| runs.get(*at).copied()).collect();
+        let searched: Vec<(String, [f64; 2])> = config.searched().map(|(name, ends)| (name.to_owned(), ends)).collect();
+        let fixed: Vec<(String, f64)> = config.fixed().map(|(name, value)| (name.to_owned(), value)).collect();
+        let model = (!(searched.is_empty() && fixed.is_empty())).then_some(settings.model);
+        // Without a log there is nothing to be missed yet.
+        let unmatched = if runs.is_empty() { Vec::new() } else { split.unmatched };
+        Ok(OpenedConfig {
+            model,
+            searched,
+            fixed,
+            settings,
+            objective: config.objective,
+            seed: config.seed,
+            kv_blocks: config.kv_blocks,
+            vllm_dir: config.vllm_dir,
+            has_runs: config.train.is_some() || config.test.is_some(),
+            runs: [pick(&split.train), pick(&split.held_out)],
+            remarks: config.remarks.into_iter().chain(unmatched).collect(),
+        })
     }
 
     /// What a fit makes of runs.
@@ -175,7 +230,7 @@ impl Logs {
         let catalog = plimsoll_configs::catalog();
         let max_points = usize::try_from(spec.max_points).unwrap_or(usize::MAX);
         let [train, held_out] = &spec.runs;
-        let (train, held_out) = (self.runs(train, &spec.given)?, self.runs(held_out, &spec.given)?);
+        let (train, held_out) = (self.runs(train, &spec.said)?, self.runs(held_out, &spec.said)?);
         let settings =
             FitSettings { validate_last: spec.validate_last, overload: spec.overload, ..FitSettings::default() };
         let whole = FitSettings { validate_last: 0.0, ..settings.clone() };
@@ -201,27 +256,31 @@ impl Logs {
     pub fn fit_file(&self, spec: &FitSpec) -> Result<String, Failure> {
         let report = self.report(spec)?;
         let [train, _] = &spec.runs;
-        let stated = stated(&self.runs(train, &spec.given)?);
+        let stated = stated(&self.runs(train, &spec.said)?);
         let guesses = Deployment::guess(plimsoll_configs::catalog(), &stated).guesses;
-        let [train, _] = report.runs;
-        let trained_on = train.into_iter().map(errors_of).collect();
-        Ok(fit_to_yaml(&FitFile::new(&spec.fit, stated, report.calibrated_on, guesses, trained_on)))
+        let [train, held_out] = report.runs.map(|runs| runs.into_iter().map(errors_of).collect::<Vec<TrainedOn>>());
+        let file = FitFile::new(&spec.fit, stated, report.calibrated_on, guesses, train);
+        Ok(fit_to_yaml(&FitFile { held_out, ..file }))
     }
 
     /// A study as a file.
     ///
     /// # Errors
     /// As [`Logs::report`].
-    pub fn study_file(&self, spec: &StudySpec) -> Result<String, Failure> {
+    pub fn study_file(&self, spec: &StudySpec, config: &[u8]) -> Result<String, Failure> {
         let of = &spec.fit;
         let [train, held_out] = &of.runs;
-        let task: FitTask = decode(&self.task(&TaskSpec {
-            train: train.clone(),
-            given: of.given.clone(),
-            settings: spec.settings.clone(),
-        })?)?;
-        let held_out = self.runs(held_out, &of.given)?;
-        let mut study = StudyFile::new(task, held_out, of.given.clone());
+        let task: FitTask = decode(&self.task(
+            &TaskSpec {
+                train: train.clone(),
+                said: of.said.clone(),
+                settings: spec.settings.clone(),
+                config: spec.config.clone(),
+            },
+            config,
+        )?)?;
+        let held_out = self.runs(held_out, &of.said)?;
+        let mut study = StudyFile::new(task, held_out, of.said.given.clone());
         study.best = Some(FittedLatency {
             model: of.fit.model,
             alpha: of.fit.alpha.clone(),
@@ -240,15 +299,10 @@ impl Logs {
     /// # Errors
     /// `invalid-input` with what is wrong with it.
     pub fn open_study(&mut self, name: &str, logs: [LogId; 2], bytes: &[u8]) -> Result<OpenedStudy, Failure> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let message = format!("byte {} is no UTF-8", error.valid_up_to());
-            Failure::invalid_input(vec![
-                Diagnostic::error("file-not-text", name, message).with_hint("open the right file"),
-            ])
-        })?;
-        let study = study_from_json(text, name).map_err(Failure::invalid_input)?;
+        let study = study_from_json(text_of(name, bytes)?, name).map_err(Failure::invalid_input)?;
         let best = best_of(&study);
         let [train, held_out] = logs;
+        self.study = Some((train, study.task.settings.model, study.task.space));
         Ok(OpenedStudy {
             logs: [self.keep(train, study.task.runs), self.keep(held_out, study.held_out)],
             given: study.server,
@@ -288,7 +342,7 @@ impl Logs {
     pub fn apply(&self, scenario: &str, spec: &FitSpec) -> Result<String, Failure> {
         let mut scenario = if scenario.is_empty() { Default::default() } else { decode(scenario)? };
         let [train, _] = &spec.runs;
-        let runs = self.runs(train, &spec.given)?;
+        let runs = self.runs(train, &spec.said)?;
         let catalog = plimsoll_configs::catalog();
         let stated = stated(&runs);
         let on = calibrated_on(&runs.iter().collect::<Vec<_>>(), &stated, &Deployment::guess(catalog, &stated));
@@ -299,6 +353,18 @@ impl Logs {
 
 fn errors_of(run: RunReport) -> TrainedOn {
     TrainedOn { num_requests: run.num_requests, errors: run.errors.into_iter().collect(), file: run.name }
+}
+
+/// A file as text.
+fn text_of<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Failure> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let message = format!("byte {} is no UTF-8", error.valid_up_to());
+        Failure::invalid_input(vec![Diagnostic::error("file-not-text", name, message).with_hint("open the right file")])
+    })
+}
+
+fn read_config(name: &str, bytes: &[u8]) -> Result<OptimizerFile, Failure> {
+    optimizer_from_yaml(text_of(name, bytes)?, name).map_err(Failure::invalid_input)
 }
 
 /// The space of an experiment, where its run alone is fitted with its model.
@@ -401,6 +467,7 @@ fn summary(id: RunId, run: &Measurement) -> RunSummary {
         concurrency: span.filter(|_| in_flight > 0.0).map(|span| in_flight / span),
         figures: RunFigures::of_measurement(run),
         server: run.deployment.clone(),
+        overload: overload_windows(run),
         obstacle: obstacle.to_owned(),
     }
 }

@@ -4,9 +4,9 @@
 //! and their numbers never leave it but as summaries, as a task for those who evaluate, and as what charts show.
 //! Evaluations may go to any worker: the minimizer sits in the lab.
 
-use plimsoll_core::calibrate::{Fit, FitSettings, Interval, Overload, RunReport};
+use plimsoll_core::calibrate::{Fit, FitSettings, FittedModel, Interval, Objective, Overload, RunReport};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::measurement::{ArrivalSource, MeasuredDeployment, OfferedLoad, RunFigures};
+use plimsoll_core::measurement::{ArrivalSource, MeasuredDeployment, OfferedLoad, OverloadWindow, RunFigures};
 use plimsoll_core::scenario::CalibratedOn;
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +28,18 @@ pub enum CalibrateSpec {
     },
     /// Say what is known of the server of some runs; ends in [`CalibrateOutcome::Server`].
     Server(ServerSpec),
-    /// Describe the fit of some runs; ends in [`CalibrateOutcome::Text`] with a
-    /// [`FitTask`](plimsoll_core::calibrate::FitTask).
+    /// Describe the fit of some runs, with the attached configuration if one is named; ends in
+    /// [`CalibrateOutcome::Text`] with a [`FitTask`](plimsoll_core::calibrate::FitTask).
     Task(TaskSpec),
+    /// Open the attached configuration of the 2025 optimizer; ends in [`CalibrateOutcome::Config`].
+    OpenConfig {
+        /// Name of the file, for messages.
+        name: String,
+        /// How the search goes without it.
+        settings: FitSettings,
+        /// The runs there are, of which it chooses.
+        runs: Vec<RunId>,
+    },
     /// Evaluate points of a task; ends in [`CalibrateOutcome::Losses`].
     Evaluate(EvaluateSpec),
     /// Measure the intervals of the coefficients around the first point; ends in [`CalibrateOutcome::Intervals`].
@@ -58,8 +67,8 @@ pub enum CalibrateSpec {
         /// The scenario as JSON; empty for the base.
         scenario: String,
     },
-    /// Write a study; ends in [`CalibrateOutcome::Text`].
-    StudyFile(StudySpec),
+    /// Write a study, with the attached configuration if one is named; ends in [`CalibrateOutcome::Text`].
+    StudyFile(Box<StudySpec>),
     /// Open the attached study; ends in [`CalibrateOutcome::Study`].
     OpenStudy {
         /// Name of the file, for messages.
@@ -87,6 +96,8 @@ pub enum CalibrateOutcome {
     Intervals(Option<Vec<Interval>>),
     /// What a fit makes of runs.
     Report(Box<Report>),
+    /// A configuration that was opened.
+    Config(Box<OpenedConfig>),
     /// A study that was opened.
     Study(Box<OpenedStudy>),
     /// An experiment that was opened.
@@ -168,8 +179,20 @@ pub struct RunSummary {
     pub figures: RunFigures,
     /// What the log says of the server.
     pub server: MeasuredDeployment,
+    /// Stretches in which the server was overloaded.
+    pub overload: Vec<OverloadWindow>,
     /// Why it cannot be fitted; empty if it can.
     pub obstacle: String,
+}
+
+/// What is said of a server beside its logs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// By the user; wins over the logs.
+    pub given: MeasuredDeployment,
+    /// KV blocks by a configuration; the logs win over it.
+    pub kv_blocks: Option<u32>,
 }
 
 /// What is known of the server of some runs, and what would be guessed.
@@ -178,8 +201,8 @@ pub struct RunSummary {
 pub struct ServerSpec {
     /// The runs.
     pub runs: Vec<RunId>,
-    /// What the user says of it; wins over the logs.
-    pub given: MeasuredDeployment,
+    /// What is said of it.
+    pub said: Said,
 }
 
 /// The server.
@@ -216,6 +239,8 @@ pub enum Origin {
     Given,
     /// A log says so.
     Logged,
+    /// A configuration says so.
+    Configured,
     /// Nobody says so.
     Guessed,
 }
@@ -226,10 +251,12 @@ pub enum Origin {
 pub struct TaskSpec {
     /// Runs to fit.
     pub train: Vec<RunId>,
-    /// What the user says of the server.
-    pub given: MeasuredDeployment,
+    /// What is said of the server.
+    pub said: Said,
     /// How the search goes.
     pub settings: FitSettings,
+    /// Name of the attached configuration that bounds the coefficients.
+    pub config: Option<String>,
 }
 
 /// Points to evaluate.
@@ -252,8 +279,8 @@ pub struct FitSpec {
     pub fit: Fit,
     /// Runs that were fitted, and runs that were kept aside.
     pub runs: [Vec<RunId>; 2],
-    /// What the user says of the server.
-    pub given: MeasuredDeployment,
+    /// What is said of the server.
+    pub said: Said,
     /// Most requests listed of each run.
     pub max_points: u32,
     /// Share of the time of the fitted runs, their end, that was kept aside; reported among the runs kept aside.
@@ -282,8 +309,38 @@ pub struct StudySpec {
     pub fit: FitSpec,
     /// How the search went.
     pub settings: FitSettings,
+    /// Name of the attached configuration that bounded the coefficients.
+    pub config: Option<String>,
     /// Every trial in the order of telling: its point and its loss, none for an infinite one.
     pub trials: Vec<(Vec<f64>, Option<f64>)>,
+}
+
+/// A configuration of the 2025 optimizer that was opened: what it sets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenedConfig {
+    /// How the search goes with it.
+    pub settings: FitSettings,
+    /// The model of its parameters; none if it has none.
+    pub model: Option<FittedModel>,
+    /// What it says is minimized.
+    pub objective: Option<Objective>,
+    /// The seed it gives.
+    pub seed: Option<u64>,
+    /// Coefficients that it has searched, from the lowest to the highest value, in the units of the model.
+    pub searched: Vec<(String, [f64; 2])>,
+    /// Coefficients that it fixes.
+    pub fixed: Vec<(String, f64)>,
+    /// KV blocks where no log states them.
+    pub kv_blocks: Option<u32>,
+    /// The folder in which its author had the logs.
+    pub vllm_dir: Option<String>,
+    /// Whether it chooses among runs at all.
+    pub has_runs: bool,
+    /// Runs to fit and runs to keep aside.
+    pub runs: [Vec<RunId>; 2],
+    /// What has no effect here, and runs it asks for that no log is.
+    pub remarks: Vec<Diagnostic>,
 }
 
 /// A fit that was opened: what its file says.

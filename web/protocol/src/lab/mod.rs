@@ -9,8 +9,9 @@ mod run;
 mod workload;
 
 pub use calibrate::{
-    CalibrateOutcome, CalibrateSpec, EvaluateSpec, Fact, FitSpec, FittedRun, LogId, LogSummary, OpenedExperiment,
-    OpenedFit, OpenedStudy, Origin, PieceSpec, Report, RunId, RunSummary, Server, ServerSpec, StudySpec, TaskSpec,
+    CalibrateOutcome, CalibrateSpec, EvaluateSpec, Fact, FitSpec, FittedRun, LogId, LogSummary, OpenedConfig,
+    OpenedExperiment, OpenedFit, OpenedStudy, Origin, PieceSpec, Report, RunId, RunSummary, Said, Server, ServerSpec,
+    StudySpec, TaskSpec,
 };
 pub use run::{DecisionColumns, FATES, Figure, PHASES, ReplicaSeen, RequestColumns, RunSeen, RunSpec};
 pub use workload::{PreviewSpec, Previewed};

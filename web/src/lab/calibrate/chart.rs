@@ -59,6 +59,7 @@ pub fn PlotChart(
                         .filter(|series| !series.name.is_empty() && !series.points.is_empty())
                         .map(|series| view! { <li class=series.color class:line=series.is_line>{series.name.clone()}</li> })
                         .collect_view())}
+                    {move || plot.with(|plot| !plot.overloads.is_empty()).then(|| view! { <li class="overload">"server overloaded"</li> })}
                 </ul>
             </div>
             {move || is_table.get().then(|| plot.with(|plot| view! {
@@ -79,7 +80,20 @@ pub fn PlotChart(
 
 /// Grid and series as vectors.
 fn drawing(plot: &Plot) -> String {
-    let mut out = String::from("<path class=\"grid\" d=\"");
+    let mut out = String::from("<path class=\"overload\" d=\"");
+    for ends in &plot.overloads {
+        let places = ends.map(|x| plot.place((x, plot.y[0])));
+        if let [Some((from, _)), Some((until, _))] = places {
+            // Narrow ones must be seen too.
+            out += &format!(
+                "M{:.1} 0H{:.1}V{HEIGHT}H{:.1}Z",
+                from * WIDTH,
+                (until * WIDTH).max(from * WIDTH + 3.0),
+                from * WIDTH
+            );
+        }
+    }
+    out += "\"/><path class=\"grid\" d=\"";
     for (at, _) in Plot::ticks(plot.y, plot.is_log_y) {
         out += &format!("M0 {:.1}H{WIDTH}", HEIGHT * (1.0 - at));
     }

@@ -138,6 +138,7 @@ fn RunLine(run: RunSummary) -> impl IntoView {
             <div>
                 <p>{run.format.clone()} ": " {words::size(&run)}</p>
                 <p class="help">{small}</p>
+                {run.overload.iter().map(|window| view! { <p class="help">{sentence(&window.words())}</p> }).collect_view()}
                 {(!words::arrivals(&run).is_empty()).then(|| view! { <p class="help">{words::arrivals(&run)}</p> })}
                 {(!run.obstacle.is_empty()).then(|| view! { <p class="problem warning">{format!("Not fitted: {}.", run.obstacle)}</p> })}
             </div>

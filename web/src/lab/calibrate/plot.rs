@@ -24,6 +24,8 @@ pub struct Plot {
     pub x: [f64; 2],
     /// Range of the vertical axis.
     pub y: [f64; 2],
+    /// Stretches of the horizontal axis in which a server was overloaded, behind everything.
+    pub overloads: Vec<[f64; 2]>,
     /// What is drawn, back to front.
     pub series: Vec<Series>,
     /// Heads of the columns of the table.
@@ -158,6 +160,7 @@ pub fn scatter(runs: &Runs, metric: usize) -> Plot {
         y_name: "simulated (ms)".into(),
         is_log_x: true,
         is_log_y: true,
+        overloads: Vec::new(),
         x: both,
         y: both,
         rows: rows.collect(),
@@ -201,6 +204,7 @@ pub fn distribution(runs: &Runs, metric: usize) -> Plot {
         y_name: "requests (%)".into(),
         is_log_x: true,
         is_log_y: false,
+        overloads: Vec::new(),
         x,
         y: [0.0, 100.0],
         rows: rows.to_vec(),
@@ -251,7 +255,26 @@ pub fn residuals(runs: &Runs, metric: usize, over: Over) -> Plot {
         Over::Input => "prompt (tokens)",
         Over::Output => "output (tokens)",
     };
-    let rows = all().take(MAX_ROWS).map(|(x, error)| vec![format::number(*x, 4), format!("{error:+.1}")]);
+    let mut overloads: Vec<[f64; 2]> = Vec::new();
+    if over == Over::Time {
+        for window in runs.iter().flatten().filter(|run| run.is_by_request).flat_map(|run| &run.overload) {
+            let [from, until] = [window.from, window.until].map(|at| at.as_seconds().clamp(x[0], x[1]));
+            // The end of a run that is kept aside has a report of its own.
+            if from < until && !overloads.contains(&[from, until]) {
+                overloads.push([from, until]);
+            }
+        }
+    }
+    let is_overloaded = |at: f64| overloads.iter().any(|[from, until]| (*from..=*until).contains(&at));
+    let rows = all().take(MAX_ROWS).map(|(x, error)| {
+        let mut row = vec![format::number(*x, 4), format!("{error:+.1}")];
+        if !overloads.is_empty() {
+            row.push(if is_overloaded(*x) { "yes" } else { "no" }.to_owned());
+        }
+        row
+    });
+    let mut columns = vec![x_name.to_owned(), "error (%)".to_owned()];
+    columns.extend((!overloads.is_empty()).then(|| "sent in an overload".to_owned()));
     Plot {
         x_name: x_name.into(),
         y_name: format!("error of {} (%)", METRICS[metric % 3]),
@@ -260,7 +283,8 @@ pub fn residuals(runs: &Runs, metric: usize, over: Over) -> Plot {
         x,
         y: [-most, most],
         rows: rows.collect(),
-        columns: vec![x_name.into(), "error (%)".into()],
+        columns,
+        overloads,
         series: vec![
             Series { name: String::new(), color: "reference", is_line: true, points: vec![(x[0], 0.0), (x[1], 0.0)] },
             Series { name: "fitted runs".into(), color: "predicted", is_line: false, points: held(&train) },
@@ -293,6 +317,7 @@ pub fn history(best: &[(u64, f64)], (done, total): (u64, u64)) -> Plot {
         y_name: "best loss".into(),
         is_log_x: false,
         is_log_y: true,
+        overloads: Vec::new(),
         x: [0.0, (total as f64).max(1.0)],
         y,
         rows: rows.collect(),
@@ -304,7 +329,8 @@ pub fn history(best: &[(u64, f64)], (done, total): (u64, u64)) -> Plot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_core::measurement::RunFigures;
+    use plimsoll_core::measurement::{OverloadWindow, RunFigures};
+    use plimsoll_core::time::SimTime;
 
     fn runs() -> Runs {
         let point = |send_s, measured, predicted| RequestPoint {
@@ -355,6 +381,22 @@ mod tests {
         let [(at, error)] = plot.series[1].points[1..] else { panic!("{plot:?}") };
         assert!(at == 1.0 && (error + 10.0).abs() < 1e-9);
         assert_eq!((plot.x, plot.place((0.0, 0.0)).map(|(_, y)| y)), ([0.0, 4.0], Some(0.5)));
+    }
+
+    #[test]
+    fn overloads_are_marked_over_time_alone() {
+        let window =
+            |from, until| OverloadWindow { from: SimTime(from), until: SimTime(until), arrivals: 9, completions: 1 };
+        let mut runs = runs();
+        // A run whose end is kept aside has two reports with the same stretch; beyond the axis nothing is drawn.
+        runs[0][0].overload = vec![window(500_000, 2_000_000), window(9_000_000, 9_500_000)];
+        runs[1][0].overload = vec![window(500_000, 2_000_000)];
+        let plot = residuals(&runs, 0, Over::Time);
+        assert_eq!((plot.x, plot.overloads.as_slice()), ([0.0, 4.0], &[[0.5, 2.0]][..]));
+        let marks: Vec<&str> = plot.rows.iter().map(|row| row[2].as_str()).collect();
+        assert_eq!((marks.as_slice(), plot.columns.len()), (&["no", "yes", "no"][..], 3));
+        let plot = residuals(&runs, 0, Over::Input);
+        assert_eq!((plot.overloads.len(), plot.columns.len()), (0, 2));
     }
 
     #[test]

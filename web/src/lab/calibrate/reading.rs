@@ -7,8 +7,10 @@ use crate::logs;
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_protocol::Failure;
-use plimsoll_protocol::lab::{CalibrateOutcome, CalibrateSpec, LogId, LogSummary, OpenedFit, PieceSpec};
-use std::collections::BTreeMap;
+use plimsoll_protocol::lab::{
+    CalibrateOutcome, CalibrateSpec, LogId, LogSummary, OpenedConfig, OpenedFit, PieceSpec, RunId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use web_sys::Blob;
 
 /// Bytes that a worker gets at once; neither side ever holds more of a file.
@@ -30,6 +32,19 @@ pub struct FitFile {
     pub file: Blob,
 }
 
+/// A configuration of the 2025 optimizer.
+#[derive(Clone)]
+pub struct ConfigFile {
+    /// Its name.
+    pub name: String,
+    /// What it sets.
+    pub opened: OpenedConfig,
+    /// How many runs it could choose from.
+    pub num_runs: usize,
+    /// Its bytes.
+    pub file: Blob,
+}
+
 impl Calibrate {
     /// Takes files the user gave.
     pub fn take(&self, given: Given) {
@@ -46,7 +61,9 @@ impl Calibrate {
         leptos::task::spawn_local(async move {
             let head = logs::head(&file).await;
             let starts_with = |word: &str| head.trim_start_matches(['{', ' ', '\n', '\r']).starts_with(word);
-            if starts_with(STUDY_START) {
+            if head.contains(logs::CONFIG) {
+                calibrate.open_config(name, file, true);
+            } else if starts_with(STUDY_START) {
                 calibrate.open_study(name, &file);
             } else if starts_with(FIT_START) {
                 calibrate.open_fit(name, file);
@@ -197,8 +214,10 @@ impl Calibrate {
                 }
             }
             calibrate.files.set(files);
+            calibrate.config.set(None);
             calibrate.given.set(study.given);
             calibrate.settings.set(study.settings);
+            calibrate.note_use();
             let count = study.trials.len() as u64;
             calibrate.progress.set((count, count.max(1)));
             calibrate.best.set(staircase(&study.trials));
@@ -224,7 +243,9 @@ impl Calibrate {
             let (log, name, stage) = (summary.log, opened.title.clone(), FileStage::Read(summary));
             calibrate.uses.set(uses);
             calibrate.files.set(vec![LogFile { log, name, size: 0.0, stage, file: None, is_of_folder: false }]);
+            calibrate.config.set(None);
             calibrate.settings.set(opened.settings.clone());
+            calibrate.note_use();
             calibrate.best.set(Vec::new());
             calibrate.fit.set(Some(opened.baseline.clone()));
             calibrate.earlier.set_value((None, Vec::new()));
@@ -233,6 +254,39 @@ impl Calibrate {
             calibrate.phase.set(Phase::Idle);
             calibrate.experiment.set(Some(*opened));
             calibrate.picture();
+        });
+    }
+
+    /// Opens a configuration, or asks it again about runs that came since; a new one is put into the options.
+    pub(super) fn open_config(&self, name: String, file: Blob, is_new: bool) {
+        let calibrate = *self;
+        let runs: Vec<RunId> = self.uses.with_untracked(|uses| uses.keys().copied().collect());
+        let settings = self.settings.get_untracked();
+        let spec = CalibrateSpec::OpenConfig { name: name.clone(), settings, runs: runs.clone() };
+        let own = file.clone();
+        self.ask_logs_with(spec, Some(&file), move |outcome| {
+            let CalibrateOutcome::Config(opened) = outcome else { return };
+            if is_new {
+                calibrate.settings.set(opened.settings.clone());
+                calibrate.chosen_by_config.set_value(BTreeSet::new());
+                calibrate.problems.set(Vec::new());
+            }
+            if opened.has_runs {
+                // Each run once, so that the user can choose otherwise.
+                let new =
+                    runs.iter().filter(|run| calibrate.chosen_by_config.with_value(|chosen| !chosen.contains(run)));
+                let [train, held_out] = &opened.runs;
+                let of = |run: &RunId| match (train.contains(run), held_out.contains(run)) {
+                    (true, _) => Use::Fit,
+                    (false, true) => Use::KeepAside,
+                    (false, false) => Use::Ignore,
+                };
+                let new: Vec<(RunId, Use)> = new.map(|run| (*run, of(run))).collect();
+                calibrate.chosen_by_config.update_value(|chosen| chosen.extend(new.iter().map(|(run, _)| *run)));
+                calibrate.uses.update(|uses| uses.extend(new));
+            }
+            let (name, file, num_runs) = (name.clone(), own.clone(), runs.len());
+            calibrate.config.set(Some(ConfigFile { name, opened: *opened, num_runs, file }));
         });
     }
 

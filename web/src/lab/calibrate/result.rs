@@ -118,10 +118,16 @@ fn Errors() -> impl IntoView {
     let rows = move || {
         calibrate.report.with(|report| {
             let Some(report) = report else { return Vec::new() };
-            let [train, held_out] = &report.runs;
-            let kinds = train.iter().map(|run| (run, "fitted")).chain(held_out.iter().map(|run| (run, "kept aside")));
-            kinds.map(|(run, kind)| (run.clone(), kind)).collect()
+            let sides = report.runs.iter().enumerate();
+            let rows = sides.flat_map(|(side, runs)| runs.iter().map(move |run| (run, side)));
+            rows.map(|(run, side)| (run.clone(), words::kind_of(&report.runs, side, run))).collect()
         })
+    };
+    let overloads = move || {
+        let overload = calibrate.used_settings().overload;
+        calibrate
+            .report
+            .with(|report| report.as_ref().map(|report| words::overloads(&report.runs, overload)).unwrap_or_default())
     };
     view! {
         <section class="panel" aria-labelledby="calibrate-errors-title" data-testid="calibrate-errors">
@@ -144,6 +150,9 @@ fn Errors() -> impl IntoView {
                     </tbody>
                 </table>
             </div>
+            <div data-testid="calibrate-overloads">
+                {move || overloads().into_iter().map(|text| view! { <p class="problem warning">{text}</p> }).collect_view()}
+            </div>
             <h3>"Grades"</h3>
             <p class="help">
                 "A grade asks for a small error and for long requests being predicted as the long ones. Where all took about the same time, their order is chance, and a grade is poor in spite of a small error."
@@ -156,9 +165,9 @@ fn Errors() -> impl IntoView {
                         <th scope="col">"measured p50, p99 (ms)"</th><th scope="col">"simulated p50, p99 (ms)"</th>
                     </tr></thead>
                     <tbody>
-                        {move || rows().into_iter().flat_map(|(run, _)| {
+                        {move || rows().into_iter().flat_map(|(run, kind)| {
                             let how = if run.is_by_request { "" } else { ", by rank" };
-                            let name = format!("{}{how}", run.name);
+                            let name = format!("{} ({kind}{how})", run.name);
                             let compared = METRICS.iter().zip(run.comparisons.clone());
                             compared.filter_map(move |(metric, comparison)| {
                                 let found = comparison?;

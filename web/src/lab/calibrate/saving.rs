@@ -60,8 +60,9 @@ impl Calibrate {
         let calibrate = *self;
         let Some(fit) = self.fit_spec() else { return };
         let trials = self.earlier.with_value(|(_, trials)| trials.clone());
-        let spec = StudySpec { fit, settings: self.settings.get_untracked(), trials };
-        self.ask_logs(CalibrateSpec::StudyFile(spec), move |outcome| {
+        let (config, file) = self.config_file();
+        let spec = StudySpec { fit, settings: self.used_settings(), config, trials };
+        self.ask_logs_with(CalibrateSpec::StudyFile(Box::new(spec)), file.as_ref(), move |outcome| {
             if let CalibrateOutcome::Text(text) = outcome {
                 calibrate.save("study.json", "application/json", &text);
             }

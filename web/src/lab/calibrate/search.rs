@@ -1,20 +1,9 @@
 //! How the fit goes, and the buttons that begin and end it.
 
+use super::options::Options;
 use super::state::{Calibrate, Phase, Use};
-use super::words;
-use crate::lab::fields::NumberField;
-use crate::view_model::format::{self, Unit};
+use crate::view_model::format;
 use leptos::prelude::*;
-use plimsoll_core::calibrate::{FitSettings, FittedModel, Objective};
-
-/// What can be minimized: id and name.
-const OBJECTIVES: [(Objective, &str, &str); 3] = [
-    (Objective::LogRatio, "log-ratio", "log-ratio: robust, requests and runs"),
-    (Objective::Mape, "mape", "mape: mean absolute percentage error"),
-    (Objective::Mse, "mse", "mse: mean squared error"),
-];
-/// Largest seed: what a number field holds exactly.
-const MAX_SEED: f64 = 9e15;
 
 /// How the fit goes, and the buttons that begin and end it.
 #[component]
@@ -23,7 +12,9 @@ pub fn Search() -> impl IntoView {
     let num_fitted = Memo::new(move |_| calibrate.chosen([Use::Fit]).len());
     let is_fitting = Memo::new(move |_| calibrate.phase.get() == Phase::Fitting);
     let can_go_on = Memo::new(move |_| {
-        matches!(calibrate.phase.get(), Phase::Complete | Phase::Stopped) && calibrate.fit.with(Option::is_some)
+        matches!(calibrate.phase.get(), Phase::Complete | Phase::Stopped)
+            && calibrate.fit.with(Option::is_some)
+            && calibrate.has_loss_of_fit()
     });
     let status = move || {
         let (done, total) = calibrate.progress.get();
@@ -77,77 +68,5 @@ pub fn Search() -> impl IntoView {
             </div>
             <Options />
         </section>
-    }
-}
-
-/// What the search may be told; nobody has to.
-#[component]
-fn Options() -> impl IntoView {
-    let calibrate: Calibrate = expect_context();
-    let settings = calibrate.settings;
-    let model = Memo::new(move |_| settings.with(|settings| settings.model));
-    let objective = Memo::new(move |_| settings.with(|settings| settings.objective));
-    view! {
-        <details class="options" data-testid="calibrate-options">
-            <summary>"Options"</summary>
-            <div class="choices">
-                <div class="control">
-                    <label for="calibrate-model">"Step-time model"</label>
-                    <select
-                        id="calibrate-model"
-                        on:change=move |event| {
-                            let chosen = FittedModel::of_name(&event_target_value(&event)).unwrap_or_default();
-                            settings.update(|settings| settings.model = chosen);
-                        }
-                    >
-                        {FittedModel::ALL.map(|own| view! {
-                            <option value=own.name() selected=move || model.get() == own>{words::model(own)}</option>
-                        })}
-                    </select>
-                    <p class="help">"The last two need the architecture and the data sheet."</p>
-                </div>
-                <div class="control">
-                    <label for="calibrate-objective">"Objective"</label>
-                    <select
-                        id="calibrate-objective"
-                        on:change=move |event| {
-                            let id = event_target_value(&event);
-                            if let Some((objective, ..)) = OBJECTIVES.iter().find(|(_, known, _)| *known == id) {
-                                settings.update(|settings| settings.objective = *objective);
-                            }
-                        }
-                    >
-                        {OBJECTIVES.map(|(own, id, label)| view! {
-                            <option value=id selected=move || objective.get() == own>{label}</option>
-                        })}
-                    </select>
-                    <p class="help">"What is minimized."</p>
-                </div>
-                <NumberField
-                    label="Evaluations"
-                    id="calibrate-budget"
-                    unit=Unit::Count
-                    range=[50.0, 1e6]
-                    is_whole=true
-                    value=Signal::derive(move || settings.with(|settings| settings.budget as f64))
-                    on_change=move |count| settings.update(|settings| {
-                        settings.budget = count.map_or_else(|| FitSettings::default().budget, |count| count as u64);
-                    })
-                    note=Signal::stored("Replays of all fitted runs with other coefficients.".to_owned())
-                />
-                <NumberField
-                    label="Seed of the search"
-                    id="calibrate-seed"
-                    unit=Unit::None
-                    range=[0.0, MAX_SEED]
-                    is_whole=true
-                    value=Signal::derive(move || settings.with(|settings| settings.seed as f64))
-                    on_change=move |seed| settings.update(|settings| {
-                        settings.seed = seed.map_or_else(|| FitSettings::default().seed, |seed| seed as u64);
-                    })
-                    note=Signal::stored("The same seed gives the same fit.".to_owned())
-                />
-            </div>
-        </details>
     }
 }

@@ -73,6 +73,7 @@ fn FactField(field: String) -> impl IntoView {
         fact.with(|fact| match fact.as_ref().map(|fact| (fact.origin, fact.value.is_empty())) {
             Some((Origin::Given, _)) => "said by you",
             Some((Origin::Logged, _)) => "from the logs",
+            Some((Origin::Configured, _)) => "from the configuration",
             Some((Origin::Guessed, false)) => "guess",
             Some((Origin::Guessed, true)) => "not known",
             None => "",

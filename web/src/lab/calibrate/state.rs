@@ -1,7 +1,7 @@
 //! The tab's state: logs, their server, the fit under way and what came of it.
 
 use super::fitting::{Fitting, Trial, best_point};
-use super::reading::FitFile;
+use super::reading::{ConfigFile, FitFile};
 use crate::components::problems::placed;
 use crate::lab::crew::{Crew, Heard};
 use crate::lab::state::{Lab, lab};
@@ -12,10 +12,10 @@ use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_protocol::lab::{
     CalibrateOutcome, CalibrateSpec, EvaluateSpec, FitSpec, LabOutcome, LabSpec, LogId, LogSummary, OpenedExperiment,
-    Report, RunId, Server, ServerSpec, TaskSpec,
+    Report, RunId, Said, Server, ServerSpec, TaskSpec,
 };
 use plimsoll_protocol::{Failure, decode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use web_sys::Blob;
 
 /// Shortest time between two pictures of a fit that goes on, milliseconds.
@@ -75,6 +75,24 @@ pub enum Phase {
     Stopped,
 }
 
+/// What a fit is made of; two losses compare only where this is the same.
+#[derive(Debug, Clone, PartialEq)]
+struct Used {
+    settings: FitSettings,
+    train: Vec<RunId>,
+    said: Said,
+    config: Option<String>,
+}
+
+impl Used {
+    /// Whether losses have the same meaning, however they are searched.
+    fn has_loss_of(&self, other: &Self) -> bool {
+        let FitSettings { budget, seed, optimizer, .. } = other.settings;
+        let settings = FitSettings { budget, seed, optimizer, ..self.settings.clone() };
+        *other == Self { settings, ..self.clone() }
+    }
+}
+
 /// The tab's state; a handle that is copied freely.
 #[derive(Clone, Copy)]
 pub struct Calibrate {
@@ -85,6 +103,8 @@ pub struct Calibrate {
     pub passed_over: RwSignal<Vec<String>>,
     /// A fit that was opened.
     pub fit_file: RwSignal<Option<FitFile>, LocalStorage>,
+    /// A configuration of the 2025 optimizer that was opened.
+    pub config: RwSignal<Option<ConfigFile>, LocalStorage>,
     /// A published experiment that was opened.
     pub experiment: RwSignal<Option<OpenedExperiment>>,
     /// What is done with each run.
@@ -111,6 +131,10 @@ pub struct Calibrate {
     pub problems: RwSignal<Vec<Diagnostic>>,
     /// Milliseconds the last fit took.
     pub took: RwSignal<Option<f64>>,
+    /// What the last fit was made of.
+    used: RwSignal<Option<Used>>,
+    /// Runs whose use a configuration has decided.
+    pub(super) chosen_by_config: StoredValue<BTreeSet<RunId>>,
     fitting: StoredValue<Option<Fitting>, LocalStorage>,
     /// The task's number and text.
     task: StoredValue<(u64, String)>,
@@ -136,6 +160,7 @@ impl Calibrate {
             files: RwSignal::new_local(Vec::new()),
             passed_over: RwSignal::new(Vec::new()),
             fit_file: RwSignal::new_local(None),
+            config: RwSignal::new_local(None),
             experiment: RwSignal::new(None),
             uses: RwSignal::new(BTreeMap::new()),
             given: RwSignal::new(MeasuredDeployment::default()),
@@ -149,6 +174,8 @@ impl Calibrate {
             intervals: RwSignal::new(Vec::new()),
             problems: RwSignal::new(Vec::new()),
             took: RwSignal::new(None),
+            used: RwSignal::new(None),
+            chosen_by_config: StoredValue::new(BTreeSet::new()),
             fitting: StoredValue::new_local(None),
             task: StoredValue::new((0, String::new())),
             earlier: StoredValue::new((None, Vec::new())),
@@ -159,7 +186,7 @@ impl Calibrate {
         };
         // What is known of the server follows the choice of runs and what the user says.
         Effect::new(move |_| {
-            let spec = ServerSpec { runs: calibrate.chosen([Use::Fit, Use::KeepAside]), given: calibrate.given.get() };
+            let spec = ServerSpec { runs: calibrate.chosen([Use::Fit, Use::KeepAside]), said: calibrate.said() };
             if spec.runs.is_empty() {
                 calibrate.server.set(None);
             } else {
@@ -170,7 +197,65 @@ impl Calibrate {
                 });
             }
         });
+        // A configuration chooses among the runs that come after it, too.
+        let runs = Memo::new(move |_| calibrate.uses.with(|uses| uses.keys().copied().collect::<Vec<RunId>>()));
+        Effect::new(move |before: Option<Vec<RunId>>| {
+            let runs = runs.get();
+            let config = calibrate.config.get_untracked().filter(|_| before.is_some_and(|before| before != runs));
+            if let Some(ConfigFile { name, file, .. }) = config {
+                calibrate.open_config(name, file, false);
+            }
+            runs
+        });
+        // What is kept aside after a fit is predicted with it.
+        let aside = Memo::new(move |_| calibrate.chosen([Use::KeepAside]));
+        Effect::new(move |before: Option<Vec<RunId>>| {
+            let aside = aside.get();
+            let has_fit = calibrate.fit.with_untracked(Option::is_some);
+            if has_fit
+                && calibrate.phase.get_untracked() != Phase::Fitting
+                && before.is_some_and(|before| before != aside)
+            {
+                calibrate.picture();
+            }
+            aside
+        });
         calibrate
+    }
+
+    /// What is said of the server beside the logs.
+    fn said(&self) -> Said {
+        let kv_blocks = self.config.with(|config| config.as_ref().and_then(|config| config.opened.kv_blocks));
+        Said { given: self.given.get(), kv_blocks }
+    }
+
+    /// The configuration's name and bytes, if there is one.
+    pub(super) fn config_file(&self) -> (Option<String>, Option<Blob>) {
+        self.config.with(|config| config.as_ref().map(|config| (config.name.clone(), config.file.clone()))).unzip()
+    }
+
+    /// What a fit would be made of now.
+    fn usable(&self) -> Used {
+        let (config, _) = self.config_file();
+        Used { settings: self.settings.get(), train: self.chosen([Use::Fit]), said: self.said(), config }
+    }
+
+    /// Notes what the fit at hand is made of.
+    pub(super) fn note_use(&self) {
+        self.used.set(Some(untrack(|| self.usable())));
+    }
+
+    /// Whether a fit would minimize the loss of the fit at hand, so that it can go on from there.
+    #[must_use]
+    pub fn has_loss_of_fit(&self) -> bool {
+        let now = self.usable();
+        self.used.with(|used| used.as_ref().is_some_and(|used| used.has_loss_of(&now)))
+    }
+
+    /// How the fit at hand was searched.
+    #[must_use]
+    pub fn used_settings(&self) -> FitSettings {
+        self.used.with(|used| used.as_ref().map(|used| used.settings.clone()).unwrap_or_default())
     }
 
     /// The runs with one of these uses.
@@ -228,14 +313,16 @@ impl Calibrate {
         self.stop();
         self.problems.set(Vec::new());
         self.intervals.set(Vec::new());
-        let settings = self.settings.get_untracked();
-        let spec =
-            TaskSpec { train: self.chosen([Use::Fit]), given: self.given.get_untracked(), settings: settings.clone() };
+        self.note_use();
+        let Used { settings, train, said, config } = untrack(|| self.usable());
+        let budget = settings.budget;
+        let spec = TaskSpec { train, said, settings, config };
+        let (_, file) = untrack(|| self.config_file());
         self.phase.set(Phase::Fitting);
-        self.progress.set((0, settings.budget));
+        self.progress.set((0, budget));
         self.began.set_value(now());
         self.took.set(None);
-        self.ask_logs(CalibrateSpec::Task(spec), move |outcome| {
+        self.ask_logs_with(CalibrateSpec::Task(spec), file.as_ref(), move |outcome| {
             if let (CalibrateOutcome::Text(text), Phase::Fitting) = (outcome, calibrate.phase.get_untracked()) {
                 calibrate.take_task(text);
             }
@@ -343,11 +430,17 @@ impl Calibrate {
     }
 
     pub(super) fn fit_spec(&self) -> Option<FitSpec> {
-        let settings = self.settings.get_untracked();
+        let Used { settings, train, .. } = self.used.get_untracked()?;
+        // A log may have been taken away since, and others kept aside.
+        let (fitted, aside) = untrack(|| {
+            let present = self.chosen([Use::Fit, Use::KeepAside, Use::Ignore]);
+            let aside = self.chosen([Use::KeepAside]).into_iter().filter(|run| !train.contains(run)).collect();
+            (train.iter().copied().filter(|run| present.contains(run)).collect(), aside)
+        });
         Some(FitSpec {
             fit: self.fit.get_untracked()?,
-            runs: [self.chosen([Use::Fit]), self.chosen([Use::KeepAside])],
-            given: self.given.get_untracked(),
+            runs: [fitted, aside],
+            said: untrack(|| self.said()),
             max_points: MAX_POINTS,
             validate_last: settings.validate_last,
             overload: settings.overload,

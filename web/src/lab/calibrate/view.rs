@@ -1,5 +1,6 @@
 //! The calibration tab on the screen.
 
+use super::config::ConfigCard;
 use super::experiment::ExperimentCard;
 use super::files::Files;
 use super::fit_card::FitCard;
@@ -16,7 +17,7 @@ use plimsoll_protocol::view::Tab;
 use web_sys::HtmlInputElement;
 
 /// What may be dropped: the tool, what it writes, and what of it can be fitted.
-const FORMATS: [(&str, &str); 9] = [
+const FORMATS: [(&str, &str); 10] = [
     ("vllm bench serve", "JSON of --save-detailed, or several lines of --append-result"),
     ("GuideLLM", "benchmarks.json, old and new"),
     ("BLIS", "trace CSV with its header YAML and chunk times"),
@@ -25,6 +26,7 @@ const FORMATS: [(&str, &str); 9] = [
     ("inference-perf", "per_request_lifecycle_metrics.json"),
     ("vLLM", "its standard output and /metrics say what the server was"),
     ("study, fit", "a study.json and a fit.yaml saved here or by the command line are opened again"),
+    ("optimizer of 2025", "its YAML: bounds, scaling, error function, seed, and which runs to fit"),
     ("other reports", "console blocks and stage reports are summed up; they hold no single requests to fit"),
 ];
 
@@ -44,6 +46,7 @@ pub fn CalibrateView() -> impl IntoView {
     let has_result = Memo::new(move |_| calibrate.fit.with(Option::is_some) || calibrate.phase.get() == Phase::Fitting);
     view! {
         <FitCard />
+        <ConfigCard />
         {move || if has_files.get() {
             view! {
                 <Files />

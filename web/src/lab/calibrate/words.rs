@@ -1,21 +1,9 @@
 //! The tab's sentences and table cells.
 
 use crate::view_model::format;
-use plimsoll_core::calibrate::{Bias, Comparison, FittedModel, Interval, Quality, RunReport};
+use plimsoll_core::calibrate::{Bias, Comparison, FittedModel, Interval, Overload, Quality, RunReport};
 use plimsoll_core::measurement::ArrivalSource;
-use plimsoll_protocol::lab::{FittedRun, OpenedFit, RunSummary};
-
-/// A kind of step-time model.
-#[must_use]
-pub fn model(model: FittedModel) -> &'static str {
-    match model {
-        FittedModel::Calibrated => "calibrated roofline",
-        FittedModel::Blackbox => "black box α, β",
-        FittedModel::Quadratic => "quadratic, 14 features",
-        FittedModel::Roofline => "roofline of the data sheet",
-        FittedModel::TrainedPhysics => "trained-physics",
-    }
-}
+use plimsoll_protocol::lab::{FittedRun, OpenedConfig, OpenedFit, RunSummary};
 
 /// A coefficient as it is written, e.g. `β0`.
 #[must_use]
@@ -38,7 +26,7 @@ pub fn fit_of(file: &OpenedFit) -> String {
         (false, true) => format!(" of {}", on.model),
         (true, _) => String::new(),
     };
-    format!("Step times ({}) fitted to {}{server}.", model(file.fit.model), on.label())
+    format!("Step times ({}) fitted to {}{server}.", file.fit.model.label(), on.label())
 }
 
 /// The errors that the file of a fit states, in one sentence; empty if it states none.
@@ -172,6 +160,78 @@ pub fn error(run: &RunReport, name: &str) -> String {
     found.map_or_else(|| "–".into(), |(_, error)| format!("{error:.1}"))
 }
 
+/// The stretches of runs in which their servers were overloaded, a sentence each, and what became of the requests sent
+/// there.
+#[must_use]
+pub fn overloads(runs: &[Vec<RunReport>; 2], overload: Overload) -> Vec<String> {
+    let effect = match overload {
+        Overload::Flag => "They count; Options can leave them out.",
+        Overload::Exclude => "They load the simulated server and do not count.",
+    };
+    let mut all: Vec<String> = Vec::new();
+    for run in runs.iter().flatten() {
+        for text in run.overload.iter().map(|window| format!("{}: {}. {effect}", run.name, window.words())) {
+            // The end of a run that is kept aside has a report of its own.
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+    }
+    all
+}
+
+/// What a configuration sets, a sentence each.
+#[must_use]
+pub fn config_settings(opened: &OpenedConfig) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(model) = opened.model {
+        let count = |count: usize| if count == 1 { "1 coefficient".into() } else { format!("{count} coefficients") };
+        let fixed = if opened.fixed.is_empty() { String::new() } else { format!(", {} fixed", opened.fixed.len()) };
+        let rest = if model == FittedModel::Quadratic { "0" } else { "searched as usual" };
+        let searched = count(opened.searched.len());
+        all.push(format!(
+            "Step-time model: {}; {searched} searched{fixed}, what is not named is {rest}.",
+            model.label()
+        ));
+    }
+    if let Some(objective) = opened.objective {
+        all.push(format!("Objective: {}, {}.", objective.name(), objective.label()));
+    }
+    if let Some(seed) = opened.seed {
+        all.push(format!("Seed of the search: {seed}."));
+    }
+    if let Some(blocks) = opened.kv_blocks {
+        all.push(format!("KV blocks, where no log states them: {}.", format::grouped(f64::from(blocks))));
+    }
+    if let Some(folder) = &opened.vllm_dir {
+        all.push(format!("Its logs were in {folder}; open them here."));
+    }
+    all
+}
+
+/// Which of all runs it chooses; none if it chooses none.
+#[must_use]
+pub fn config_runs(opened: &OpenedConfig, num_runs: usize) -> Option<String> {
+    let [train, held_out] = &opened.runs;
+    let aside = held_out.iter().filter(|run| !train.contains(run)).count();
+    let left_out = num_runs.saturating_sub(train.len() + aside);
+    opened.has_runs.then(|| match num_runs {
+        0 => "It chooses runs to fit and to keep aside as soon as logs are open.".into(),
+        1 => format!("Of 1 run it has {} fitted, {aside} kept aside and {left_out} left out.", train.len()),
+        all => format!("Of {all} runs it has {} fitted, {aside} kept aside and {left_out} left out.", train.len()),
+    })
+}
+
+/// What a run is used for in a report: fitted, kept aside, or the end of a fitted one.
+#[must_use]
+pub fn kind_of(runs: &[Vec<RunReport>; 2], side: usize, run: &RunReport) -> &'static str {
+    match side {
+        0 => "fitted",
+        _ if runs[0].iter().any(|fitted| fitted.name == run.name) => "its end, kept aside",
+        _ => "kept aside",
+    }
+}
+
 /// The mean of an error over runs, percent.
 #[must_use]
 pub fn mean_error(runs: &[RunReport], name: &str) -> Option<f64> {
@@ -258,9 +318,10 @@ pub fn headline(runs: &[Vec<RunReport>; 2]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_core::calibrate::{ClientEffects, Fit};
-    use plimsoll_core::measurement::{MeasuredDeployment, OfferedLoad, RunFigures};
+    use plimsoll_core::calibrate::{ClientEffects, Fit, FitSettings, Objective};
+    use plimsoll_core::measurement::{MeasuredDeployment, OfferedLoad, OverloadWindow, RunFigures};
     use plimsoll_core::scenario::CalibratedOn;
+    use plimsoll_core::time::SimTime;
     use plimsoll_protocol::lab::RunId;
 
     fn run() -> RunSummary {
@@ -278,6 +339,7 @@ mod tests {
             concurrency: Some(15.26),
             figures: RunFigures { ttft_mean: Some(49.9), e2e_mean: Some(12_400.0), ..RunFigures::default() },
             server: MeasuredDeployment::default(),
+            overload: Vec::new(),
             obstacle: String::new(),
         }
     }
@@ -298,6 +360,69 @@ mod tests {
         let names: Vec<String> = (1..=7).map(|index| format!("{index}.md")).collect();
         assert_eq!(passed_over(&names[..1]), "No logs, so passed over: 1.md.");
         assert_eq!(passed_over(&names), "No logs, so passed over: 1.md, 2.md, 3.md, 4.md, 5.md and 2 more.");
+    }
+
+    fn report(name: &str, tpot: f64) -> RunReport {
+        RunReport {
+            name: name.into(),
+            num_requests: 1,
+            measured: RunFigures::default(),
+            predicted: RunFigures::default(),
+            errors: vec![("tpot_mean".into(), tpot)],
+            comparisons: [None, None, None],
+            overload: Vec::new(),
+            is_by_request: true,
+            points: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn overloads_are_told_once_with_their_times_and_what_becomes_of_them() {
+        let window =
+            OverloadWindow { from: SimTime(2_000_000), until: SimTime(61_040_000), arrivals: 1200, completions: 700 };
+        let run = RunReport { overload: vec![window], ..report("a.json", 1.0) };
+        let runs = [vec![run.clone(), report("b.json", 1.0)], vec![run.clone()]];
+        let what = "a.json: overloaded from 2.0 to 61.0 s: 1200 requests were sent while 700 ended.";
+        assert_eq!(overloads(&runs, Overload::Flag), [format!("{what} They count; Options can leave them out.")]);
+        let excluded = [format!("{what} They load the simulated server and do not count.")];
+        assert_eq!(overloads(&runs, Overload::Exclude), excluded);
+        let kinds = [kind_of(&runs, 0, &run), kind_of(&runs, 1, &run), kind_of(&runs, 1, &report("c", 1.0))];
+        assert_eq!(kinds, ["fitted", "its end, kept aside", "kept aside"]);
+    }
+
+    #[test]
+    fn a_configuration_says_what_it_sets() {
+        let opened = OpenedConfig {
+            settings: FitSettings::default(),
+            model: Some(FittedModel::Quadratic),
+            objective: Some(Objective::Mape),
+            seed: Some(42),
+            searched: vec![("intercept".into(), [0.0, 0.02])],
+            fixed: vec![("vllm_overhead".into(), 3000.0)],
+            kv_blocks: Some(94_060),
+            vllm_dir: Some("results/vllm".into()),
+            has_runs: true,
+            runs: [Vec::new(), Vec::new()],
+            remarks: Vec::new(),
+        };
+        assert_eq!(
+            config_settings(&opened),
+            [
+                "Step-time model: quadratic, 14 features; 1 coefficient searched, 1 fixed, what is not named is 0.",
+                "Objective: mape, mean absolute percentage error, as in the optimizer of 2025.",
+                "Seed of the search: 42.",
+                "KV blocks, where no log states them: 94,060.",
+                "Its logs were in results/vllm; open them here.",
+            ]
+        );
+        let runs = |logs: &[u32]| logs.iter().map(|log| RunId { log: *log, run: 0 }).collect::<Vec<RunId>>();
+        let opened = OpenedConfig { runs: [runs(&[1, 2, 3]), runs(&[3, 4])], ..opened };
+        let text = config_runs(&opened, 6).expect("it chooses");
+        assert_eq!(text, "Of 6 runs it has 3 fitted, 1 kept aside and 2 left out.");
+        assert!(config_runs(&opened, 0).is_some_and(|text| text.contains("as soon as logs are open")));
+        let silent =
+            OpenedConfig { model: None, objective: None, seed: None, kv_blocks: None, has_runs: false, ..opened };
+        assert_eq!((config_settings(&silent).len(), config_runs(&silent, 1)), (1, None));
     }
 
     #[test]
@@ -355,17 +480,7 @@ mod tests {
 
     #[test]
     fn a_headline_names_both_kinds_of_runs() {
-        let report = |tpot| RunReport {
-            name: "a".into(),
-            num_requests: 1,
-            measured: RunFigures::default(),
-            predicted: RunFigures::default(),
-            errors: vec![("tpot_mean".into(), tpot)],
-            comparisons: [None, None, None],
-            overload: Vec::new(),
-            is_by_request: true,
-            points: Vec::new(),
-        };
+        let report = |tpot| report("a", tpot);
         let text = headline(&[vec![report(1.0), report(2.0)], vec![report(3.0)]]);
         assert_eq!(text, "Mean errors on the fitted 2 runs: TPOT 1.5 %. On the run kept aside: TPOT 3.0 %.");
         assert!(headline(&[vec![report(1.0)], Vec::new()]).contains("Keep a run aside"));

@@ -6,7 +6,7 @@ use super::replicas::Replicas;
 use super::timeline::Pyramid;
 use crate::components::problems::Problems;
 use crate::lab::crew::Heard;
-use crate::lab::fields::{NumberField, RateField};
+use crate::lab::fields::{MAX_SEED, NumberField, RateField};
 use crate::lab::state::lab;
 use crate::view_model::format::{self, Unit};
 use crate::worker::pool::Slot;
@@ -97,7 +97,7 @@ pub fn RunView() -> impl IntoView {
                     label="Seed"
                     id="run-seed"
                     unit=Unit::None
-                    range=[0.0, 9e15]
+                    range=[0.0, MAX_SEED]
                     is_whole=true
                     value=Signal::derive(move || seed.get().or_else(|| seen.with(|seen| seen.as_ref().map(|seen| seen.seed as f64))).unwrap_or_default())
                     on_change=move |new| seed.set(new)

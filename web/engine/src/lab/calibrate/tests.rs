@@ -1,13 +1,14 @@
 //! A calibration as the tab asks for it, without a browser.
 
 use super::*;
-use plimsoll_core::calibrate::{Calibration, Fit, FitSettings, Overload};
+use plimsoll_core::calibrate::{Calibration, Fit, FitSettings, FittedModel, Objective, Overload};
 use plimsoll_core::measurement::MeasuredDeployment;
 use plimsoll_core::scenario::{LatencyModelChoice, Scenario};
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_protocol::lab::{
-    FitSpec, LogId, LogSummary, OpenedStudy, Origin, PieceSpec, Report, RunId, Server, ServerSpec, StudySpec, TaskSpec,
+    FitSpec, LogId, LogSummary, OpenedStudy, Origin, PieceSpec, Report, RunId, Said, Server, ServerSpec, StudySpec,
+    TaskSpec,
 };
 use std::fmt::Write;
 
@@ -61,7 +62,7 @@ fn settings() -> FitSettings {
 }
 
 fn task(bench: &mut Bench) -> String {
-    let spec = TaskSpec { train: vec![RUN], given: MeasuredDeployment::default(), settings: settings() };
+    let spec = TaskSpec { train: vec![RUN], said: Said::default(), settings: settings(), config: None };
     match asked(bench, CalibrateSpec::Task(spec), None).expect("a task") {
         CalibrateOutcome::Text(text) => text,
         other => panic!("{other:?}"),
@@ -114,8 +115,8 @@ fn fit(text: &str, workers: &mut [Bench], batch: usize) -> (Fit, Tried) {
 
 fn of(fit: &Fit) -> FitSpec {
     let given = MeasuredDeployment { model: Some("acme/tiny".into()), ..MeasuredDeployment::default() };
-    let (validate_last, overload) = (0.0, Overload::Flag);
-    FitSpec { fit: fit.clone(), runs: [vec![RUN], Vec::new()], given, max_points: 1000, validate_last, overload }
+    let (validate_last, overload, said) = (0.0, Overload::Flag, Said { given, kv_blocks: None });
+    FitSpec { fit: fit.clone(), runs: [vec![RUN], Vec::new()], said, max_points: 1000, validate_last, overload }
 }
 
 #[test]
@@ -127,7 +128,10 @@ fn a_log_comes_in_pieces_and_is_summed_up() {
     assert_eq!((run.input_tokens, run.output_tokens[0], run.output_tokens[2]), ([100.0, 114.0, 128.0], 10.0, 16.0));
     let spec = ServerSpec {
         runs: vec![RUN],
-        given: MeasuredDeployment { max_num_seqs: Some(12), ..MeasuredDeployment::default() },
+        said: Said {
+            given: MeasuredDeployment { max_num_seqs: Some(12), ..MeasuredDeployment::default() },
+            kv_blocks: None,
+        },
     };
     let Ok(CalibrateOutcome::Server(Server { facts, models, diagnostics, .. })) =
         asked(&mut bench, CalibrateSpec::Server(spec), None)
@@ -149,7 +153,7 @@ fn a_lost_or_forgotten_log_is_named_and_a_bad_one_tells_all_its_problems() {
     assert_eq!(refused(&mut bench, piece(1, 5, false)), "unknown-log");
     read(&mut bench, 1, &log());
     assert_eq!(asked(&mut bench, CalibrateSpec::Forget(1), None), Ok(CalibrateOutcome::Done));
-    let spec = TaskSpec { train: vec![RUN], given: MeasuredDeployment::default(), settings: settings() };
+    let spec = TaskSpec { train: vec![RUN], said: Said::default(), settings: settings(), config: None };
     assert_eq!(refused(&mut bench, CalibrateSpec::Task(spec)), "unknown-log");
     let bad = log().replacen("\"output_toks\": 12", "\"output_toks\": -12", 1);
     let summary = read(&mut bench, 2, &bad);
@@ -215,8 +219,8 @@ fn a_fit_is_applied_written_and_gone_on_with() {
     let failure = asked(&mut elsewhere, spec, Some(wrong.as_bytes())).expect_err("misspelled");
     assert!(failure.diagnostics.iter().any(|found| found.path.starts_with("fit.yaml:")), "{failure:?}");
 
-    let spec = StudySpec { fit: of(&fit), settings: settings(), trials: trials.clone() };
-    let Ok(CalibrateOutcome::Text(json)) = asked(&mut bench, CalibrateSpec::StudyFile(spec), None) else {
+    let spec = StudySpec { fit: of(&fit), settings: settings(), config: None, trials: trials.clone() };
+    let Ok(CalibrateOutcome::Text(json)) = asked(&mut bench, CalibrateSpec::StudyFile(Box::new(spec)), None) else {
         panic!("no study")
     };
     let mut later = Bench::default();
@@ -249,7 +253,7 @@ fn a_published_experiment_is_opened_fitted_around_its_baseline_and_reported() {
     );
     assert!(opened.log.runs[0].obstacle.is_empty(), "{}", opened.log.runs[0].obstacle);
     let settings = FitSettings { budget: 300, ..opened.settings.clone() };
-    let task = CalibrateSpec::Task(TaskSpec { train: vec![RUN], given: MeasuredDeployment::default(), settings });
+    let task = CalibrateSpec::Task(TaskSpec { train: vec![RUN], said: Said::default(), settings, config: None });
     let task: FitTask = match asked(&mut bench, task, None).expect("a task") {
         CalibrateOutcome::Text(text) => decode(&text).expect("a task"),
         other => panic!("{other:?}"),
@@ -259,7 +263,7 @@ fn a_published_experiment_is_opened_fitted_around_its_baseline_and_reported() {
     let fit = FitSpec {
         fit: opened.baseline.clone(),
         runs: [vec![RUN], Vec::new()],
-        given: MeasuredDeployment::default(),
+        said: Said::default(),
         max_points: 10,
         validate_last: 0.0,
         overload: Overload::Flag,
@@ -268,4 +272,68 @@ fn a_published_experiment_is_opened_fitted_around_its_baseline_and_reported() {
         CalibrateOutcome::Report(report) => assert_eq!(report.runs[0].len(), 1),
         other => panic!("{other:?}"),
     }
+}
+
+/// A configuration for the black box: a step of 5 to 20 ms, a fixed overhead, and runs by their sizes.
+const CONFIG: &str = "\
+seed: 7
+kv_blocks: 94060
+error_function: mse
+pbounds: { beta0: [5, 20], alpha0: [3, 3] }
+scaling: { beta0: 1000 }
+train_config: { num_prompts: [40, 7] }
+test_config: { num_prompts: [20] }
+";
+
+#[test]
+fn a_configuration_sets_the_search_bounds_the_coefficients_and_chooses_runs() {
+    let mut bench = Bench::default();
+    read(&mut bench, 1, &log());
+    let short: Vec<String> = log().lines().take(20).map(str::to_owned).collect();
+    read(&mut bench, 2, &short.join("\n"));
+    let other = RunId { log: 2, run: 0 };
+    let open = |settings| CalibrateSpec::OpenConfig { name: "o.yaml".into(), settings, runs: vec![RUN, other] };
+    let Ok(CalibrateOutcome::Config(opened)) = asked(&mut bench, open(settings()), Some(CONFIG.as_bytes())) else {
+        panic!("it does not open")
+    };
+    let wanted = FitSettings { model: FittedModel::Blackbox, objective: Objective::Mse, seed: 7, ..settings() };
+    assert_eq!((&opened.settings, opened.model), (&wanted, Some(FittedModel::Blackbox)));
+    assert_eq!(opened.searched, [("beta0".to_owned(), [5000.0, 20_000.0])]);
+    assert_eq!((opened.fixed, opened.kv_blocks), (vec![("alpha0".to_owned(), 3.0)], Some(94_060)));
+    assert_eq!(opened.runs, [vec![RUN], vec![other]]);
+    assert!(opened.remarks.len() == 1 && opened.remarks[0].message.contains("num_prompts 7"), "{:?}", opened.remarks);
+    let wrong = CONFIG.replace("beta0: [5, 20]", "beta0: [20, 5]");
+    let failure = asked(&mut bench, open(settings()), Some(wrong.as_bytes())).expect_err("no interval");
+    assert!(failure.diagnostics[0].path.starts_with("o.yaml:4:"), "{failure:?}");
+
+    // Blocks that no log states come from it, and are said to.
+    let said = Said { given: MeasuredDeployment::default(), kv_blocks: Some(94_060) };
+    let server = CalibrateSpec::Server(ServerSpec { runs: vec![RUN], said: said.clone() });
+    let Ok(CalibrateOutcome::Server(server)) = asked(&mut bench, server, None) else { panic!("no server") };
+    let blocks = server.facts.iter().find(|fact| fact.field == "num_gpu_blocks").expect("a fact");
+    assert_eq!((blocks.value.as_str(), blocks.origin), ("94060", Origin::Configured));
+    let spec = |settings| TaskSpec { train: vec![RUN], said: said.clone(), settings, config: Some("o.yaml".into()) };
+    let mut task = |settings| asked(&mut bench, CalibrateSpec::Task(spec(settings)), Some(CONFIG.as_bytes()));
+    let unknown = task(FitSettings { model: FittedModel::Roofline, ..settings() }).expect_err("no beta0");
+    assert_eq!(unknown.diagnostics[0].code, "parameters-mixed");
+    let Ok(CalibrateOutcome::Text(text)) = task(wanted.clone()) else { panic!("no task") };
+    let bounded = decode::<FitTask>(&text).expect("a task");
+    let step = bounded.space.parameters.iter().find(|found| found.name == "beta0").expect("it is searched");
+    assert_eq!((step.value(0.0), step.value(1.0)), (5000.0, 20_000.0));
+    assert!(bounded.space.fixed.contains(&("alpha0".to_owned(), 3.0)));
+    assert_eq!(bounded.runs[0].deployment.num_gpu_blocks, Some(94_060));
+
+    // A study keeps the bounds, and whoever goes on with it searches within them.
+    let (best, trials) = fit(&text, &mut [Bench::default()], 50);
+    let study = StudySpec { fit: of(&best), settings: wanted.clone(), config: Some("o.yaml".into()), trials };
+    let written = asked(&mut bench, CalibrateSpec::StudyFile(Box::new(study)), Some(CONFIG.as_bytes()));
+    let Ok(CalibrateOutcome::Text(json)) = written else { panic!("no study") };
+    let mut later = Bench::default();
+    let spec = CalibrateSpec::OpenStudy { name: "study.json".into(), logs: [1, 2] };
+    asked(&mut later, spec, Some(json.as_bytes())).expect("it opens");
+    let spec = TaskSpec { train: vec![RUN], said: Said::default(), settings: wanted, config: None };
+    let Ok(CalibrateOutcome::Text(again)) = asked(&mut later, CalibrateSpec::Task(spec), None) else {
+        panic!("no task")
+    };
+    assert_eq!(decode::<FitTask>(&again).expect("a task").space, bounded.space);
 }
