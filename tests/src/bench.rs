@@ -4,14 +4,22 @@
 //! requests per second and replica. The clusters serve the black-box workload behind `least-loaded`, or behind
 //! `weighted` with its two weights.
 //! A run goes from the generator to the finished report with exact percentiles.
+//!
+//! `fit` is no simulation of a scenario but a search: each of its evaluations replays a log of 100 such requests at 6 per
+//! second with other coefficients of the default model, and sums up how far the latencies are from the logged ones.
 
+use plimsoll_core::calibrate::{Calibration, ClientEffects, Deployment, FitSettings, FittedModel, Replay, prior};
 use plimsoll_core::cluster::simulate;
 use plimsoll_core::engine::Mode;
+use plimsoll_core::latency::LatencyModel;
+use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
     AcceleratorChoice, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario,
     RoutingPolicy, Scenario,
 };
+use plimsoll_core::study::{Ask, Study};
+use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Generator, RequestSource};
 use serde::Serialize;
 
@@ -33,6 +41,15 @@ pub const NAMES: [&str; 11] = [
 /// Draws the requests of `blackbox` and nothing else; not among [`NAMES`], as nothing is simulated.
 pub const GENERATOR: &str = "generator";
 
+/// Fits a log of [`LOGGED_REQUESTS`] requests; not among [`NAMES`], as its figure is evaluations per second.
+pub const FIT: &str = "fit";
+
+/// Requests of the log that [`FIT`] fits, so that many of its requests are one evaluation.
+pub const LOGGED_REQUESTS: u32 = 100;
+
+/// Requests per second of that log.
+const LOGGED_RATE: f64 = 6.0;
+
 /// Offered requests per second and replica.
 const REQUEST_RATE: f64 = 20.0;
 
@@ -53,6 +70,10 @@ pub struct Counts {
 /// Runs a workload with this many requests; none if there is no such workload.
 #[must_use]
 pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
+    if name == FIT {
+        let evaluations = fit(&logged_run()?, u64::from(num_requests / LOGGED_REQUESTS).max(1));
+        return Some(Counts { requests: evaluations * u64::from(LOGGED_REQUESTS), steps: 0, preemptions: 0 });
+    }
     let scenario = resolved(if name == GENERATOR { NAMES[0] } else { name })?;
     let mut source = Generator::new(&scenario.workload, scenario.workload.request_rate, num_requests, scenario.seed, 0);
     if name == GENERATOR {
@@ -98,6 +119,54 @@ fn resolved(name: &str) -> Option<ResolvedScenario> {
     Some(scenario.resolve(plimsoll_configs::catalog()).expect("every workload resolves; a test runs them").value)
 }
 
+/// What the log of a server with other coefficients than expected would hold.
+fn logged_run() -> Option<Measurement> {
+    let scenario = resolved(NAMES[0])?;
+    let mut run = Measurement::new(FIT, LogFormat::VllmBench);
+    run.deployment = MeasuredDeployment {
+        model: Some("meta-llama/llama-3.1-8b-instruct".into()),
+        accelerator: Some("H100".into()),
+        tensor_parallel_size: Some(1),
+        ..MeasuredDeployment::default()
+    };
+    run.arrivals = ArrivalSource::Recorded;
+    let mut source = Generator::new(&scenario.workload, LOGGED_RATE, LOGGED_REQUESTS, scenario.seed, 0);
+    let requests = core::iter::from_fn(|| source.next_request()).map(|request| MeasuredRequest {
+        arrive: request.arrive,
+        send: request.arrive,
+        input_tokens: request.input_tokens,
+        output_tokens: request.output_tokens,
+        ttft: None,
+        e2e: None,
+        session: None,
+        gaps: 0..0,
+    });
+    run.requests = requests.collect();
+    let beta = [3000.0, 40.0, 7000.0, 30.0, 0.06, 3e-4, 0.0, 1500.0];
+    let server = LatencyModel::calibrated(&[9000.0, 2.0, 0.0], &beta).ok()?;
+    let client = ClientEffects { idle_delay_us: 2000.0, busy_delay_us: 80.0 };
+    let served = Replay::new(&run, usize::MAX).run(scenario.engine, &server, client);
+    for (request, latency) in run.requests.iter_mut().zip(&served.latencies) {
+        request.ttft = latency.ttft.map(|ttft| SimTime(ttft as i64));
+        request.e2e = latency.e2e.map(|e2e| SimTime(e2e as i64));
+    }
+    Some(run)
+}
+
+/// Searches with so many evaluations; how many there were.
+fn fit(run: &Measurement, budget: u64) -> u64 {
+    let catalog = plimsoll_configs::catalog();
+    let deployment = Deployment::guess(catalog, &run.deployment);
+    let settings = FitSettings { budget, ..FitSettings::default() };
+    let space = prior(FittedModel::Calibrated, &deployment, catalog);
+    let mut study = Calibration::new(vec![(run.clone(), deployment)], space, settings);
+    let problem = study.problem();
+    while let Ask::Trial(candidate) = study.ask() {
+        study.tell(&candidate, problem.loss(&candidate.point));
+    }
+    study.progress().0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +182,20 @@ mod tests {
         }
         assert_eq!(run(GENERATOR, 2000), Some(Counts { requests: 2000, steps: 0, preemptions: 0 }));
         assert_eq!(run("no such workload", 1), None);
+        assert_eq!(run(FIT, 2000), Some(Counts { requests: 2000, steps: 0, preemptions: 0 }));
+    }
+
+    #[test]
+    fn the_fitted_log_is_served_whole_and_keeps_a_batch_busy() {
+        let run = logged_run().expect("the server has coefficients");
+        assert_eq!(run.requests.len(), LOGGED_REQUESTS as usize);
+        let spans: Vec<(i64, i64)> = run
+            .requests
+            .iter()
+            .map(|request| (request.send.0, request.send.0 + request.e2e.expect("it is served").0))
+            .collect();
+        let last = spans.iter().map(|span| span.1).max().expect("there are requests");
+        let in_flight = spans.iter().map(|(send, end)| end - send).sum::<i64>() as f64 / last as f64;
+        assert!((10.0..60.0).contains(&in_flight), "{in_flight} requests in flight on average");
     }
 }

@@ -20,6 +20,8 @@ use runner::{Runner, Sample};
 const NUM_RUNS: usize = 5;
 /// Pairs of the scaling measurement.
 const NUM_PAIRS: usize = 7;
+/// Requests of the log that `fit` fits, as `tests/src/bench.rs` has it.
+const LOGGED_REQUESTS: u64 = 100;
 /// The larger run of a scaling pair has this many times the requests.
 const SCALING_FACTOR: u64 = 10;
 
@@ -35,7 +37,8 @@ pub struct Options {
     /// Simulated requests per run.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
-    /// Measure only the workloads whose name contains one of these words; `generator`, `scaling` and `memory` count as such.
+    /// Measure only the workloads whose name contains one of these words; `generator`, `fit`, `scaling` and `memory` count as
+    /// such.
     workloads: Vec<String>,
 }
 
@@ -47,6 +50,8 @@ struct Figures {
     routing: Vec<RoutingCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generator: Option<Drawn>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fit: Vec<Evaluated>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scaling: Option<Scaling>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +83,15 @@ struct RoutingCost {
 struct Drawn {
     requests: u64,
     requests_per_s: f64,
+}
+
+/// How fast candidates of a calibration are evaluated on one core: each replays the whole log and gives its loss.
+#[derive(Serialize)]
+struct Evaluated {
+    target: &'static str,
+    logged_requests: u64,
+    evaluations: u64,
+    evaluations_per_s: f64,
 }
 
 /// How the time grows with the number of requests.
@@ -154,6 +168,15 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
         println!("generator: {:.0} requests/s are drawn where nobody serves them", drawn.requests_per_s);
         figures.generator = Some(drawn);
     }
+    if is_chosen("fit") {
+        figures.fit =
+            vec![evaluated(&native, "native", options.requests)?, evaluated(&wasm, "wasm", options.requests)?];
+        for Evaluated { target, logged_requests, evaluations_per_s, .. } in &figures.fit {
+            println!(
+                "fit: {evaluations_per_s:.0} evaluations/s per worker of a log of {logged_requests} requests, {target}"
+            );
+        }
+    }
     if is_chosen("scaling") {
         let scaling = scaling(&native, options.requests)?;
         println!(
@@ -169,6 +192,7 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
     }
     let has_measured = !figures.entries.is_empty()
         || figures.generator.is_some()
+        || !figures.fit.is_empty()
         || figures.scaling.is_some()
         || figures.memory.is_some();
     ensure!(has_measured, "no workload has a name that contains {:?}; there are {workloads:?}", options.workloads);
@@ -218,6 +242,21 @@ fn drawn(native: &Runner, requests: u64) -> Result<Drawn> {
         seconds.push(native.measure("generator", requests)?.seconds);
     }
     Ok(Drawn { requests, requests_per_s: requests as f64 / median(seconds) })
+}
+
+fn evaluated(runner: &Runner, target: &'static str, requests: u64) -> Result<Evaluated> {
+    let mut samples = Vec::new();
+    for _ in 0..NUM_RUNS {
+        samples.push(runner.measure("fit", requests)?);
+    }
+    let evaluations = samples[0].requests / LOGGED_REQUESTS;
+    let seconds = median(samples.iter().map(|sample| sample.seconds).collect());
+    Ok(Evaluated {
+        target,
+        logged_requests: LOGGED_REQUESTS,
+        evaluations,
+        evaluations_per_s: evaluations as f64 / seconds,
+    })
 }
 
 fn scaling(native: &Runner, requests: u64) -> Result<Scaling> {
