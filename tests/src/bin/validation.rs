@@ -1,29 +1,46 @@
 //! Fits every deployment of a folder of measured runs on all its runs but one and predicts that one.
 //!
 //! `validation FOLDER` prints the table of `docs/validation.md`. A deployment is a folder that holds at least three runs,
-//! itself or in its subfolders, with one default configuration for all.
+//! itself or in its subfolders, with one default configuration for all. `--latency-model`, `--budget` and `--seed` are
+//! those of `plimsoll calibrate`.
 
-use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, RunErrors, prior};
+use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, FittedModel, RunErrors, prior};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_logs::{attach, read_log};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+const USAGE: &str = "usage: validation FOLDER [--latency-model NAME] [--budget N] [--seed N]";
+
 fn main() {
-    let Some(folder) = std::env::args().nth(1) else {
-        eprintln!("usage: validation FOLDER [BUDGET]");
+    let Some((folder, settings)) = options(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
         std::process::exit(2);
     };
-    let budget = std::env::args().nth(2).and_then(|text| text.parse().ok());
     let mut deployments = Vec::new();
-    find(Path::new(&folder), &mut deployments);
+    find(&folder, &mut deployments);
     deployments.sort();
     println!("| deployment | left out | TTFT mean | TPOT | E2E mean | TTFT p99 | output/s | TTFT by request |");
     println!("|---|---|---|---|---|---|---|---|");
     for path in deployments {
-        leave_one_out(&path, Path::new(&folder), budget);
+        leave_one_out(&path, &folder, &settings);
     }
+}
+
+/// The folder and how to search; none of anything else.
+fn options(mut arguments: impl Iterator<Item = String>) -> Option<(PathBuf, FitSettings)> {
+    let (mut folder, mut settings) = (None, FitSettings::default());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--latency-model" => settings.model = FittedModel::of_name(&arguments.next()?)?,
+            "--budget" => settings.budget = arguments.next()?.parse().ok().filter(|budget| *budget > 0)?,
+            "--seed" => settings.seed = arguments.next()?.parse().ok()?,
+            _ if folder.is_none() && !argument.starts_with("--") => folder = Some(PathBuf::from(argument)),
+            _ => return None,
+        }
+    }
+    Some((folder?, settings))
 }
 
 /// Folders that are deployments.
@@ -71,7 +88,7 @@ fn runs_of(folder: &Path) -> Vec<(String, Measurement)> {
     runs
 }
 
-fn leave_one_out(path: &Path, root: &Path, budget: Option<u64>) {
+fn leave_one_out(path: &Path, root: &Path, settings: &FitSettings) {
     let runs = runs_of(path);
     let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
     let work = Mutex::new((0..runs.len()).collect::<Vec<usize>>());
@@ -80,7 +97,7 @@ fn leave_one_out(path: &Path, root: &Path, budget: Option<u64>) {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(index) = take(&work) {
-                    let row = predict(&runs, index, budget);
+                    let row = predict(&runs, index, settings);
                     if let Ok(mut rows) = rows.lock() {
                         rows[index] = row;
                     }
@@ -116,7 +133,7 @@ fn take(work: &Mutex<Vec<usize>>) -> Option<usize> {
     work.lock().ok()?.pop()
 }
 
-fn predict(runs: &[(String, Measurement)], left_out: usize, budget: Option<u64>) -> Option<(RunErrors, Fit)> {
+fn predict(runs: &[(String, Measurement)], left_out: usize, settings: &FitSettings) -> Option<(RunErrors, Fit)> {
     let catalog = plimsoll_configs::catalog();
     let with_deployment = |run: &Measurement| (run.clone(), Deployment::guess(catalog, &run.deployment));
     let rest: Vec<(Measurement, Deployment)> = runs
@@ -125,10 +142,8 @@ fn predict(runs: &[(String, Measurement)], left_out: usize, budget: Option<u64>)
         .filter(|(index, _)| *index != left_out)
         .map(|(_, (_, run))| with_deployment(run))
         .collect();
-    let mut settings = FitSettings::default();
-    let space = prior(settings.model, &rest.first()?.1, plimsoll_configs::catalog());
-    settings.budget = budget.unwrap_or(settings.budget);
-    let mut study = Calibration::new(rest, space, settings);
+    let space = prior(settings.model, &rest.first()?.1, catalog);
+    let mut study = Calibration::new(rest, space, settings.clone());
     let problem = study.problem();
     while let Ask::Trial(candidate) = study.ask() {
         let loss = problem.loss(&candidate.point);
