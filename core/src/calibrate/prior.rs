@@ -107,18 +107,25 @@ pub fn prior(fitted: FittedModel, deployment: &Deployment, catalog: &Catalog) ->
         FittedModel::Calibrated => calibrated(alpha0, &Work::of(deployment)),
         FittedModel::Blackbox => {
             let Work { weights, token, .. } = Work::of(deployment);
-            Space::new(vec![
+            with_client(Space::new(vec![
                 alpha0,
                 around("alpha1", (1.0, 2.0), 100.0),
                 around("beta0", (weights.0, 1.0), 10.0),
                 around("beta1", token, 10.0),
                 around("beta2", (100.0, 1.5), 100.0),
-            ])
+            ]))
         }
-        FittedModel::Quadratic => quadratic(&Work::of(deployment), &catalog.quadratic),
-        FittedModel::Roofline => roofline(alpha0, deployment),
-        FittedModel::TrainedPhysics => trained_physics(deployment, &catalog.trained_physics),
+        FittedModel::Quadratic => with_client(quadratic(&Work::of(deployment), &catalog.quadratic)),
+        FittedModel::Roofline => with_client(roofline(alpha0, deployment)),
+        FittedModel::TrainedPhysics => with_client(trained_physics(deployment, &catalog.trained_physics)),
     }
+}
+
+/// What clients see of an idle server and of a busy front end, which no step-time model knows.
+fn with_client(mut space: Space) -> Space {
+    space.parameters.push(with_starts(around("idle", (1e3, 1.5), 100.0), &[1e3, 1e4]));
+    space.parameters.push(around("busy", (100.0, 1.0), 30.0));
+    space
 }
 
 fn calibrated(alpha0: Parameter, work: &Work) -> Space {
@@ -133,7 +140,7 @@ fn calibrated(alpha0: Parameter, work: &Work) -> Space {
         starts: vec![0.0, 1.0, 2.0],
         is_choice: true,
     };
-    Space::new(vec![
+    with_client(Space::new(vec![
         alpha0,
         around("alpha1", (1.0, 1.5), 100.0),
         around("beta0", (3e3, 1.5), 100.0),
@@ -144,9 +151,7 @@ fn calibrated(alpha0: Parameter, work: &Work) -> Space {
         around("beta5", work.area, 30.0),
         joining,
         around("beta7", (1e3, 1.2), 50.0),
-        with_starts(around("idle", (1e3, 1.5), 100.0), &[1e3, 1e4]),
-        around("busy", (100.0, 1.0), 30.0),
-    ])
+    ]))
 }
 
 /// The polynomial: counts are expected as in the roofline, products small. Schedule, update and queue overhead are part
