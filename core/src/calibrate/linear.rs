@@ -1,43 +1,69 @@
 //! Where a search for step coefficients starts: a least-squares fit of what is linear in them.
 
-use super::Space;
-use crate::measurement::{MeasuredRequest, Measurement};
+use super::features::{
+    CONTEXTS, Features, PROMPT_TOKENS, PROMPT_TOKENS_SQUARED, PROMPTS, STEPS, TOKENS, TOKENS_BY_PROMPT_TOKENS,
+    TOKENS_BY_PROMPTS, TOKENS_SQUARED, decode_features, decode_span,
+};
+use super::{Parameter, Space};
+use crate::latency::{QUADRATIC_ALPHA, QUADRATIC_BETA};
+use crate::measurement::Measurement;
+use alloc::vec;
 use alloc::vec::Vec;
 
-/// Unknowns: per step, per request in a step, per context token in a step, per prompt token, per prompt.
-const UNKNOWNS: usize = 5;
 /// Relative size of a good error of a request's decoding time.
 const GOOD: f64 = 0.03;
 /// Least noise, relative to that: the approximation itself is not better.
 const LEAST_NOISE: f64 = 0.05;
-/// Requests of a run that are looked at; each is compared with all others.
-const MAX_REQUESTS: usize = 600;
+/// What each coefficient of the polynomial multiplies where prompts come one at a time and whole, so that the largest
+/// chunk is the prompt.
+const QUADRATIC_FEATURES: [usize; QUADRATIC_BETA.len()] = [
+    TOKENS,
+    PROMPT_TOKENS,
+    PROMPT_TOKENS,
+    PROMPTS,
+    TOKENS_SQUARED,
+    TOKENS_BY_PROMPT_TOKENS,
+    TOKENS_BY_PROMPT_TOKENS,
+    TOKENS_BY_PROMPTS,
+    PROMPT_TOKENS_SQUARED,
+    PROMPT_TOKENS_SQUARED,
+    PROMPT_TOKENS,
+    PROMPT_TOKENS_SQUARED,
+    PROMPT_TOKENS,
+    PROMPTS,
+    STEPS,
+];
 
 /// Moves the starts of the coefficients of steps to where the measured decoding times put them.
 ///
 /// # Model
-/// Between its first and its last token a request waits for as many steps as it has further tokens. These cost `a` each,
-/// `b` for every token that anybody got meanwhile, `c` for every context token read for it, and `e` per token and `f` per
-/// prompt of those whose first token fell between. Tokens are taken as evenly spaced within a request.
-/// In terms of the calibrated roofline `b = β1`, `c = β4` and `e = β3`; of a step's constant `a = β0 + β2` the weights
-/// are left where the data sheet puts them, and `f` is β7 less the weights that a prompt hides, or plus β0 where prompts
-/// have steps of their own.
+/// Between its first and its last token a request waits for as many steps as it has further tokens. What these cost is
+/// linear in most coefficients of a step, with [`Features`] as factors.
+///
+/// - Calibrated roofline: `a` a step, `b` a token that anybody got, `c` a context token, and `e` a token and `f` each of
+///   the prompts between. So `b = β1`, `c = β4` and `e = β3`; of `a = β0 + β2` the weights are left where the data sheet
+///   puts them, and `f` is β7 less the weights that a prompt hides, or plus β0 where prompts have steps of their own.
+/// - Black-box: β0 a step, β1 a prompt token, β2 a token that anybody got.
+/// - Quadratic: every coefficient. Those with the same factor share what it explains by how sure each was before.
 ///
 /// Each unknown has a row of its own with what is expected, so that runs of a single load do no harm.
 /// A space without these coefficients, or runs that do not tell, leave the starts as they are. Each run comes with which
 /// of its requests count; the others are there as company.
 pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = (&'a Measurement, Vec<bool>)>) {
-    let Some(([a, b, c, e, f], weights)) = fit(space, runs) else { return };
-    let held_weights = weights.min(0.9 * a);
-    let values = [
-        ("beta0", a - held_weights),
-        ("beta1", b),
-        ("beta2", held_weights),
-        ("beta3", e),
-        ("beta4", c),
-        ("beta7", f + held_weights),
-    ];
-    for (name, value) in values {
+    let named = |name: &str| space.parameters.iter().find(|parameter| parameter.name == name);
+    let found = if QUADRATIC_BETA.iter().all(|name| named(name).is_some()) {
+        // What every step costs beside the polynomial.
+        let [held @ .., _] = QUADRATIC_ALPHA;
+        let fixed = space.fixed.iter().filter(|(name, _)| held.contains(&name.as_str())).map(|(_, us)| us).sum();
+        let names = QUADRATIC_BETA.into_iter().zip(QUADRATIC_FEATURES);
+        direct(names.map(|(name, feature)| (name, feature, named(name))), 1e6, fixed, runs)
+    } else if named("beta3").is_some() {
+        calibrated(named, runs)
+    } else {
+        let names = [("beta0", STEPS), ("beta1", PROMPT_TOKENS), ("beta2", TOKENS)].into_iter();
+        direct(names.map(|(name, feature)| (name, feature, named(name))), 1.0, 0.0, runs)
+    };
+    for (name, value) in found.unwrap_or_default() {
         if let Some(parameter) = space.parameters.iter_mut().find(|p| p.name == name)
             && parameter.starts.is_empty()
         {
@@ -46,44 +72,133 @@ pub(super) fn start_from_logs<'a>(space: &mut Space, runs: impl Iterator<Item = 
     }
 }
 
-/// The estimates, and where the weights are expected; none if the space lacks a coefficient.
-fn fit<'a>(space: &Space, runs: impl Iterator<Item = (&'a Measurement, Vec<bool>)>) -> Option<([f64; UNKNOWNS], f64)> {
-    let center = |name: &str| space.parameters.iter().find(|p| p.name == name).and_then(|p| p.center);
+/// Estimates by name.
+type Found = Vec<(&'static str, f64)>;
+
+/// The coefficients of the calibrated roofline; none if the space lacks one.
+fn calibrated<'s, 'r>(
+    named: impl Fn(&str) -> Option<&'s Parameter>,
+    runs: impl Iterator<Item = (&'r Measurement, Vec<bool>)>,
+) -> Option<Found> {
+    let center = |name: &str| named(name).and_then(|parameter| parameter.center);
     let [Some(fixed), Some(request), Some(weights), Some(token), Some(context), Some(_)] =
         ["beta0", "beta1", "beta2", "beta3", "beta4", "beta7"].map(center)
     else {
         return None;
     };
+    // The constant of a step and that of a prompt are hardly known.
+    let step = fixed.0 + weights.0;
+    let unknown = |feature, expected, spread| Unknown { feature, expected, spread, least: f64::NEG_INFINITY };
+    let unknowns = [
+        unknown(STEPS, step, step),
+        unknown(TOKENS, request.0, 4.0 * request.0),
+        unknown(CONTEXTS, context.0, context.0),
+        unknown(PROMPT_TOKENS, token.0, token.0),
+        unknown(PROMPTS, 0.0, 1e4),
+    ];
+    let &[a, b, c, e, f] = fit(&unknowns, 0.0, runs)?.as_slice() else { return None };
+    let held_weights = weights.0.min(0.9 * a);
+    Some(vec![
+        ("beta0", a - held_weights),
+        ("beta1", b),
+        ("beta2", held_weights),
+        ("beta3", e),
+        ("beta4", c),
+        ("beta7", f + held_weights),
+    ])
+}
+
+/// Coefficients that are factors themselves, `unit` microseconds each; none if the space lacks one, or does not say what
+/// is expected of it. None falls lower than a standard deviation below what is expected, because a line often has the
+/// better of a parameter by taking it to 0, which is infinitely far on the logarithmic scale of the search.
+fn direct<'s, 'r>(
+    names: impl Iterator<Item = (&'static str, usize, Option<&'s Parameter>)>,
+    unit: f64,
+    fixed: f64,
+    runs: impl Iterator<Item = (&'r Measurement, Vec<bool>)>,
+) -> Option<Found> {
+    let mut all = Vec::new();
+    let mut unknowns = Vec::new();
+    for (name, feature, parameter) in names {
+        let parameter = parameter.filter(|parameter| parameter.is_log && parameter.scale > 0.0)?;
+        let (center, spread) = parameter.center?;
+        let (expected, factor) = (center * unit, libm::exp(spread));
+        all.push(name);
+        unknowns.push(Unknown { feature, expected, spread: expected * (factor - 1.0), least: expected / factor });
+    }
+    let found = fit(&unknowns, fixed, runs)?;
+    Some(all.into_iter().zip(found).map(|(name, value)| (name, value / unit)).collect())
+}
+
+/// A coefficient in microseconds.
+struct Unknown {
+    /// What it multiplies.
+    feature: usize,
+    /// Where it is expected, and the standard deviation.
+    expected: f64,
+    spread: f64,
+    /// The least it can be.
+    least: f64,
+}
+
+/// The estimates where a step costs `fixed` microseconds beside the unknowns.
+fn fit<'a>(
+    unknowns: &[Unknown],
+    fixed: f64,
+    runs: impl Iterator<Item = (&'a Measurement, Vec<bool>)>,
+) -> Option<Vec<f64>> {
     let mut logged = Vec::new();
     for (run, counted) in runs {
         rows(run, &counted, &mut logged);
     }
-    // Expected values with standard deviations; the constant of a step and that of a prompt are hardly known.
-    let step = fixed.0 + weights.0;
-    let expected = [(step, step), (request.0, 4.0 * request.0), (context.0, context.0), (token.0, token.0), (0.0, 1e4)];
-    let solve = |noise: f64| {
-        let mut system = Normal::default();
-        logged.iter().for_each(|(row, value)| system.add(&row.map(|x| x / noise), value / noise));
-        for (at, (value, spread)) in expected.into_iter().enumerate() {
-            let mut row = [0.0; UNKNOWNS];
-            row[at] = 1.0 / spread;
-            system.add(&row, value / spread);
-        }
-        system.solve()
-    };
+    let mut logged: Vec<(Vec<f64>, f64)> = logged
+        .into_iter()
+        .map(|(met, time)| (unknowns.iter().map(|unknown| met[unknown.feature]).collect(), time - fixed * met[STEPS]))
+        .collect();
     // How far the rows are from the line tells the noise, which then weighs them against what is expected.
-    let first = solve(1.0)?;
+    let first = solve(unknowns, &logged, 1.0)?;
     let squares = logged.iter().map(|(row, value)| {
-        let error = value - row.iter().zip(first).map(|(x, c)| x * c).sum::<f64>();
+        let error = value - row.iter().zip(&first).map(|(x, c)| x * c).sum::<f64>();
         error * error
     });
-    let degrees = logged.len().saturating_sub(UNKNOWNS).max(1) as f64;
+    let degrees = logged.len().saturating_sub(unknowns.len()).max(1) as f64;
     let noise = libm::sqrt(squares.sum::<f64>() / degrees).max(LEAST_NOISE);
-    Some((solve(noise)?, weights.0))
+    let mut found = solve(unknowns, &logged, noise)?;
+    // One that falls too low stays where it may, and the others make up for it (an active set).
+    let mut held: Vec<Option<f64>> = vec![None; unknowns.len()];
+    loop {
+        let below = |at: &usize| held[*at].is_none() && found[*at] < unknowns[*at].least;
+        let depth = |at: &usize| (unknowns[*at].least - found[*at]) / unknowns[*at].spread;
+        let Some(worst) = (0..unknowns.len()).filter(below).max_by(|a, b| depth(a).total_cmp(&depth(b))) else {
+            break;
+        };
+        held[worst] = Some(unknowns[worst].least);
+        for (row, value) in &mut logged {
+            *value -= row[worst] * unknowns[worst].least;
+            row[worst] = 0.0;
+        }
+        found = solve(unknowns, &logged, noise)?;
+        found.iter_mut().zip(&held).for_each(|(value, held)| *value = held.unwrap_or(*value));
+    }
+    Some(found)
 }
 
-/// One weighted row per request with further tokens that counts.
-fn rows(run: &Measurement, counted: &[bool], rows: &mut Vec<([f64; UNKNOWNS], f64)>) {
+fn solve(unknowns: &[Unknown], logged: &[(Vec<f64>, f64)], noise: f64) -> Option<Vec<f64>> {
+    let mut system = Normal::new(unknowns.len());
+    for (row, value) in logged {
+        let row: Vec<f64> = row.iter().map(|x| x / noise).collect();
+        system.add(&row, value / noise);
+    }
+    for (at, unknown) in unknowns.iter().enumerate() {
+        let mut row = vec![0.0; unknowns.len()];
+        row[at] = 1.0 / unknown.spread;
+        system.add(&row, unknown.expected / unknown.spread);
+    }
+    system.solve()
+}
+
+/// One weighted row per request with further tokens that counts: what it met, and how long it took.
+fn rows(run: &Measurement, counted: &[bool], rows: &mut Vec<(Features, f64)>) {
     let requests = decode_features(run).into_iter().zip(&run.requests).zip(counted);
     for ((features, request), _) in requests.filter(|(_, is_counted)| **is_counted) {
         if let (Some(features), Some((first, last))) = (features, decode_span(request)) {
@@ -93,53 +208,18 @@ fn rows(run: &Measurement, counted: &[bool], rows: &mut Vec<([f64; UNKNOWNS], f6
     }
 }
 
-/// First and last token of a request with further tokens.
-fn decode_span(request: &MeasuredRequest) -> Option<(f64, f64)> {
-    let (first, last) = (request.send.0 + request.ttft?.0, request.send.0 + request.e2e?.0);
-    (request.output_tokens > 1 && last > first).then_some((first as f64, last as f64))
-}
-
-/// By request, between its first and its last token: steps, tokens that anybody got, context tokens read for them, and
-/// tokens and number of the prompts that came between; none for answers of one token and beyond the first 600 requests.
-pub(super) fn decode_features(run: &Measurement) -> Vec<Option<[f64; UNKNOWNS]>> {
-    let spans: Vec<_> = run.requests.iter().map(decode_span).collect();
-    let of = |(first, last): (f64, f64), steps: f64| {
-        let (mut tokens, mut contexts, mut prompt_tokens, mut prompts) = (0.0, 0.0, 0.0, 0.0);
-        for (other, span) in run.requests.iter().zip(&spans) {
-            let Some((other_first, other_last)) = *span else { continue };
-            let input = f64::from(other.input_tokens);
-            let (from, to) = (first.max(other_first), last.min(other_last));
-            if to > from {
-                let pace = f64::from(other.output_tokens - 1) / (other_last - other_first);
-                let got = pace * (to - from);
-                tokens += got;
-                contexts += got * (input + pace * (0.5 * (from + to) - other_first));
-            }
-            if first < other_first && other_first < last {
-                prompt_tokens += input;
-                prompts += 1.0;
-            }
-        }
-        [steps, tokens, contexts, prompt_tokens, prompts]
-    };
-    let requests = run.requests.iter().zip(&spans).enumerate();
-    requests
-        .map(|(at, (request, span))| {
-            let span = span.filter(|_| at < MAX_REQUESTS)?;
-            Some(of(span, f64::from(request.output_tokens - 1)))
-        })
-        .collect()
-}
-
 /// Normal equations.
-#[derive(Clone, Copy, Default)]
 struct Normal {
-    matrix: [[f64; UNKNOWNS]; UNKNOWNS],
-    right: [f64; UNKNOWNS],
+    matrix: Vec<Vec<f64>>,
+    right: Vec<f64>,
 }
 
 impl Normal {
-    fn add(&mut self, row: &[f64; UNKNOWNS], value: f64) {
+    fn new(unknowns: usize) -> Self {
+        Self { matrix: vec![vec![0.0; unknowns]; unknowns], right: vec![0.0; unknowns] }
+    }
+
+    fn add(&mut self, row: &[f64], value: f64) {
         for (i, x) in row.iter().enumerate() {
             for (j, y) in row.iter().enumerate() {
                 self.matrix[i][j] += x * y;
@@ -149,27 +229,28 @@ impl Normal {
     }
 
     /// By elimination with pivots; the matrix is positive definite once every unknown has a row of its own.
-    fn solve(&self) -> Option<[f64; UNKNOWNS]> {
-        let Self { mut matrix, mut right } = *self;
-        for at in 0..UNKNOWNS {
-            let pivot = (at..UNKNOWNS).max_by(|i, j| matrix[*i][at].abs().total_cmp(&matrix[*j][at].abs()))?;
+    fn solve(self) -> Option<Vec<f64>> {
+        let Self { mut matrix, mut right } = self;
+        let unknowns = right.len();
+        for at in 0..unknowns {
+            let pivot = (at..unknowns).max_by(|i, j| matrix[*i][at].abs().total_cmp(&matrix[*j][at].abs()))?;
             matrix.swap(at, pivot);
             right.swap(at, pivot);
-            let (pivot_row, pivot_right) = (matrix[at], right[at]);
+            let (pivot_row, pivot_right) = (matrix[at].clone(), right[at]);
             if pivot_row[at].abs() <= f64::MIN_POSITIVE {
                 return None;
             }
-            for row in at + 1..UNKNOWNS {
+            for row in at + 1..unknowns {
                 let factor = matrix[row][at] / pivot_row[at];
-                for (slot, value) in matrix[row].iter_mut().zip(pivot_row) {
+                for (slot, value) in matrix[row].iter_mut().zip(&pivot_row) {
                     *slot -= factor * value;
                 }
                 right[row] -= factor * pivot_right;
             }
         }
-        let mut solution = [0.0; UNKNOWNS];
-        for at in (0..UNKNOWNS).rev() {
-            let known: f64 = (at + 1..UNKNOWNS).map(|j| matrix[at][j] * solution[j]).sum();
+        let mut solution = vec![0.0; unknowns];
+        for at in (0..unknowns).rev() {
+            let known: f64 = (at + 1..unknowns).map(|j| matrix[at][j] * solution[j]).sum();
             solution[at] = (right[at] - known) / matrix[at][at];
         }
         solution.iter().all(|value| value.is_finite()).then_some(solution)
@@ -179,21 +260,19 @@ impl Normal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibrate::Parameter;
-    use crate::measurement::LogFormat;
+    use crate::measurement::{LogFormat, MeasuredRequest};
     use crate::time::SimTime;
     use alloc::string::ToString;
 
-    #[test]
-    fn overlapping_requests_tell_constants_from_slopes() {
-        // By hand: a step costs 5 ms, 100 µs per request and 0.5 µs per context token; alone or in pairs, at two lengths.
+    /// By hand: a step costs 5 ms, 100 µs per request and this many per context token; alone or in pairs, at two lengths.
+    fn run(per_context_token: f64) -> Measurement {
         let mut run = Measurement::new("f", LogFormat::VllmBench);
         for (at, (input, pair)) in
             [(100u32, 1), (100, 2), (2000, 1), (2000, 2), (500, 1), (500, 2)].into_iter().enumerate()
         {
             let output = 101u32;
             let mean = f64::from(input) + 50.0;
-            let gap = 5000.0 + 100.0 * f64::from(pair) + 0.5 * mean * f64::from(pair);
+            let gap = 5000.0 + 100.0 * f64::from(pair) + per_context_token * mean * f64::from(pair);
             for _ in 0..pair {
                 run.requests.push(MeasuredRequest {
                     arrive: SimTime(0),
@@ -207,7 +286,11 @@ mod tests {
                 });
             }
         }
-        let parameter = |name: &str, center: f64| Parameter {
+        run
+    }
+
+    fn parameter(name: &str, center: f64) -> Parameter {
+        Parameter {
             name: name.to_string(),
             low: center / 100.0,
             high: center * 100.0,
@@ -216,12 +299,21 @@ mod tests {
             center: Some((center, 1.0)),
             starts: Vec::new(),
             is_choice: false,
-        };
+        }
+    }
+
+    /// The starts for a space of these coefficients and what is expected of them.
+    fn starts(run: &Measurement, space: &mut Space) -> Vec<f64> {
+        start_from_logs(space, core::iter::once((run, vec![true; run.requests.len()])));
+        space.parameters.iter().filter_map(|p| p.starts.first().copied()).collect()
+    }
+
+    #[test]
+    fn overlapping_requests_tell_constants_from_slopes() {
         let all =
             [("beta0", 3000.0), ("beta1", 90.0), ("beta2", 1000.0), ("beta3", 30.0), ("beta4", 0.45), ("beta7", 1e3)];
         let mut space = Space::new(all.map(|(name, center)| parameter(name, center)).to_vec());
-        start_from_logs(&mut space, core::iter::once((&run, alloc::vec![true; 9])));
-        let found: Vec<f64> = space.parameters.iter().filter_map(|p| p.starts.first().copied()).collect();
+        let found = starts(&run(0.5), &mut space);
         assert_eq!(found.len(), 6);
         for (value, expected) in [(found[0], 4000.0), (found[1], 100.0), (found[4], 0.5)] {
             assert!((value / expected - 1.0).abs() < 0.03, "{found:?}");
@@ -229,5 +321,45 @@ mod tests {
         assert_eq!(found[2], 1000.0);
         // Nothing tells of prompts.
         assert!((found[3] / 30.0 - 1.0).abs() < 1e-6, "{found:?}");
+    }
+
+    #[test]
+    fn a_black_box_starts_at_constant_and_slope() {
+        let all = [("alpha0", 1e4), ("beta0", 2000.0), ("beta1", 30.0), ("beta2", 200.0)];
+        let mut space = Space::new(all.map(|(name, center)| parameter(name, center)).to_vec());
+        let found = starts(&run(0.0), &mut space);
+        // Not the delay, and what nothing tells of stays.
+        assert_eq!(space.parameters[0].starts, []);
+        for (value, expected) in found.iter().zip([5000.0, 30.0, 100.0]) {
+            assert!((value / expected - 1.0).abs() < 0.01, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_polynomial_starts_beside_what_is_held_and_keeps_to_its_scale() {
+        let all = QUADRATIC_BETA.map(|name| {
+            let center = match name {
+                "intercept" => 2e-3,
+                "sum_decode_tokens" => 2e-4,
+                _ => 1e-6,
+            };
+            parameter(name, center)
+        });
+        let held = vec![("schedule_time".to_string(), 500.0), ("queue_overhead".to_string(), 500.0)];
+        let mut space = Space::new(all.to_vec()).with_fixed(held);
+        let found = starts(&run(0.0), &mut space);
+        let of = |name: &str| found[QUADRATIC_BETA.iter().position(|known| *known == name).unwrap()];
+        assert!((of("intercept") / 4e-3 - 1.0).abs() < 0.02, "{found:?}");
+        assert!((of("sum_decode_tokens") / 1e-4 - 1.0).abs() < 0.1, "{found:?}");
+        // A step that hardly costs anything takes the intercept as low as it may go.
+        let mut fast = run(0.0);
+        for request in &mut fast.requests {
+            request.e2e = Some(SimTime(1000 + 100 * 1010));
+        }
+        let mut space = Space::new(all.to_vec()).with_fixed(vec![("schedule_time".to_string(), 1000.0)]);
+        let found = starts(&fast, &mut space);
+        let is_sane = |(value, parameter): (&f64, &Parameter)| *value * 2.72 > parameter.center.unwrap().0;
+        assert!(found.iter().zip(&space.parameters).all(is_sane), "{found:?}");
+        assert!((found[14] / 2e-3 - libm::exp(-1.0)).abs() < 1e-9, "{found:?}");
     }
 }

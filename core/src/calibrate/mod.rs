@@ -11,6 +11,7 @@ mod comparison;
 mod deployment;
 mod errors;
 mod experiment;
+mod features;
 mod fit;
 mod intervals;
 mod kind;

@@ -1,6 +1,6 @@
 //! What single requests say of a fit: sums over the requests of a run, measured and predicted.
 
-use super::linear::decode_features;
+use super::features::{Features, PROMPTS, STEPS, decode_features};
 use super::{Prediction, objective::found_idle};
 use crate::measurement::{ArrivalSource, Measurement, RequestLatency};
 use alloc::vec;
@@ -124,10 +124,10 @@ fn columns(run: &Measurement) -> [Vec<Vec<f64>>; METRICS.len()] {
     ];
     let features = decode_features(run);
     let per_step = |at: usize| -> Vec<f64> {
-        let of = |features: &Option<[f64; 5]>| features.map_or(0.0, |values| values[at] / values[0].max(1.0));
+        let of = |features: &Option<Features>| features.map_or(0.0, |values| values[at] / values[STEPS].max(1.0));
         features.iter().map(of).collect()
     };
-    let tpot = (0..5).map(per_step).collect();
+    let tpot = (STEPS..=PROMPTS).map(per_step).collect();
     [ttft, tpot]
 }
 

@@ -16,6 +16,8 @@ const FEW: usize = 5;
 /// Steps of the close look, and edges of the simplex.
 const CLOSE_STEP: f64 = 0.02;
 const SIMPLEX_EDGE: f64 = 0.01;
+/// Stands for the number of a start, which its search has not asked for.
+const OF_START: u64 = u64::MAX;
 
 /// Covariance adaptation from several starts; the best few go on, the best one is looked at closely and polished.
 ///
@@ -47,6 +49,8 @@ struct Arm {
     search: Inner,
     start: Vec<f64>,
     best: f64,
+    /// Whether the start itself is still to be asked, so that no search ends worse than it began.
+    is_fresh: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ impl MultiStart {
             search: Inner::Cmaes(Cmaes::new(start.clone(), step, seed.wrapping_add(index as u64))),
             start,
             best: f64::INFINITY,
+            is_fresh: true,
         };
         let arms = starts.into_iter().enumerate().map(arm).collect();
         Self {
@@ -108,9 +113,13 @@ impl MultiStart {
         for _ in 0..self.arms.len() {
             let at = self.turn % self.arms.len();
             self.turn = at + 1;
-            let asked = match self.arms.get_mut(at).map(|arm| &mut arm.search) {
-                Some(Inner::Cmaes(search)) => search.ask(),
-                Some(Inner::Simplex(search)) => search.ask(),
+            let asked = match self.arms.get_mut(at) {
+                Some(arm) if arm.is_fresh => {
+                    arm.is_fresh = false;
+                    Ask::Trial(Candidate { id: OF_START, point: arm.start.clone() })
+                }
+                Some(Arm { search: Inner::Cmaes(search), .. }) => search.ask(),
+                Some(Arm { search: Inner::Simplex(search), .. }) => search.ask(),
                 None => Ask::Wait,
             };
             if let Ask::Trial(mut inner) = asked {
@@ -139,6 +148,7 @@ impl MultiStart {
         let Some(arm) = self.arms.get_mut(at) else { return };
         arm.best = arm.best.min(value);
         match &mut arm.search {
+            _ if inner.id == OF_START => {}
             Inner::Cmaes(search) => search.tell(inner.id, value),
             Inner::Simplex(search) => search.tell(inner.id, value),
         }
@@ -168,12 +178,17 @@ impl MultiStart {
             (Round::Pair, Some(point)) => {
                 self.round = Round::Close;
                 let search = Cmaes::new(point.clone(), CLOSE_STEP, self.seed.wrapping_add(1000));
-                self.arms = alloc::vec![Arm { search: Inner::Cmaes(search), start: point, best: f64::INFINITY }];
+                self.arms = alloc::vec![Arm {
+                    search: Inner::Cmaes(search),
+                    start: point,
+                    best: f64::INFINITY,
+                    is_fresh: false
+                }];
             }
             (_, Some(point)) => {
                 self.round = Round::Polish;
                 let search = Inner::Simplex(NelderMead::new(point.clone(), SIMPLEX_EDGE));
-                self.arms = alloc::vec![Arm { search, start: point, best: f64::INFINITY }];
+                self.arms = alloc::vec![Arm { search, start: point, best: f64::INFINITY, is_fresh: false }];
             }
             (_, None) => self.round = Round::Polish,
         }
