@@ -111,3 +111,21 @@ fn a_specification_is_told_all_that_is_wrong_with_it_in_its_own_words() {
         "{told}"
     );
 }
+
+#[test]
+fn a_class_that_nobody_has_and_types_in_traces_are_told_in_words() {
+    let output = run(&[&["default", "--num-requests=5", "--slo-class-e2e-ms", "crit=5"]]);
+    let told = text(&output.stderr);
+    assert!(told.contains("slo_classes.crit: no request is of the class crit (valid are default)"), "{told}");
+    let tokens = "arrival_time,request_id,model,prefill_tokens,decode_tokens\n1,0,m,\"[1, 2.5]\",\"[3]\"\n";
+    let lines = "{\"timestamp\": \"now\", \"input_length\": 1, \"output_length\": 1}\n";
+    for (trace, expected) in [
+        (tokens, "not a JSON array of whole numbers (invalid type: floating point `2.5`, expected a whole number)"),
+        (lines, "invalid type: string \"now\", expected a number (a line is"),
+    ] {
+        let trace = format!("--trace={}", file("types.csv", trace).display());
+        let output = run(&[&["default", &trace]]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
+}

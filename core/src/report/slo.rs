@@ -1,7 +1,7 @@
 //! Attainment and goodput (definitions 2).
 
 use crate::observation::{Fate, RequestRecord};
-use crate::scenario::{ClassSlo, Slo};
+use crate::scenario::{ClassSlo, Slo, UNNAMED_CLASS};
 use crate::time::SimTime;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -86,13 +86,10 @@ impl ClassLimits {
     }
 }
 
-/// What the unnamed class is called.
-pub(super) const UNNAMED: &str = "default";
-
 /// What a class is called.
 #[must_use]
 pub fn class_name(name: &str) -> &str {
-    if name.is_empty() { UNNAMED } else { name }
+    if name.is_empty() { UNNAMED_CLASS } else { name }
 }
 
 /// What became of the requests under the SLO.
@@ -263,7 +260,7 @@ mod tests {
         let slo = Slo { ttft_ms: Some(100.0), tpot_ms: None, e2e_ms: Some(1000.0), ..Slo::default() };
         let own = BTreeMap::from([
             ("batch".into(), ClassSlo { e2e_ms: Some(9000.0), ..ClassSlo::default() }),
-            (UNNAMED.into(), ClassSlo { ttft_ms: Some(50.0), ..ClassSlo::default() }),
+            (UNNAMED_CLASS.into(), ClassSlo { ttft_ms: Some(50.0), ..ClassSlo::default() }),
         ]);
         let names: Vec<String> = ["", "batch", "critical"].map(String::from).into();
         let mut counted = Attainment::new(ClassLimits::new(&slo, &own, &names, 1.0));

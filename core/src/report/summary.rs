@@ -4,7 +4,6 @@ use super::anomaly::count_inversions;
 use super::collector::Collector;
 use super::json::{RequestJson, SummaryJson};
 use super::replicas::{count_blocked, per_step, replica_reports};
-use super::slo::UNNAMED;
 use super::{
     AnomalyCounters, ClassAttainment, ClientReport, FitnessReport, LimiterShares, RejectedClass, ReplicaReport,
     SloReport, TimeShare, TraceSummary, Verdict, assess, limiter_shares, time_shares,
@@ -12,7 +11,7 @@ use super::{
 use crate::cluster::ClusterTotals;
 use crate::numeric::{Percentile, SampleSummary, Samples, percentiles_of_counts};
 use crate::observation::ReplicaTotals;
-use crate::scenario::Slo;
+use crate::scenario::{Slo, UNNAMED_CLASS};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -188,7 +187,7 @@ impl Report {
 
         let class_name = |index: usize| match settings.classes.get(index) {
             Some(name) if !name.is_empty() => name.clone(),
-            _ => UNNAMED.into(),
+            _ => UNNAMED_CLASS.into(),
         };
         let num_classes = classes.iter().filter(|class| class.ttft.count() + class.e2e.count() > 0).count();
         let mut inversions = 0;

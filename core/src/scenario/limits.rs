@@ -1,7 +1,11 @@
 //! The bounds of everything that needs no catalogue: engine limits, workload, SLO, curve.
 
 use super::workload_limits::{MAX_REQUESTS, MAX_TOKENS, MIN_RATE};
-use super::{ClassSlo, CpuTierConfig, CurveSettings, EngineSettings, SCENARIO_VERSION, Scenario, Slo};
+use super::{
+    ClassSlo, CpuTierConfig, CurveSettings, EngineSettings, SCENARIO_VERSION, Scenario, Slo, UNNAMED_CLASS,
+    WorkloadSettings,
+};
+use crate::catalog::meant;
 use crate::diagnostic::Diagnostic;
 use crate::time::SimTime;
 use alloc::collections::BTreeMap;
@@ -144,14 +148,32 @@ impl Bounds<'_> {
         self.within("slo.attainment", slo.attainment, 0.0..=1.0);
     }
 
-    pub fn slo_classes(&mut self, classes: &BTreeMap<String, ClassSlo>) {
+    /// Checks the limits of SLO classes, and that somebody is of these.
+    pub fn slo_classes(&mut self, classes: &BTreeMap<String, ClassSlo>, workload: &WorkloadSettings) {
         for (name, class) in classes {
+            self.is_somebodys(name, workload);
             let limits = [("ttft_ms", class.ttft_ms), ("tpot_ms", class.tpot_ms), ("e2e_ms", class.e2e_ms)];
             for (field, limit) in limits {
                 if let Some(limit) = limit {
                     self.positive(&format!("slo_classes.{name}.{field}"), limit, 1e12);
                 }
             }
+        }
+    }
+
+    /// Warns of a class that no client has; which are those of a trace, only the trace tells.
+    fn is_somebodys(&mut self, name: &str, workload: &WorkloadSettings) {
+        let of_clients = workload.clients.iter().map(|client| client.slo_class.as_str());
+        let unnamed = workload.clients.is_empty().then_some("");
+        let classes: Vec<&str> =
+            of_clients.chain(unnamed).map(|class| if class.is_empty() { UNNAMED_CLASS } else { class }).collect();
+        if workload.trace.is_none() && !classes.contains(&name) {
+            let diagnostic = Diagnostic::warning(
+                "setting-not-used",
+                format!("slo_classes.{name}"),
+                format!("no request is of the class {name}"),
+            );
+            self.diagnostics.push(diagnostic.with_hint(meant(name, classes)));
         }
     }
 
@@ -182,6 +204,26 @@ impl Bounds<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{ClientSettings, TraceChoice};
+
+    #[test]
+    fn limits_of_a_class_that_nobody_has_are_remarked_upon() {
+        let classes = |workload: &WorkloadSettings| {
+            let limits = ["critical", "batch", "default"].map(|name| (name.into(), ClassSlo::default()));
+            let mut diagnostics = Vec::new();
+            Bounds { diagnostics: &mut diagnostics }.slo_classes(&BTreeMap::from(limits), workload);
+            diagnostics.into_iter().map(|found| found.path).collect::<Vec<_>>()
+        };
+        let client = |class: &str| ClientSettings { slo_class: class.into(), ..ClientSettings::default() };
+        let mut workload = WorkloadSettings::default();
+        assert_eq!(classes(&workload), ["slo_classes.batch", "slo_classes.critical"]);
+        workload.clients = alloc::vec![client("critical"), client("batch")];
+        assert_eq!(classes(&workload), ["slo_classes.default"]);
+        workload.clients.push(client(""));
+        assert_eq!(classes(&workload).len(), 0);
+        let trace = TraceChoice { name: "t".into(), hash: "0".repeat(16), ..TraceChoice::default() };
+        assert_eq!(classes(&WorkloadSettings { trace: Some(trace), ..WorkloadSettings::default() }).len(), 0);
+    }
 
     #[test]
     fn a_curve_has_a_bounded_number_of_runs() {

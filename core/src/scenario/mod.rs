@@ -26,6 +26,7 @@ pub use cluster::{
 pub use fit::{CalibratedOn, LatencyFit, fitted_latency};
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
+pub(crate) use workload::UNNAMED_CLASS;
 pub use workload::{
     ActiveWindow, ArrivalSettings, ClientSettings, ClosedLoopSettings, ItemSettings, LengthSettings,
     MultimodalSettings, NetworkSettings, PrefixSettings, SLO_CLASSES, SessionSettings, ThinkTime, TraceChoice,

@@ -44,7 +44,7 @@ impl Scenario {
         let cluster = bounds.cluster(&self.cluster);
         let workload = bounds.workload(&self.workload);
         bounds.slo(&self.slo);
-        bounds.slo_classes(&self.slo_classes);
+        bounds.slo_classes(&self.slo_classes, &self.workload);
         bounds.curve(&self.curve);
 
         let brings_coefficients = match self.latency.model {

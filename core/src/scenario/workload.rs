@@ -177,6 +177,9 @@ pub struct ClosedLoopSettings {
 /// The SLO classes a client can belong to, besides the unnamed one.
 pub const SLO_CLASSES: [&str; 5] = ["critical", "standard", "sheddable", "batch", "background"];
 
+/// What the SLO class without a name is called.
+pub(crate) const UNNAMED_CLASS: &str = "default";
+
 /// One kind of client (workload specification 3).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
