@@ -82,6 +82,15 @@ fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
+/// A parser's message about one line, without the line, and with types in the words of a user.
+pub(crate) fn plain(message: &str) -> String {
+    let bare = message.split(" at line ").next().unwrap_or(message);
+    match bare.rsplit_once("expected ") {
+        Some((before, expected)) => format!("{before}expected {}", in_words(expected)),
+        None => bare.to_owned(),
+    }
+}
+
 /// What serde calls a type, in the words of a user.
 fn in_words(expected: &str) -> String {
     match expected {

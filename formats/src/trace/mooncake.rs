@@ -1,6 +1,7 @@
 //! Mooncake traces: JSON lines with a hash for every 512 prompt tokens.
 
 use super::rows::Problems;
+use crate::probe::plain;
 use plimsoll_core::time::{SimTime, truncate};
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, Trace};
 use serde::Deserialize;
@@ -50,10 +51,8 @@ pub(super) fn read(bytes: &[u8], problems: &mut Problems<'_>) -> Option<Trace> {
         let line: Line = match serde_json::from_slice(raw) {
             Ok(line) => line,
             Err(error) => {
-                let message = error.to_string();
-                let bare = message.split(" at line ").next().unwrap_or(&message);
                 let hint = "a line is {\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1, \"hash_ids\": [0]}";
-                problems.line(number, error.column().max(1), "trace-invalid-value", bare.to_owned(), hint);
+                problems.line(number, error.column().max(1), "trace-invalid-value", plain(&error.to_string()), hint);
                 continue;
             }
         };

@@ -3,6 +3,7 @@
 use super::MAX_ARRIVAL;
 use super::rows::{Problems, Row, Rows};
 use super::segments::{PromptTree, Sequence};
+use crate::probe::plain;
 use plimsoll_core::time::{SimTime, truncate};
 use plimsoll_core::workload::{Request, Trace};
 use std::collections::HashMap;
@@ -132,7 +133,8 @@ fn parse<T: serde::de::DeserializeOwned>(row: &Row, field: usize, problems: &mut
         Ok(value) => Some(value),
         Err(error) => {
             let name = if field == PROMPT { "prefill_tokens" } else { "decode_tokens" };
-            let message = format!("{name} is {}, not a JSON array of whole numbers ({error})", row.shown(field));
+            let why = plain(&error.to_string());
+            let message = format!("{name} is {}, not a JSON array of whole numbers ({why})", row.shown(field));
             problems.row(row, field, "trace-invalid-value", message, "write token ids as \"[1, 2, 3]\"");
             None
         }
