@@ -227,7 +227,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Runs to fit and to keep aside, as a configuration wants them; what no log matches is told.
 fn chosen(runs: &[Measurement], config: &OptimizerFile) -> Result<[Vec<Measurement>; 2], Failure> {
-    let split = config.split(&runs);
+    let split = config.split(runs);
     split.unmatched.iter().for_each(tell_line);
     let pick = |chosen: &[usize]| chosen.iter().filter_map(|at| runs.get(*at).cloned()).collect();
     let [train, held_out]: [Vec<Measurement>; 2] = [pick(&split.train), pick(&split.held_out)];

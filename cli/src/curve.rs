@@ -1,15 +1,15 @@
 //! `plimsoll curve`: latency and throughput over request rate, saturation point and capacity; over users where they wait
 //! for their answers.
 
-use crate::arguments::CurveArguments;
-use crate::input::{self, Purpose};
+use crate::arguments::{CurveArguments, LogLevel};
+use crate::input::{self, Input, Purpose};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, Limiter, run_trial};
 use plimsoll_core::numeric::rounded_down;
 use plimsoll_core::report::Verdict;
-use plimsoll_core::scenario::Scenario;
+use plimsoll_core::scenario::{Loads, Scenario};
 use plimsoll_core::study::{Ask, Study};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -26,7 +26,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
         None => thread::available_parallelism().map_or(1, NonZero::get),
     };
     if input.resolved.workload.users().is_some() {
-        return users::curve(arguments, &input, jobs);
+        return users::curve(arguments, &mut input, jobs);
     }
     if arguments.require_users.is_some() {
         return Err(file_failure("--require-users", "the workload has a rate; use --require-rate, or --concurrency"));
@@ -35,12 +35,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate());
     let study = CurveStudy::new(&input.resolved, plan, recorded_rate);
     let curve = studied(study, jobs, |trial| run_trial(&input.resolved, input.trace.as_ref(), trial));
-    let rates = curve.points.first().zip(curve.points.last()).map(|(low, high)| [low.request_rate, high.request_rate]);
-    let on = input.resolved.calibrated_on.as_ref();
-    if let Some(remark) = on.and_then(|on| on.load_remark(rates, None, input.resolved.cluster.num_replicas)) {
-        tell(std::slice::from_ref(&remark), None, arguments.scenario.log);
-        input.diagnostics.push(remark);
-    }
+    remark_loads(&mut input, arguments.scenario.log, curve.answered());
 
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
@@ -203,6 +198,16 @@ pub fn class_table<'a>(
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// Tells where the answers of a curve lie beyond the logs of its fit.
+pub fn remark_loads(input: &mut Input, log: LogLevel, answered: Option<Loads>) {
+    let on = input.resolved.calibrated_on.as_ref();
+    let remark = on.zip(answered).and_then(|(on, loads)| on.load_remark(loads, input.resolved.cluster.num_replicas));
+    if let Some(remark) = remark {
+        tell(std::slice::from_ref(&remark), None, log);
+        input.diagnostics.push(remark);
+    }
 }
 
 fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::RequestRecord;
 use plimsoll_core::report::{ClientReport, Collector, Decision, FitnessWeights, Report, ReportSettings, Verdict};
-use plimsoll_core::scenario::ResolvedScenario;
+use plimsoll_core::scenario::{Loads, ResolvedScenario};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::Source;
 use serde::Serialize;
@@ -136,13 +136,13 @@ fn unsteady(report: &Report, is_trace: bool) -> Option<Diagnostic> {
 /// The remark that the load is not among those that the fit was made of.
 fn beyond_logs(input: &Input) -> Option<Diagnostic> {
     let resolved = &input.resolved;
-    let users = resolved.workload.closed_loop.as_ref().map(|users| users.concurrency);
+    let users = resolved.workload.closed_loop.as_ref().map(|users| Loads::Users([users.concurrency; 2]));
     let rate = match &input.trace {
         Some(trace) => trace.request_rate(),
         None => Some(resolved.workload.request_rate),
     };
-    let rates = rate.filter(|rate| rate.is_finite()).map(|rate| [rate; 2]);
-    resolved.calibrated_on.as_ref()?.load_remark(rates, users, resolved.cluster.num_replicas)
+    let loads = users.or_else(|| Loads::of_rates(rate.into_iter()))?;
+    resolved.calibrated_on.as_ref()?.load_remark(loads, resolved.cluster.num_replicas)
 }
 
 /// Warns of flags that look at decisions where none are kept.

@@ -1,7 +1,7 @@
 //! `plimsoll curve` of users who wait for their answers: latency and throughput over their number.
 
 use crate::arguments::CurveArguments;
-use crate::curve::{cells, class_table, headings, studied};
+use crate::curve::{cells, class_table, headings, remark_loads, studied};
 use crate::input::Input;
 use crate::output::{Document, Failure, file_failure, tell_line, write_json};
 use plimsoll_core::curve::{UsersCurve, UsersStudy, run_users_trial};
@@ -10,12 +10,13 @@ use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 
 /// Studies and prints.
-pub fn curve(arguments: &CurveArguments, input: &Input, jobs: usize) -> Result<(), Failure> {
+pub fn curve(arguments: &CurveArguments, input: &mut Input, jobs: usize) -> Result<(), Failure> {
     if arguments.require_rate.is_some() {
         return Err(file_failure("--require-rate", "users who wait have no rate; use --require-users"));
     }
     let study = UsersStudy::new(&input.resolved);
     let curve = studied(study, jobs, |trial| run_users_trial(&input.resolved, trial));
+    remark_loads(input, arguments.scenario.log, curve.answered());
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
         #[derive(Serialize)]

@@ -549,6 +549,21 @@ fn a_fit_brings_its_server_and_flags_may_change_it() {
     assert!(told.contains("outside-calibration"), "{told}");
     let output = run(&[&[&fit, "--rate=1", "--num-requests=1", "--tp=1"], &SHORT]);
     assert!(text(&output.stderr).contains("fit-of-another-deployment"));
+    // A curve over users is judged by the numbers of users that its answers are about.
+    let logged = |most: u32| {
+        let on = format!(
+            "deployment: {{ model: my/server, max_num_seqs: 1 }}\ncalibrated_on: {{ logs: a.json, model: my/server, num_requests: 9, concurrency: [1, {most}] }}\n"
+        );
+        let head = "fit_version: 1\nmodel_version: 1\nlatency:\n  model: calibrated\n  alpha: [100, 0, 0]\n  beta: [4000, 100, 0, 0, 0, 0, 0]\n";
+        let fit = file(&format!("users-{most}.yaml"), &format!("{head}{on}"));
+        let fit = format!("--fit={}", fit.display());
+        let curve =
+            ["curve", &fit, "--concurrency=3", "--range=1:16", "--rates=3", "--seeds=1", "--requests-per-run=2000"];
+        let output = plimsoll(&[&curve[..], &SHORT].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr).contains("a concurrency of ")
+    };
+    assert_eq!([logged(1), logged(100)], [true, false]);
     let bad = file("bad-fit.yaml", "fit_version: 1\n");
     let output = run(&[&[&format!("--fit={}", bad.display())]]);
     assert!(text(&output.stderr).contains("latency is missing"), "{}", text(&output.stderr));

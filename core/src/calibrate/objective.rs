@@ -37,9 +37,9 @@ impl Objective {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::LogRatio => "robust log-ratios of requests and runs",
-            Self::Mape => "mean absolute percentage error, as in the optimizer of 2025",
-            Self::Mse => "mean squared error, as in the optimizer of 2025",
+            Self::LogRatio => "robust, of requests and runs",
+            Self::Mape => "mean absolute error (%), as in 2025",
+            Self::Mse => "mean squared error (ms²), as in 2025",
         }
     }
 

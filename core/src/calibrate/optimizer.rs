@@ -55,10 +55,10 @@ impl Optimizer {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::MultiStart => "CMA-ES from several starts, the best one polished",
-            Self::CmaEs => "CMA-ES from one start, with restarts",
-            Self::Tpe => "Parzen estimators, for about a thousand evaluations",
-            Self::GaussianProcess => "Bayesian optimization, for a few hundred evaluations",
+            Self::MultiStart => "several CMA-ES starts, the best polished",
+            Self::CmaEs => "one start, with restarts",
+            Self::Tpe => "Parzen estimators, about 1,000 evaluations",
+            Self::GaussianProcess => "Bayesian, about 200 evaluations",
             Self::NelderMead => "downhill simplex from one start",
             Self::Random => "uniform sampling",
         }

@@ -34,8 +34,8 @@ impl Overload {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::Flag => "they count, and the stretches are told",
-            Self::Exclude => "they load the simulated server and do not count",
+            Self::Flag => "they count like all others",
+            Self::Exclude => "they are replayed and do not count",
         }
     }
 

@@ -1,7 +1,7 @@
 //! The plain data of a curve: what a trial is, what it gives, what is shown.
 
 use crate::report::{LimiterShares, TimeShare, Verdict};
-use crate::scenario::{CurveSettings, ResolvedScenario, Slo};
+use crate::scenario::{CurveSettings, Loads, ResolvedScenario, Slo};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -288,6 +288,13 @@ pub struct Curve {
 }
 
 impl Curve {
+    /// The loads that its answers are about, saturation point and capacity, as far as they are known: what lies beyond
+    /// the logs of a fit is judged by these, because every axis reaches from hardly any load into overload.
+    #[must_use]
+    pub fn answered(&self) -> Option<Loads> {
+        Loads::of_rates(self.saturation.iter().chain(&self.capacity).map(|found| found.request_rate))
+    }
+
     /// The same with every rate and throughput a replica's part of the cluster's; latencies and shares stay.
     #[must_use]
     pub fn per_replica(&self, num_replicas: u32) -> Self {

@@ -4,7 +4,7 @@ use super::aggregate::{meets_slo, point};
 use super::types::{CurvePoint, PointSample};
 use crate::numeric::sort_few;
 use crate::report::Verdict;
-use crate::scenario::{ResolvedScenario, Slo};
+use crate::scenario::{Loads, ResolvedScenario, Slo};
 use crate::study::{Ask, Study};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -53,6 +53,15 @@ pub struct UsersCurve {
     pub saturation: Option<u32>,
     /// Whether every trial has been told.
     pub is_complete: bool,
+}
+
+impl UsersCurve {
+    /// As [`super::Curve::answered`].
+    #[must_use]
+    pub fn answered(&self) -> Option<Loads> {
+        let found = || self.saturation.into_iter().chain(self.capacity).filter(|users| *users > 0);
+        Some(Loads::Users([found().min()?, found().max()?]))
+    }
 }
 
 /// A study over the number of users, from one to twice as many as the batches have room for or over a range.

@@ -47,6 +47,64 @@ impl Default for LatencyFit {
     }
 }
 
+/// The loads of a run or a curve, the lowest and the highest, of all replicas together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loads {
+    /// Requests per second that are offered.
+    Rates([f64; 2]),
+    /// Users of a closed loop, who wait for their answers.
+    Users([u32; 2]),
+}
+
+impl Loads {
+    /// The least and the greatest of some rates; none without any above 0.
+    #[must_use]
+    pub fn of_rates(rates: impl Iterator<Item = f64>) -> Option<Self> {
+        let ends = |ends: Option<[f64; 2]>, rate: f64| match ends {
+            Some([low, high]) => Some([low.min(rate), high.max(rate)]),
+            None => Some([rate; 2]),
+        };
+        rates.filter(|rate| *rate > 0.0 && rate.is_finite()).fold(None, ends).map(Self::Rates)
+    }
+
+    /// Whether these loads on this many replicas go beyond the lowest or the highest load of all logs; never if nothing
+    /// is known of these. The one judgement of loads, for runs and curves, here and on the page.
+    #[must_use]
+    pub fn is_beyond(self, logged: [f64; 2], num_replicas: u32) -> bool {
+        let [low, high] = self.per_replica(num_replicas);
+        logged[1] > 0.0 && (low < logged[0] || high > logged[1])
+    }
+
+    fn per_replica(self, num_replicas: u32) -> [f64; 2] {
+        let ends = match self {
+            Self::Rates(rates) => rates,
+            Self::Users(users) => users.map(f64::from),
+        };
+        ends.map(|end| end / f64::from(num_replicas.max(1)))
+    }
+
+    /// The remark that these loads are beyond those of the logs; none if they are not.
+    fn remark(self, logged: [f64; 2], num_replicas: u32) -> Option<Diagnostic> {
+        if !self.is_beyond(logged, num_replicas) {
+            return None;
+        }
+        let (path, name, unit) = match self {
+            Self::Rates(_) => ("workload.request_rate", "a load", "requests/s"),
+            Self::Users(_) => ("workload.closed_loop", "a concurrency", "requests"),
+        };
+        let loads = self.per_replica(num_replicas);
+        // Three decimals say all that matters of a load.
+        let range = |ends: [f64; 2]| match ends.map(|end| libm::round(end * 1e3) / 1e3) {
+            [low, high] if low == high => format!("{low}"),
+            [low, high] => format!("{low} to {high}"),
+        };
+        let each = if num_replicas > 1 { " per replica" } else { "" };
+        let message = format!("{name} of {} {unit}{each}; the logs of the fit have {}", range(loads), range(logged));
+        let hint = "outside that the fit extrapolates; add a log of such a load and calibrate again";
+        Some(Diagnostic::warning("outside-calibration", path, message).with_hint(hint))
+    }
+}
+
 /// The measured runs behind a fit: their server, and the range of lengths and loads in them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -83,37 +141,17 @@ impl CalibratedOn {
         }
     }
 
-    /// The remark that a load on this many replicas goes beyond that of every log; none if it does not, or if nothing is
-    /// known of theirs. `rates` are the lowest and the highest in requests per second, `users` who wait in a closed loop.
+    /// The remark that loads on this many replicas are beyond those of the logs ([`Loads::is_beyond`]); none if they are
+    /// not.
     #[must_use]
-    pub fn load_remark(&self, rates: Option<[f64; 2]>, users: Option<u32>, num_replicas: u32) -> Option<Diagnostic> {
-        let replicas = f64::from(num_replicas.max(1));
-        let outside = |name: &str, [low, high]: [f64; 2], logged: [f64; 2], unit: &str| {
-            let (low, high) = (low / replicas, high / replicas);
-            let is_beyond = logged[1] > 0.0 && (low < logged[0] || high > logged[1]);
-            is_beyond.then(|| {
-                let range = |[low, high]: [f64; 2]| match low == high {
-                    true => format!("{low:.4}"),
-                    false => format!("{low:.4} to {high:.4}"),
-                };
-                // Only what matters of a number.
-                let range = |ends: [f64; 2]| range(ends).replace(".0000", "");
-                let each = if num_replicas > 1 { " per replica" } else { "" };
-                format!("{name} of {}{unit}{each}; the logs of the fit have {}", range([low, high]), range(logged))
-            })
-        };
-        let concurrency = self.concurrency.map(f64::from);
-        let (path, message) = match (rates, users.map(f64::from)) {
-            (_, Some(users)) => {
-                ("workload.closed_loop", outside("a concurrency", [users, users], concurrency, " requests")?)
-            }
-            (Some(rates), None) => {
-                ("workload.request_rate", outside("a load", rates, self.request_rate, " requests/s")?)
-            }
-            (None, None) => return None,
-        };
-        let hint = "outside that the fit extrapolates; add a log of such a load and calibrate again";
-        Some(Diagnostic::warning("outside-calibration", path, message).with_hint(hint))
+    pub fn load_remark(&self, loads: Loads, num_replicas: u32) -> Option<Diagnostic> {
+        loads.remark(
+            match loads {
+                Loads::Rates(_) => self.request_rate,
+                Loads::Users(_) => self.concurrency.map(f64::from),
+            },
+            num_replicas,
+        )
     }
 
     /// The range for which the fit stands, in words; empty if it is not known.
@@ -372,18 +410,19 @@ mod tests {
     #[test]
     fn loads_that_no_log_has_are_remarked() {
         let mut on = fit().calibrated_on;
-        let message =
-            |on: &CalibratedOn, rates, users, replicas| on.load_remark(rates, users, replicas).map(|told| told.message);
-        assert_eq!(message(&on, Some([0.5, 4.0]), None, 1), None);
-        let text = "a load of 1 to 6 requests/s; the logs of the fit have 0.5000 to 4";
-        assert_eq!(message(&on, Some([1.0, 6.0]), None, 1).as_deref(), Some(text));
-        assert_eq!(message(&on, Some([1.0, 6.0]), None, 2), None, "three for each replica");
-        assert_eq!(message(&on, None, Some(40), 1), None, "nothing is known of it");
+        let message = |on: &CalibratedOn, loads, replicas| on.load_remark(loads, replicas).map(|told| told.message);
+        assert_eq!(message(&on, Loads::Rates([0.5, 4.0]), 1), None);
+        let text = "a load of 1 to 6 requests/s; the logs of the fit have 0.5 to 4";
+        assert_eq!(message(&on, Loads::Rates([1.0, 6.0]), 1).as_deref(), Some(text));
+        assert_eq!(message(&on, Loads::Rates([1.0, 6.0]), 2), None, "three for each replica");
+        let text = "a load of 0.333 requests/s; the logs of the fit have 0.5 to 4";
+        assert_eq!(message(&on, Loads::Rates([1.0 / 3.0; 2]), 1).as_deref(), Some(text));
+        assert_eq!(message(&on, Loads::Users([40, 40]), 1), None, "nothing is known of it");
         on.concurrency = [4, 32];
-        assert_eq!(message(&on, None, Some(32), 1), None);
-        let text = "a concurrency of 2 requests per replica; the logs of the fit have 4 to 32";
-        assert_eq!(message(&on, None, Some(4), 2).as_deref(), Some(text));
-        assert_eq!(CalibratedOn::default().load_remark(Some([1.0, 6.0]), None, 1), None);
+        assert_eq!(message(&on, Loads::Users([4, 32]), 1), None);
+        let text = "a concurrency of 2 to 33 requests per replica; the logs of the fit have 4 to 32";
+        assert_eq!(message(&on, Loads::Users([4, 66]), 2).as_deref(), Some(text));
+        assert_eq!(CalibratedOn::default().load_remark(Loads::Rates([1.0, 6.0]), 1), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use cluster::{
     AdmissionConfig, AdmissionPolicy, AdmissionSettings, ClusterConfig, ClusterSettings, RoutingConfig, RoutingPolicy,
     RoutingSettings, ScorerName, ScorerWeight,
 };
-pub use fit::{CalibratedOn, LatencyFit, fitted_latency};
+pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
 pub(crate) use workload::UNNAMED_CLASS;

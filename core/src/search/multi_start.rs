@@ -25,7 +25,9 @@ const OF_START: u64 = u64::MAX;
 /// other, so a single start finds the nearest only.
 ///
 /// # Determinism
-/// A round ends when all its values are told; starts are compared by value and then by number.
+/// Starts are told what came of a pass, in which each asks for all it can, when all of it is known, in the order of
+/// asking; else those whose values come early would be asked more often. A round ends when all its values are told; starts
+/// are compared by value and then by number.
 ///
 /// # Source
 /// Karnin, Koren and Somekh (2013), *Almost optimal exploration in multi-armed bandits* (successive halving).
@@ -36,6 +38,8 @@ pub struct MultiStart {
     budget: u64,
     asked: u64,
     waiting: BTreeMap<u64, (usize, Candidate)>,
+    /// Values that the starts are told at the end of the pass, by number.
+    told: BTreeMap<u64, (usize, Candidate, f64)>,
     best: Option<(Vec<f64>, f64)>,
     seed: u64,
     /// Whose turn it is.
@@ -85,6 +89,7 @@ impl MultiStart {
             budget,
             asked: 0,
             waiting: BTreeMap::new(),
+            told: BTreeMap::new(),
             best: None,
             seed,
             turn: 0,
@@ -108,8 +113,21 @@ impl MultiStart {
             if !self.waiting.is_empty() {
                 return Ask::Wait;
             }
+            self.pass_on();
             self.next_round();
         }
+        if let Some(candidate) = self.next_of_pass() {
+            return Ask::Trial(candidate);
+        }
+        if !self.waiting.is_empty() {
+            return Ask::Wait;
+        }
+        self.pass_on();
+        self.next_of_pass().map_or(Ask::Done, Ask::Trial)
+    }
+
+    /// The next candidate of whichever start can go on without further values.
+    fn next_of_pass(&mut self) -> Option<Candidate> {
         for _ in 0..self.arms.len() {
             let at = self.turn % self.arms.len();
             self.turn = at + 1;
@@ -133,15 +151,27 @@ impl MultiStart {
                 self.asked += 1;
                 let point = inner.point.clone();
                 self.waiting.insert(id, (at, inner));
-                return Ask::Trial(Candidate { id, point });
+                return Some(Candidate { id, point });
             }
         }
-        if self.waiting.is_empty() { Ask::Done } else { Ask::Wait }
+        None
     }
 
     /// The value of a candidate.
     pub fn tell(&mut self, id: u64, value: f64) {
-        let Some((at, inner)) = self.waiting.remove(&id) else { return };
+        if let Some((at, inner)) = self.waiting.remove(&id) {
+            self.told.insert(id, (at, inner, value));
+        }
+    }
+
+    /// Tells the starts what came of the pass.
+    fn pass_on(&mut self) {
+        for (at, inner, value) in core::mem::take(&mut self.told).into_values() {
+            self.tell_start(at, inner, value);
+        }
+    }
+
+    fn tell_start(&mut self, at: usize, inner: Candidate, value: f64) {
         if self.best.as_ref().is_none_or(|(_, best)| value < *best) {
             self.best = Some((inner.point, value));
         }
@@ -191,6 +221,38 @@ impl MultiStart {
                 self.arms = alloc::vec![Arm { search, start: point, best: f64::INFINITY, is_fresh: false }];
             }
             (_, None) => self.round = Round::Polish,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All points asked for by a host that keeps at most so many under way and hears of the newest first.
+    fn asked(most: usize) -> Vec<Vec<f64>> {
+        let starts = alloc::vec![alloc::vec![0.2; 4], alloc::vec![0.5; 4], alloc::vec![0.9; 4]];
+        let mut search = MultiStart::new(starts, 0.1, 900, 5);
+        let (mut under_way, mut all): (Vec<Candidate>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+        loop {
+            while under_way.len() < most
+                && let Ask::Trial(candidate) = search.ask()
+            {
+                all.push(candidate.point.clone());
+                under_way.push(candidate);
+            }
+            let Some(candidate) = under_way.pop() else { return all };
+            let value = candidate.point.iter().map(|x| (x - 0.3) * (x - 0.3)).sum::<f64>();
+            search.tell(candidate.id, libm::floor(value * 50.0) + value);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_does_not_depend_on_how_many_are_under_way() {
+        let all = asked(usize::MAX);
+        assert_eq!(all.len(), 900);
+        for most in [1, 3, 17] {
+            assert!(asked(most) == all, "{most} under way");
         }
     }
 }

@@ -164,11 +164,11 @@ fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
         basis: resolved.basis,
         calibrated_on: resolved.calibrated_on.as_ref().map(CalibratedOn::label).unwrap_or_default(),
         calibrated_range: resolved.calibrated_on.as_ref().map(CalibratedOn::range).unwrap_or_default(),
-        calibrated_rate: resolved
+        calibrated_rates: resolved
             .calibrated_on
             .as_ref()
-            .map(|on| on.request_rate[1] * f64::from(num_replicas))
-            .filter(|rate| *rate > 0.0),
+            .map(|on| on.request_rate.map(|rate| rate * f64::from(num_replicas)))
+            .unwrap_or_default(),
         ledger: resolved.ledger.clone(),
         settings: EngineLimits {
             num_blocks: resolved.engine.num_blocks,

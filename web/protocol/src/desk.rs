@@ -138,8 +138,8 @@ pub struct Basics {
     pub calibrated_on: String,
     /// The range in which the fit stands, in words.
     pub calibrated_range: String,
-    /// The highest rate of its logs for as many replicas, requests per second; none if it is not known.
-    pub calibrated_rate: Option<f64>,
+    /// The lowest and the highest rate of its logs for as many replicas, requests per second; 0 if they are not known.
+    pub calibrated_rates: [f64; 2],
     /// Where the memory goes.
     pub ledger: Option<MemoryLedger>,
     /// Settings of the engine in force.

@@ -60,11 +60,12 @@ pub fn beyond(basics: &Basics, curve: &Curve, diagnostics: &[Diagnostic]) -> Vec
     let is_of_fit =
         |found: &&Diagnostic| matches!(found.code.as_str(), "outside-calibration" | "fit-of-another-deployment");
     let mut found: Vec<String> = diagnostics.iter().filter(is_of_fit).map(|found| found.message.clone()).collect();
-    if let (Some(capacity), Some(known)) = (curve.capacity, basics.calibrated_rate)
-        && basics.basis == Basis::Calibrated
-        && capacity.request_rate > known
+    // The rates of the logs are those for as many replicas.
+    if basics.basis == Basis::Calibrated
+        && curve.answered().is_some_and(|loads| loads.is_beyond(basics.calibrated_rates, 1))
     {
-        found.push(format!("the logs go up to {} req/s; more load is extrapolated", format::rate(known)));
+        let [low, high] = basics.calibrated_rates.map(format::rate);
+        found.push(format!("the logs have {low} to {high} req/s; other loads are extrapolated"));
     }
     found
 }
@@ -325,12 +326,12 @@ mod tests {
 
     #[test]
     fn what_lies_beyond_the_logs_of_a_fit_is_said() {
-        let basics = |calibrated_rate| Basics {
+        let basics = |calibrated_rates| Basics {
             slo: Slo::default(),
             basis: Basis::Calibrated,
             calibrated_on: "a.json".into(),
             calibrated_range: "4 requests/s".into(),
-            calibrated_rate,
+            calibrated_rates,
             ledger: None,
             settings: engine(),
             filled_in: Vec::new(),
@@ -341,10 +342,13 @@ mod tests {
         let capacity = curve.capacity.expect("a capacity").request_rate;
         let outside = Diagnostic::warning("outside-calibration", "workload.input_tokens", "prompts of 900 tokens");
         let other = Diagnostic::warning("unknown-field", "a", "b");
-        assert_eq!(beyond(&basics(Some(capacity)), &curve, &[outside, other]), ["prompts of 900 tokens"]);
-        let found = beyond(&basics(Some(capacity / 2.0)), &curve, &[]);
-        assert!(found.len() == 1 && found[0].contains(&format::rate(capacity / 2.0)), "{found:?}");
-        assert!(beyond(&basics(None), &curve, &[]).is_empty());
+        assert_eq!(beyond(&basics([1.0, 100.0]), &curve, &[outside, other]), ["prompts of 900 tokens"]);
+        let found = beyond(&basics([1.0, capacity / 2.0]), &curve, &[]);
+        assert_eq!(
+            found,
+            [format!("the logs have 1.00 to {} req/s; other loads are extrapolated", format::rate(capacity / 2.0))]
+        );
+        assert!(beyond(&basics([0.0; 2]), &curve, &[]).is_empty());
     }
 
     #[test]

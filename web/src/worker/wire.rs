@@ -180,8 +180,8 @@ read_fields! {
     CurveSettings { num_rates, num_requests, num_seeds, range_per_s }
     Slo { percentile, ttft_ms, tpot_ms, itl_ms, e2e_ms, attainment }
     Basics {
-        slo, basis, calibrated_on, calibrated_range, calibrated_rate, ledger, settings, filled_in, price_usd_per_hour,
-        deployment
+        slo, basis, calibrated_on, calibrated_range, calibrated_rates, ledger, settings, filled_in,
+        price_usd_per_hour, deployment
     }
     EngineLimits { num_blocks, block_size, max_num_seqs, max_num_batched_tokens }
     MemoryLedger {

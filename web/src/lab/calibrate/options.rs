@@ -33,7 +33,7 @@ pub fn Options() -> impl IntoView {
                     "The last two need the architecture and the data sheet.",
                 )}
                 {choice(
-                    ("calibrate-overload", "Requests sent while the server was overloaded"),
+                    ("calibrate-overload", "Requests sent in an overload"),
                     Overload::ALL.map(|overload| (overload, overload.name(), overload.label().to_owned())),
                     Memo::new(move |_| settings.with(|settings| settings.overload)),
                     move |overload| settings.update(|settings| settings.overload = overload),

@@ -74,10 +74,18 @@ impl Plot {
                     let all = (0..4).flat_map(|power| steps.iter().map(move |step| start * step * 10f64.powi(power)));
                     all.filter(|value| (low..=high).contains(value)).collect()
                 };
-                values = fine(&[1.0, 2.0, 5.0]);
-                if values.len() < 2 {
-                    values = fine(&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
-                }
+                let steps: [&[f64]; 4] = [
+                    &[1.0, 2.0, 5.0],
+                    &[1.0, 2.0, 3.0, 5.0, 7.0],
+                    &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+                    &[
+                        1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 2.8, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0,
+                        8.0, 9.0,
+                    ],
+                ];
+                // The coarsest steps of which three are in sight.
+                values =
+                    steps.into_iter().map(fine).find(|values| values.len() >= 3).unwrap_or_else(|| vec![low, high]);
             }
         } else {
             // The longest round step that goes at least three times into the range.
@@ -416,8 +424,10 @@ mod tests {
         assert_eq!(names([-42.0, 42.0], false), ["-40", "-20", "0", "20", "40"]);
         assert_eq!(names([-5.75, 5.75], false), ["-4", "-2", "0", "2", "4"]);
         assert_eq!(names([8.0, 1500.0], true), ["10", "100", "1,000"]);
-        assert_eq!(names([18.0, 80.0], true), ["20", "50"]);
-        assert_eq!(names([2.1, 4.5], true), ["3", "4"]);
+        assert_eq!(names([18.0, 80.0], true), ["20", "30", "50", "70"]);
+        assert_eq!(names([25.0, 115.0], true), ["30", "50", "70", "100"]);
+        assert_eq!(names([2.1, 4.5], true), ["2.2", "2.5", "2.8", "3", "3.5", "4", "4.5"]);
+        assert_eq!(names([0.40, 0.53], true).len(), 3);
         assert_eq!(names([1.9, 75.0], true), ["2", "5", "10", "20", "50"]);
         assert!(Plot::ticks([0.0, 4.0], false).iter().all(|(at, _)| (0.0..=1.0).contains(at)));
     }

@@ -233,7 +233,7 @@ pub fn CoefficientTable(
                             <tr>
                                 <th scope="row">{words::symbol(name)}</th>
                                 <td>{model.meaning(name)}</td>
-                                <td>{format!("{} {unit}", format::number(value * factor, 4))}</td>
+                                <td>{words::coefficient(value * factor, unit)}</td>
                                 {intervals.map(|intervals| view! {
                                     <td>{move || intervals.with(|intervals| words::interval(intervals, name, factor))}</td>
                                 })}

@@ -166,7 +166,7 @@ pub fn error(run: &RunReport, name: &str) -> String {
 pub fn overloads(runs: &[Vec<RunReport>; 2], overload: Overload) -> Vec<String> {
     let effect = match overload {
         Overload::Flag => "They count; Options can leave them out.",
-        Overload::Exclude => "They load the simulated server and do not count.",
+        Overload::Exclude => "They load the simulated server and do not count in the fit or its errors.",
     };
     let mut all: Vec<String> = Vec::new();
     for run in runs.iter().flatten() {
@@ -255,6 +255,13 @@ pub fn interval(intervals: &[Interval], name: &str, scale: f64) -> String {
     } else {
         format!("{} – {}", format::number(low, 3), format::number(high, 3))
     }
+}
+
+/// A coefficient with its unit; zero needs no digits.
+#[must_use]
+pub fn coefficient(value: f64, unit: &str) -> String {
+    let number = if value == 0.0 { "0".into() } else { format::number(value, 4) };
+    format!("{number} {unit}").trim_end().to_owned()
 }
 
 /// Coefficients that a sentence names; of more it gives the number.
@@ -384,7 +391,7 @@ mod tests {
         let runs = [vec![run.clone(), report("b.json", 1.0)], vec![run.clone()]];
         let what = "a.json: overloaded from 2.0 to 61.0 s: 1200 requests were sent while 700 ended.";
         assert_eq!(overloads(&runs, Overload::Flag), [format!("{what} They count; Options can leave them out.")]);
-        let excluded = [format!("{what} They load the simulated server and do not count.")];
+        let excluded = [format!("{what} They load the simulated server and do not count in the fit or its errors.")];
         assert_eq!(overloads(&runs, Overload::Exclude), excluded);
         let kinds = [kind_of(&runs, 0, &run), kind_of(&runs, 1, &run), kind_of(&runs, 1, &report("c", 1.0))];
         assert_eq!(kinds, ["fitted", "its end, kept aside", "kept aside"]);
@@ -409,7 +416,7 @@ mod tests {
             config_settings(&opened),
             [
                 "Step-time model: quadratic, 14 features; 1 coefficient searched, 1 fixed, what is not named is 0.",
-                "Objective: mape, mean absolute percentage error, as in the optimizer of 2025.",
+                "Objective: mape, mean absolute error (%), as in 2025.",
                 "Seed of the search: 42.",
                 "KV blocks, where no log states them: 94,060.",
                 "Its logs were in results/vllm; open them here.",
@@ -443,6 +450,8 @@ mod tests {
             (interval(&all, "beta0", 1.0).as_str(), interval(&all, "lead", 1.0).as_str()),
             ("1.00 – 2,000", "not determined")
         );
+        let shown = [coefficient(0.0, "µs"), coefficient(2.0, ""), coefficient(35.234, "µs")];
+        assert_eq!(shown, ["0 µs", "2.000", "35.23 µs"]);
         assert_eq!((interval(&all, "beta9", 1.0).as_str(), identifiability(&[]).as_str()), ("–", ""));
         assert!(
             identifiability(&all[..0]).is_empty() && identifiability(&[found("beta1", false, &[])]).contains("every")

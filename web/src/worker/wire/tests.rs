@@ -152,7 +152,7 @@ fn every_state_of_the_desk_is_read() {
             basis: bases[index % 4],
             calibrated_on: TEXT.into(),
             calibrated_range: TEXT.into(),
-            calibrated_rate: Some(4.4),
+            calibrated_rates: [0.5, 4.4],
             ledger: Some(ledger(sources[index % 4])),
             settings: EngineLimits { num_blocks: 1, block_size: 2, max_num_seqs: 3, max_num_batched_tokens: 4 },
             filled_in: vec![TEXT.into()],
