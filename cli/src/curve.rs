@@ -211,6 +211,10 @@ pub fn remark_loads(input: &mut Input, log: LogLevel, answered: Option<Loads>) {
 }
 
 fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {
+    if curve.num_requests > scenario.curve.num_requests {
+        let planned = scenario.curve.num_requests;
+        writeln!(out, "runs have {} requests; {planned} would be too few to settle", curve.num_requests)?;
+    }
     let percentile = scenario.slo.percentile;
     writeln!(out, "{:>10} {}", "rate/s", headings(percentile))?;
     for point in &curve.points {
@@ -226,10 +230,6 @@ fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(),
     writeln!(out)?;
     if curve.points.iter().any(|point| matches!(point.verdict, Verdict::Undecided | Verdict::Backlogged)) {
         writeln!(out, "latencies in parentheses are no steady state: they depend on the length of the run")?;
-    }
-    if curve.num_requests > scenario.curve.num_requests {
-        let planned = scenario.curve.num_requests;
-        writeln!(out, "runs have {} requests; {planned} would be too few to settle", curve.num_requests)?;
     }
     if let Some(rate) = curve.recorded_rate {
         writeln!(out, "recorded rate of the trace: {rate:.4} requests/s")?;

@@ -14,11 +14,12 @@ use alloc::vec::Vec;
 /// Rate of a probe: everything arrives at once.
 const BURST_RATE: f64 = 1e9;
 
-/// How much more than the capacity a relaxed limiter may give, as far as it is looked for; ascending.
-const RUNGS: [f64; 3] = [1.125, 1.25, 1.5];
+/// How much more than the capacity a relaxed limiter may give, as far as it is looked for; ascending. The first is twice
+/// as much as a capacity is known to.
+const RUNGS: [f64; 4] = [1.05, 1.125, 1.25, 1.5];
 
 /// What a relaxed step time gives in any case: every time shrinks by the same factor.
-const STEP_TIME_FLOOR: usize = 2;
+const STEP_TIME_FLOOR: usize = 3;
 
 /// Requests of a run per request in the batch at saturation: five residence times to measure, two and a half to settle.
 const REQUESTS_PER_SLOT: f64 = 7.5;
@@ -35,8 +36,14 @@ const EXTENSION: u32 = 4;
 /// Requests of a probe at most.
 const MAX_PROBE_REQUESTS: u32 = 32_000;
 
-/// Most steps of one search; a bracket as wide as the axis needs seven.
+/// Most steps of one search: four below the axis, and seven in a bracket as wide as that.
 const MAX_SEARCH_STEPS: u32 = 12;
+
+/// Where nothing on the axis holds, rates are tried each so many times below the last ...
+const STEP_BELOW: f64 = 4.0;
+
+/// ... as long as the last is more than the axis's lowest by this divisor.
+const LOWEST_BELOW: f64 = 100.0;
 
 /// A study over request rates.
 ///
@@ -285,13 +292,20 @@ impl CurveStudy {
             return (bracket, trials);
         }
         for _ in 0..MAX_SEARCH_STEPS {
-            let Some(rate) = bracket.next_rate() else { break };
+            let Some(rate) = bracket.next_rate().or_else(|| self.rate_below(goal, &bracket)) else { break };
             match self.decide(goal, rate) {
                 Step::Known(holds) => bracket = bracket.narrowed(rate, holds),
                 Step::Needs(trials) => return (bracket, trials),
             }
         }
         (bracket, Vec::new())
+    }
+
+    /// A rate below all of the axis, where nothing on it holds and the scenario does not say where to look.
+    fn rate_below(&self, goal: Goal, bracket: &Bracket) -> Option<f64> {
+        let [low, _] = self.axis().filter(|_| self.range.is_none())?;
+        let high = bracket.high.filter(|high| bracket.low <= 0.0 && *high > low / LOWEST_BELOW)?;
+        (self.reason(goal, high) != Verdict::Undecided).then(|| round_to_digits(high / STEP_BELOW, 6))
     }
 
     /// Whether a goal holds at a rate with every seed; unknown seeds do not.

@@ -67,7 +67,14 @@ impl TrialRun {
         }
         let rate = trial.request_rate * time_scale;
         let draw = (scenario.seed, trial.replicate);
-        let requests = Source::new(&scenario.workload, trace, rate, trial.num_requests, draw, SimTime::MAX);
+        let drawn_rate = match trace {
+            // A burst has no rate.
+            None if trial.stage != Stage::Probe => {
+                Source::drawn_rate(&scenario.workload, rate, trial.num_requests, draw)
+            }
+            _ => rate,
+        };
+        let requests = Source::new(&scenario.workload, trace, drawn_rate, trial.num_requests, draw, SimTime::MAX);
         // Nobody gives up in a probe, and nobody is refused: it asks how fast the deployment is, not how patient its
         // clients are nor how many of them it lets in.
         let is_probe = trial.stage == Stage::Probe;

@@ -4,7 +4,7 @@ use super::arrivals::Gaps;
 use super::lengths::Law;
 use super::{PrefixId, PrefixTree, Request, RequestSource};
 use crate::random::{Purpose, Seed, Stream};
-use crate::scenario::{PrefixSettings, WorkloadSettings};
+use crate::scenario::{ArrivalSettings, PrefixSettings, WorkloadSettings};
 use crate::time::{SimTime, truncate};
 use alloc::vec::Vec;
 
@@ -57,6 +57,15 @@ impl Generator {
             num_requests,
         }
     }
+}
+
+/// The mean of the first `num_requests` gaps as a part of the mean they are drawn with; 1 without any.
+pub(super) fn mean_unit_gap(arrival: &ArrivalSettings, num_requests: u32, seed: Seed) -> f64 {
+    /// Mean gap, microseconds: long, so that rounding to whole ones is nothing.
+    const MEAN: f64 = 1e9;
+    let mut gaps = Gaps::new(arrival, 1.0 / MEAN, Stream::new(seed, Purpose::Arrivals));
+    let sum: f64 = (0..num_requests).map(|_| gaps.next() as f64).sum();
+    if num_requests == 0 { 1.0 } else { sum / f64::from(num_requests) / MEAN }
 }
 
 impl RequestSource for Generator {
@@ -139,7 +148,7 @@ impl PrefixChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{ArrivalSettings, LengthSettings};
+    use crate::scenario::LengthSettings;
 
     fn draw(settings: &WorkloadSettings, rate: f64, n: u32, replicate: u32) -> Vec<Request> {
         let mut generator = Generator::new(settings, rate, n, 42, replicate);

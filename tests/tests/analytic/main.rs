@@ -4,6 +4,7 @@
 mod by_hand;
 mod lever;
 mod queueing;
+mod verdict;
 
 use plimsoll_core::cluster::simulate;
 use plimsoll_core::engine::Mode;

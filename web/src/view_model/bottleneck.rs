@@ -42,7 +42,7 @@ pub fn bottleneck(curve: &Curve, engine: &EngineLimits) -> Option<Bottleneck> {
             let effect = if *factor > 1.000_1 && capacity > 0.0 {
                 format!("{} req/s (+{})", format::rate_held(capacity * factor), format::percent(factor - 1.0))
             } else {
-                "no change".into()
+                "less than 5 % more".into()
             };
             (relaxation(*limiter, engine), effect)
         })
@@ -100,6 +100,6 @@ mod tests {
         assert_eq!(found.request_rate, 10.0);
         assert_eq!(found.time_shares.iter().map(|share| share.label.as_str()).collect::<Vec<_>>(), ["idle", "weights"]);
         assert_eq!(found.levers[0], ("twice the KV cache (52,224 blocks)".into(), "16.5 req/s (+50 %)".into()));
-        assert_eq!(found.levers[1].1, "no change");
+        assert_eq!(found.levers[1].1, "less than 5 % more");
     }
 }

@@ -194,7 +194,7 @@ fn lever(curve: &Curve, engine: &EngineLimits) -> String {
     let capacity = curve.capacity.map_or(0.0, |capacity| capacity.request_rate);
     let gain = curve.levers.iter().find(|(limiter, _)| *limiter == binding).map(|(_, factor)| *factor);
     let lead = match binding {
-        Limiter::StepTime => "No setting binds, the step time does".into(),
+        Limiter::StepTime => "No setting gives 5 % more, so the step time binds".into(),
         _ => format!("What binds is {word}"),
     };
     match gain {
@@ -230,12 +230,12 @@ pub fn key_numbers(
         rate_number(
             "Capacity",
             curve.capacity,
-            "Highest offered rate that is stable and keeps every limit of the SLO, by bisection to 2.5 %; the range is over seeds taken alone.",
+            "Highest offered rate that is stable and keeps every limit of the SLO, by bisection to 2.5 %; the range is from the worst seed to the best.",
         ),
         rate_number(
             "Saturation",
             curve.saturation,
-            "Highest offered rate at which the backlog does not grow, whatever the latency; the range is over seeds taken alone.",
+            "Highest offered rate at which the backlog does not grow, whatever the latency; the range is from the worst seed to the best.",
         ),
     ];
     let Some(point) = point_at_capacity(curve) else { return numbers };
@@ -320,7 +320,7 @@ mod tests {
         curve.levers = vec![(Limiter::StepTime, 1.25), (Limiter::MaxNumSeqs, 1.0)];
         assert_eq!(
             headline(&curve, &Slo::default(), &engine()).lever,
-            "No setting binds, the step time does: a deployment 1.25 times as fast would give at least 13.7 req/s (+25 %)."
+            "No setting gives 5 % more, so the step time binds: a deployment 1.25 times as fast would give at least 13.7 req/s (+25 %)."
         );
     }
 

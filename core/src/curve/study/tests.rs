@@ -228,8 +228,23 @@ fn nothing_holding_and_everything_holding_are_told_apart() {
     let study = CurveStudy::new(&strict, CurvePlan::full(&strict.curve), None);
     let (curve, _) = run(study, 2, 1);
     let capacity = curve.capacity.expect("searched");
-    assert!(capacity.is_final && capacity.request_rate == 0.0 && capacity.next_failing_rate == Some(1.25));
+    assert!(capacity.is_final && capacity.request_rate == 0.0);
+    // The axis begins at 1.25, and four steps of a quarter below it.
+    assert_eq!(capacity.next_failing_rate.map(|rate| (rate * 1e5) as u32), Some(488));
     assert_eq!((curve.binding, curve.levers.len()), (None, 0));
+    // A limit that is kept to 30 · 0.4 / 15.4 ms, i.e. to 0.4 requests/s.
+    strict.slo.ttft_ms = None;
+    strict.slo.tpot_ms = Some(30.0 * 0.4 / 15.4 + 1e-9);
+    let below = |range| {
+        let mut scenario = strict.clone();
+        scenario.curve.range_per_s = range;
+        run(CurveStudy::new(&scenario, CurvePlan::full(&scenario.curve), None), 2, 1).0.capacity.expect("searched")
+    };
+    let found = below(None);
+    assert!(found.is_final && found.request_rate <= 0.4 && found.request_rate > 0.39, "{found:?}");
+    // Where the scenario says where to look, nowhere else.
+    let found = below(Some([1.0, 10.0]));
+    assert!(found.is_final && found.request_rate == 0.0 && found.next_failing_rate == Some(1.0), "{found:?}");
     let mut narrow = scenario();
     narrow.curve.range_per_s = Some([1.0, 10.0]);
     let (curve, _) = run(CurveStudy::new(&narrow, CurvePlan::full(&narrow.curve), None), 2, 1);
