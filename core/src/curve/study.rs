@@ -554,7 +554,12 @@ impl Study for CurveStudy {
         let num_shown = num_known.max(1);
         for rate in self.rates_of(num_shown) {
             let samples: Vec<&PointSample> = self.samples(rate).take(num_shown as usize).collect();
-            let is_longer = self.is_known(Kind::Longer, rate);
+            // A replayed trace may have no more requests than the ordinary run took.
+            let ordinary = self.outcomes.get(&run(Kind::Ordinary, rate, 0));
+            let is_longer = self.is_known(Kind::Longer, rate)
+                && ordinary
+                    .zip(samples.first())
+                    .is_some_and(|(short, long)| long.measured_requests > short.measured_requests);
             curve.points.push(CurvePoint { is_longer, ..point(rate, &samples, &self.slo) });
         }
         if num_known < self.plan.num_seeds {

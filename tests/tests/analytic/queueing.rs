@@ -125,8 +125,9 @@ fn a_stable_point_serves_the_offered_rate() {
 
 /// The default study (24 rates, 2,000 requests, three seeds), as it is shown.
 ///
-/// The band over seeds spans the luck of the arrivals, as the three seeds come at 1.03, 0.98 and 0.97 of the offered
-/// rate. Beyond it half a percent is allowed: what the throughput is off by on average over many seeds (the test below).
+/// Beyond the band over seeds 2.5 % are allowed. Arrivals come at exactly the offered rate over the whole run, so those
+/// of a window of 1,300 out of 2,000 are off by √(1/1300 − 1/2000) = 1.6 %, which is 1 % of three seeds; the number in
+/// system at the window's ends and its growth (the test below) add as much.
 #[test]
 fn stable_points_of_the_default_study_serve_what_is_offered() {
     let resolved =
@@ -142,7 +143,7 @@ fn stable_points_of_the_default_study_serve_what_is_offered() {
     for point in stable {
         let (rate, served) = (point.request_rate, point.request_throughput);
         assert_eq!(point.num_seeds, 3);
-        assert!(served.low <= rate * 1.005 && served.high >= rate * 0.995, "{rate}: {served:?}");
+        assert!(served.low <= rate * 1.005 && served.high >= rate * 0.975, "{rate}: {served:?}");
     }
     for point in &curve.points {
         let (served, good) = (point.request_throughput, point.goodput);

@@ -21,7 +21,7 @@ fn outcome(trial: &CurveTrial) -> PointSample {
         tpot: metric(30.0 * rate / (15.4 * relief)),
         itl: metric(10.0),
         e2e: metric(5000.0),
-        measured_requests: 1500,
+        measured_requests: trial.num_requests * 3 / 4,
         request_throughput: if trial.stage == Stage::Probe { 20.0 } else { rate },
         output_token_throughput: rate * 512.0,
         goodput: rate,
@@ -181,6 +181,12 @@ fn what_longer_runs_do_not_decide_either_stays_undecided() {
     assert!(!longer.is_empty());
     longer.sort_unstable();
     assert!(longer.windows(2).all(|pair| pair[0] != pair[1]), "a longer run is made once");
+    assert!(curve.points.iter().any(|point| point.is_longer));
+    // A trace of 900 requests has no more for a longer run.
+    let exhausted = run_changed(full(), |trial, sample| {
+        *sample = PointSample { measured_requests: 900, ..never(trial) };
+    });
+    assert!(exhausted.points.iter().all(|point| !point.is_longer));
 }
 
 #[test]
