@@ -54,8 +54,8 @@ struct Figures {
     fit: Vec<Evaluated>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scaling: Option<Scaling>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory: Option<Memory>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    memory: Vec<Memory>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<serde_json::Value>,
 }
@@ -101,9 +101,10 @@ struct Scaling {
     median_time_ratio: f64,
 }
 
-/// What one long run needs at its largest.
+/// What one long run of a workload needs at its largest.
 #[derive(Serialize)]
 struct Memory {
+    name: String,
     requests: u64,
     peak_bytes: u64,
 }
@@ -186,15 +187,16 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
         figures.scaling = Some(scaling);
     }
     if is_chosen("memory") {
-        let memory = memory(&native, &workloads, options.requests)?;
-        println!("memory: {} requests need {:.1} MB at most", memory.requests, memory.peak_bytes as f64 / 1e6);
-        figures.memory = Some(memory);
+        figures.memory = memory(&native, &workloads, options.requests)?;
+        for Memory { name, requests, peak_bytes } in &figures.memory {
+            println!("memory: {requests} requests of {name} need {:.1} MB", *peak_bytes as f64 / 1e6);
+        }
     }
     let has_measured = !figures.entries.is_empty()
         || figures.generator.is_some()
         || !figures.fit.is_empty()
         || figures.scaling.is_some()
-        || figures.memory.is_some();
+        || !figures.memory.is_empty();
     ensure!(has_measured, "no workload has a name that contains {:?}; there are {workloads:?}", options.workloads);
     Ok(figures)
 }
@@ -276,14 +278,13 @@ fn scaling(native: &Runner, requests: u64) -> Result<Scaling> {
     Ok(Scaling { requests: [few, requests], median_time_ratio: median(ratios) })
 }
 
-fn memory(native: &Runner, workloads: &[String], requests: u64) -> Result<Memory> {
-    let mut peak_bytes = 0;
-    for name in workloads {
+fn memory(native: &Runner, workloads: &[String], requests: u64) -> Result<Vec<Memory>> {
+    let of = |name: &String| {
         let sample = native.measure(name, requests)?;
-        let peak = sample.peak_bytes.context("this system does not tell a process its peak memory")?;
-        peak_bytes = peak_bytes.max(peak);
-    }
-    Ok(Memory { requests, peak_bytes })
+        let peak_bytes = sample.peak_bytes.context("this system does not tell a process its peak memory")?;
+        Ok(Memory { name: name.clone(), requests, peak_bytes })
+    };
+    workloads.iter().map(of).collect()
 }
 
 /// The middle value of an odd number of measurements.

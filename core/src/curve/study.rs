@@ -565,7 +565,17 @@ impl Study for CurveStudy {
         if num_known < self.plan.num_seeds {
             return curve;
         }
-        curve.saturation = Some(self.capacity(Goal::Saturation, &rates));
+        let saturation = self.capacity(Goal::Saturation, &rates);
+        if let (Some(failing), Some(Verdict::Overloaded)) =
+            (saturation.next_failing_rate, saturation.next_failing_verdict)
+        {
+            // What cannot carry a load cannot carry more, though runs at the higher rate were too short to show it.
+            let above = curve.points.iter_mut().filter(|point| point.request_rate > failing);
+            above
+                .filter(|point| point.verdict == Verdict::Undecided)
+                .for_each(|point| point.verdict = Verdict::Overloaded);
+        }
+        curve.saturation = Some(saturation);
         curve.capacity = Some(self.capacity(Goal::Capacity, &rates));
         if self.plan.ablates
             && let (bracket, missing) = self.search(Goal::Capacity, &rates)

@@ -166,6 +166,19 @@ fn where_runs_are_too_short_to_tell_the_search_makes_longer_ones() {
 }
 
 #[test]
+fn above_a_known_overload_nothing_is_undecided() {
+    // Ordinary runs are too short at some higher rates, which the search does not look at.
+    let curve = run_changed(full(), |trial, sample| {
+        if (24.0..28.0).contains(&trial.request_rate) {
+            sample.verdict = Verdict::Undecided;
+        }
+    });
+    assert_eq!(curve.saturation.and_then(|found| found.next_failing_verdict), Some(Verdict::Overloaded));
+    let above: Vec<_> = curve.points.iter().filter(|point| point.request_rate > 21.0).collect();
+    assert!(above.len() > 4 && above.iter().all(|point| point.verdict == Verdict::Overloaded));
+}
+
+#[test]
 fn what_longer_runs_do_not_decide_either_stays_undecided() {
     let never = |trial: &CurveTrial| {
         let is_near = (18.0..22.0).contains(&trial.request_rate);
