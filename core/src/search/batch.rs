@@ -10,9 +10,22 @@ pub(super) struct Batch {
     told: Vec<(Vec<f64>, f64)>,
     open: Vec<(Vec<f64>, Option<f64>)>,
     asked: usize,
+    /// Points that were given, beside those of the first sampling.
+    num_given: usize,
 }
 
 impl Batch {
+    /// A batch of points that are given, ahead of the first sampling.
+    pub fn of(points: Vec<Vec<f64>>) -> Self {
+        let num_given = points.len();
+        Self { open: points.into_iter().map(|point| (point, None)).collect(), num_given, ..Self::default() }
+    }
+
+    /// Whether a first sampling of so many points is still to come.
+    pub fn is_before_sampling(&self, startup: usize) -> bool {
+        self.told.len() < startup + self.num_given
+    }
+
     /// All points of complete batches.
     pub fn told(&self) -> &[(Vec<f64>, f64)] {
         &self.told

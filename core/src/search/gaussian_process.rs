@@ -38,8 +38,6 @@ pub struct GaussianProcess {
     stream: Stream,
     dimension: usize,
     batch: Batch,
-    /// Points that were given, beside those of the first sampling.
-    num_given: usize,
 }
 
 impl GaussianProcess {
@@ -47,14 +45,13 @@ impl GaussianProcess {
     #[must_use]
     pub fn new(dimension: usize, seed: u64) -> Self {
         let stream = Stream::new(Seed { seed, replicate: 3 }, Purpose::Search);
-        Self { stream, dimension, batch: Batch::default(), num_given: 0 }
+        Self { stream, dimension, batch: Batch::default() }
     }
 
     /// The same search, which looks at these points first.
     #[must_use]
     pub fn beginning_at(mut self, points: Vec<Vec<f64>>) -> Self {
-        self.num_given = points.len();
-        points.into_iter().for_each(|point| self.batch.push(point));
+        self.batch = Batch::of(points);
         self
     }
 
@@ -62,7 +59,7 @@ impl GaussianProcess {
     pub fn ask(&mut self) -> Ask<Candidate> {
         if !self.batch.is_open() {
             let startup = 2 * self.dimension;
-            if self.batch.told().len() < startup + self.num_given {
+            if self.batch.is_before_sampling(startup) {
                 for _ in 0..startup {
                     let point = (0..self.dimension).map(|_| self.stream.open_unit()).collect();
                     self.batch.push(point);

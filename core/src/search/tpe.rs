@@ -34,8 +34,6 @@ pub struct Tpe {
     stream: Stream,
     dimension: usize,
     batch: Batch,
-    /// Points that were given, beside those of the first sampling.
-    num_given: usize,
 }
 
 impl Tpe {
@@ -43,22 +41,20 @@ impl Tpe {
     #[must_use]
     pub fn new(dimension: usize, seed: u64) -> Self {
         let stream = Stream::new(Seed { seed, replicate: 2 }, Purpose::Search);
-        Self { stream, dimension, batch: Batch::default(), num_given: 0 }
+        Self { stream, dimension, batch: Batch::default() }
     }
 
     /// The same search, which looks at these points first.
     #[must_use]
     pub fn beginning_at(mut self, points: Vec<Vec<f64>>) -> Self {
-        self.num_given = points.len();
-        points.into_iter().for_each(|point| self.batch.push(point));
+        self.batch = Batch::of(points);
         self
     }
 
     /// The next point, once all of the batch before are told.
     pub fn ask(&mut self) -> Ask<Candidate> {
         if !self.batch.is_open() {
-            let told = self.batch.told();
-            if told.len() < STARTUP + self.num_given {
+            if self.batch.is_before_sampling(STARTUP) {
                 for _ in 0..STARTUP {
                     let point = (0..self.dimension).map(|_| self.stream.open_unit()).collect();
                     self.batch.push(point);
