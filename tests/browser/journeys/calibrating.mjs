@@ -180,9 +180,16 @@ test('Stop keeps the best, and a saved study goes on where it was left', { timeo
       const [download] = await Promise.all([page.waitForEvent('download'), at(page, id).click()]);
       return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
     };
+    // The file holds the intervals once they are measured, which is after the search.
+    await page.waitForFunction(
+      () => /Intervals hold/.test(document.querySelector('[data-testid=calibrate-identifiability]')?.textContent ?? ''),
+      undefined,
+      { timeout: 60_000 },
+    );
     const fit = await save('calibrate-download');
     assert.equal(fit.name, 'fit.yaml');
     assert.match(fit.text, /^fit_version: 1\n/);
+    assert.match(fit.text, /\nintervals:\n- name: \w+\n  ends:\n  - [\d.e-]+\n/);
     const study = await save('calibrate-study');
     assert.equal(study.name, 'study.json');
     assert.ok(JSON.parse(study.text).trials.length >= 100);
@@ -206,6 +213,7 @@ test('Stop keeps the best, and a saved study goes on where it was left', { timeo
     await card.waitFor({ timeout: 30_000 });
     assert.match(await card.textContent(), /fitted to requests\.jsonl \(300 requests\) of .*Llama-3\.1-8B.*It stands for prompts of .*Mean errors on these logs: TTFT/);
     assert.ok(!/calibrated/.test(await other.locator('.basis summary').textContent()), 'nothing is applied yet');
+    assert.match(await card.textContent(), /95 % interval.*\d – \d/, 'the intervals of the file are shown');
     await screenshot(other, 'calibrate-fit-file');
     await at(other, 'calibrate-apply-file').click();
     await other.waitForFunction(

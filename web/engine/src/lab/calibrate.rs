@@ -55,7 +55,7 @@ impl Bench {
                 CalibrateOutcome::Config(Box::new(logs.open_config(&name, settings, &runs, bytes)?))
             }
             CalibrateSpec::Report(spec) => CalibrateOutcome::Report(Box::new(logs.report(&spec)?)),
-            CalibrateSpec::FitFile(spec) => CalibrateOutcome::Text(logs.fit_file(&spec)?),
+            CalibrateSpec::FitFile { fit, intervals } => CalibrateOutcome::Text(logs.fit_file(&fit, intervals)?),
             CalibrateSpec::Apply { scenario, fit } => CalibrateOutcome::Text(logs.apply(&scenario, &fit)?),
             CalibrateSpec::OpenFit { name } => CalibrateOutcome::Fit(Box::new(fit_file::open(&name, bytes)?)),
             CalibrateSpec::ApplyFile { name, scenario } => {

@@ -17,6 +17,7 @@ pub fn open(name: &str, bytes: &[u8]) -> Result<OpenedFit, Failure> {
         calibrated_on: file.calibrated_on,
         guesses: file.guesses,
         trained_on: file.trained_on.into_iter().map(run).collect(),
+        intervals: file.intervals,
     })
 }
 

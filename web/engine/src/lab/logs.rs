@@ -1,7 +1,7 @@
 //! The logs a worker keeps: read piece by piece, summed up, and made into tasks and reports.
 
 use plimsoll_core::calibrate::{
-    Deployment, Fit, FitSettings, FitTask, FittedModel, RunReport, Space, calibrated_on, prior,
+    Deployment, Fit, FitSettings, FitTask, FittedModel, Interval, RunReport, Space, calibrated_on, prior,
 };
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures, overload_windows};
@@ -249,18 +249,18 @@ impl Logs {
         })
     }
 
-    /// The file of a fit as the command line reads it.
+    /// The file of a fit as the command line reads it, with what is known of how well the logs determine it.
     ///
     /// # Errors
     /// As [`Logs::report`].
-    pub fn fit_file(&self, spec: &FitSpec) -> Result<String, Failure> {
+    pub fn fit_file(&self, spec: &FitSpec, intervals: Vec<Interval>) -> Result<String, Failure> {
         let report = self.report(spec)?;
         let [train, _] = &spec.runs;
         let stated = stated(&self.runs(train, &spec.said)?);
         let guesses = Deployment::guess(plimsoll_configs::catalog(), &stated).guesses;
         let [train, held_out] = report.runs.map(|runs| runs.into_iter().map(errors_of).collect::<Vec<TrainedOn>>());
         let file = FitFile::new(&spec.fit, stated, report.calibrated_on, guesses, train);
-        Ok(fit_to_yaml(&FitFile { held_out, ..file }))
+        Ok(fit_to_yaml(&FitFile { held_out, intervals, ..file }))
     }
 
     /// A study as a file.

@@ -47,7 +47,12 @@ pub enum CalibrateSpec {
     /// Replay runs with a fit; ends in [`CalibrateOutcome::Report`].
     Report(FitSpec),
     /// Write the file of a fit as the command line reads it; ends in [`CalibrateOutcome::Text`].
-    FitFile(FitSpec),
+    FitFile {
+        /// The fit.
+        fit: FitSpec,
+        /// 95 % intervals of its coefficients; none where they are not measured.
+        intervals: Vec<Interval>,
+    },
     /// Put a fit and its server into a scenario; ends in [`CalibrateOutcome::Text`].
     Apply {
         /// The scenario as JSON; empty for the base.
@@ -355,6 +360,8 @@ pub struct OpenedFit {
     pub guesses: Vec<String>,
     /// The fitted runs.
     pub trained_on: Vec<FittedRun>,
+    /// 95 % intervals of its coefficients; none where nobody measured them.
+    pub intervals: Vec<Interval>,
 }
 
 /// A fitted run: name, requests, and errors in percent by name.

@@ -23,6 +23,16 @@ fn Card(file: FitFile) -> impl IntoView {
     let range = opened.calibrated_on.range();
     let errors = words::errors_of_file(&opened.trained_on);
     let guesses = opened.guesses.join(", ");
+    let about = words::fit_of(&opened);
+    let coefficients = if opened.intervals.is_empty() {
+        view! { <CoefficientTable fit=opened.fit /> }.into_any()
+    } else {
+        view! {
+            <p class="help">{words::identifiability(&opened.intervals)}</p>
+            <CoefficientTable fit=opened.fit intervals=Signal::stored(opened.intervals) />
+        }
+        .into_any()
+    };
     view! {
         <section class="panel" aria-labelledby="fit-file-title" data-testid="calibrate-fit-file">
             <header>
@@ -31,13 +41,13 @@ fn Card(file: FitFile) -> impl IntoView {
                     <Icon path=CLOSE />
                 </button>
             </header>
-            <p>{words::fit_of(&opened)}</p>
+            <p>{about}</p>
             {(!range.is_empty()).then(|| view! { <p class="help">{format!("It stands for {range}.")}</p> })}
             {(!errors.is_empty()).then(|| view! { <p class="help">{errors}</p> })}
             {(!guesses.is_empty()).then(|| view! { <p class="help">{sentence(&format!("Guessed of the server: {guesses}"))}</p> })}
             <details>
                 <summary>"Coefficients"</summary>
-                <CoefficientTable fit=opened.fit />
+                {coefficients}
             </details>
             <div class="actions">
                 <button type="button" class="primary" data-testid="calibrate-apply-file" on:click=move |_| calibrate.apply_file()>

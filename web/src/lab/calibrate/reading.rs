@@ -224,7 +224,7 @@ impl Calibrate {
             calibrate.fit.set(study.best.clone());
             calibrate.earlier.set_value((study.best, study.trials));
             calibrate.problems.set(Vec::new());
-            calibrate.intervals.set(Vec::new());
+            calibrate.forget_intervals();
             calibrate.phase.set(Phase::Stopped);
             calibrate.lab.page(|page| page.say("The study is open; go on with it or apply it."));
             calibrate.picture();
@@ -249,7 +249,7 @@ impl Calibrate {
             calibrate.best.set(Vec::new());
             calibrate.fit.set(Some(opened.baseline.clone()));
             calibrate.earlier.set_value((None, Vec::new()));
-            calibrate.intervals.set(Vec::new());
+            calibrate.forget_intervals();
             calibrate.problems.set(Vec::new());
             calibrate.phase.set(Phase::Idle);
             calibrate.experiment.set(Some(*opened));

@@ -44,11 +44,12 @@ impl Calibrate {
         });
     }
 
-    /// Saves the fit as the command line reads it.
+    /// Saves the fit as the command line reads it, with the intervals once they are measured.
     pub fn download_fit(&self) {
         let calibrate = *self;
         let Some(fit) = self.fit_spec() else { return };
-        self.ask_logs(CalibrateSpec::FitFile(fit), move |outcome| {
+        let intervals = self.intervals.get_untracked();
+        self.ask_logs(CalibrateSpec::FitFile { fit, intervals }, move |outcome| {
             if let CalibrateOutcome::Text(text) = outcome {
                 calibrate.save("fit.yaml", "application/yaml", &text);
             }

@@ -312,7 +312,7 @@ impl Calibrate {
         let calibrate = *self;
         self.stop();
         self.problems.set(Vec::new());
-        self.intervals.set(Vec::new());
+        self.forget_intervals();
         self.note_use();
         let Used { settings, train, said, config } = untrack(|| self.usable());
         let budget = settings.budget;
@@ -474,6 +474,12 @@ impl Calibrate {
         self.phase.set(if self.fit.with_untracked(Option::is_some) { phase } else { Phase::Idle });
         self.picture();
         self.measure_intervals();
+    }
+
+    /// Drops the intervals of the coefficients, and those being measured: they belong to another fit.
+    pub(super) fn forget_intervals(&self) {
+        self.task.update_value(|(number, _)| *number += 1);
+        self.intervals.set(Vec::new());
     }
 
     /// Has the intervals of the coefficients measured around the best point; nothing comes of it when another task

@@ -478,7 +478,7 @@ mod tests {
         };
         let error = |ttft| vec![("ttft_mean".to_owned(), ttft), ("e2e_p99".to_owned(), 50.0)];
         let trained_on = vec![("a".to_owned(), 200, error(1.0)), ("b".to_owned(), 200, error(4.0))];
-        let file = OpenedFit { fit, calibrated_on, guesses: Vec::new(), trained_on };
+        let file = OpenedFit { fit, calibrated_on, guesses: Vec::new(), trained_on, intervals: Vec::new() };
         assert_eq!(
             fit_of(&file),
             "Step times (black box α, β) fitted to a.json (400 requests) of acme/Tiny on 2 × H100."

@@ -196,11 +196,17 @@ fn a_fit_is_applied_written_and_gone_on_with() {
     let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("it can be run");
     assert_eq!(resolved.value.calibrated_on.map(|on| on.label()).as_deref(), Some("requests.jsonl (40 requests)"));
 
-    let Ok(CalibrateOutcome::Text(yaml)) = asked(&mut bench, CalibrateSpec::FitFile(of(&fit)), None) else {
-        panic!("no file")
+    let best = trials.iter().min_by(|a, b| a.1.unwrap_or(f64::MAX).total_cmp(&b.1.unwrap_or(f64::MAX)));
+    let points = best.map(|(point, _)| point.clone()).into_iter().collect();
+    let spec = CalibrateSpec::Intervals(EvaluateSpec { task: 7, text: Some(text.clone()), points });
+    let Ok(CalibrateOutcome::Intervals(Some(intervals))) = asked(&mut bench, spec, None) else {
+        panic!("no intervals")
     };
+    let spec = CalibrateSpec::FitFile { fit: of(&fit), intervals: intervals.clone() };
+    let Ok(CalibrateOutcome::Text(yaml)) = asked(&mut bench, spec, None) else { panic!("no file") };
     let file = plimsoll_formats::fit_from_yaml(&yaml, "fit.yaml").expect("the command line reads it");
     assert_eq!((file.fit().beta, file.trained_on[0].num_requests), (fit.beta.clone(), 40));
+    assert!(!intervals.is_empty() && file.intervals == intervals, "{:?}", file.intervals);
 
     // The file alone gives the same scenario, where no log is at hand.
     let mut elsewhere = Bench::default();
@@ -209,7 +215,7 @@ fn a_fit_is_applied_written_and_gone_on_with() {
         panic!("no fit")
     };
     assert_eq!((&opened.fit.beta, opened.calibrated_on.num_requests), (&fit.beta, 40));
-    assert_eq!(opened.trained_on[0].1, 40);
+    assert_eq!((opened.trained_on[0].1, &opened.intervals), (40, &intervals));
     let apply = CalibrateSpec::ApplyFile { name: "fit.yaml".into(), scenario: String::new() };
     let Ok(CalibrateOutcome::Text(other)) = asked(&mut elsewhere, apply, Some(yaml.as_bytes())) else {
         panic!("no scenario")
