@@ -20,6 +20,7 @@ mod moments;
 mod objective;
 mod optimizer;
 mod part;
+mod posterior;
 mod prior;
 mod replay;
 mod report;

@@ -36,6 +36,9 @@ pub(super) struct Moments {
 /// Measured less predicted sums, each with the standard deviation that the spread of single requests gives it.
 pub(super) type Gaps = Vec<(f64, f64)>;
 
+/// How much each request counts, by metric.
+pub(super) type RequestWeights = [Vec<f64>; METRICS.len()];
+
 impl Moments {
     /// Of the requests of a run that count.
     pub(super) fn new(run: &Measurement, counted: &[bool]) -> Self {
@@ -57,7 +60,7 @@ impl Moments {
     }
 
     /// How far a prediction is, with requests weighed as [`Moments::weights`] says.
-    pub(super) fn gaps(&self, prediction: &Prediction, weights: &[Vec<f64>; METRICS.len()]) -> Gaps {
+    pub(super) fn gaps(&self, prediction: &Prediction, weights: &RequestWeights) -> Gaps {
         let mut gaps = Vec::new();
         for (at, metric) in METRICS.into_iter().enumerate() {
             let residuals = self.residuals(at, metric, prediction);
@@ -74,7 +77,7 @@ impl Moments {
     }
 
     /// By metric and request: 1, less for outliers of this prediction.
-    pub(super) fn weights(&self, prediction: &Prediction) -> [Vec<f64>; METRICS.len()] {
+    pub(super) fn weights(&self, prediction: &Prediction) -> RequestWeights {
         core::array::from_fn(|at| {
             let residuals = self.residuals(at, METRICS[at], prediction);
             let mut sorted: Vec<f64> = residuals.iter().copied().flatten().collect();

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 ///
 /// # Source
 /// Golub and Van Loan (2013), *Matrix Computations*, section 8.5: cyclic Jacobi.
-pub(crate) fn symmetric_eigen(matrix: &[Vec<f64>]) -> (Vec<f64>, Vec<Vec<f64>>) {
+pub(super) fn symmetric_eigen(matrix: &[Vec<f64>]) -> (Vec<f64>, Vec<Vec<f64>>) {
     let n = matrix.len();
     let mut a = matrix.to_vec();
     let mut v: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| if i == j { 1.0 } else { 0.0 }).collect()).collect();
@@ -71,11 +71,11 @@ pub(super) fn transposed_times(matrix: &[Vec<f64>], vector: &[f64]) -> Vec<f64> 
 ///
 /// # Source
 /// Golub and Van Loan (2013), section 4.2.
-pub(super) struct Cholesky(Vec<Vec<f64>>);
+pub(crate) struct Cholesky(Vec<Vec<f64>>);
 
 impl Cholesky {
     /// Of the rows of a lower triangle; none if the matrix is not positive definite.
-    pub(super) fn new(mut rows: Vec<Vec<f64>>) -> Option<Self> {
+    pub(crate) fn new(mut rows: Vec<Vec<f64>>) -> Option<Self> {
         for i in 0..rows.len() {
             let (done, rest) = rows.split_at_mut(i);
             let row = rest.first_mut()?;
@@ -103,7 +103,7 @@ impl Cholesky {
     }
 
     /// `x` of `L·Lᵀ·x = right`.
-    pub(super) fn solve(&self, right: &[f64]) -> Vec<f64> {
+    pub(crate) fn solve(&self, right: &[f64]) -> Vec<f64> {
         let mut x = self.forward(right);
         for i in (0..x.len()).rev() {
             x[i] /= self.0[i][i];

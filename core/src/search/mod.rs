@@ -15,7 +15,7 @@ mod tpe;
 
 pub use cmaes::Cmaes;
 pub use gaussian_process::GaussianProcess;
-pub(crate) use matrix::symmetric_eigen;
+pub(crate) use matrix::Cholesky;
 pub use multi_start::MultiStart;
 pub use nelder_mead::NelderMead;
 pub use random::RandomSearch;
