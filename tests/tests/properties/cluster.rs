@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 
 /// Everything a cluster tells.
 #[derive(Debug, Default, PartialEq)]
-struct Heard {
-    records: Vec<RequestRecord>,
+pub struct Heard {
+    pub records: Vec<RequestRecord>,
     samples: Vec<QueueSample>,
     by_replica: Vec<(u32, QueueSample)>,
     admissions: Vec<AdmissionDecision>,
-    routings: Vec<RoutingDecision>,
-    totals: ClusterTotals,
+    pub routings: Vec<RoutingDecision>,
+    pub totals: ClusterTotals,
 }
 
 impl Observer for Heard {
@@ -93,7 +93,7 @@ fn cluster() -> impl Strategy<Value = ClusterConfig> {
     )
 }
 
-fn run(case: &Case, cluster: &ClusterConfig, mode: Mode, slice: u64, traced: Option<u32>) -> Heard {
+pub fn run(case: &Case, cluster: &ClusterConfig, mode: Mode, slice: u64, traced: Option<u32>) -> Heard {
     let mut heard = Heard::default();
     let mut simulation = Simulation::new(cluster, case.engine, case.timing.build(1.0), case.source(), mode);
     if let Some(candidates) = traced {

@@ -1,9 +1,10 @@
 //! Cases that chance does not make, in both modes.
 
 use super::case::{Case, Timing};
+use super::cluster::{Heard, run};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::JumpCounts;
-use plimsoll_core::scenario::{CpuTierConfig, EngineConfig};
+use plimsoll_core::scenario::{ClusterConfig, CpuTierConfig, EngineConfig, RoutingConfig, ScorerName, ScorerWeight};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request};
 
@@ -99,4 +100,71 @@ fn extreme_times_do_not_overflow() {
         assert!((last..=2 * late).contains(&step.totals.end.0), "{:?}", step.totals.end);
         assert_eq!((step.totals.completed, step.totals.still_running), (4, 1));
     }
+}
+
+/// A reloaded block closes a gap behind which everything is in memory: more of the prompt is found than the chunk has, and
+/// only what the chunk has is claimed.
+#[test]
+fn a_chunk_claims_no_more_than_its_own_blocks_when_a_reload_finds_more() {
+    let mut case = case(7, 100, 8, &[(0, 9, 1), (0, 17, 11), (0, 1, 6), (6_000, 20, 2)]);
+    case.engine.long_prefill_token_threshold = 6;
+    case.engine.horizon = SimTime(7_000);
+    let long = case.prefixes.extend(case.requests[0].prefix, 8);
+    for (request, prefix) in case.requests.iter_mut().skip(1).zip([long, PrefixId::NONE, long]) {
+        request.prefix = prefix;
+    }
+    let step = case.run(Mode::Step, u64::MAX);
+    let mut fast = case.run(Mode::Fast, u64::MAX);
+    fast.totals.jumps = JumpCounts::default();
+    assert_eq!(fast, step);
+    // By hand, in chunks of 6 tokens. At 0 the second finds the first block of the first, and fills its own second before the
+    // first fills one with the same content at 1,130: the index has the second block of the first request, which is
+    // done at 2,220, and the third and fourth of the second. The one given back is taken at 4,230, when the third
+    // request has decoded three tokens, so that at 6,230 the last finds one block in memory. One is free where tokens 4
+    // to 9 need two; the second block is reloaded into it, and the third and fourth are found too. Three are claimed.
+    assert_eq!((step.totals.cache_hits, step.totals.kv_peak, step.totals.preemptions), (1 + 3, 7, 0));
+    let ends: Vec<i64> = step.records.iter().filter_map(|record| record.e2e).map(|end| end.0).collect();
+    assert_eq!(ends, [2_220, 6_230]);
+}
+
+/// Two replicas of a router that prefers short queues: a request goes to the second only while one waits at the first.
+fn routed(case: &Case) -> Heard {
+    let scorer = ScorerWeight { name: ScorerName::LoadAware, weight: 1.0 };
+    let routing = RoutingConfig::Weighted(vec![scorer]);
+    let cluster = ClusterConfig { num_replicas: 2, routing, ..ClusterConfig::single() };
+    let step = run(case, &cluster, Mode::Step, u64::MAX, Some(0));
+    assert_eq!(run(case, &cluster, Mode::Fast, u64::MAX, Some(0)), step);
+    step
+}
+
+/// The score of a replica where so many wait (cluster specification 5.1).
+fn score(waiting: u32) -> f64 {
+    0.5 * (1.0 - f64::from(waiting) / 128.0)
+}
+
+/// As above, with a router that looks twice meanwhile: at 2,600, where the third request finds one waiting and goes to the
+/// other replica, and at 4,600, when the block that was filled in the step of 4,040 has let it in.
+#[test]
+fn a_router_sees_that_a_filled_block_has_let_somebody_in() {
+    let mut case = case(11, 1, 4, &[(0, 4, 8), (2_500, 44, 1), (2_600, 4, 2), (4_600, 4, 2)]);
+    case.engine.cpu_tier = None;
+    case.requests[0].output_prefix = case.prefixes.extend(case.requests[0].prefix, 4);
+    case.requests[1].prefix = case.requests[0].output_prefix;
+    let scores: Vec<Vec<f64>> = routed(&case).routings.into_iter().map(|decision| decision.scores).collect();
+    assert_eq!(scores, [[score(0); 2], [score(0); 2], [score(1), score(0)], [score(0); 2]]);
+}
+
+/// Two decode in a batch of two, and the third waits. By hand: prompts at 0 and, with a decode step, at 2,040; from 3,080 on both
+/// decode, in four blocks of which the second request has two. At 4,500 nobody is done for a long time, but at 5,080 the
+/// first needs a fifth block and the second is preempted: at 5,500 two wait.
+#[test]
+fn a_router_sees_that_somebody_was_preempted() {
+    let mut case = case(4, 1, 0, &[(0, 4, 12), (1_500, 4, 12), (2_600, 4, 2), (4_500, 4, 2), (5_500, 4, 2)]);
+    case.engine.cpu_tier = None;
+    case.engine.max_num_seqs = 2;
+    let heard = routed(&case);
+    let scores: Vec<Vec<f64>> = heard.routings.into_iter().map(|decision| decision.scores).collect();
+    let quiet = [score(0); 2];
+    assert_eq!(scores, [quiet, quiet, quiet, [score(1), score(0)], [score(2), score(0)]]);
+    assert!(heard.totals.total.preemptions > 0);
 }
