@@ -30,7 +30,7 @@ const module = createRequire(import.meta.url)(glue);
 if (task === 'list') {
   console.log(module.workloads());
 } else {
-  await warmUp((count) => module.run_workload(name, count));
+  await warmUp((count) => module.run_workload(name, Math.min(count, Number(requests))));
   const start = performance.now();
   const counts = JSON.parse(module.run_workload(name, Number(requests)));
   const seconds = (performance.now() - start) / 1000;

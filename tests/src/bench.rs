@@ -7,17 +7,24 @@
 //!
 //! `fit` is no simulation of a scenario but a search: each of its evaluations replays a log of 100 such requests at 6 per
 //! second with other coefficients of the default model, and sums up how far the latencies are from the logged ones.
+//!
+//! `curve` and `curve-delayed` are whole studies of the curve of the default scenario, with fitted coefficients and without
+//! and with the delays of a client.
+//! `tpe` and `gaussian-process` ask for so many points in 11 dimensions when they know more than they look at, and evaluate
+//! nothing worth mentioning.
 
 use plimsoll_core::calibrate::{Calibration, ClientEffects, Deployment, FitSettings, FittedModel, Replay, prior};
 use plimsoll_core::cluster::simulate;
+use plimsoll_core::curve::{CurvePlan, CurveStudy, run_trial};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario,
+    AcceleratorChoice, LatencyFit, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario,
     RoutingPolicy, Scenario,
 };
+use plimsoll_core::search::{GaussianProcess, Minimizer, RandomSearch, Tpe};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Generator, RequestSource};
@@ -43,6 +50,24 @@ pub const GENERATOR: &str = "generator";
 
 /// Fits a log of [`LOGGED_REQUESTS`] requests; not among [`NAMES`], as its figure is evaluations per second.
 pub const FIT: &str = "fit";
+
+/// Whole studies of a curve; not among [`NAMES`], as they decide themselves how many requests they simulate.
+pub const CURVES: [&str; 2] = ["curve", "curve-delayed"];
+
+/// Searches whose next point rests on all before it; not among [`NAMES`], as nothing is simulated.
+pub const SEARCHES: [&str; 2] = ["tpe", "gaussian-process"];
+
+/// Coefficients that these search: as many as the default model has.
+const NUM_SEARCHED: usize = 11;
+
+/// Points that these know beforehand: more than they look at.
+const NUM_KNOWN: usize = 2000;
+
+/// Coefficients of the calibrated roofline as a fit of an 8B on an H100 gives them.
+const FITTED: ([f64; 3], [f64; 8]) = ([9000.0, 2.0, 0.0], [3000.0, 40.0, 7000.0, 30.0, 0.06, 3e-4, 0.0, 1500.0]);
+
+/// What its clients add.
+const DELAYS: ClientEffects = ClientEffects { idle_delay_us: 2000.0, busy_delay_us: 80.0 };
 
 /// Requests of the log that [`FIT`] fits, so that many of its requests are one evaluation.
 pub const LOGGED_REQUESTS: u32 = 100;
@@ -73,6 +98,12 @@ pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
     if name == FIT {
         let evaluations = fit(&logged_run()?, u64::from(num_requests / LOGGED_REQUESTS).max(1));
         return Some(Counts { requests: evaluations * u64::from(LOGGED_REQUESTS), steps: 0, preemptions: 0 });
+    }
+    if CURVES.contains(&name) {
+        return Some(curve(if name == CURVES[0] { ClientEffects::default() } else { DELAYS }));
+    }
+    if SEARCHES.contains(&name) {
+        return Some(Counts { requests: asked(name, num_requests), steps: 0, preemptions: 0 });
     }
     let scenario = resolved(if name == GENERATOR { NAMES[0] } else { name })?;
     let mut source = Generator::new(&scenario.workload, scenario.workload.request_rate, num_requests, scenario.seed, 0);
@@ -142,10 +173,8 @@ fn logged_run() -> Option<Measurement> {
         gaps: 0..0,
     });
     run.requests = requests.collect();
-    let beta = [3000.0, 40.0, 7000.0, 30.0, 0.06, 3e-4, 0.0, 1500.0];
-    let server = LatencyModel::calibrated(&[9000.0, 2.0, 0.0], &beta).ok()?;
-    let client = ClientEffects { idle_delay_us: 2000.0, busy_delay_us: 80.0 };
-    let served = Replay::new(&run, usize::MAX).run(scenario.engine, &server, client);
+    let server = LatencyModel::calibrated(&FITTED.0, &FITTED.1).ok()?;
+    let served = Replay::new(&run, usize::MAX).run(scenario.engine, &server, DELAYS);
     for (request, latency) in run.requests.iter_mut().zip(&served.latencies) {
         request.ttft = latency.ttft.map(|ttft| SimTime(ttft as i64));
         request.e2e = latency.e2e.map(|e2e| SimTime(e2e as i64));
@@ -167,6 +196,45 @@ fn fit(run: &Measurement, budget: u64) -> u64 {
     study.progress().0
 }
 
+/// The curve of the default scenario with a fit whose clients are such.
+fn curve(client: ClientEffects) -> Counts {
+    let mut scenario = Scenario::default();
+    scenario.latency.model = LatencyModelChoice::Calibrated;
+    let (alpha, beta) = (FITTED.0.to_vec(), FITTED.1.to_vec());
+    scenario.latency.fit = Some(LatencyFit { alpha, beta, client, ..LatencyFit::default() });
+    let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("the fit is complete; a test runs it").value;
+    let mut study = CurveStudy::new(&resolved, CurvePlan::full(&resolved.curve), None);
+    let mut requests = 0;
+    while let Ask::Trial(trial) = study.ask() {
+        requests += u64::from(trial.num_requests);
+        let sample = run_trial(&resolved, None, &trial);
+        study.tell(&trial, sample);
+    }
+    Counts { requests, steps: 0, preemptions: 0 }
+}
+
+/// Asks a search that knows enough for so many points; how many there were.
+fn asked(name: &str, num_points: u32) -> u64 {
+    let mut uniform = RandomSearch::new(NUM_SEARCHED, 1);
+    let known = core::iter::from_fn(|| match uniform.ask() {
+        Ask::Trial(candidate) => Some(candidate.point),
+        Ask::Wait | Ask::Done => None,
+    });
+    let known = known.take(NUM_KNOWN).collect();
+    // Each looks at some points of its own before the first that rests on what it knows.
+    let (mut search, num_own) = match name {
+        "tpe" => (Minimizer::Tpe(Tpe::new(NUM_SEARCHED, 1).beginning_at(known)), 10),
+        _ => (Minimizer::GaussianProcess(GaussianProcess::new(NUM_SEARCHED, 1).beginning_at(known)), 2 * NUM_SEARCHED),
+    };
+    let before = (NUM_KNOWN + num_own) as u64;
+    let mut found = 0;
+    search.minimize(before + u64::from(num_points), |point| {
+        found += 1;
+        point.iter().map(|x| (x - 0.3) * (x - 0.3)).sum()
+    });
+    found - before
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +250,11 @@ mod tests {
         }
         assert_eq!(run(GENERATOR, 2000), Some(Counts { requests: 2000, steps: 0, preemptions: 0 }));
         assert_eq!(run("no such workload", 1), None);
+        for name in SEARCHES {
+            assert_eq!(run(name, 4), Some(Counts { requests: 4, steps: 0, preemptions: 0 }));
+        }
+        let curves = CURVES.map(|name| run(name, 1).expect("it is in the list").requests);
+        assert!(curves.iter().all(|requests| *requests > 50_000), "{curves:?}");
         assert_eq!(run(FIT, 2000), Some(Counts { requests: 2000, steps: 0, preemptions: 0 }));
     }
 

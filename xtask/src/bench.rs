@@ -20,6 +20,10 @@ use runner::{Runner, Sample};
 const NUM_RUNS: usize = 5;
 /// Pairs of the scaling measurement.
 const NUM_PAIRS: usize = 7;
+/// Searches whose next points rest on all before, as `tests/src/bench.rs` has them.
+const SEARCHES: [&str; 2] = ["tpe", "gaussian-process"];
+/// Points that they are asked for, two at a time.
+const NUM_ASKED: u64 = 40;
 /// Requests of the log that `fit` fits, as `tests/src/bench.rs` has it.
 const LOGGED_REQUESTS: u64 = 100;
 /// The larger run of a scaling pair has this many times the requests.
@@ -37,8 +41,8 @@ pub struct Options {
     /// Simulated requests per run.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
-    /// Measure only the workloads whose name contains one of these words; `generator`, `fit`, `scaling` and `memory` count as
-    /// such.
+    /// Measure only the workloads whose name contains one of these words; `generator`, `fit`, `ask`, `curve`, `scaling` and
+    /// `memory` count as such.
     workloads: Vec<String>,
 }
 
@@ -52,6 +56,10 @@ struct Figures {
     generator: Option<Drawn>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fit: Vec<Evaluated>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ask: Vec<Asked>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curve: Option<DelayedCurve>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scaling: Option<Scaling>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -92,6 +100,22 @@ struct Evaluated {
     logged_requests: u64,
     evaluations: u64,
     evaluations_per_s: f64,
+}
+
+/// How long a search that rests on all points before it takes to ask for the next two, at its longest.
+#[derive(Serialize)]
+struct Asked {
+    search: &'static str,
+    target: &'static str,
+    milliseconds: f64,
+}
+
+/// What a fit whose clients come later while the server is busy costs the whole curve of a scenario, on one core natively.
+#[derive(Serialize)]
+struct DelayedCurve {
+    /// Without the clients' delays and with them.
+    seconds: [f64; 2],
+    ratio: f64,
 }
 
 /// How the time grows with the number of requests.
@@ -178,6 +202,24 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
             );
         }
     }
+    if is_chosen("ask") {
+        let page = Runner::page(repository)?;
+        for search in SEARCHES {
+            for (target, runner) in [("native", &native), ("page", &page)] {
+                let milliseconds = ask_time(runner, search)?;
+                println!("ask: {search} takes {milliseconds:.1} ms for the next two points at most, {target}");
+                figures.ask.push(Asked { search, target, milliseconds });
+            }
+        }
+    }
+    if is_chosen("curve") {
+        let curve = delayed_curve(&native)?;
+        let DelayedCurve { seconds: [without, with], ratio } = curve;
+        println!(
+            "curve: {without:.3} s in full on one core, {with:.3} s where clients are delayed, {ratio:.2} times as long"
+        );
+        figures.curve = Some(curve);
+    }
     if is_chosen("scaling") {
         let scaling = scaling(&native, options.requests)?;
         println!(
@@ -195,6 +237,8 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
     let has_measured = !figures.entries.is_empty()
         || figures.generator.is_some()
         || !figures.fit.is_empty()
+        || !figures.ask.is_empty()
+        || figures.curve.is_some()
         || figures.scaling.is_some()
         || !figures.memory.is_empty();
     ensure!(has_measured, "no workload has a name that contains {:?}; there are {workloads:?}", options.workloads);
@@ -259,6 +303,25 @@ fn evaluated(runner: &Runner, target: &'static str, requests: u64) -> Result<Eva
         evaluations,
         evaluations_per_s: evaluations as f64 / seconds,
     })
+}
+
+fn ask_time(runner: &Runner, search: &str) -> Result<f64> {
+    let mut seconds = Vec::new();
+    for _ in 0..NUM_RUNS {
+        seconds.push(runner.measure(search, NUM_ASKED)?.seconds);
+    }
+    Ok(median(seconds) * 1e3 * 2.0 / NUM_ASKED as f64)
+}
+
+fn delayed_curve(native: &Runner) -> Result<DelayedCurve> {
+    let mut seconds = [Vec::new(), Vec::new()];
+    for _ in 0..NUM_RUNS {
+        // In turn, so that a busy machine slows both alike.
+        seconds[0].push(native.measure("curve", 1)?.seconds);
+        seconds[1].push(native.measure("curve-delayed", 1)?.seconds);
+    }
+    let seconds = seconds.map(median);
+    Ok(DelayedCurve { seconds, ratio: seconds[1] / seconds[0] })
 }
 
 fn scaling(native: &Runner, requests: u64) -> Result<Scaling> {

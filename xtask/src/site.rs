@@ -109,6 +109,18 @@ pub fn compile_for_workers(repository: &Repository, selection: &[&str], name: &s
     worker_module(repository, Profile::Release, selection, &format!("{name}.wasm"), name, glue)
 }
 
+/// Compiles a crate as the page's own modules are, `wasm-opt` included; for measuring.
+///
+/// # Errors
+/// As [`compile_for_workers`].
+pub fn compile_for_page(repository: &Repository, selection: &[&str], name: &str, glue: Glue) -> Result<Bound> {
+    setup::wasm_target(repository)?;
+    setup::npm_packages(repository)?;
+    let compiled = compile(repository, selection, Profile::Release.cargo(), &format!("{name}.wasm"))?;
+    let bound = bindgen::bind(&compiled, &repository.site().join(format!("{name}-page")), name, glue)?;
+    shrink_for(repository, Profile::Release, bound, SMALL)
+}
+
 /// Builds the workers' module: `engine` simulates and is loaded with the page, `reader` also reads files and is loaded
 /// when the first one is opened.
 fn engine(repository: &Repository, profile: Profile, name: &str) -> Result<Bound> {

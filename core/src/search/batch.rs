@@ -31,6 +31,14 @@ impl Batch {
         &self.told
     }
 
+    /// Their positions, best value first; among equals the older.
+    pub fn order(&self) -> Vec<usize> {
+        let value = |at: &usize| self.told.get(*at).map_or(f64::INFINITY, |(_, value)| *value);
+        let mut order: Vec<usize> = (0..self.told.len()).collect();
+        order.sort_by(|a, b| value(a).total_cmp(&value(b)).then(a.cmp(b)));
+        order
+    }
+
     /// Whether a batch is under way.
     pub fn is_open(&self) -> bool {
         !self.open.is_empty()

@@ -9,8 +9,9 @@ use alloc::vec::Vec;
 
 /// Points asked together: the later ones rest on what the process believes of the earlier ones.
 const BATCH: usize = 2;
-/// The process keeps the best so many points and as many of the newest: its cost grows with their cube.
-const MOST_POINTS: usize = 120;
+/// The process keeps the best so many points and as many of the newest: its cost grows with their cube, and the page asks
+/// on its own thread (docs/search.md).
+const MOST_POINTS: usize = 80;
 /// Uniform points at which the expected improvement is looked at.
 const DRAWS: usize = 300;
 /// Steps from the best of these, in shrinking ranges.
@@ -22,7 +23,8 @@ const NOISES: [f64; 2] = [1e-6, 1e-2];
 
 /// Bayesian optimization: a Gaussian process with a Matérn 5/2 kernel, and the largest expected improvement.
 ///
-/// For functions so dear that a few hundred evaluations are all there is: each candidate costs the cube of the points.
+/// For functions so dear that a few hundred evaluations are all there is: each candidate costs the cube of
+/// the points it keeps.
 /// Values are ranked against each other before they are modelled (a log of their distance from the best), so that a few
 /// huge ones do not hide the rest.
 ///
@@ -80,11 +82,8 @@ impl GaussianProcess {
 
     fn suggest(&mut self) -> Vec<Vec<f64>> {
         let told = self.batch.told();
-        let mut order: Vec<usize> = (0..told.len()).collect();
-        order.sort_by(|a, b| told[*a].1.total_cmp(&told[*b].1).then(a.cmp(b)));
-        let newest = told.len().saturating_sub(MOST_POINTS);
-        let mut kept: Vec<usize> = order.iter().take(MOST_POINTS).copied().collect();
-        kept.extend((newest..told.len()).filter(|at| !order[..MOST_POINTS.min(order.len())].contains(at)));
+        let order = self.batch.order();
+        let kept = kept(&order);
         let finite = |value: f64| if value.is_finite() { value } else { HUGE };
         let best = finite(told[order[0]].1);
         let spread = finite(told[order[order.len() / 2]].1) - best;
@@ -147,13 +146,24 @@ impl GaussianProcess {
     }
 }
 
+/// The best points, best first, and behind them the newest of the others; `order` has all of them, best first.
+fn kept(order: &[usize]) -> Vec<usize> {
+    let (best, others) = order.split_at(order.len().min(MOST_POINTS));
+    let newest = order.len().saturating_sub(MOST_POINTS);
+    let mut newest: Vec<usize> = others.iter().copied().filter(|at| *at >= newest).collect();
+    newest.sort_unstable();
+    [best, &newest].concat()
+}
+
 /// Length scale and noise of the greatest marginal likelihood.
 fn best_kernel(points: &[Vec<f64>], values: &[f64], dimension: usize) -> (f64, f64) {
     let unit = libm::sqrt(dimension as f64);
     let mut best = (f64::NEG_INFINITY, (unit, NOISES[1]));
+    let distances = distances(points);
     for length in LENGTHS {
+        let covariance = covariance(&distances, length * unit);
         for noise in NOISES {
-            let Some(process) = Process::new(points, values, length * unit, noise) else { continue };
+            let Some(process) = Process::of(&covariance, points, values, length * unit, noise) else { continue };
             if process.likelihood > best.0 {
                 best = (process.likelihood, (length * unit, noise));
             }
@@ -179,12 +189,15 @@ struct Process<'a> {
 
 impl<'a> Process<'a> {
     fn new(points: &'a [Vec<f64>], values: &[f64], length: f64, noise: f64) -> Option<Self> {
+        Self::of(&covariance(&distances(points), length), points, values, length, noise)
+    }
+
+    /// With the covariance of the points at hand, the noise not in it.
+    fn of(covariance: &[Vec<f64>], points: &'a [Vec<f64>], values: &[f64], length: f64, noise: f64) -> Option<Self> {
         let count = points.len();
-        let rows = (0..count).map(|i| {
-            let row = (0..=i).map(|j| matern(&points[i], &points[j], length) + if i == j { noise } else { 0.0 });
-            row.collect()
-        });
-        let factor = Cholesky::new(rows.collect())?;
+        let mut rows = covariance.to_vec();
+        rows.iter_mut().filter_map(|row| row.last_mut()).for_each(|diagonal| *diagonal += noise);
+        let factor = Cholesky::new(rows)?;
         let mean = values.iter().sum::<f64>() / count as f64;
         let centered: Vec<f64> = values.iter().map(|value| value - mean).collect();
         let weights = factor.solve(&centered);
@@ -197,7 +210,7 @@ impl<'a> Process<'a> {
 
     /// Mean and variance at a point.
     fn at(&self, point: &[f64]) -> (f64, f64) {
-        let near: Vec<f64> = self.points.iter().map(|other| matern(other, point, self.length)).collect();
+        let near: Vec<f64> = self.points.iter().map(|other| matern(distance(other, point), self.length)).collect();
         let mean = self.mean + near.iter().zip(&self.weights).map(|(k, w)| k * w).sum::<f64>();
         let known: f64 = self.factor.forward(&near).iter().map(|x| x * x).sum();
         (mean, self.variance * (1.0 - known).max(1e-12))
@@ -212,8 +225,38 @@ impl<'a> Process<'a> {
     }
 }
 
-fn matern(a: &[f64], b: &[f64], length: f64) -> f64 {
-    let square: f64 = a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum();
-    let r = libm::sqrt(5.0 * square) / length;
+/// The lower triangle of the distances between points.
+fn distances(points: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let rows = points.iter().enumerate();
+    rows.map(|(i, point)| points[..=i].iter().map(|other| distance(point, other)).collect()).collect()
+}
+
+/// The lower triangle of the covariances between points so far apart.
+fn covariance(distances: &[Vec<f64>], length: f64) -> Vec<Vec<f64>> {
+    distances.iter().map(|row| row.iter().map(|distance| matern(*distance, length)).collect()).collect()
+}
+
+/// The distance of two points, times √5 as the kernel takes it.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    libm::sqrt(5.0 * a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>())
+}
+
+fn matern(distance: f64, length: f64) -> f64 {
+    let r = distance / length;
     (1.0 + r + r * r / 3.0) * libm::exp(-r)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_keeps_the_best_and_the_newest_however_many_there_are() {
+        // 0 is the worst and the oldest: the newest are the best, and nothing else is kept.
+        let falling: Vec<usize> = (0..5000).rev().collect();
+        assert_eq!(kept(&falling), (4920..5000).rev().collect::<Vec<usize>>());
+        let rising: Vec<usize> = (0..5000).collect();
+        assert_eq!(kept(&rising), (0..80).chain(4920..5000).collect::<Vec<usize>>());
+        assert_eq!(kept(&[2, 0, 1]), [2, 0, 1]);
+    }
 }

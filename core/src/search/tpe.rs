@@ -14,12 +14,14 @@ const DRAWS: usize = 24;
 /// Share of all points that count as good, and the most of them.
 const GOOD_SHARE: f64 = 0.1;
 const MOST_GOOD: usize = 25;
+/// The newest so many of the others tell where not to look: each is weighed against every draw.
+const MOST_OTHERS: usize = 1000;
 /// The newest so many points weigh fully; older ones less, down to one over their number.
 const FULL_WEIGHT: usize = 25;
 
 /// A tree-structured Parzen estimator over all coordinates together.
 ///
-/// It divides the points told so far into a few good ones and the rest, estimates a density of each, and asks where the
+/// It divides the points told so far into a few good ones and the newest of the rest, estimates a density of each, and asks where the
 /// ratio of the two is best among draws from the first.
 /// For few evaluations and many coordinates, some of which may not matter.
 ///
@@ -76,14 +78,9 @@ impl Tpe {
 
     fn suggest(&mut self) -> Vec<f64> {
         let told = self.batch.told();
-        let mut order: Vec<usize> = (0..told.len()).collect();
-        order.sort_by(|a, b| told[*a].1.total_cmp(&told[*b].1).then(a.cmp(b)));
-        let count = (libm::ceil(GOOD_SHARE * told.len() as f64) as usize).min(MOST_GOOD);
-        let (good, rest) = order.split_at_mut(count);
-        good.sort_unstable();
-        rest.sort_unstable();
-        let of = |which: &[usize]| Parzen::new(which.iter().map(|at| told[*at].0.as_slice()).collect(), self.dimension);
-        let (good, rest) = (of(good), of(rest));
+        let of =
+            |which: Vec<usize>| Parzen::new(which.iter().map(|at| told[*at].0.as_slice()).collect(), self.dimension);
+        let [good, rest] = divided(self.batch.order()).map(of);
         let mut best = (f64::NEG_INFINITY, Vec::new());
         for _ in 0..DRAWS {
             let point = good.draw(&mut self.stream);
@@ -94,6 +91,16 @@ impl Tpe {
         }
         best.1
     }
+}
+
+/// The good points and the newest of the others, of positions in the order of their values; each by age.
+fn divided(mut order: Vec<usize>) -> [Vec<usize>; 2] {
+    let count = (libm::ceil(GOOD_SHARE * order.len() as f64) as usize).min(MOST_GOOD);
+    let mut others = order.split_off(count);
+    order.sort_unstable();
+    others.sort_unstable();
+    let newest = others.split_off(others.len().saturating_sub(MOST_OTHERS));
+    [order, newest]
 }
 
 /// A mixture of normal distributions cut to the cube: one around each point, as wide in each coordinate as its farther
@@ -202,4 +209,20 @@ fn draw_inside(center: f64, width: f64, stream: &mut Stream) -> f64 {
 /// The standard normal distribution.
 pub(super) fn phi(z: f64) -> f64 {
     0.5 * libm::erfc(-z / core::f64::consts::SQRT_2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_good_and_the_newest_of_the_others_are_weighed_however_many_there_are() {
+        // The oldest are the best.
+        let [good, others] = divided((0..5000).collect());
+        assert_eq!(good, (0..25).collect::<Vec<usize>>());
+        assert_eq!(others, (4000..5000).collect::<Vec<usize>>());
+        // The newest are: a tenth of them, and all others.
+        let [good, others] = divided((0..100).rev().collect());
+        assert_eq!((good, others), ((90..100).collect(), (0..90).collect()));
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::bindgen::Glue;
+use crate::bindgen::{Bound, Glue};
 use crate::repository::{Repository, cargo};
 use crate::{command, site};
 
@@ -32,6 +32,9 @@ impl Sample {
     }
 }
 
+/// Cargo's arguments that choose the program.
+const SELECTION: [&str; 4] = ["-p", "plimsoll-tests", "--bin", "bench"];
+
 /// A program that measures.
 pub struct Runner {
     folder: PathBuf,
@@ -45,8 +48,7 @@ impl Runner {
     /// # Errors
     /// When it does not build.
     pub fn native(repository: &Repository) -> Result<Self> {
-        let build = ["build", "--release", "--locked", "-p", "plimsoll-tests", "--bin", "bench"];
-        command::run(&repository.root, cargo(), &build)?;
+        command::run(&repository.root, cargo(), &[&["build", "--release", "--locked"], &SELECTION[..]].concat())?;
         let program = repository.target.join("release").join(format!("bench{}", std::env::consts::EXE_SUFFIX));
         Ok(Self { folder: repository.root.clone(), program, first: Vec::new() })
     }
@@ -56,10 +58,20 @@ impl Runner {
     /// # Errors
     /// When Node is missing or it does not build.
     pub fn wasm(repository: &Repository) -> Result<Self> {
-        let selection = ["-p", "plimsoll-tests", "--bin", "bench"];
-        let bound = site::compile_for_workers(repository, &selection, "bench", Glue::Node)?;
+        Self::node(repository, "bench", &site::compile_for_workers(repository, &SELECTION, "bench", Glue::Node)?)
+    }
+
+    /// The same program compiled and optimized as the page's own modules are: as small as it gets. Run by Node.
+    ///
+    /// # Errors
+    /// As [`Runner::wasm`].
+    pub fn page(repository: &Repository) -> Result<Self> {
+        Self::node(repository, "bench-page", &site::compile_for_page(repository, &SELECTION, "bench", Glue::Node)?)
+    }
+
+    fn node(repository: &Repository, folder: &str, bound: &Bound) -> Result<Self> {
         // For Node the glue finds its module by name beside itself.
-        let folder = repository.site().join("bench").join("optimized");
+        let folder = repository.site().join(folder).join("optimized");
         fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
         let (glue, module) = (folder.join("bench.js"), folder.join("bench_bg.wasm"));
         for (from, to) in [(&bound.glue, &glue), (&bound.wasm, &module)] {
