@@ -8,8 +8,8 @@ use crate::workload::{trace, without_effect, workload};
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, ArrivalSettings, ClassSlo, LatencyModelChoice, ModelChoice, ResolvedScenario, Scenario,
-    ThinkTime,
+    AcceleratorChoice, ArrivalSettings, ClassSlo, EngineSettings, LatencyModelChoice, ModelChoice, ResolvedScenario,
+    Scenario, ThinkTime,
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
@@ -265,12 +265,32 @@ fn engine(arguments: &ScenarioArguments, scenario: &mut Scenario, diagnostics: &
     set(&mut engine.kv_cpu_blocks, arguments.kv_cpu_blocks);
     set(&mut engine.kv_transfer_base_latency_us, arguments.kv_transfer_base_latency);
     set(&mut engine.kv_transfer_bandwidth, arguments.kv_transfer_bandwidth);
+    if engine.kv_cpu_blocks == 0 {
+        transfer_without_tier(arguments, engine, diagnostics);
+    }
     if arguments.kv_offload_threshold.is_some() {
         diagnostics.push(Diagnostic::warning("flag-not-used", "--kv-offload-threshold", "the flag has no effect"));
     }
     if let Some(horizon) = arguments.horizon {
         // A horizon that is not positive is refused with the other limits.
         scenario.horizon_us = if horizon == i64::MAX { None } else { Some(u64::try_from(horizon).unwrap_or(0)) };
+    }
+}
+
+/// Warns of the speed of a transfer that there is nothing for, by flag or in a file.
+fn transfer_without_tier(arguments: &ScenarioArguments, engine: &EngineSettings, diagnostics: &mut Vec<Diagnostic>) {
+    let usual = Scenario::default().engine;
+    let has_latency = engine.kv_transfer_base_latency_us != usual.kv_transfer_base_latency_us;
+    let has_bandwidth = engine.kv_transfer_bandwidth != usual.kv_transfer_bandwidth;
+    for (path, is_given) in [
+        ("engine.kv_transfer_base_latency_us", has_latency || arguments.kv_transfer_base_latency.is_some()),
+        ("engine.kv_transfer_bandwidth", has_bandwidth || arguments.kv_transfer_bandwidth.is_some()),
+    ] {
+        if is_given {
+            let message = "there is no prefix cache in host memory, so nothing is transferred";
+            let hint = "give --kv-cpu-blocks, or leave it out";
+            diagnostics.push(Diagnostic::warning("setting-not-used", path, message).with_hint(hint));
+        }
     }
 }
 

@@ -84,6 +84,7 @@ fn flag_of(path: &str) -> Option<&'static str> {
         "engine.gpu_memory_utilization" => "--gpu-memory-utilization",
         "engine.kv_cache_dtype" => "--kv-cache-dtype",
         "engine.kv_cpu_blocks" => "--kv-cpu-blocks",
+        "engine.kv_transfer_base_latency_us" => "--kv-transfer-base-latency",
         "engine.kv_transfer_bandwidth" => "--kv-transfer-bandwidth",
         "cluster.num_replicas" => "--num-instances",
         "cluster.admission.token_bucket_capacity" => "--token-bucket-capacity",

@@ -301,6 +301,32 @@ fn own_config_data_sheet_and_coefficients_are_read_from_files() {
 }
 
 #[test]
+fn a_transfer_without_host_memory_is_remarked_upon() {
+    let told = |more: &[&str]| {
+        let output = run(&[&["default", "--num-requests=3"], more]);
+        assert_eq!(output.status.code(), Some(0));
+        text(&output.stderr).lines().filter(|line| line.contains("setting-not-used")).map(str::to_owned).collect()
+    };
+    let flags = ["--kv-transfer-bandwidth=100", "--kv-transfer-base-latency=0"];
+    let [latency, bandwidth]: [String; 2] = <Vec<String>>::try_into(told(&flags)).expect("two remarks");
+    assert!(
+        latency
+            .starts_with("warning[setting-not-used] engine.kv_transfer_base_latency_us (--kv-transfer-base-latency): ")
+    );
+    assert!(
+        bandwidth.starts_with("warning[setting-not-used] engine.kv_transfer_bandwidth (--kv-transfer-bandwidth): ")
+    );
+    assert_eq!(told(&[flags[0], flags[1], "--kv-cpu-blocks=10"]), Vec::<String>::new());
+    let scenario = file("slow-host.yaml", "engine: {kv_transfer_bandwidth: 0.5}\n");
+    let output = run(&[&[scenario.to_str().expect("a path in UTF-8"), "--num-requests=3"]]);
+    assert!(
+        text(&output.stderr).contains("slow-host.yaml:1:10: engine.kv_transfer_bandwidth"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn presets_set_the_lengths_and_say_which_flags_they_ignore() {
     let output = run(&[&OWN[..4], &["--workload=chatbot", "--prompt-tokens=5000", "--num-requests=200"]]);
     let found = summary(&output);
