@@ -197,6 +197,27 @@ fn search(runs: &[Measurement], model: FittedModel, budget: u64) -> (Calibration
     (study, problem)
 }
 
+/// KV blocks that a log does not state are guessed from the memory: near what a server reported, and, with memory, never
+/// less than what the log shows it held.
+#[test]
+fn guessed_blocks_are_those_of_servers() {
+    let catalog = plimsoll_configs::catalog();
+    let blocks = |model: &str, tensor_parallel_size: u32| {
+        let stated = MeasuredDeployment {
+            model: Some(model.into()),
+            accelerator: Some("H100".into()),
+            tensor_parallel_size: Some(tensor_parallel_size),
+            ..MeasuredDeployment::default()
+        };
+        f64::from(Deployment::guess(catalog, &stated).engine.num_blocks)
+    };
+    // vLLM 0.23 at utilization 0.9 reported this many.
+    assert!((blocks("Qwen/Qwen3-14B", 1) / 18_038.0 - 1.0).abs() < 0.01, "{}", blocks("Qwen/Qwen3-14B", 1));
+    // 8.03·10⁹ weights of two bytes, 131,072 bytes a token: (143 GiB − 15.0 GiB) / 2 MiB, the blocks being split.
+    let split = blocks("meta-llama/llama-3.1-8b-instruct", 2);
+    assert!((split / 65_550.0 - 1.0).abs() < 0.01, "{split}");
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

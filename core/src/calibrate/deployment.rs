@@ -2,7 +2,7 @@
 
 use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec, weight_bytes_from_name};
 use crate::measurement::MeasuredDeployment;
-use crate::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy};
+use crate::scenario::{EngineConfig, PriorityPolicy, SchedulerPolicy, likely_blocks};
 use crate::time::SimTime;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,10 +16,9 @@ const DEFAULT_MAX_NUM_SEQS: u32 = 256;
 const DEFAULT_MAX_NUM_BATCHED_TOKENS: u32 = 8192;
 /// The server's default block.
 const DEFAULT_BLOCK_SIZE: u32 = 16;
-/// As many blocks as no run fills, where nothing is known.
-const UNLIMITED_BLOCKS: u32 = 1_000_000;
-/// Share of the memory that must be left beside the weights, or nobody would run the model so.
-const LEAST_CACHE_SHARE: f64 = 0.15;
+/// Share of the memory that must be left beside the weights: with less, an accelerator of 80 GB holds a few long requests
+/// of a 70B model of one byte a weight, and nobody runs it so.
+const LEAST_CACHE_SHARE: f64 = 0.4;
 
 /// A server as far as it is known, with guesses for the rest.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +36,9 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// As many blocks as no run fills, where the model is not known.
+    pub const UNLIMITED_BLOCKS: u32 = 1_000_000;
+
     /// Fills in what `stated` lacks.
     #[must_use]
     pub fn guess(catalog: &Catalog, stated: &MeasuredDeployment) -> Self {
@@ -54,6 +56,9 @@ impl Deployment {
             guesses.push(format!("tensor_parallel_size {size}"));
             size
         });
+        let block_size = stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1);
+        let likely = model.as_ref().zip(accelerator.as_ref());
+        let likely = likely.and_then(|(m, a)| likely_blocks(m, a, tensor_parallel_size, block_size));
         let mut or_default = |value: Option<u32>, name: &str, default: u32| {
             value.filter(|value| *value > 0).unwrap_or_else(|| {
                 guesses.push(format!("{name} {default}"));
@@ -61,8 +66,8 @@ impl Deployment {
             })
         };
         let engine = EngineConfig {
-            num_blocks: or_default(stated.num_gpu_blocks, "num_gpu_blocks", UNLIMITED_BLOCKS),
-            block_size: stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1),
+            num_blocks: or_default(stated.num_gpu_blocks, "num_gpu_blocks", likely.unwrap_or(Self::UNLIMITED_BLOCKS)),
+            block_size,
             max_num_seqs: or_default(stated.max_num_seqs, "max_num_seqs", DEFAULT_MAX_NUM_SEQS),
             max_num_batched_tokens: or_default(
                 stated.max_num_batched_tokens,
@@ -113,4 +118,20 @@ fn least_parallelism(model: &ModelSpec, accelerator: &AcceleratorSpec) -> u32 {
     let bytes = super::prior::num_params(model) * model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
     let memory = accelerator.memory_gib * 1_073_741_824.0;
     [1, 2, 4, 8].into_iter().find(|size| bytes < (1.0 - LEAST_CACHE_SHARE) * memory * f64::from(*size)).unwrap_or(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate::tests::catalog;
+
+    #[test]
+    fn blocks_are_guessed_from_the_memory_and_only_where_the_model_is_known() {
+        // No model: as many as no run fills.
+        let unknown = Deployment::guess(&catalog(), &MeasuredDeployment::default());
+        assert_eq!(unknown.engine.num_blocks, Deployment::UNLIMITED_BLOCKS);
+        // What a log states stands.
+        let stated = MeasuredDeployment { num_gpu_blocks: Some(77), ..MeasuredDeployment::default() };
+        assert_eq!(Deployment::guess(&catalog(), &stated).engine.num_blocks, 77);
+    }
 }

@@ -24,6 +24,7 @@ pub use cluster::{
     RoutingSettings, ScorerName, ScorerWeight,
 };
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
+pub(crate) use memory::likely_blocks;
 pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
 
 pub(crate) use workload::UNNAMED_CLASS;

@@ -146,12 +146,16 @@ impl Logs {
                 text(stated.max_num_batched_tokens),
                 engine.max_num_batched_tokens.to_string(),
             ),
-            // Without a number the server's memory is taken as never full.
             match (given.num_gpu_blocks, logged.num_gpu_blocks, spec.said.kv_blocks) {
                 (None, None, Some(count)) => {
                     Fact { field: "num_gpu_blocks".into(), value: count.to_string(), origin: Origin::Configured }
                 }
-                (given, logged, _) => fact("num_gpu_blocks", text(given), text(logged), String::new()),
+                (given, logged, _) => {
+                    // Without a number the server's memory is taken as never full.
+                    let guessed = Some(engine.num_blocks).filter(|blocks| *blocks < Deployment::UNLIMITED_BLOCKS);
+                    let guessed = text(guessed).unwrap_or_default();
+                    fact("num_gpu_blocks", text(given), text(logged), guessed)
+                }
             },
         ];
         Ok(Server {
