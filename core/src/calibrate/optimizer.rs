@@ -66,7 +66,7 @@ impl Optimizer {
 
     /// Evaluations where nobody says how many: a thousand for each of the usual twelve starts is where the losses of
     /// seeds meet. Parzen estimators weigh up to a thousand points for the next one, and a Gaussian process solves
-    /// equations of up to 160, so they are for fewer.
+    /// equations of up to 120, so they are for fewer.
     #[must_use]
     pub fn usual_budget(self) -> u64 {
         match self {

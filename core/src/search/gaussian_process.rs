@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 const BATCH: usize = 2;
 /// The process keeps the best so many points and as many of the newest: its cost grows with their cube, and the page asks
 /// on its own thread (docs/search.md).
-const MOST_POINTS: usize = 80;
+const MOST_POINTS: usize = 60;
 /// Uniform points at which the expected improvement is looked at.
 const DRAWS: usize = 300;
 /// Steps from the best of these, in shrinking ranges.
@@ -254,9 +254,9 @@ mod tests {
     fn the_process_keeps_the_best_and_the_newest_however_many_there_are() {
         // 0 is the worst and the oldest: the newest are the best, and nothing else is kept.
         let falling: Vec<usize> = (0..5000).rev().collect();
-        assert_eq!(kept(&falling), (4920..5000).rev().collect::<Vec<usize>>());
+        assert_eq!(kept(&falling), (4940..5000).rev().collect::<Vec<usize>>());
         let rising: Vec<usize> = (0..5000).collect();
-        assert_eq!(kept(&rising), (0..80).chain(4920..5000).collect::<Vec<usize>>());
+        assert_eq!(kept(&rising), (0..60).chain(4940..5000).collect::<Vec<usize>>());
         assert_eq!(kept(&[2, 0, 1]), [2, 0, 1]);
     }
 }
