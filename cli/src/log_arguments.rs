@@ -47,7 +47,7 @@ pub struct CalibrateArguments {
     /// Save no study.
     #[arg(long, visible_aliases = ["no-save_study", "no_save_study"], conflicts_with = "save_study")]
     pub no_save_study: bool,
-    /// Simulated evaluations [12000; fewer for optimizers that are slow themselves].
+    /// Simulated evaluations [16000; fewer for optimizers that are slow themselves].
     #[arg(
         long,
         value_name = "N",

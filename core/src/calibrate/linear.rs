@@ -86,15 +86,15 @@ fn calibrated<'s, 'r>(
     else {
         return None;
     };
-    // The constant of a step and that of a prompt are hardly known.
+    // The constants of a step, of a request and of a prompt are hardly known.
     let step = fixed.0 + weights.0;
-    let unknown = |feature, expected, spread| Unknown { feature, expected, spread, least: f64::NEG_INFINITY };
+    let wide = |feature, expected, spread| Unknown { feature, expected, spread, least: f64::NEG_INFINITY };
     let unknowns = [
-        unknown(STEPS, step, step),
-        unknown(TOKENS, request.0, 4.0 * request.0),
-        unknown(CONTEXTS, context.0, context.0),
-        unknown(PROMPT_TOKENS, token.0, token.0),
-        unknown(PROMPTS, 0.0, 1e4),
+        wide(STEPS, step, step),
+        wide(TOKENS, request.0, 4.0 * request.0),
+        Unknown::near(CONTEXTS, context.0, context.1),
+        Unknown::near(PROMPT_TOKENS, token.0, token.1),
+        wide(PROMPTS, 0.0, 1e4),
     ];
     let &[a, b, c, e, f] = fit(&unknowns, 0.0, runs)?.as_slice() else { return None };
     let held_weights = weights.0.min(0.9 * a);
@@ -109,8 +109,7 @@ fn calibrated<'s, 'r>(
 }
 
 /// Coefficients that are factors themselves, `unit` microseconds each; none if the space lacks one, or does not say what
-/// is expected of it. None falls lower than a standard deviation below what is expected, because a line often has the
-/// better of a parameter by taking it to 0, which is infinitely far on the logarithmic scale of the search.
+/// is expected of it.
 fn direct<'s, 'r>(
     names: impl Iterator<Item = (&'static str, usize, Option<&'s Parameter>)>,
     unit: f64,
@@ -122,9 +121,8 @@ fn direct<'s, 'r>(
     for (name, feature, parameter) in names {
         let parameter = parameter.filter(|parameter| parameter.is_log && parameter.scale > 0.0)?;
         let (center, spread) = parameter.center?;
-        let (expected, factor) = (center * unit, libm::exp(spread));
         all.push(name);
-        unknowns.push(Unknown { feature, expected, spread: expected * (factor - 1.0), least: expected / factor });
+        unknowns.push(Unknown::near(feature, center * unit, spread));
     }
     let found = fit(&unknowns, fixed, runs)?;
     Some(all.into_iter().zip(found).map(|(name, value)| (name, value / unit)).collect())
@@ -139,6 +137,16 @@ struct Unknown {
     spread: f64,
     /// The least it can be.
     least: f64,
+}
+
+impl Unknown {
+    /// Of which this is expected with a spread of its logarithm. It does not fall lower than a standard deviation below,
+    /// because a line often has the better of a parameter by taking it to 0, which is infinitely far on the logarithmic
+    /// scale of the search.
+    fn near(feature: usize, expected: f64, spread: f64) -> Self {
+        let factor = libm::exp(spread);
+        Self { feature, expected, spread: expected * (factor - 1.0), least: expected / factor }
+    }
 }
 
 /// The estimates where a step costs `fixed` microseconds beside the unknowns.

@@ -70,7 +70,7 @@ impl Optimizer {
     #[must_use]
     pub fn usual_budget(self) -> u64 {
         match self {
-            Self::MultiStart | Self::CmaEs | Self::Random => 12_000,
+            Self::MultiStart | Self::CmaEs | Self::Random => 16_000,
             Self::NelderMead => 2_000,
             Self::Tpe => 1_000,
             Self::GaussianProcess => 200,

@@ -87,7 +87,7 @@ impl Work {
         let attention = 4.0 * f64::from(model.num_hidden_layers) * f64::from(model.hidden_size);
         Self {
             weights: (num_params(model) * width / bandwidth, 0.25),
-            token: (2.0 * active / (peak * COMPUTE_SHARE), 0.4),
+            token: (2.0 * active / (peak * COMPUTE_SHARE), 0.3),
             context: (kv_values(model) * 2.0 / bandwidth, 0.5),
             area: (attention / (accelerator.peak_tflops * 1e6 * tp * COMPUTE_SHARE), 1.2),
         }
@@ -150,7 +150,7 @@ fn calibrated(alpha0: Parameter, work: &Work) -> Space {
         around("beta4", work.context, 10.0),
         around("beta5", work.area, 30.0),
         joining,
-        around("beta7", (1e3, 1.2), 50.0),
+        around("beta7", (2e3, 1.0), 50.0),
     ]))
 }
 

@@ -1,8 +1,9 @@
 //! Fits every deployment of a folder of measured runs on all its runs but one and predicts that one.
 //!
 //! `validation FOLDER` prints the table of `docs/validation.md`. A deployment is a folder that holds at least three runs,
-//! itself or in its subfolders, with one default configuration for all. `--latency-model`, `--budget` and `--seed` are
-//! those of `plimsoll calibrate`.
+//! itself or in its subfolders, with one default configuration for all. With `--leave-out TEXT` all runs whose name holds
+//! the text are left out together, e.g. those of longer prompts. `--latency-model`, `--budget` and `--seed` are those of
+//! `plimsoll calibrate`.
 
 use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, FittedModel, RunErrors, prior};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures};
@@ -11,10 +12,10 @@ use plimsoll_logs::{attach, read_log};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-const USAGE: &str = "usage: validation FOLDER [--latency-model NAME] [--budget N] [--seed N]";
+const USAGE: &str = "usage: validation FOLDER [--leave-out TEXT] [--latency-model NAME] [--budget N] [--seed N]";
 
 fn main() {
-    let Some((folder, settings)) = options(std::env::args().skip(1)) else {
+    let Some(Options { folder, leave_out, settings }) = options(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         std::process::exit(2);
     };
@@ -24,15 +25,22 @@ fn main() {
     println!("| deployment | left out | TTFT mean | TPOT | E2E mean | TTFT p99 | output/s | TTFT by request |");
     println!("|---|---|---|---|---|---|---|---|");
     for path in deployments {
-        leave_one_out(&path, &folder, &settings);
+        leave_out_of(&path, &folder, leave_out.as_deref(), &settings);
     }
 }
 
-/// The folder and how to search; none of anything else.
-fn options(mut arguments: impl Iterator<Item = String>) -> Option<(PathBuf, FitSettings)> {
-    let (mut folder, mut settings) = (None, FitSettings::default());
+struct Options {
+    folder: PathBuf,
+    leave_out: Option<String>,
+    settings: FitSettings,
+}
+
+/// What was asked for; none where that is not understood.
+fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
+    let (mut folder, mut leave_out, mut settings) = (None, None, FitSettings::default());
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--leave-out" => leave_out = Some(arguments.next()?),
             "--latency-model" => settings.model = FittedModel::of_name(&arguments.next()?)?,
             "--budget" => settings.budget = arguments.next()?.parse().ok().filter(|budget| *budget > 0)?,
             "--seed" => settings.seed = arguments.next()?.parse().ok()?,
@@ -40,7 +48,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<(PathBuf, FitS
             _ => return None,
         }
     }
-    Some((folder?, settings))
+    Some(Options { folder: folder?, leave_out, settings })
 }
 
 /// Folders that are deployments.
@@ -88,16 +96,23 @@ fn runs_of(folder: &Path) -> Vec<(String, Measurement)> {
     runs
 }
 
-fn leave_one_out(path: &Path, root: &Path, settings: &FitSettings) {
+fn leave_out_of(path: &Path, root: &Path, together: Option<&str>, settings: &FitSettings) {
     let runs = runs_of(path);
     let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
-    let work = Mutex::new((0..runs.len()).collect::<Vec<usize>>());
+    let is_out =
+        |index: usize| together.is_none_or(|text| runs.get(index).is_some_and(|(name, _)| name.contains(text)));
+    let out: Vec<usize> = (0..runs.len()).filter(|index| is_out(*index)).collect();
+    if together.is_some() && (out.is_empty() || out.len() == runs.len()) {
+        return;
+    }
+    let work = Mutex::new(out.clone());
     let rows = Mutex::new(vec![None; runs.len()]);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(index) = take(&work) {
-                    let row = predict(&runs, index, settings);
+                    let trained = |other: usize| if together.is_some() { !is_out(other) } else { other != index };
+                    let row = predict(&runs, index, trained, settings);
                     if let Ok(mut rows) = rows.lock() {
                         rows[index] = row;
                     }
@@ -105,7 +120,8 @@ fn leave_one_out(path: &Path, root: &Path, settings: &FitSettings) {
             });
         }
     });
-    for ((left_out, run), row) in runs.iter().zip(rows.into_inner().unwrap_or_default()) {
+    let rows = runs.iter().zip(rows.into_inner().unwrap_or_default()).enumerate();
+    for (_, ((left_out, run), row)) in rows.filter(|(index, _)| out.contains(index)) {
         let Some((errors, fit)) = row else {
             println!("| {name} | {left_out} | no fit |");
             continue;
@@ -133,13 +149,18 @@ fn take(work: &Mutex<Vec<usize>>) -> Option<usize> {
     work.lock().ok()?.pop()
 }
 
-fn predict(runs: &[(String, Measurement)], left_out: usize, settings: &FitSettings) -> Option<(RunErrors, Fit)> {
+fn predict(
+    runs: &[(String, Measurement)],
+    left_out: usize,
+    is_trained: impl Fn(usize) -> bool,
+    settings: &FitSettings,
+) -> Option<(RunErrors, Fit)> {
     let catalog = plimsoll_configs::catalog();
     let with_deployment = |run: &Measurement| (run.clone(), Deployment::guess(catalog, &run.deployment));
     let rest: Vec<(Measurement, Deployment)> = runs
         .iter()
         .enumerate()
-        .filter(|(index, _)| *index != left_out)
+        .filter(|(index, _)| is_trained(*index))
         .map(|(_, (_, run))| with_deployment(run))
         .collect();
     let space = prior(settings.model, &rest.first()?.1, catalog);
