@@ -95,7 +95,7 @@ pub struct ServerArguments {
     /// Token budget of a step [as logged, else 8192].
     #[arg(long, value_name = "N", help_heading = "Server")]
     pub max_num_batched_tokens: Option<u32>,
-    /// KV blocks [as logged, else no limit].
+    /// KV blocks [as logged, else what the memory leaves beside the weights].
     #[arg(long, value_name = "N", visible_alias = "num-gpu-blocks", help_heading = "Server")]
     pub total_kv_blocks: Option<u32>,
 }
