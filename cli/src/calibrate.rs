@@ -251,7 +251,7 @@ fn tell_intervals(intervals: &[Interval]) {
         let ([low, high], name) = (interval.ends, &interval.name);
         let entangled: Vec<&str> = interval.entangled_with.iter().map(String::as_str).collect();
         let note = match (interval.is_open, entangled.as_slice()) {
-            (true, _) => ", as expected beforehand: the logs do not determine it".to_owned(),
+            (true, _) => ", mostly as expected beforehand: the logs do not determine it".to_owned(),
             (false, []) => String::new(),
             (false, others) => format!(", not told apart from {}", others.join(", ")),
         };

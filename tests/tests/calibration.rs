@@ -288,12 +288,12 @@ fn every_kind_is_recovered_well_enough_to_predict_another_load() {
 struct Design {
     name: &'static str,
     lengths: Lengths,
-    /// Whether clients see idle and busy servers, and the KV cache has no end.
+    /// Whether clients see idle and busy servers, and KV blocks are guessed, more than any run fills.
     is_whole: bool,
     /// Requests per second, and how many.
     runs: &'static [(f64, u32)],
-    /// Servers and disturbances are drawn from seeds of their own from here on. Widths and discounts were chosen
-    /// on those of the first design and on others of the second, from 20,000 on; nothing was on these.
+    /// Servers and disturbances are drawn from seeds of their own from here on. What an interval leaves out was
+    /// chosen on others, from 20,000 on.
     first_seed: u64,
 }
 
@@ -470,6 +470,9 @@ fn coverage(kind: FittedModel, design: &Design, trials: u64) -> Vec<Fared> {
         let is_enough = covered * 10 >= trials * 9 || trials < 20 && covered + 1 >= trials;
         assert!(is_enough, "{kind:?} {name}: {covered}");
     }
+    // All coefficients together, which few trials tell, too.
+    let covered: u64 = all.iter().map(|fared| fared.covered).sum();
+    assert!(covered * 10 >= trials * all.len() as u64 * 9, "{kind:?}: {covered}");
     all
 }
 

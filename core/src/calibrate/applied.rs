@@ -94,7 +94,8 @@ impl Fit {
         engine.max_num_seqs = server.engine.max_num_seqs;
         engine.max_num_batched_tokens = server.engine.max_num_batched_tokens;
         engine.block_size = server.engine.block_size;
-        engine.num_gpu_blocks = stated.num_gpu_blocks.or(engine.num_gpu_blocks);
+        let guessed = Some(server.engine.num_blocks).filter(|blocks| *blocks < Deployment::UNLIMITED_BLOCKS);
+        engine.num_gpu_blocks = stated.num_gpu_blocks.or(guessed).or(engine.num_gpu_blocks);
         engine.enable_prefix_caching = stated.enable_prefix_caching.unwrap_or(engine.enable_prefix_caching);
     }
 }

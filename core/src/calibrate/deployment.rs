@@ -16,9 +16,9 @@ const DEFAULT_MAX_NUM_SEQS: u32 = 256;
 const DEFAULT_MAX_NUM_BATCHED_TOKENS: u32 = 8192;
 /// The server's default block.
 const DEFAULT_BLOCK_SIZE: u32 = 16;
-/// Share of the memory that must be left beside the weights: with less, an accelerator of 80 GB holds a few long requests
-/// of a 70B model of one byte a weight, and nobody runs it so.
-const LEAST_CACHE_SHARE: f64 = 0.4;
+/// Share of the memory that must be left beside the weights. Servers use nine tenths of it, so with a quarter left an
+/// accelerator of 80 GB keeps 12 GiB of keys and values; with less, hardly anybody would run the model so.
+const LEAST_CACHE_SHARE: f64 = 0.25;
 
 /// A server as far as it is known, with guesses for the rest.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// As many blocks as no run fills, where the model is not known.
+    /// As many blocks as no run fills, where the model is not known or its memory cannot be told.
     pub const UNLIMITED_BLOCKS: u32 = 1_000_000;
 
     /// Fills in what `stated` lacks.

@@ -64,8 +64,8 @@ impl Optimizer {
         }
     }
 
-    /// Evaluations where nobody says how many: a thousand for each of the usual twelve starts is where the losses of
-    /// seeds meet. Parzen estimators weigh up to a thousand points for the next one, and a Gaussian process solves
+    /// Evaluations where nobody says how many: fits of the measured logs still gained in predicting other
+    /// lengths up to here (docs/validation.md), and five logs are fitted in the page in eight seconds. Parzen estimators weigh up to a thousand points for the next one, and a Gaussian process solves
     /// equations of up to 120, so they are for fewer.
     #[must_use]
     pub fn usual_budget(self) -> u64 {

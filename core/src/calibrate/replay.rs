@@ -21,8 +21,8 @@ pub struct Replay {
     requests: Vec<Request>,
     max_concurrency: Option<u32>,
     prefixes: PrefixTree,
-    /// Tokens that the server is known to have held at once, whatever is thought of its memory.
-    held_tokens: u64,
+    /// Tokens of the largest request, which was served and so fits into the memory, whatever is thought of it.
+    largest: u64,
 }
 
 /// What the simulated server made of a run.
@@ -61,7 +61,9 @@ impl Replay {
         });
         let mut requests: Vec<Request> = requests.collect();
         requests.sort_by_key(|request| request.arrive);
-        Self { requests, max_concurrency, prefixes: PrefixTree::new(), held_tokens: held_tokens(run) }
+        let tokens = |request: &Request| u64::from(request.input_tokens) + u64::from(request.output_tokens);
+        let largest = requests.iter().map(tokens).max().unwrap_or(0);
+        Self { requests, max_concurrency, prefixes: PrefixTree::new(), largest }
     }
 
     /// Requests that are offered.
@@ -79,8 +81,8 @@ impl Replay {
     /// Serves the run.
     #[must_use]
     pub fn run(&self, engine: EngineConfig, latency: &LatencyModel, client: ClientEffects) -> Prediction {
-        let held = self.held_tokens.div_ceil(u64::from(engine.block_size.max(1)));
-        let num_blocks = engine.num_blocks.max(u32::try_from(held).unwrap_or(u32::MAX));
+        let least = self.largest.div_ceil(u64::from(engine.block_size.max(1)));
+        let num_blocks = engine.num_blocks.max(u32::try_from(least).unwrap_or(u32::MAX));
         let engine = EngineConfig { num_blocks, ..engine };
         let mut observer =
             Latencies { found: self.requests.iter().map(|_| None).collect(), first: i64::MAX, last: i64::MIN };
@@ -97,28 +99,6 @@ impl Replay {
             steps: totals.total.steps,
         }
     }
-}
-
-/// The least that a server's memory held: its largest request, and the prompts of all that got tokens at the same time.
-/// (What they had got by then is left out, because clients see ends a little late.)
-fn held_tokens(run: &Measurement) -> u64 {
-    let largest = run.requests.iter().map(|request| u64::from(request.input_tokens) + u64::from(request.output_tokens));
-    let mut changes: Vec<(i64, i64)> = Vec::new();
-    for request in &run.requests {
-        if let (Some(ttft), Some(e2e)) = (request.ttft, request.e2e) {
-            let prompt = i64::from(request.input_tokens);
-            changes.push((request.send.0.saturating_add(ttft.0), prompt));
-            changes.push((request.send.0.saturating_add(e2e.0), -prompt));
-        }
-    }
-    // Ends before beginnings of the same moment.
-    changes.sort_unstable();
-    let (mut held, mut most) = (0i64, 0i64);
-    for (_, change) in changes {
-        held += change;
-        most = most.max(held);
-    }
-    largest.max().unwrap_or(0).max(u64::try_from(most).unwrap_or(0))
 }
 
 /// The client: its next request and its free slots.
@@ -259,19 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_held_at_once_fits_into_its_memory() {
-        // Prompts of 100 tokens and answers of three: each gets tokens from 10 to 30 ms after it was sent.
-        let mut run = run(&[0, 5, 30], None);
-        for request in &mut run.requests {
-            (request.input_tokens, request.output_tokens) = (100, 3);
-            (request.ttft, request.e2e) = (Some(SimTime(10_000)), Some(SimTime(30_000)));
-        }
-        // The first two together; the third begins when both have ended.
-        assert_eq!(held_tokens(&run), 200);
-        run.requests[2].output_tokens = 300;
-        assert_eq!(held_tokens(&run), 400);
-        run.requests[2].output_tokens = 3;
-        // A guess of two blocks serves nobody, and what is known to have been held serves all.
+    fn a_request_that_was_served_fits_into_the_memory() {
+        let mut run = run(&[0, 5], None);
+        (run.requests[1].input_tokens, run.requests[1].output_tokens) = (100, 30);
+        // Two blocks of 16 tokens hold none of 130; nine are as many as the largest request needs.
         let engine = Deployment::guess(&catalog(), &MeasuredDeployment::default()).engine;
         let small = EngineConfig { num_blocks: 2, ..engine };
         let latency = LatencyModel::blackbox(&[0.0; 3], &[10_000.0, 0.0, 0.0]).unwrap();

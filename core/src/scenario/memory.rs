@@ -118,8 +118,10 @@ impl MemoryQuestion<'_> {
         }
         let tp = f64::from(self.tensor_parallel_size);
         let usable = (self.accelerator.memory_gib * self.utilization - RESERVED_GIB) * tp * GIB;
-        let shares = if self.model.kv_lora_rank > 0 { 1.0 } else { tp };
-        let block = self.kv_bytes_per_token() * shares * f64::from(self.block_size);
+        // A latent vector, and heads fewer than the accelerators, stand on each of them.
+        let heads = f64::from(self.model.num_key_value_heads.max(1));
+        let copies = if self.model.kv_lora_rank > 0 { 1.0 } else { (tp / heads).max(1.0) };
+        let block = self.kv_bytes_per_token() * tp * copies * f64::from(self.block_size);
         let blocks = u32::try_from(crate::time::truncate((usable - self.weight_bytes()) / block)).ok()?;
         (blocks > 0).then_some(blocks)
     }
