@@ -102,7 +102,7 @@ struct Evaluated {
     evaluations_per_s: f64,
 }
 
-/// How long a search that rests on all points before it takes to ask for the next two, at its longest.
+/// How long a search that rests on all points before it takes to ask for the next two, on average once it knows all that it looks at.
 #[derive(Serialize)]
 struct Asked {
     search: &'static str,
@@ -207,7 +207,9 @@ fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {
         for search in SEARCHES {
             for (target, runner) in [("native", &native), ("page", &page)] {
                 let milliseconds = ask_time(runner, search)?;
-                println!("ask: {search} takes {milliseconds:.1} ms for the next two points at most, {target}");
+                println!(
+                    "ask: {search} takes {milliseconds:.1} ms for the next two points when it knows all it looks at, {target}"
+                );
                 figures.ask.push(Asked { search, target, milliseconds });
             }
         }
