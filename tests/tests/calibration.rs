@@ -216,6 +216,14 @@ fn guessed_blocks_are_those_of_servers() {
     // 8.03·10⁹ weights of two bytes, 131,072 bytes a token: (143 GiB − 15.0 GiB) / 2 MiB, the blocks being split.
     let split = blocks("meta-llama/llama-3.1-8b-instruct", 2);
     assert!((split / 65_550.0 - 1.0).abs() < 0.01, "{split}");
+    // The curve of an applied fit has the memory that the fit had.
+    let (alpha, beta) = (vec![9000.0, 2.0, 0.0], vec![3500.0, 40.0, 6000.0, 33.0, 0.05, 3e-4, 1.0, 1500.0]);
+    let client = ClientEffects::default();
+    let fit = Fit { model: FittedModel::Calibrated, alpha, beta, client, loss: 0.0, evaluations: 1 };
+    let without_blocks = MeasuredDeployment { num_gpu_blocks: None, ..stated() };
+    let mut scenario = Scenario::default();
+    fit.apply(&mut scenario, catalog, &without_blocks, CalibratedOn::default());
+    assert_eq!(scenario.engine.num_gpu_blocks.map(f64::from), Some(blocks("meta-llama/llama-3.1-8b-instruct", 1)));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

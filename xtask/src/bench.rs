@@ -102,7 +102,8 @@ struct Evaluated {
     evaluations_per_s: f64,
 }
 
-/// How long a search that rests on all points before it takes to ask for the next two, on average once it knows all that it looks at.
+/// How long a search that rests on all points before it takes to ask for the next two, on average once it knows all that
+/// it looks at.
 #[derive(Serialize)]
 struct Asked {
     search: &'static str,

@@ -72,6 +72,7 @@ impl Fit {
         calibrated_on: CalibratedOn,
     ) {
         let server = Deployment::guess(catalog, stated);
+        let known_blocks = server.known_blocks();
         scenario.latency = LatencySettings {
             model: LatencyModelChoice::Calibrated,
             alpha: None,
@@ -94,8 +95,7 @@ impl Fit {
         engine.max_num_seqs = server.engine.max_num_seqs;
         engine.max_num_batched_tokens = server.engine.max_num_batched_tokens;
         engine.block_size = server.engine.block_size;
-        let guessed = Some(server.engine.num_blocks).filter(|blocks| *blocks < Deployment::UNLIMITED_BLOCKS);
-        engine.num_gpu_blocks = stated.num_gpu_blocks.or(guessed).or(engine.num_gpu_blocks);
+        engine.num_gpu_blocks = stated.num_gpu_blocks.or(known_blocks).or(engine.num_gpu_blocks);
         engine.enable_prefix_caching = stated.enable_prefix_caching.unwrap_or(engine.enable_prefix_caching);
     }
 }

@@ -39,6 +39,12 @@ impl Deployment {
     /// As many blocks as no run fills, where the model is not known or its memory cannot be told.
     pub const UNLIMITED_BLOCKS: u32 = 1_000_000;
 
+    /// KV blocks, stated or guessed; none where they are taken as more than any run fills.
+    #[must_use]
+    pub fn known_blocks(&self) -> Option<u32> {
+        Some(self.engine.num_blocks).filter(|blocks| *blocks < Self::UNLIMITED_BLOCKS)
+    }
+
     /// Fills in what `stated` lacks.
     #[must_use]
     pub fn guess(catalog: &Catalog, stated: &MeasuredDeployment) -> Self {

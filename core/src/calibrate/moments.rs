@@ -106,7 +106,7 @@ fn logarithm(value: Option<f64>) -> Option<f64> {
     value.filter(|value| *value > 0.0).map(libm::log)
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 

@@ -1,5 +1,6 @@
 //! What sums over requests tell of the coefficients: lines through looks at the simulator, and draws from the posterior.
 
+use super::moments::dot;
 use crate::random::Stream;
 use crate::search::Cholesky;
 use alloc::vec;
@@ -203,10 +204,6 @@ impl<'a> Picture<'a> {
 fn row(axes: &[Axis], center: &[f64], point: &[f64]) -> Vec<f64> {
     let changes = axes.iter().zip(center).zip(point).map(|((axis, from), x)| axis.change(*from, *x));
     core::iter::once(1.0).chain(changes).collect()
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Adds every product of two entries.

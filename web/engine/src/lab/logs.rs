@@ -152,8 +152,7 @@ impl Logs {
                 }
                 (given, logged, _) => {
                     // Without a number the server's memory is taken as never full.
-                    let guessed = Some(engine.num_blocks).filter(|blocks| *blocks < Deployment::UNLIMITED_BLOCKS);
-                    let guessed = text(guessed).unwrap_or_default();
+                    let guessed = text(guess.known_blocks()).unwrap_or_default();
                     fact("num_gpu_blocks", text(given), text(logged), guessed)
                 }
             },
