@@ -12,7 +12,7 @@ use plimsoll_core::observation::{Fate, RequestRecord};
 use plimsoll_core::report::{Collector, Report, ReportSettings, SummaryJson};
 use plimsoll_core::scenario::{
     AdmissionConfig, AdmissionPolicy, ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, RoutingConfig,
-    RoutingPolicy, SchedulerPolicy, ScorerWeight, Slo,
+    RoutingPolicy, Rules, SchedulerPolicy, ScorerWeight, Slo,
 };
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::TraceSource;
@@ -352,6 +352,7 @@ fn engine_config(case: &Case) -> EngineConfig {
             base_latency: SimTime(case.kv_transfer_base_latency),
         }),
         horizon: SimTime(case.horizon_us),
+        rules: Rules::Reference,
     }
 }
 

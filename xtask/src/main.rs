@@ -64,6 +64,12 @@ enum Task {
         #[arg(long)]
         single: bool,
     },
+    /// Print how far the simulator is from what is true, a row an entry: `cargo xtask truth TABLE [PATH] [OPTIONS]`.
+    Truth {
+        /// The table and its options; `cargo xtask truth --help` lists the tables.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure speed and memory on the named workloads, natively and in WebAssembly.
     Bench(bench::Options),
     /// Check the size of the files in `dist/` against the budget.
@@ -116,6 +122,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build { profile } => site::build(&repository, profile.profile()).map(drop),
         Task::Test { quick, stages } => stages::run(&repository, quick, &stages),
         Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
+        Task::Truth { arguments } => stages::truth(&repository, &arguments),
         Task::Bench(options) => bench::run(&repository, &options),
         Task::Budget => budget::check(&repository),
         Task::Assets => site::build_assets(&repository),

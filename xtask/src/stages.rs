@@ -85,6 +85,16 @@ pub fn golden(repository: &Repository, folder: &Path, single: bool) -> Result<()
     command::run(&repository.root, cargo(), &arguments)
 }
 
+/// Prints a table of truths and what the simulator makes of it.
+///
+/// # Errors
+/// When a row is beyond the limits.
+pub fn truth(repository: &Repository, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--locked", "--release", "-p", "plimsoll-tests", "--bin", "truth", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    command::run(&repository.root, cargo(), &all)
+}
+
 fn formatting(repository: &Repository) -> Result<()> {
     setup::component(repository, "rustfmt")?;
     run_cargo(repository, &["fmt", "--all", "--check"])

@@ -25,7 +25,10 @@ pub use cluster::{
 };
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub(crate) use memory::likely_blocks;
-pub use resolved::{Basis, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, ResolvedScenario};
+pub use resolved::{
+    Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, QueueOrder, ResolvedScenario, Rules,
+    VllmRules,
+};
 
 pub(crate) use workload::UNNAMED_CLASS;
 pub use workload::{

@@ -5,7 +5,9 @@
 
 use super::deployment::{KnownDeployment, look_up, under};
 use super::limits::Bounds;
-use super::{Basis, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Scenario};
+use super::{
+    Basis, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Rules, Scenario,
+};
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelSpec};
 use crate::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use crate::latency::{ClientEffects, LatencyModel};
@@ -90,6 +92,7 @@ impl Scenario {
             priority: self.engine.priority,
             cpu_tier,
             horizon,
+            rules: Rules::Reference,
         };
         let value = ResolvedScenario {
             engine,

@@ -33,6 +33,76 @@ pub struct EngineConfig {
     pub cpu_tier: Option<CpuTierConfig>,
     /// Last tick of the run.
     pub horizon: SimTime,
+    /// Whose scheduling rules the replica follows.
+    pub rules: Rules,
+}
+
+/// Whose scheduling rules a replica follows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Rules {
+    /// Those of the reference simulator (engine specification 4 to 6, KV specification 1 to 5).
+    #[default]
+    Reference,
+    /// Those of vLLM's V1 scheduler (scheduler specification).
+    VllmV1(VllmRules),
+}
+
+/// What vLLM's scheduler can be told, and what its releases differ in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VllmRules {
+    /// When a step is planned (scheduler specification E).
+    pub batching: Batching,
+    /// Order of the waiting queue, and who is preempted.
+    pub order: QueueOrder,
+    /// Whether a request is admitted only when all its known tokens fit (B3a); releases from 0.19 on.
+    pub reserve_full_isl: bool,
+    /// Share of the blocks kept free when a request is admitted beside others, 0–1 (B3); 0 before release 0.24.
+    pub watermark: f64,
+    /// Whether the long-prefill threshold is never below a fair share of the budget (C1).
+    pub is_threshold_adaptive: bool,
+    /// Whether the long-prefill threshold spares a request that is alone (C1); releases from 0.31 on.
+    pub is_lone_prompt_spared: bool,
+    /// Whether the running pass goes on after a request preempted itself under [`QueueOrder::Priority`] (C2c); releases
+    /// from 0.33 on.
+    pub does_pass_go_on: bool,
+}
+
+/// When a step is planned, and what it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Batching {
+    /// While the step before it runs: asynchronous scheduling.
+    #[default]
+    Async,
+    /// When the step before it has ended.
+    Sync,
+    /// When the step before it has ended, and it holds prompts or decodes, never both: vLLM's V0 engine.
+    V0,
+}
+
+/// Order of the waiting queue under vLLM's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueueOrder {
+    /// First come, first served; preempted requests in front.
+    #[default]
+    Fcfs,
+    /// By the request's own priority (lower first), then arrival.
+    Priority,
+}
+
+impl Default for VllmRules {
+    /// The newest release's own defaults.
+    fn default() -> Self {
+        Self {
+            batching: Batching::Async,
+            order: QueueOrder::Fcfs,
+            reserve_full_isl: true,
+            watermark: 0.0,
+            is_threshold_adaptive: false,
+            is_lone_prompt_spared: true,
+            does_pass_go_on: true,
+        }
+    }
 }
 
 impl EngineConfig {
@@ -52,6 +122,7 @@ impl EngineConfig {
             priority: PriorityPolicy::Constant,
             cpu_tier: None,
             horizon: SimTime::MAX,
+            rules: Rules::Reference,
         }
     }
 }

@@ -93,6 +93,7 @@ impl RequestSource for Generator {
             output_prefix: PrefixId::NONE,
             slo_class: 0,
             tenant: 0,
+            priority: 0,
         })
     }
 

@@ -52,6 +52,9 @@ pub struct Request {
     pub slo_class: u16,
     /// Index of its tenant in the workload's list; 0 = the unnamed tenant.
     pub tenant: u16,
+    /// The client's own priority, lower first; heard only under vLLM's rules with its `priority` policy.
+    #[serde(default)]
+    pub priority: i32,
 }
 
 impl Request {
@@ -70,6 +73,7 @@ impl Request {
             output_prefix: PrefixId::NONE,
             slo_class: 0,
             tenant: 0,
+            priority: 0,
         }
     }
 }

@@ -5,7 +5,7 @@ use plimsoll_core::cluster::Simulation;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::scenario::{ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, Rules, SchedulerPolicy};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
 use proptest::prelude::*;
@@ -228,6 +228,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                 },
                 slo_class: 0,
                 tenant: 0,
+                priority: 0,
             });
         }
         let longest = requests.iter().map(|request| request.input_tokens + request.output_tokens).max().unwrap_or(1);
@@ -251,6 +252,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                 base_latency: SimTime(base),
             }),
             horizon: SimTime(horizon),
+            rules: Rules::Reference,
         };
         Case { engine, timing, requests, prefixes }
     })
