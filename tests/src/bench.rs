@@ -127,7 +127,7 @@ pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
 
 fn resolved(name: &str) -> Option<ResolvedScenario> {
     let (name, is_vllm) = name.strip_suffix(VLLM).map_or((name, false), |name| (name, true));
-    let mut scenario = Scenario::base(1)?;
+    let mut scenario = crate::base_1();
     scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.1-8b-instruct".into());
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H100".into()));
     scenario.deployment.tensor_parallel_size = Some(1);
@@ -212,7 +212,7 @@ fn fit(run: &Measurement, budget: u64) -> u64 {
 
 /// The curve of the default scenario with a fit whose clients are such.
 fn curve(client: ClientEffects) -> Counts {
-    let mut scenario = Scenario::default();
+    let mut scenario = crate::base_1();
     scenario.latency.model = LatencyModelChoice::Calibrated;
     let (alpha, beta) = (FITTED.0.to_vec(), FITTED.1.to_vec());
     scenario.latency.fit = Some(LatencyFit { alpha, beta, client, ..LatencyFit::default() });
