@@ -370,6 +370,19 @@ pub struct ReplicaTotals {
 }
 
 impl ReplicaTotals {
+    /// Share of the prefix cache's lookups that hit, 0–1: of tokens at first admissions, as vLLM counts them; under the
+    /// reference's rules of blocks.
+    #[must_use]
+    pub fn prefix_hit_ratio(&self) -> f64 {
+        let PrefixCacheCounts { queried_tokens, hit_tokens, .. } = self.prefix_cache;
+        let (hits, lookups) = if queried_tokens > 0 {
+            (hit_tokens, queried_tokens)
+        } else {
+            (self.cache_hits, self.cache_hits + self.cache_misses + self.tier_misses)
+        };
+        if lookups > 0 { hits as f64 / lookups as f64 } else { 0.0 }
+    }
+
     /// Adds another replica's counts: sums, and the larger peak and end.
     ///
     /// The counts of replicas can be added in any order but for `time_shares`, which are doubles.
