@@ -22,7 +22,7 @@ use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, M
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
     AcceleratorChoice, LatencyFit, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario,
-    RoutingPolicy, Rules, Scenario, VllmRules,
+    RoutingPolicy, Rules, VllmRules,
 };
 use plimsoll_core::search::{GaussianProcess, Minimizer, RandomSearch, Tpe};
 use plimsoll_core::study::{Ask, Study};

@@ -216,6 +216,7 @@ fn config(settings: &EngineSettings, release: u32) -> EngineConfig {
             is_threshold_adaptive: settings.long_prefill_token_threshold_adaptive,
             is_lone_prompt_spared: release >= 31,
             does_pass_go_on: release >= 33,
+            max_num_active_seqs: 0,
         }),
         ..EngineConfig::new(settings.num_blocks)
     }

@@ -9,7 +9,7 @@ use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::observation::{Observer, RequestRecord};
 use plimsoll_core::random::{Purpose, Seed, Stream};
-use plimsoll_core::scenario::{CalibratedOn, ClusterConfig, Scenario};
+use plimsoll_core::scenario::{CalibratedOn, ClusterConfig};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{FrontEnd, Outcome, PrefixTree, Request, RequestSource, Source, Trace};

@@ -104,6 +104,10 @@ macro_rules! with {
 impl Engine {
     /// An idle replica at time zero.
     pub fn new(config: EngineConfig, latency: LatencyModel, mode: Mode) -> Self {
+        let config = match config.rules {
+            Rules::Reference => config,
+            Rules::VllmV1(rules) => vllm::limited(config, &rules),
+        };
         Self(match (mode, config.rules) {
             #[cfg(feature = "oracle")]
             (Mode::Step, Rules::Reference) => Variant::Plain(Box::new(Plain::new(config, latency))),

@@ -1,7 +1,6 @@
 //! The lever that a study names, pulled in the scenario itself.
 
 use plimsoll_core::curve::{Curve, CurvePlan, CurveStudy, Limiter, run_trial};
-use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_tests::base_1;
 

@@ -267,18 +267,22 @@ fn vllm_rules() -> impl Strategy<Value = VllmRules> {
     let watermark = prop_oneof![2 => Just(0.0), 1 => Just(0.1), 1 => Just(0.3)];
     let bools =
         (prop::bool::weighted(0.7), prop::bool::weighted(0.4), prop::bool::weighted(0.7), prop::bool::weighted(0.5));
-    (batching, order, watermark, bools).prop_map(|(batching, order, watermark, bools)| {
-        let (reserve_full_isl, is_threshold_adaptive, is_lone_prompt_spared, does_pass_go_on) = bools;
-        VllmRules {
-            batching,
-            order,
-            reserve_full_isl,
-            watermark,
-            is_threshold_adaptive,
-            is_lone_prompt_spared,
-            does_pass_go_on,
-        }
-    })
+    let most_active = prop_oneof![4 => Just(0u32), 1 => 1..40u32];
+    (batching, order, watermark, bools, most_active).prop_map(
+        |(batching, order, watermark, bools, max_num_active_seqs)| {
+            let (reserve_full_isl, is_threshold_adaptive, is_lone_prompt_spared, does_pass_go_on) = bools;
+            VllmRules {
+                batching,
+                order,
+                reserve_full_isl,
+                watermark,
+                is_threshold_adaptive,
+                is_lone_prompt_spared,
+                does_pass_go_on,
+                max_num_active_seqs,
+            }
+        },
+    )
 }
 
 /// The same scenarios under vLLM's rules, their requests with priorities of their own.

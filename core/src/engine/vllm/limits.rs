@@ -1,6 +1,6 @@
 //! What happens at the door (scheduler specification F).
 
-use crate::scenario::EngineConfig;
+use crate::scenario::{EngineConfig, VllmRules};
 use crate::workload::Request;
 
 /// The answer tokens a request will get, or none if it is refused at the door.
@@ -24,7 +24,7 @@ pub(super) fn answer_tokens(request: &Request, config: &EngineConfig) -> Option<
 
 /// The long-prefill threshold of a call that sees `count` requests (scheduler specification C1); 0 = none.
 #[inline]
-pub(super) fn threshold(config: &EngineConfig, rules: &crate::scenario::VllmRules, count: u32) -> u32 {
+pub(super) fn threshold(config: &EngineConfig, rules: &VllmRules, count: u32) -> u32 {
     let threshold = config.long_prefill_token_threshold;
     if threshold == 0 || (rules.is_lone_prompt_spared && count <= 1) {
         0
@@ -43,7 +43,13 @@ pub(super) fn chunk(left: u32, threshold: u32, budget: u32) -> u32 {
 }
 
 /// Blocks that stay free when a request is admitted beside others (scheduler specification B3).
-pub(super) fn reserved_blocks(config: &EngineConfig, rules: &crate::scenario::VllmRules) -> u32 {
+pub(super) fn reserved_blocks(config: &EngineConfig, rules: &VllmRules) -> u32 {
     // Between 0 and the number of blocks.
     (rules.watermark * f64::from(config.num_blocks)) as u32
+}
+
+/// The same limits with the batch no larger than may be active at a time.
+pub(in crate::engine) fn limited(config: EngineConfig, rules: &VllmRules) -> EngineConfig {
+    let most = if rules.max_num_active_seqs > 0 { rules.max_num_active_seqs } else { u32::MAX };
+    EngineConfig { max_num_seqs: config.max_num_seqs.min(most), ..config }
 }

@@ -14,5 +14,6 @@ mod limits;
 mod plain;
 
 pub(super) use fast::Fast;
+pub(super) use limits::limited;
 #[cfg(feature = "oracle")]
 pub(super) use plain::Plain;
