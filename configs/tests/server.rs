@@ -179,7 +179,7 @@ fn what_came_later_than_the_server_is_refused() {
     scenario.engine.watermark = 0.01;
     scenario.engine.max_num_active_seqs = Some(8);
     scenario.engine.long_prefill_token_threshold_adaptive = true;
-    let fields = |version: &str| {
+    let fields = |version: &str| -> Vec<String> {
         let scenario = Scenario { deployment: on("H100", version).deployment, ..scenario.clone() };
         said(&scenario, Severity::Error).iter().map(|error| error.replace("not-in-this-version engine.", "")).collect()
     };

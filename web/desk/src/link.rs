@@ -312,6 +312,7 @@ mod tests {
     use plimsoll_core::catalog::{AcceleratorSpec, Provenance};
     use plimsoll_core::scenario::{
         AcceleratorChoice, ArrivalSettings, CalibratedOn, LatencyFit, LatencyModelChoice, LengthSettings, ModelChoice,
+        Scheduling,
     };
 
     #[test]
@@ -345,6 +346,26 @@ mod tests {
                 "v1;2;model-version={version};view.tab=memory;view.percentile=p99;deployment.tensor_parallel_size=null;slo.ttft_ms=300"
             )
         );
+    }
+
+    #[test]
+    fn each_base_has_its_own_rules_and_old_names_are_read() {
+        let scenario = |link: &str| {
+            let opened = read(link).expect(link);
+            assert_eq!(opened.warnings, [], "{link}");
+            opened.scenario
+        };
+        assert_eq!(scenario("v1;1"), Scenario::base(1).expect("the first base"));
+        assert_eq!(scenario("v1;2"), Scenario::default());
+        let old = scenario("v1;1;deployment.engine_version=v0.8.4;seed=7");
+        assert_eq!(
+            (old.deployment.server_version.as_deref(), old.engine.scheduling),
+            (Some("v0.8.4"), Scheduling::Reference)
+        );
+        // What was opened from an old base is written as a difference from the newest, and means the same.
+        let written = round_trip(&old, View::default());
+        assert!(written.starts_with("v1;2;") && written.contains("engine.scheduling=reference"), "{written}");
+        assert_eq!(read("v1;02").expect_err("no base").code, "link-unknown-base");
     }
 
     #[test]
@@ -513,9 +534,11 @@ mod tests {
             let expected = std::fs::read_to_string(path.with_extension("json")).expect("what it means");
             let expected: serde_json::Value = serde_json::from_str(&expected).expect("JSON");
             let opened = read(link.trim()).expect("it opens");
-            // Files that old have the first version, whether they say so or not.
+            // Scenarios of the first base have the first version, whether they say so or not.
             let mut scenario = expected["scenario"].clone();
-            scenario["version"] = 1.into();
+            if link.starts_with("v1;1") {
+                scenario["version"] = 1.into();
+            }
             let text = scenario.to_string();
             let scenario = plimsoll_formats::scenario_from_json(&text, "scenario.json").expect("a scenario");
             assert_eq!(opened.scenario, scenario, "{}", path.display());

@@ -92,6 +92,10 @@ fn every_picker_gives_back_what_it_was_given() {
         ("cluster.routing.policy", "least-loaded"),
         ("cluster.admission.policy", "token-bucket"),
         ("engine.enable_prefix_caching", "false"),
+        ("engine.scheduling", "reference"),
+        ("engine.async_scheduling", "false"),
+        ("engine.scheduler_reserve_full_isl", "true"),
+        ("deployment.server_version", "0.24"),
         ("workload", "summarization"),
     ];
     for (path, id) in pairs {
@@ -111,6 +115,25 @@ fn a_model_that_needs_more_accelerators_gets_them_and_it_is_said() {
     assert!(state.resolved.is_some(), "{:?}", state.diagnostics);
     let offered = state.offers("deployment.tensor_parallel_size").iter().find(|choice| choice.id == size);
     assert!(offered.is_some_and(|choice| choice.is_available));
+}
+
+#[test]
+fn an_old_link_moves_to_the_new_rules_and_says_what_changes() {
+    let fragment = String::from("v1;1;slo.ttft_ms=300");
+    let (old, _) = edited("", &Edit::Link { fragment });
+    assert!(old.diagnostics.iter().any(|found| found.code == "newer-rules"), "{:?}", old.diagnostics);
+    assert_eq!((old.choice("engine.scheduling"), old.number("engine.max_num_seqs")), ("reference", Some(256.0)));
+    let (new, said) = edited(&old.scenario, &Edit::NewRules);
+    assert!(said.remark.contains("max_num_seqs: 256 becomes 1024"), "{said:?}");
+    assert_eq!((new.changes.as_str(), new.diagnostics.len()), ("slo.ttft_ms=300", 0));
+    assert_eq!(new.number("engine.max_num_seqs"), None);
+    let default = new.default_of("engine.max_num_seqs").expect("it is left out");
+    assert_eq!((default.value.as_str(), default.source.as_str()), ("1024", "default of vLLM 0.33 on H100"));
+    // Another card, another default; the same again changes nothing.
+    let (other, _) = edited(&new.scenario, &choice("deployment.accelerator", "A100-80"));
+    assert_eq!(other.default_of("engine.max_num_seqs").map(|default| default.value.as_str()), Some("256"));
+    let (same, said) = edited(&new.scenario, &Edit::NewRules);
+    assert_eq!((same, said), (new, Said::default()));
 }
 
 #[test]
