@@ -201,7 +201,7 @@ fn a_malformed_scenario_is_shown_with_line_and_caret() {
 fn machines_get_scenario_resolution_and_report_in_one_object() {
     let output = plimsoll(&["run", "--model", "meta-llama/llama-3.1-8b-instruct", "--json"]);
     let found: Value = serde_json::from_str(printed(&output)).expect("JSON");
-    assert_eq!(found["scenario_version"], 1);
+    assert_eq!(found["scenario_version"], 2);
     assert_eq!(found["resolution"]["basis"], "trained");
     assert_eq!(found["resolution"]["tensor_parallel_size"], 2);
     assert_eq!(found["resolution"]["num_gpu_blocks"], 132_139);
@@ -209,6 +209,7 @@ fn machines_get_scenario_resolution_and_report_in_one_object() {
     assert!(found["report"]["tpot"]["p50"].as_f64().expect("a number") > 0.0);
     // What was filled in is said, on the other stream.
     assert!(text(&output.stderr).contains("note: tensor_parallel_size 2 (default of the model)"));
+    assert!(text(&output.stderr).contains("note: max_num_seqs 1024 (default of vLLM 0.33 on H100)"));
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn own_config_data_sheet_and_coefficients_are_read_from_files() {
 #[test]
 fn a_transfer_without_host_memory_is_remarked_upon() {
     let told = |more: &[&str]| {
-        let output = run(&[&["default", "--num-requests=3"], more]);
+        let output = run(&[&["default", "--num-requests=3", "--scheduling=reference"], more]);
         assert_eq!(output.status.code(), Some(0));
         text(&output.stderr).lines().filter(|line| line.contains("setting-not-used")).map(str::to_owned).collect()
     };
@@ -504,7 +505,7 @@ fn values_that_a_flag_does_not_take_are_invalid_input() {
     for (arguments, expected) in [
         (
             &["--scheduler=fcf"][..],
-            "error[invalid-value] --scheduler: the value is fcf (did you mean fcfs? valid are fcfs, priority-fcfs, sjf",
+            "error[invalid-value] --scheduler: the value is fcf (did you mean fcfs? valid are fcfs, priority, priority-fcfs, sjf",
         ),
         (&["--num-requests", "-1"], "error[invalid-value] --num-requests: the value is -1 (give a whole number"),
         (&["--rate=fast"], "error[invalid-value] --rate: the value is fast (give a number)"),
