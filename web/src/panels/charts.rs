@@ -203,7 +203,6 @@ fn ChartPanel(part: Part) -> impl IntoView {
                 <TableSwitch is_table=is_table />
             </header>
             <Legend series=legend />
-            <p class="axis value" aria-hidden="true" hidden=move || is_table.get()>{chart.unit()}</p>
             <div
                 node_ref=place
                 class="plot"
@@ -211,6 +210,7 @@ fn ChartPanel(part: Part) -> impl IntoView {
                 aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
                 hidden=move || is_table.get()
             >
+                <p class="axis unit-above">{chart.unit()}</p>
                 <div class="marks" inner_html=move || marks.get()></div>
             </div>
             <p class="axis rate" aria-hidden="true" hidden=move || is_table.get()>
