@@ -101,11 +101,12 @@ export const inside = () => {
       if (!isVisible(field)) continue;
       const style = getComputedStyle(field);
       const room = field.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
-      const shown = field.tagName === 'SELECT' ? field.selectedOptions[0]?.text ?? '' : field.value || field.placeholder;
-      // The arrow of a list stands in its content box.
-      const needed = textWidth(field, shown) + (field.tagName === 'SELECT' && style.appearance !== 'none' ? 16 : 0);
-      if (field.tagName !== 'TEXTAREA' && needed > room + 1) {
-        wrong.push(`${named(field)} shows ${quoted(shown)}, ${px(needed)} wide, in ${px(room)}`);
+      // Whatever a list offers may be chosen; its arrow stands in its content box.
+      const isList = field.tagName === 'SELECT';
+      const texts = isList ? [...field.options].map(({ text }) => text) : [field.value || field.placeholder];
+      for (const shown of field.tagName === 'TEXTAREA' ? [] : texts) {
+        const needed = textWidth(field, shown) + (isList && style.appearance !== 'none' ? 16 : 0);
+        if (needed > room + 1) wrong.push(`${named(field)} shows ${quoted(shown)}, ${px(needed)} wide, in ${px(room)}`);
       }
     }
     const seenNodes = new Set();
@@ -376,7 +377,7 @@ export const inside = () => {
       const [own, track] = [box(bar), box(room)];
       const filled = row.querySelector(bar);
       return {
-        name: named(row.closest('[data-testid], table, section') ?? row),
+        name: quoted(row.closest('table')?.caption?.textContent ?? '') || named(row),
         label: row.querySelector('th')?.textContent ?? '',
         text: row.querySelector(number)?.textContent ?? '',
         isMissing: Boolean(track) && !own,
@@ -415,6 +416,7 @@ export const inside = () => {
       });
     return {
       name: document.querySelector(`${chart} .legend .main`)?.textContent.trim(),
+      unit: document.querySelector(`${chart} .unit-above`)?.textContent.trim() ?? '',
       ticks: [ticks(x, 0), ticks(y, 1)],
       points: [...(place?.querySelectorAll('.points path.point') ?? [])].map(middle),
     };

@@ -37,7 +37,8 @@ export const amount = (text) => {
 /**
  * Bars beside numbers whose lengths are not in proportion to these, or that nobody can see.
  *
- * All bars of one place must start at one line, have equal room of at least 48 px, and the longest must fill a tenth of it.
+ * All bars of one table must start at one line and have equal room of at least 48 px, as those of other tables have, and the
+ * longest must fill a tenth of it.
  * A pixel and a twentieth of its length are forgiven, as the number is rounded; a bar of next to nothing may be a pixel long.
  */
 export const disproportionate = async (page, what) => {
@@ -46,6 +47,12 @@ export const disproportionate = async (page, what) => {
   const places = new Map();
   for (const row of rows.filter(({ bar }) => bar)) places.set(row.name, [...(places.get(row.name) ?? []), row]);
   if (!places.size) return [`there is no bar in ${what.rows}`];
+  // Between tables, lengths can be compared as well.
+  const rooms = [...places].map(([name, [{ room }]]) => ({ name, width: room.width }));
+  const [first] = rooms;
+  for (const { name, width } of rooms.filter(({ width }) => Math.abs(width - first.width) > 1)) {
+    wrong.push(`the bars of ${name} have room of ${width.toFixed(1)} px, those of ${first.name} ${first.width.toFixed(1)} px`);
+  }
   for (const [name, all] of places) {
     const about = ({ label, text }) => `the bar of “${label}” (${text}) in ${name}`;
     const most = all.reduce((best, row) => (row.bar.width > best.bar.width ? row : best));
@@ -127,12 +134,16 @@ export const misdrawn = async (page, chart) => {
  * `chart` names the section, `subplot` the drawing's part that shows it.
  */
 export const untrue = async (page, { chart, subplot }) => {
-  const { name, ticks, points } = await look(page, 'points', { chart, subplot });
+  const { name, unit, ticks, points } = await look(page, 'points', { chart, subplot });
   const { head, body } = await table(page, chart);
   const column = head.findIndex((text) => text === name || text.startsWith(`${name},`));
   if (column < 0) return [`no column of the table of ${chart} is called ${name}`];
   if (ticks.some((axis) => axis.length < 2)) return [`an axis of ${chart} has ${Math.min(...ticks.map(({ length }) => length))} numbers`];
-  const rows = body.map((row) => ({ rate: amount(row[0]), value: amount(row[column]) })).filter(({ value }) => value !== null);
+  // A long time is drawn in seconds and written in milliseconds.
+  const scale = unit === 's' && head[column].endsWith(', ms') ? 1e-3 : 1;
+  const rows = body
+    .filter((row) => amount(row[column]) !== null)
+    .map((row) => ({ rate: amount(row[0]), value: amount(row[column]) * scale }));
   if (points.length < 0.6 * rows.length) return [`${chart} shows ${points.length} points of ${rows.length} numbers`];
   // An axis is straight: its first and last number say where all others are.
   const [[left, right], [floor, ceiling]] = ticks.map((axis) => [axis.at(0), axis.at(-1)]);

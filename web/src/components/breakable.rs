@@ -3,6 +3,6 @@
 use leptos::prelude::*;
 
 /// The name with places after its underscores where a line may end; its text is the same.
-pub fn breakable(name: &'static str) -> impl IntoView {
-    name.split_inclusive('_').map(|part| view! { {part} <wbr /> }).collect_view()
+pub fn breakable(name: &str) -> impl IntoView + use<> {
+    name.split_inclusive('_').map(|part| view! { {part.to_owned()} <wbr /> }).collect_view()
 }

@@ -1,5 +1,6 @@
 //! Shares of a whole as labelled bars; the numbers stand beside them, so the bars are decoration.
 
+use super::breakable::breakable;
 use leptos::prelude::*;
 
 /// One bar.
@@ -26,7 +27,7 @@ pub fn Shares(
     // A column without any bar would take room from the names.
     let has_bars = Memo::new(move |_| bars.with(|bars| bars.iter().any(|bar| bar.ratio.is_some())));
     view! {
-        <table class="shares">
+        <table class="shares" class:barred=has_bars>
             <caption>{caption}</caption>
             <tbody>
                 {move || {
@@ -39,7 +40,7 @@ pub fn Shares(
                             let width = ratio.map(|ratio| format!("width:{:.2}%", ratio.min(1.0) * 100.0));
                             view! {
                                 <tr>
-                                    <th scope="row">{bar.label}</th>
+                                    <th scope="row">{breakable(&bar.label)}</th>
                                     {has_bars.then(|| view! {
                                         <td class="share-bar" aria-hidden="true">{width.map(|width| view! { <i style=width></i> })}</td>
                                     })}
