@@ -400,6 +400,18 @@ export const inside = () => {
     };
   };
 
+  /** Lines of a drawing that are in none of the areas they are for. */
+  const strayed = ({ lines: selector, areas }) => {
+    const boxes = [...document.querySelectorAll(areas)].filter(isVisible).map((area) => area.getBoundingClientRect());
+    const isInside = (rect) =>
+      boxes.some((box) => rect.left > box.left - 4 && rect.right < box.right + 4 && rect.top > box.top - 4 && rect.bottom < box.bottom + 4);
+    return [...document.querySelectorAll(selector)]
+      .filter((path) => isVisible(path) && path.getAttribute('d'))
+      .map((path) => ({ path, rect: path.getBoundingClientRect() }))
+      .filter(({ rect }) => Math.max(rect.width, rect.height) > 1 && !isInside(rect))
+      .map(({ path, rect }) => `${named(path)} goes over ${px(rect.width)} × ${px(rect.height)} at ${px(rect.left)}, ${px(rect.top)}, outside of every ${areas}`);
+  };
+
   /** A chart's main line: its name in the legend, where its points are, and what the axes say there. */
   const points = ({ chart, subplot }) => {
     const place = document.querySelector(`.cartesianlayer > .subplot.${subplot}`);
@@ -422,5 +434,5 @@ export const inside = () => {
     };
   };
 
-  return { clipped, overlapping, outside, faint, small, undrawn, blank, lengths, columns, points };
+  return { clipped, overlapping, outside, faint, small, undrawn, blank, lengths, columns, strayed, points };
 };

@@ -22,6 +22,8 @@ export const faint = (page) => look(page, 'faint');
 export const small = (page, least = 44) => look(page, 'small', least);
 /** Areas whose lines are not drawn, leave the area, or cover little of it. */
 export const undrawn = (page, what) => look(page, 'undrawn', what);
+/** Lines that lie in none of their areas. */
+export const strayed = (page, what) => look(page, 'strayed', what);
 /** Canvases on which little is to be seen. */
 export const blank = (page, what) => look(page, 'blank', what);
 

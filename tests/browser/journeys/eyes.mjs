@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { blank, clipped, disproportionate, faint, misdrawn, outside, overlapping, small, undrawn, untrue } from '../eyes.mjs';
+import { blank, clipped, disproportionate, faint, misdrawn, outside, overlapping, small, strayed, undrawn, untrue } from '../eyes.mjs';
 import { launch, phone } from '../harness.mjs';
 
 const shares = { rows: '.shares tr', bar: '.share-bar i', room: '.share-bar', number: '.share-number' };
@@ -69,6 +69,7 @@ const cases = [
   ['a line over little of its area', (page) => undrawn(page, { areas: '.plane', lines: 'path.line' }), /the lines of .*div\.plane go over 20 px of 200 px/, line('M10 10L20 40'), line('M10 10L90 40')],
   ['a line without paint', (page) => undrawn(page, { areas: '.plane', lines: 'path.line' }), /has a contrast of 1\.00 : 1/, line('M10 10L90 40', 'stroke:transparent;fill:none'), line('M10 10L90 40')],
   ['an area without a line', (page) => undrawn(page, { areas: '.plane', lines: 'path.line' }), /div\.plane has 0 lines \(path\.line\), not 1/, '<div class="plane" style="width:200px;height:100px"></div>', line('M10 10L90 40')],
+  ['an axis beside its plot', (page) => strayed(page, { lines: 'path.line', areas: '.plane' }), /path\.line goes over 0 px × 60 px at [\d.]+ px, [\d.]+ px, outside of every \.plane/, line('M120 10v30'), line('M50 10v30')],
   ['a point that is not where its number is', (page) => untrue(page, { chart: '[data-testid=curve]', subplot: 'xy' }), /a point of p95 in .* is 1\d\.\d px from 20 at 5, the nearest number of its table/, curve(12), curve(0)],
   ['a blank canvas', (page) => blank(page, { canvases: 'canvas' }), /canvas has color on 0\.0 % of its area/, canvas(''), canvas("c.fillStyle = 'navy'; c.fillRect(5, 5, 180, 40); c.fillStyle = 'orange'; c.fillRect(5, 50, 90, 40)")],
   ['a blurred canvas', (page) => blank(page, { canvases: 'canvas' }), /canvas is drawn 200 px wide and shown over 300 px/, canvas("c.canvas.style.width = '300px'; c.fillStyle = 'navy'; c.fillRect(5, 5, 180, 40); c.fillStyle = 'orange'; c.fillRect(5, 50, 90, 40)"), canvas("c.fillStyle = 'navy'; c.fillRect(5, 5, 180, 40); c.fillStyle = 'orange'; c.fillRect(5, 50, 90, 40)")],

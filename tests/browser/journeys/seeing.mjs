@@ -2,10 +2,11 @@
 //
 // When two rules shared the class `bar`, these found every bar of `What binds` and `Memory` 1 to 3 px long in room of 2 to 5 px;
 // and besides names of settings torn in the middle of a word, units of axes over their plots, and controls too small for a finger.
+// Where tables stood in the place of all four charts, axes of 2,000 px went over them.
 
 import test from 'node:test';
 import { withSite } from '../harness.mjs';
-import { blank, disproportionate, misdrawn, sees, troubles, undrawn, untrue } from '../eyes.mjs';
+import { blank, disproportionate, misdrawn, sees, strayed, troubles, undrawn, untrue } from '../eyes.mjs';
 import { forms, scenes, stage } from '../scenes.mjs';
 
 const curves = [
@@ -28,6 +29,9 @@ const linesOfCurves = async (page) => {
   return wrong;
 };
 
+// Axes and grids, which are of no use but inside a plot.
+const axes = (page) => strayed(page, { lines: '.js-plotly-plot .crisp', areas: '.plot' });
+
 const shares = (page) =>
   disproportionate(page, { rows: '.shares tr', bar: '.share-bar i', room: '.share-bar', number: '.share-number' });
 
@@ -46,7 +50,8 @@ const residuals = (page) => undrawn(page, { areas: '.plane', lines: 'path.line, 
 
 // What each scene is for; everything else is looked at on the whole page.
 const figures = {
-  curves: linesOfCurves,
+  curves: async (page) => [...(await linesOfCurves(page)), ...(await axes(page))],
+  tables: axes,
   bottleneck: shares,
   memory: shares,
   workload: histograms,
