@@ -110,6 +110,7 @@ export const scenes = [
       await page.getByRole('button', { name: 'SLO classes' }).click();
       await page.getByRole('button', { name: 'Use this workload' }).click();
       await page.locator('[data-testid=clients]').waitFor();
+      await page.locator('.toast').getByRole('button', { name: 'Dismiss' }).click();
     },
   },
   { name: 'run', tab: 'run', prepare: (page) => says(page, '[data-testid=run-summary] h2', /requests in/) },
@@ -139,9 +140,9 @@ export const stage = async (browser, address, scene, form) => {
   const opened = await open(browser, address, { ...form, viewport, fragment });
   await atRest(opened.page);
   await scene.prepare(opened.page);
-  // A better known capacity makes another run, so both have to be at rest together.
-  if (!scene.isStale) await atRest(opened.page);
+  // An edit begins a study and a better known capacity makes another run, so both have to be at rest together.
   await opened.page.waitForTimeout(500);
+  if (!scene.isStale) await atRest(opened.page);
   await opened.page.evaluate(() => window.scrollTo(0, 0));
   return opened;
 };
