@@ -23,7 +23,7 @@ const ROUTINGS: [(&str, &str); 5] = [
     ("round-robin", "round-robin: each in turn"),
     ("least-loaded", "least-loaded: fewest requests"),
     ("weighted", "weighted: by memory and load"),
-    ("prefix-affinity", "prefix-affinity: by first blocks"),
+    ("prefix-affinity", "prefix-affinity: by shared prefix"),
     ("always-busiest", "always-busiest (pathological)"),
 ];
 
