@@ -9,7 +9,8 @@ import { chromium } from 'playwright-core';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const dist = join(here, '..', '..', 'dist');
-const output = join(here, 'output');
+/** Where pictures go. */
+export const output = join(here, 'output');
 
 export const desktop = { width: 1280, height: 900 };
 export const phone = { width: 390, height: 844 };
@@ -126,6 +127,16 @@ export const dropPaths = async (page, paths) => {
   await session.detach();
 };
 
+/** Drops files of a name and a text on the page, as from the desktop. */
+export const dropFiles = async (page, files) => {
+  const data = await page.evaluateHandle((all) => {
+    const transfer = new DataTransfer();
+    for (const { name, text } of all) transfer.items.add(new File([text], name));
+    return transfer;
+  }, files);
+  await page.locator('main').dispatchEvent('drop', { dataTransfer: data });
+};
+
 /** Waits until the headline names a capacity, which is the first complete result. */
 export const firstResult = (page) =>
   page.waitForFunction(
@@ -134,8 +145,10 @@ export const firstResult = (page) =>
     { timeout: 30_000 },
   );
 
-/** Keeps a picture for people to look at. */
+/** Keeps a picture for people to look at and returns its path. */
 export const screenshot = async (page, name) => {
   mkdirSync(output, { recursive: true });
-  await page.screenshot({ path: join(output, `${name}.png`), fullPage: true });
+  const path = join(output, `${name}.png`);
+  await page.screenshot({ path, fullPage: true });
+  return path;
 };

@@ -1,5 +1,6 @@
 //! Rules of the repository that no compiler checks.
 
+mod styles;
 mod tree;
 
 use std::collections::BTreeSet;

@@ -78,7 +78,7 @@ fn Results() -> impl IntoView {
     let choose = move |tab: Tab| page.look(|view| view.tab = tab);
     view! {
         <section class="results" aria-label="Results">
-            <div class="bar">
+            <div class="toolbar">
                 <div role="tablist" aria-label="Results">
                     {Tab::ALL
                         .into_iter()

@@ -28,6 +28,20 @@ pub fn journeys(repository: &Repository) -> Result<()> {
     command::run_with(&repository.root, "node", &arguments, &environment)
 }
 
+/// Takes pictures of every tab in every form, or of those whose names have all of the words.
+///
+/// # Errors
+/// As [`journeys`].
+pub fn screenshots(repository: &Repository, words: &[String]) -> Result<()> {
+    let environment = prepare(repository)?;
+    let script = repository.browser_tests().join("screenshots.mjs");
+    let script = script.to_string_lossy();
+    let mut arguments = vec![script.as_ref()];
+    arguments.extend(words.iter().map(String::as_str));
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    command::run_with(&repository.root, "node", &arguments, &environment)
+}
+
 /// Measures the page and returns what the script printed, a JSON object.
 ///
 /// # Errors

@@ -56,6 +56,14 @@ enum Task {
         /// Run only the stages whose name contains one of these words.
         stages: Vec<String>,
     },
+    /// Take pictures of every tab in `dist/`, at a desk, on a phone and in the dark.
+    Screenshots {
+        /// Only pictures whose names have all of these words, as `phone` or `run desktop`.
+        words: Vec<String>,
+        /// Renew the picture of the README instead.
+        #[arg(long, conflicts_with = "words")]
+        readme: bool,
+    },
     /// Compare the simulator with the reference cases in a folder, in step mode and in fast mode.
     Golden {
         /// Folder of case folders.
@@ -126,6 +134,8 @@ fn run(task: Task) -> Result<()> {
         Task::Serve { port, profile } => serve::run(&repository, profile.profile(), port),
         Task::Build { profile } => site::build(&repository, profile.profile()).map(drop),
         Task::Test { quick, stages } => stages::run(&repository, quick, &stages),
+        Task::Screenshots { readme: true, .. } => browser::screenshots(&repository, &["--readme".to_owned()]),
+        Task::Screenshots { words, .. } => browser::screenshots(&repository, &words),
         Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
         Task::Scheduler { folder } => stages::scheduler(&repository, &folder),
         Task::Truth { arguments } => stages::truth(&repository, &arguments),

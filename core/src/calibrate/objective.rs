@@ -38,8 +38,8 @@ impl Objective {
     pub fn label(self) -> &'static str {
         match self {
             Self::LogRatio => "robust, of requests and runs",
-            Self::Mape => "mean absolute error (%), as in 2025",
-            Self::Mse => "mean squared error (ms²), as in 2025",
+            Self::Mape => "absolute error (%), as in 2025",
+            Self::Mse => "squared error (ms²), as in 2025",
         }
     }
 

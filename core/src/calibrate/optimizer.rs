@@ -55,11 +55,11 @@ impl Optimizer {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::MultiStart => "several CMA-ES starts, the best polished",
+            Self::MultiStart => "CMA-ES from several starts",
             Self::CmaEs => "one start, with restarts",
-            Self::Tpe => "Parzen estimators, about 1,000 evaluations",
-            Self::GaussianProcess => "Bayesian, about 200 evaluations",
-            Self::NelderMead => "downhill simplex from one start",
+            Self::Tpe => "Parzen estimators",
+            Self::GaussianProcess => "Bayesian, for few evaluations",
+            Self::NelderMead => "simplex from one start",
             Self::Random => "uniform sampling",
         }
     }

@@ -5,22 +5,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { firstResult, open, phone, screenshot, withSite } from '../harness.mjs';
+import { dropFiles as drop, firstResult, open, phone, screenshot, withSite } from '../harness.mjs';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const example = (name) => readFileSync(join(root, 'web/src/lab/calibrate/example', name), 'utf8');
 const at = (page, id) => page.locator(`[data-testid=${id}]`);
 const file = (name, text) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) });
-
-// As the browser does it when files are dropped somewhere on the page.
-const drop = async (page, files) => {
-  const data = await page.evaluateHandle((all) => {
-    const transfer = new DataTransfer();
-    for (const { name, text } of all) transfer.items.add(new File([text], name));
-    return transfer;
-  }, files);
-  await page.locator('main').dispatchEvent('drop', { dataTransfer: data });
-};
 
 // A server that takes a tenth of a second for each request, one after the other: 5 come per second, but 20 from 20 to
 // 30 s. A hundred are left over then, which 10 ended and 5 sent per second work off until 50 s.

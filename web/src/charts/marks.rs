@@ -32,7 +32,7 @@ pub fn marks(model: &ChartModel, frame: Frame) -> String {
         // A word needs about a sixth of the chart.
         if end - start > width / 6.0 {
             let (x, y) = ((start + end) / 2.0, top + height * 0.88);
-            let _ = write!(svg, r#"<text class="quiet" x="{x:.1}" y="{y:.1}" text-anchor="middle">{class}</text>"#);
+            let _ = write!(svg, r#"<text class="hint" x="{x:.1}" y="{y:.1}" text-anchor="middle">{class}</text>"#);
         }
     }
     for limit in &model.limits {
@@ -43,7 +43,7 @@ pub fn marks(model: &ChartModel, frame: Frame) -> String {
     if let Some(x) = model.recorded.map(at_rate) {
         let _ = write!(svg, r#"<path class="recorded" d="M{x:.1} {top}v{height:.1}"/>"#);
         let (x, y) = (x + 3.0, top + height - 5.0);
-        let _ = write!(svg, r#"<text class="quiet" x="{x:.1}" y="{y:.1}">×1, as recorded</text>"#);
+        let _ = write!(svg, r#"<text class="hint" x="{x:.1}" y="{y:.1}">×1, as recorded</text>"#);
     }
     let rates = [(model.saturation, "saturation", "start", 3.0), (model.capacity, "capacity", "end", -3.0)];
     for (rate, class, anchor, shift) in rates {

@@ -1,5 +1,6 @@
 //! Building blocks of the page that know nothing of simulation.
 
+pub mod breakable;
 pub mod combobox;
 pub mod dialog;
 pub mod icon;

@@ -1,5 +1,6 @@
 //! Shares of a whole as labelled bars; the numbers stand beside them, so the bars are decoration.
 
+use super::breakable::breakable;
 use leptos::prelude::*;
 
 /// One bar.
@@ -9,7 +10,7 @@ pub struct Bar {
     pub label: String,
     /// Text at the end.
     pub text: String,
-    /// Length, 0–1; none for a line without a bar.
+    /// Length, 0–1; none for a line without a bar, as in a table in which no line has one.
     pub ratio: Option<f64>,
 }
 
@@ -23,20 +24,27 @@ pub fn Shares(
     #[prop(into)]
     bars: Signal<Vec<Bar>>,
 ) -> impl IntoView {
+    // A column without any bar would take room from the names.
+    let has_bars = Memo::new(move |_| bars.with(|bars| bars.iter().any(|bar| bar.ratio.is_some())));
     view! {
-        <table class="shares">
+        <table class="shares" class:barred=has_bars>
             <caption>{caption}</caption>
             <tbody>
                 {move || {
+                    let has_bars = has_bars.get();
                     bars.get()
                         .into_iter()
                         .map(|bar| {
-                            let width = bar.ratio.map(|ratio| format!("width:{:.2}%", ratio.clamp(0.0, 1.0) * 100.0));
+                            // Nothing has no bar, and anything one that can be seen.
+                            let ratio = bar.ratio.filter(|ratio| *ratio > 0.0);
+                            let width = ratio.map(|ratio| format!("width:{:.2}%", ratio.min(1.0) * 100.0));
                             view! {
                                 <tr>
-                                    <th scope="row">{bar.label}</th>
-                                    <td class="bar" aria-hidden="true">{width.map(|width| view! { <i style=width></i> })}</td>
-                                    <td class="number">{bar.text}</td>
+                                    <th scope="row">{breakable(&bar.label)}</th>
+                                    {has_bars.then(|| view! {
+                                        <td class="share-bar" aria-hidden="true">{width.map(|width| view! { <i style=width></i> })}</td>
+                                    })}
+                                    <td class="share-number">{bar.text}</td>
                                 </tr>
                             }
                         })

@@ -56,7 +56,7 @@ pub fn NumberField(
     let (help_id, problem_id) = (format!("{id}-note"), format!("{id}-problem"));
     let described_by = format!("{help_id} {problem_id}");
     view! {
-        <div class="control number" class:invalid=move || refusal.with(Option::is_some)>
+        <div class="control number stacked" class:invalid=move || refusal.with(Option::is_some)>
             <label for=id>{label}</label>
             <span class="with-unit">
                 <input

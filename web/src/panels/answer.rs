@@ -54,7 +54,7 @@ pub fn Answer() -> impl IntoView {
                 {move || deployment.get().unwrap_or_else(|| "Default scenario".into())}
                 {move || basis.get().map(|(word, text, help)| view! {
                     <details class="basis" data-basis=word>
-                        <summary>{text}</summary>
+                        <summary><span>{text}</span></summary>
                         <p>{help}</p>
                     </details>
                 })}

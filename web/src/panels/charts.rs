@@ -71,6 +71,8 @@ pub fn ChartsPanel() -> impl IntoView {
     // How many replicas share the rates shown: one where they are the cluster's.
     let sharing = Memo::new(move |_| if is_per_replica.get() { num_replicas.get() } else { 1 });
     provide_context(Sharing(sharing));
+    let has_charts =
+        Memo::new(move |_| places.with(|places| places.charts.iter().any(|(_, width, _)| *width >= MIN_WIDTH)));
     draw(parts, drawing, places, is_ready, is_moving);
     view! {
         {move || trouble.get().map(|reason| view! {
@@ -98,7 +100,8 @@ pub fn ChartsPanel() -> impl IntoView {
             class:moving=move || is_moving.get()
         >
             {parts.into_iter().map(|part| view! { <ChartPanel part=part /> }).collect_view()}
-            <div node_ref=drawing class="drawing" aria-hidden="true"></div>
+            // Where tables stand in the place of every chart, Plotly would draw axes of its own over all of them.
+            <div node_ref=drawing class="drawing" aria-hidden="true" hidden=move || !has_charts.get()></div>
         </div>
     }
 }
@@ -203,7 +206,6 @@ fn ChartPanel(part: Part) -> impl IntoView {
                 <TableSwitch is_table=is_table />
             </header>
             <Legend series=legend />
-            <p class="axis value" aria-hidden="true" hidden=move || is_table.get()>{chart.unit()}</p>
             <div
                 node_ref=place
                 class="plot"
@@ -211,6 +213,7 @@ fn ChartPanel(part: Part) -> impl IntoView {
                 aria-label=format!("{} over request rate. {} The table holds every value.", chart.title(), chart.help())
                 hidden=move || is_table.get()
             >
+                <p class="axis unit-above">{chart.unit()}</p>
                 <div class="marks" inner_html=move || marks.get()></div>
             </div>
             <p class="axis rate" aria-hidden="true" hidden=move || is_table.get()>

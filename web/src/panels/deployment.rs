@@ -43,8 +43,8 @@ const SCHEDULERS: [(&str, &str); 5] = [
 const ROUTINGS: [(&str, &str); 5] = [
     ("round-robin", "round-robin: each in turn"),
     ("least-loaded", "least-loaded: fewest requests"),
-    ("weighted", "weighted: free KV memory and low load"),
-    ("prefix-affinity", "prefix-affinity: who served the prompt's start"),
+    ("weighted", "weighted: by memory and load"),
+    ("prefix-affinity", "prefix-affinity: by shared prefix"),
     ("always-busiest", "always-busiest (pathological)"),
 ];
 

@@ -59,7 +59,7 @@ pub fn Header() -> impl IntoView {
         view! {
             <button
                 type="button"
-                class=if command == Command::ShowShortcuts { "quiet keys" } else { "quiet" }
+                class=if command == Command::ShowShortcuts { "quiet for-keys" } else { "quiet" }
                 aria-label=command.label()
                 title=format!("{}{keys}", command.label())
                 disabled=move || match command {
@@ -75,7 +75,7 @@ pub fn Header() -> impl IntoView {
     };
     view! {
         <header class="masthead">
-            <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+            <svg class="logo" viewBox="0 0 32 32" aria-hidden="true">
                 <circle cx="16" cy="16" r="9" fill="none" stroke="currentColor" stroke-width="3" />
                 <path d="M2 16h28" stroke="currentColor" stroke-width="3" />
             </svg>

@@ -2,7 +2,7 @@
 
 use crate::components::shares::{Bar, Shares};
 use crate::page::page;
-use crate::view_model::ledger::{LedgerView, ledger};
+use crate::view_model::ledger::{Entry, ledger};
 use leptos::prelude::*;
 
 /// Where the accelerators' memory goes.
@@ -15,8 +15,8 @@ pub fn MemoryPanel() -> impl IntoView {
             basics.ledger.as_ref().map(|memory| ledger(memory, basics.settings.block_size))
         })
     });
-    let bars = |view: &LedgerView| -> Vec<Bar> {
-        view.entries
+    let bars = |entries: &[Entry]| -> Vec<Bar> {
+        entries
             .iter()
             .map(|entry| Bar { label: entry.label.to_owned(), text: entry.value.clone(), ratio: entry.ratio })
             .collect()
@@ -25,8 +25,11 @@ pub fn MemoryPanel() -> impl IntoView {
         <div class="tables">
             {move || match view.get() {
                 Some(view) => view! {
-                    <Shares caption=Signal::stored("Memory of one replica".to_owned()) bars=Signal::stored(bars(&view)) />
-                    <p class="help">{view.source}</p>
+                    <Shares caption=Signal::stored("Memory of one replica".to_owned()) bars=Signal::stored(bars(&view.parts)) />
+                    <div>
+                        <Shares caption=Signal::stored("What its KV cache holds".to_owned()) bars=Signal::stored(bars(&view.facts)) />
+                        <p class="help">{view.source}</p>
+                    </div>
                 }.into_any(),
                 None => view! {
                     <p class="help">"Too little is known of this deployment's memory: an accelerator and a model architecture are needed."</p>

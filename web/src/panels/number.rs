@@ -1,5 +1,6 @@
 //! A number of the scenario: slider and field in one, with help and problems.
 
+use crate::components::breakable::breakable;
 use crate::components::problems::Problems;
 use crate::page::page;
 use crate::state::fields::Field;
@@ -84,7 +85,7 @@ pub fn NumberControl(
     let has_problem = move || refusal.with(Option::is_some) || problems.with(|problems| !problems.is_empty());
     view! {
         <div class="control number" class:invalid=has_problem>
-            <label for=id.clone()>{field.label}</label>
+            <label for=id.clone()>{breakable(field.label)}</label>
             <span class="with-unit">
                 <input
                     id=id.clone()

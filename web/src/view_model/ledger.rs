@@ -17,8 +17,10 @@ pub struct Entry {
 /// The ledger for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerView {
-    /// Parts of the memory, then what follows from them.
-    pub entries: Vec<Entry>,
+    /// Parts of the memory, which make the whole.
+    pub parts: Vec<Entry>,
+    /// What follows from them for the KV cache.
+    pub facts: Vec<Entry>,
     /// Which source of the number of blocks is in force, and what the others say.
     pub source: String,
 }
@@ -34,17 +36,19 @@ pub fn ledger(ledger: &MemoryLedger, block_size: u32) -> LedgerView {
     let line = |label, value| Entry { label, value, ratio: None };
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     let tokens = ledger.blocks as f64 * f64::from(block_size);
-    let entries = vec![
+    let parts = vec![
         part("weights", ledger.weight_bytes),
         part("activations", ledger.activation_bytes),
         part("overhead", ledger.overhead_bytes),
         part("left for the KV cache", kv),
         part("not used by the server", (ledger.total_bytes - ledger.usable_bytes).max(0.0)),
+    ];
+    let facts = vec![
         line("KV cache per token", format::bytes(ledger.kv_bytes_per_token)),
         line("KV blocks in force", count(ledger.blocks)),
         line("tokens that fit", format::grouped(tokens)),
     ];
-    LedgerView { entries, source: source(ledger) }
+    LedgerView { parts, facts, source: source(ledger) }
 }
 
 fn source(ledger: &MemoryLedger) -> String {
@@ -90,10 +94,10 @@ mod tests {
             source: BlocksSource::MemoryFormula,
         };
         let view = ledger(&memory, 16);
-        let whole: f64 = view.entries.iter().filter_map(|entry| entry.ratio).sum();
+        let whole: f64 = view.parts.iter().filter_map(|entry| entry.ratio).sum();
         assert!((whole - 1.0).abs() < 1e-9, "{whole}");
-        assert_eq!(view.entries[3].value, "51.0 GiB");
-        assert_eq!(view.entries[7].value, "417,792");
+        assert_eq!(view.parts[3].value, "51.0 GiB");
+        assert_eq!(view.facts[2].value, "417,792");
         assert_eq!(
             view.source,
             "The number of blocks comes from the memory formula; the trained coefficients' row says 7,463."

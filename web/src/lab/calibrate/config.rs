@@ -69,7 +69,7 @@ fn Bounds(opened: OpenedConfig, model: FittedModel) -> impl IntoView {
         row(name, text)
     });
     view! {
-        <div class="table wide" tabindex="0" role="region" aria-label="Table: bounds of the coefficients">
+        <div class="table whole" tabindex="0" role="region" aria-label="Table: bounds of the coefficients">
             <table>
                 <thead><tr><th scope="col">"name"</th><th scope="col">"what it is"</th><th scope="col">"searched"</th></tr></thead>
                 <tbody>{searched.collect_view()} {fixed.collect_view()}</tbody>

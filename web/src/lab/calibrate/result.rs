@@ -132,7 +132,7 @@ fn Errors() -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="calibrate-errors-title" data-testid="calibrate-errors">
             <h3 id="calibrate-errors-title">"Errors of each run (%)"</h3>
-            <div class="table wide" tabindex="0" role="region" aria-label="Table: errors of each run">
+            <div class="table whole" tabindex="0" role="region" aria-label="Table: errors of each run">
                 <table>
                     <thead><tr>
                         <th scope="col">"run"</th>
@@ -157,7 +157,7 @@ fn Errors() -> impl IntoView {
             <p class="help">
                 "A grade asks for a small error and for long requests being predicted as the long ones. Where all took about the same time, their order is chance, and a grade is poor in spite of a small error."
             </p>
-            <div class="table wide" tabindex="0" role="region" aria-label="Table: grades">
+            <div class="table whole" tabindex="0" role="region" aria-label="Table: grades">
                 <table>
                     <thead><tr>
                         <th scope="col">"run"</th><th scope="col">"metric"</th><th scope="col">"grade"</th>
@@ -220,7 +220,7 @@ pub fn CoefficientTable(
     let names = model.alpha_names().iter().chain(model.beta_names()).copied();
     let rows: Vec<(&str, f64)> = names.zip(fit.alpha.into_iter().chain(fit.beta)).collect();
     view! {
-        <div class="table wide" tabindex="0" role="region" aria-label="Table: coefficients">
+        <div class="table whole" tabindex="0" role="region" aria-label="Table: coefficients">
             <table>
                 <thead><tr>
                     <th scope="col">"name"</th><th scope="col">"what it is"</th><th scope="col">"value"</th>

@@ -416,7 +416,7 @@ mod tests {
             config_settings(&opened),
             [
                 "Step-time model: quadratic, 14 features; 1 coefficient searched, 1 fixed, what is not named is 0.",
-                "Objective: mape, mean absolute error (%), as in 2025.",
+                "Objective: mape, absolute error (%), as in 2025.",
                 "Seed of the search: 42.",
                 "KV blocks, where no log states them: 94,060.",
                 "Its logs were in results/vllm; open them here.",

@@ -110,7 +110,7 @@ fn OverTime(measure: Measure, seen: Signal<Option<Arc<RunSeen>>>, chosen: RwSign
                 <TableSwitch is_table=is_table />
             </header>
             <div hidden=move || is_table.get()>
-                <p class="top" aria-hidden="true">{move || lines.with(|lines| format!("{} {}", format::number(series::top(lines), 3), measure.unit()))}</p>
+                <p class="top" aria-hidden="true">{move || lines.with(|lines| series::top_words(lines, measure))}</p>
                 <div
                     node_ref=plot
                     class="barplot lines"

@@ -116,6 +116,18 @@ pub fn top(lines: &[Line]) -> f64 {
     if top > 0.0 { top } else { 1.0 }
 }
 
+/// The greatest value in words, for the upper end of the axis.
+#[must_use]
+pub fn top_words(lines: &[Line], measure: Measure) -> String {
+    let top = top(lines);
+    match measure {
+        Measure::Waiting | Measure::Running if top == 1.0 => "1 request".into(),
+        // A count is whole unless it is the mean of several replicas.
+        _ if top.fract() == 0.0 => format!("{} {}", format::grouped(top), measure.unit()),
+        _ => format!("{} {}", format::number(top, 3), measure.unit()),
+    }
+}
+
 /// The mean as a path in a box of `width` by `height`.
 #[must_use]
 pub fn line_path(line: &Line, top: f64, [width, height]: [f64; 2]) -> String {
@@ -195,6 +207,10 @@ mod tests {
         let [line] = all.as_slice() else { panic!("{all:?}") };
         assert_eq!((line.min[1], line.max[1], line.mean[1]), (0.0, 59.5, 30.0));
         assert_eq!(top(&all), 59.5);
+        assert_eq!(top_words(&all, Measure::UsedBlocks), "59.5 % of blocks");
+        assert_eq!(top_words(&[], Measure::Waiting), "1 request");
+        let full = Line { max: vec![1234.0], ..Line::default() };
+        assert_eq!(top_words(&[full], Measure::Running), "1,234 requests");
     }
 
     #[test]

@@ -274,12 +274,12 @@ pub fn OfferPanel(
         Signal::derive(move || to.get().or_else(|| offers.known(lab).map(|known| known.span_s)).unwrap_or(f64::NAN));
     view! {
         <section class="offer" aria-label="Workload from a file" data-testid="offer">
-            <div class="row starts">
+            <div class="actions">
                 <button type="button" on:click=open><Icon path=OPEN />"Open a trace or a specification"</button>
                 <FolderButton label="Open a ServeGen folder" id="offer-folder" />
                 <span class="help">"or drop it anywhere (CSV, JSONL, YAML)."</span>
             </div>
-            <div class="row starts">
+            <div class="actions starts">
                 <span class="help">"Ready mixes:"</span>
                 {START.into_iter().map(|(name, file, text)| view! {
                     <button type="button" class="quiet" on:click=move |_| {
@@ -294,10 +294,10 @@ pub fn OfferPanel(
             <Problems id="offer-problems".into() problems=offers.problems />
             {move || words().map(|words| view! {
                 <div class="looked-at">
-                    <div class="chip">
+                    <div class="chip roomy">
                         <span>{sentence(&words)}</span>
                         {move || is_changed.get().then(|| view! {
-                            <span class="row">
+                            <span class="actions in-line">
                                 <button type="button" class="primary" on:click=move |_| offers.apply(lab)>
                                     {move || if is_offered.get() { "Use this workload" } else { "Use this part" }}
                                 </button>
@@ -306,7 +306,7 @@ pub fn OfferPanel(
                         })}
                     </div>
                     {move || is_trace.get().then(|| view! {
-                        <div class="fields three">
+                        <div class="fields">
                             <NumberField label="From" id="trace-from" unit=Unit::Seconds range=[0.0, OPEN_END] value=Signal::derive(move || from.get().unwrap_or(0.0)) on_change=edge(0) note=Signal::stored("Seconds after the first arrival.".to_owned()) />
                             <NumberField label="To" id="trace-to" unit=Unit::Seconds range=[0.001, OPEN_END] value=end on_change=edge(1) note=Signal::stored("Empty: to the end.".to_owned()) />
                             <NumberField label="Rate" id="trace-scale" unit=Unit::None range=[0.001, 1e6] value=Signal::derive(move || offers.part().rate_scale.unwrap_or(1.0)) on_change=move |scale| offers.change(|part| part.rate_scale = scale) note=Signal::stored("Times the recorded rate, at the trace's own pace; a curve replays it at every rate.".to_owned()) />
