@@ -47,9 +47,12 @@ impl ServeLine {
                 set(&mut tree, path, value);
             }
         }
-        for change in &self.changes {
-            if change.path != MODEL {
+        for change in self.changes.iter().filter(|change| change.path != MODEL) {
+            if field(&usual, change.path).is_some() {
                 set(&mut tree, change.path, change.value.clone());
+            } else {
+                let message = format!("a scenario has no {}, so {} changes nothing", change.path, change.flag);
+                told.push(Diagnostic::warning("flags-not-modelled", change.path, message));
             }
         }
         let mut applied: Scenario = serde_json::from_value(tree).map_err(unfit)?;
@@ -73,9 +76,13 @@ fn left_out(path: &str, usual: &Value) -> Option<Value> {
         "deployment.tensor_parallel_size" => Some(1.into()),
         // Naming it chooses how the blocks are found, so it is not named.
         "engine.gpu_memory_utilization" => Some(Value::Null),
-        _ if path.starts_with("engine.") => path.split('.').try_fold(usual, |value, key| value.get(key)).cloned(),
+        _ if path.starts_with("engine.") => field(usual, path).cloned(),
         _ => None,
     }
+}
+
+fn field<'v>(tree: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(tree, |value, key| value.get(key))
 }
 
 /// Sets a field below a section that is there.

@@ -159,10 +159,10 @@ impl<'a> Reader<'a> {
         if let Some(flag) = find(&name) {
             return self.flag(flag, word, inline, false);
         }
-        if let Some((flag, _)) = name.split_once('.').and_then(|(base, key)| Some((find(base)?, key))) {
-            if flag.kind == Kind::Json || flag.name == "--optimization-level" {
-                return self.key_of_json(flag, word, inline);
-            }
+        if let Some(flag) = name.split_once('.').and_then(|(base, _)| find(base))
+            && (flag.kind == Kind::Json || flag.name == "--optimization-level")
+        {
+            return self.key_of_json(flag, word, inline);
         }
         if let Some(flag) = name.strip_prefix("--no-").and_then(|rest| find(&format!("--{rest}"))) {
             return self.flag(flag, word, inline, true);
