@@ -224,7 +224,11 @@ pub struct ScenarioArguments {
     #[arg(value_name = "SCENARIO")]
     pub file: Option<String>,
 
-    /// Model id; required without a scenario.
+    /// The server as it is started: a `vllm serve …` line, a docker command or a container's args; `@FILE` or `-` reads it
+    /// from a file or standard input. What it leaves out is the server's default; other flags win over it.
+    #[arg(long, value_name = "LINE", allow_hyphen_values = true, help_heading = "Deployment")]
+    pub serve: Option<String>,
+    /// Model id; required without a scenario and a line that names one.
     #[arg(long, help_heading = "Deployment")]
     pub model: Option<String>,
     /// Accelerator id [default of the model].

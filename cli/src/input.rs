@@ -4,6 +4,7 @@ use crate::arguments::ScenarioArguments;
 use crate::origin::{Origin, tell_found};
 use crate::output::{Failure, file_failure, tell, tell_line};
 use crate::policies;
+use crate::serve;
 use crate::workload::{trace, without_effect, workload};
 use plimsoll_core::catalog::Catalog;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
@@ -57,12 +58,14 @@ pub fn read(
         Some(file) => scenario_file(file, arguments, &mut diagnostics, &mut origins)?,
         None => defaults(purpose),
     };
-    if arguments.file.is_none() && arguments.model.is_none() && arguments.fit.is_none() {
+    let is_stated = arguments.model.is_some() || arguments.fit.is_some() || arguments.serve.is_some();
+    if arguments.file.is_none() && !is_stated {
         tell_line("error: neither a scenario nor --model is given");
         tell_line("try: plimsoll run default, or plimsoll run --model meta-llama/llama-3.1-8b-instruct");
         return Err(Failure::Invalid);
     }
     fit(arguments, &catalog, &mut scenario)?;
+    serve::apply(arguments, &catalog, &mut scenario, &mut diagnostics)?;
     deployment(arguments, &mut scenario, &mut diagnostics)?;
     policies::apply(arguments, &mut scenario, &mut origins)?;
     engine(arguments, &mut scenario, &mut diagnostics);
@@ -119,11 +122,7 @@ fn scenario_file(
         return Ok(scenario);
     }
     let text = if file == "-" {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| file_failure("standard input", &error.to_string()))?;
-        text
+        read_standard_input()?
     } else {
         read_text(Path::new(file)).inspect_err(|_| {
             let ids: Vec<&str> = plimsoll_configs::scenarios().iter().map(|entry| entry.id.as_str()).collect();
@@ -139,6 +138,12 @@ fn scenario_file(
     diagnostics.extend(scenario_remarks(&text, file));
     origins.push(Origin::new(file, text, Words::Scenario, &scenario));
     Ok(scenario)
+}
+
+pub fn read_standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map(|_| text).map_err(|error| file_failure("standard input", &error.to_string()))
 }
 
 pub fn read_text(path: &Path) -> Result<String, Failure> {

@@ -23,6 +23,7 @@ mod policies;
 mod recording;
 mod replay;
 mod run;
+mod serve;
 mod usage;
 mod users;
 mod workload;

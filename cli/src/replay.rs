@@ -25,6 +25,7 @@ pub fn replay(mut arguments: ReplayArguments) -> Result<(), Failure> {
     scenario.workload_traces_filepath = Some(arguments.trace);
     if let Some(header) = &header
         && scenario.file.is_none()
+        && scenario.serve.is_none()
     {
         as_recorded(scenario, &header.server);
     }

@@ -58,7 +58,7 @@ pub fn run_for(arguments: &RunArguments, purpose: Purpose, mut remarks: Vec<Diag
         let written = decisions::write(&mut file.out, &made).and_then(|()| file.out.flush());
         written.map_err(|error| file_failure(&file.shown, &error.to_string()))?;
     }
-    if let Some(warning) = unsteady(&report, input.trace.is_some()) {
+    for warning in [cut_off(&report), unsteady(&report, input.trace.is_some())].into_iter().flatten() {
         tell(std::slice::from_ref(&warning), None, arguments.scenario.log);
         input.diagnostics.push(warning);
     }
@@ -131,6 +131,16 @@ fn unsteady(report: &Report, is_trace: bool) -> Option<Diagnostic> {
     };
     let path = if is_trace { "workload.trace" } else { "workload.request_rate" };
     Some(Diagnostic::warning("not-steady", path, message).with_hint(hint))
+}
+
+/// The warning that the end of the run cut requests off, so that the figures are those of the others.
+fn cut_off(report: &Report) -> Option<Diagnostic> {
+    let cut_off = report.cut_off_requests;
+    let plural = if cut_off == 1 { "" } else { "s" };
+    let message =
+        format!("the end of the run cut off {cut_off} request{plural}; every mean and percentile is of the others");
+    let hint = "give a later --horizon, or none, before relying on them";
+    (cut_off > 0).then(|| Diagnostic::warning("requests-cut-off", "horizon_us", message).with_hint(hint))
 }
 
 /// The remark that the load is not among those that the fit was made of.
@@ -309,6 +319,12 @@ fn print_own(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
         Verdict::Backlogged => " (a backlog came and went; latencies are no steady state)",
         Verdict::Overloaded => " (the backlog grows; latencies are no steady state)",
     };
+    let cut_off = report.cut_off_requests;
+    let survivors = if cut_off > 0 { " (without those cut off)" } else { "" };
+    if cut_off > 0 {
+        let verb = if cut_off == 1 { "request was" } else { "requests were" };
+        writeln!(out, "Cut Off: {cut_off} {verb} not done when the run ended; latencies are those of the others")?;
+    }
     writeln!(out, "Verdict: {}{remark}", verdict_name(report.verdict))?;
     for (name, values) in [("TTFT", &report.ttft), ("TPOT", &report.tpot), ("ITL", &report.itl), ("E2E", &report.e2e)] {
         if values.count == 0 {
@@ -317,7 +333,7 @@ fn print_own(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
         }
         writeln!(
             out,
-            "{name:<4} ms: mean={:.2} p50={:.2} p95={:.2} p99={:.2}",
+            "{name:<4} ms: mean={:.2} p50={:.2} p95={:.2} p99={:.2}{survivors}",
             values.mean, values.p50, values.p95, values.p99
         )?;
     }

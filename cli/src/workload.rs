@@ -373,17 +373,6 @@ pub fn trace(
     if trace.requests().is_empty() {
         return Err(file_failure(&shown, "no request arrives in the window that is to be replayed"));
     }
-    if matches!(purpose, Purpose::Replay(_)) && scenario.horizon_us.is_none() && arguments.horizon.is_none() {
-        // Workload specification 8.
-        let latest = trace.requests().last().map_or(0, |request| request.arrive.0.max(0));
-        let latest = latest as f64 / rate_scale.unwrap_or(1.0);
-        let horizon = if latest > 0.0 { (2.0 * latest) as u64 } else { 600_000_000 };
-        scenario.horizon_us = Some(horizon);
-        let message = format!("the replay ends after {} s, twice the time to its latest arrival", horizon as f64 / 1e6);
-        diagnostics.push(
-            Diagnostic::note("replay-horizon", "horizon_us", message).with_hint("give --horizon for another end"),
-        );
-    }
     if purpose != Purpose::Curve
         && let Some(horizon) = scenario.horizon_us
     {

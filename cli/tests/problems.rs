@@ -129,3 +129,44 @@ fn a_class_that_nobody_has_and_types_in_traces_are_told_in_words() {
         assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     }
 }
+
+#[test]
+fn a_servers_own_line_is_the_server_and_flags_win_over_it() {
+    let line = "vllm serve Qwen/Qwen3-14B -tp 2 --max-num-seqs 48 --enforce-eager --port 8000 --api-key topsecret";
+    let told = |more: &[&str]| {
+        let output = run(&[&["--serve", line, "--hardware", "H100", "--rate=5", "--num-requests=20", "--json"], more]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        for stream in [&output.stdout, &output.stderr] {
+            assert!(!text(stream).contains("topsecret"), "{}", text(stream));
+        }
+        (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    let (json, errors) = told(&[]);
+    for expected in ["\"model\": \"Qwen/Qwen3-14B\"", "\"tensor_parallel_size\": 2,", "\"max_num_seqs\": 48,"] {
+        assert!(json.contains(expected), "{expected} is missing in\n{json}");
+    }
+    for expected in [
+        "--serve says deployment.model Qwen/Qwen3-14B, deployment.tensor_parallel_size 2 (--tensor-parallel-size)",
+        "not modelled, so predictions are without it: --enforce-eager",
+        "not known here, changes nothing: --port, --api-key",
+    ] {
+        assert!(errors.contains(expected), "{expected} is missing in\n{errors}");
+    }
+    let (json, _) = told(&["--max-num-seqs", "7", "--tp", "1"]);
+    assert!(json.contains("\"max_num_seqs\": 7,") && json.contains("\"tensor_parallel_size\": 1,"), "{json}");
+    // A line from a file, and its problems, none of which shows the line.
+    let path = file(
+        "serve-line.txt",
+        "vllm serve Qwen/Qwen3-14B \\\n  --max-num-seqs none \\\n  --max-num-batched-token 8k --hf-token topsecret\n",
+    );
+    let output = run(&[&["--serve", &format!("@{}", path.display()), "--hardware", "H100"]]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    for expected in [
+        "error[invalid-value] --serve:2:3: --max-num-seqs is \"none\" (give a whole number of 1 or more)",
+        "error[unknown-flag] --serve:3:3: there is no flag \"--max-num-batched-token\" (did you mean --max-num-batched-tokens?)",
+    ] {
+        assert!(told.contains(expected), "{expected} is missing in\n{told}");
+    }
+    assert!(!told.contains("topsecret"), "{told}");
+}

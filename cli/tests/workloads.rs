@@ -317,15 +317,29 @@ fn recorded_conversations_wait_for_their_answers_if_asked_to() {
         |id: u32, round: u32, at: u32| format!("{id},,,,s,{round},,0,false,20,3,0,0,0,0,0,,0,0,{at},0,0,0,0,ok,,\n");
     let trace = file("sessions/turns.csv", &format!("{V2}{}{}", turn(0, 0, 1000), turn(1, 1, 3000)));
     let replay = ["replay", &trace, OWN[1], OWN[2], OWN[3]];
-    let closed = ["--session-mode=closed-loop", "--horizon=1000000"];
+    let closed = ["--session-mode=closed-loop"];
     let end = |flags: &[&str]| figure(&plimsoll(&[&replay, &closed, flags], ""), "vllm_estimated_duration_s");
     // An answer takes 3520: 120 of queueing, 1200, twice 1100. The second turn is recorded 2000 after the first.
     assert_eq!(end(&[]), 0.01004);
     assert_eq!(end(&["--think-time-ms=10"]), 0.01804);
-    let cut = plimsoll(&[&replay, &["--log=info"]], "");
-    // Twice the latest arrival, 3000.
+    // Without a horizon everybody is served; with one a run says whom it cut off, and marks what it says of the others.
+    let all = plimsoll(&[&replay], "");
+    assert_eq!(figure(&all, "completed_requests"), 2.0);
+    assert!(!text(&all.stdout).contains("Cut Off") && !text(&all.stderr).contains("requests-cut-off"));
+    // The first answer is there at 4520, the second is not by 5000.
+    let cut = plimsoll(&[&replay, &["--horizon=5000"]], "");
     let told = text(&cut.stderr);
-    assert!(told.contains("note[replay-horizon] horizon_us (--horizon): the replay ends after 0.006 s"), "{told}");
+    assert!(
+        told.contains("warning[requests-cut-off] horizon_us (--horizon): the end of the run cut off 1 request"),
+        "{told}"
+    );
+    let shown = text(&cut.stdout);
+    assert!(shown.contains("\nCut Off: 1 request was not done when the run ended"), "{shown}");
+    for line in shown.lines().filter(|line| line.contains(" ms: mean=")) {
+        assert!(line.ends_with(" (without those cut off)"), "{line}");
+    }
+    let json = plimsoll(&[&replay, &["--horizon=5000", "--json"]], "");
+    assert!(text(&json.stdout).contains("\"cut_off_requests\": 1"), "{}", text(&json.stdout));
     let header = file("sessions/wrong.yaml", "trace_version: 2\nserver: { max_num_seq: 4 }\n");
     let refused = plimsoll(&[&replay, &[&format!("--header={header}")]], "");
     assert_eq!(refused.status.code(), Some(1));

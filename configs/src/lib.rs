@@ -17,6 +17,10 @@ pub const BASE_1: &str = include_str!("base_1.json");
 /// The frozen base 2 as JSON, a scenario of version 2: what links are differences from. Never edited.
 pub const BASE_2: &str = include_str!("base_2.json");
 
+/// The server's flags that concern speed, as a table with a row each; its first lines say what the columns mean and
+/// where the figures come from.
+pub const VLLM_FLAGS: &str = include_str!("../vllm_flags.csv");
+
 /// A scenario ready to open.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ReadyScenario {

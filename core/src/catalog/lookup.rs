@@ -141,7 +141,7 @@ pub fn meant<'a>(wanted: &str, valid: impl IntoIterator<Item = &'a str>) -> Stri
 }
 
 /// Levenshtein distance in characters; one row of the table at a time.
-fn edit_distance(left: &str, right: &str) -> usize {
+pub fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, a) in left.chars().enumerate() {

@@ -10,7 +10,7 @@ mod plausibility;
 mod spec;
 mod table;
 
-pub use lookup::{Lookup, meant, nearest};
+pub use lookup::{Lookup, edit_distance, meant, nearest};
 pub use spec::{AcceleratorSpec, Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};
 

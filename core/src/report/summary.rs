@@ -144,6 +144,10 @@ pub struct Report {
     pub time_shares: Vec<TimeShare>,
     /// Requests on their way to a replica when the run was cut.
     pub in_pipeline: u64,
+    /// Requests that the end of the run cut off: waiting, being served, or on their way. Means and percentiles are of the
+    /// others.
+    #[serde(default)]
+    pub cut_off_requests: u64,
     /// Each replica; empty if there is only one.
     pub replicas: Vec<ReplicaReport>,
     /// What the decisions came to, if they were traced.
@@ -274,6 +278,7 @@ impl Report {
                 settings.time_share_names,
             ),
             in_pipeline,
+            cut_off_requests: totals.still_queued + totals.still_running + in_pipeline,
             replicas: replica_reports(&cluster.replicas, replica_samples, totals.end.0, settings.num_blocks, &asked),
             trace_summary,
             fitness: None,

@@ -1,0 +1,75 @@
+//! A `vllm serve …` line, as people publish and keep it: what it changes in a scenario, and what it does not.
+//!
+//! The line may stand behind assignments of variables, in `python -m vllm.entrypoints.openai.api_server`, in
+//! `docker run`, or as the args of a container in YAML; nothing is expanded or run.
+//! Values of flags and variables that the table does not have are dropped while reading, so no secret goes on.
+
+mod apply;
+mod command;
+mod flags;
+mod settings;
+mod value;
+mod version;
+mod words;
+
+use plimsoll_core::diagnostic::{Checked, Severity, Warned};
+use serde_json::Value;
+use version::Version;
+
+/// A server as a line states it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServeLine {
+    /// What the line decides: the model, the release, then what the flags say in their order.
+    pub changes: Vec<Change>,
+    /// Flags that the simulation knows nothing of, by name.
+    pub not_modelled: Vec<String>,
+    /// Flags that are not in the table, by name.
+    pub not_known: Vec<String>,
+    /// Memory of the KV cache of one accelerator, bytes; wins over the share of the memory.
+    kv_cache_memory_bytes: Option<u64>,
+    /// Type that the weights are to have.
+    quantization: Option<String>,
+    /// Whether limits that are left out are twice what they would be.
+    is_for_throughput: bool,
+}
+
+/// One field that a line decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Path of the field in the scenario, e.g. `engine.max_num_seqs`.
+    pub path: &'static str,
+    /// Its value; null for the server's own choice.
+    pub value: Value,
+    /// The flag that says so, with its dashes; empty for the model and what an image says.
+    pub flag: &'static str,
+}
+
+/// Which release of the server a line is read for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ServerRelease<'a> {
+    /// One that wins over what the line says.
+    pub stated: Option<&'a str>,
+    /// One for a line that says none; without it the newest is meant.
+    pub otherwise: Option<&'a str>,
+}
+
+/// Reads a line. `file` names it in the places of diagnostics.
+///
+/// # Errors
+/// Every problem found: no server is started in the text, an unclosed quote, a flag that is within two letters of one
+/// in the table, a value that its flag does not take. Values of flags that are not in the table stand in no diagnostic.
+pub fn serve_line(text: &str, file: &str, release: ServerRelease<'_>) -> Checked<ServeLine> {
+    words::check_text(text, file)?;
+    let command = command::command(text, file)?;
+    let releases = [release.stated, release.otherwise].map(|text| text.and_then(Version::parse));
+    let (line, diagnostics) = settings::read(command, file, releases);
+    match line {
+        Some(value) if diagnostics.iter().all(|found| found.severity < Severity::Error) => {
+            Ok(Warned { value, diagnostics })
+        }
+        _ => Err(diagnostics),
+    }
+}
+
+#[cfg(test)]
+mod tests;
