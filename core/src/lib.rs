@@ -68,6 +68,8 @@ pub mod random;
 // What is known.
 pub mod catalog;
 
+pub mod kv_plan;
+
 // How long things take.
 pub mod latency;
 
