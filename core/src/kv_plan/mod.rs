@@ -13,6 +13,7 @@
 mod group;
 mod layer;
 mod layout;
+mod memory;
 mod page;
 mod settings;
 
@@ -22,5 +23,6 @@ mod tests;
 pub use group::{GroupLayers, KvGroup};
 pub use layer::{KvLayer, Span, StateLayer, StateShape};
 pub use layout::{KvLayout, KvPlan, KvRefusal};
+pub use memory::{BatchLimits, MemoryBudget, MemoryQuestion, ModelMemory, Release, driver_memory_gib};
 pub use page::CacheKind;
 pub use settings::{KernelBlocks, KvDtype, KvSettings, PlanRules, max_in_flight_tokens};
