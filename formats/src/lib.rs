@@ -4,6 +4,7 @@
 //! Nothing is half-loaded, and no input makes a reader panic.
 
 mod accelerator;
+mod anatomy;
 mod coefficients;
 mod fields;
 mod fit;
@@ -21,6 +22,7 @@ pub mod trace;
 mod value;
 mod workload_spec;
 
+pub use anatomy::{BesideConfig, anatomy_from_hf_config};
 pub use accelerator::accelerator_from_text;
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use fit::{FIT_VERSION, FitFile, FittedLatency, TrainedOn, fit_from_yaml, fit_to_yaml};
