@@ -22,8 +22,8 @@ pub mod trace;
 mod value;
 mod workload_spec;
 
-pub use anatomy::{BesideConfig, anatomy_from_hf_config};
 pub use accelerator::accelerator_from_text;
+pub use anatomy::{BesideConfig, anatomy_from_hf_config};
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use fit::{FIT_VERSION, FitFile, FittedLatency, TrainedOn, fit_from_yaml, fit_to_yaml};
 pub use kv_layers::{KvModel, kv_layers_from_hf_config};

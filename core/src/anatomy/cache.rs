@@ -135,7 +135,9 @@ impl StateShape {
     #[must_use]
     pub fn values(self) -> u64 {
         let (channels, kernel, state) = match self {
-            StateShape::Mamba1 { inner, state, kernel } => (inner.into(), kernel, product(&[inner.into(), state.into()])),
+            StateShape::Mamba1 { inner, state, kernel } => {
+                (inner.into(), kernel, product(&[inner.into(), state.into()]))
+            }
             StateShape::Mamba2 { inner, groups, heads, head_size, state, kernel } => (
                 product(&[2, groups.into(), state.into()]).saturating_add(inner.into()),
                 kernel,

@@ -61,7 +61,8 @@ impl Anatomy {
     /// Embeddings are looked up, so only a head takes part, tied or not.
     #[must_use]
     pub fn active_parameters(&self) -> u64 {
-        let head = if self.is_head_tied { u64::from(self.vocab_size).saturating_mul(self.hidden_size.into()) } else { 0 };
+        let head =
+            if self.is_head_tied { u64::from(self.vocab_size).saturating_mul(self.hidden_size.into()) } else { 0 };
         let outside = self.outside.iter().filter(|tensor| tensor.part != Part::Embedding).map(Tensor::parameters);
         let layers = self.layers.iter().map(Layer::active_parameters);
         sum(outside.chain(layers)).saturating_add(head)

@@ -117,8 +117,9 @@ impl Builder<'_, '_> {
 
     /// A size of attention, which sliding layers may have of their own.
     fn attention_size(&mut self, key: &'static str, sliding: &'static str, kind: Kind) -> Option<u32> {
-        let own = if kind == Kind::Sliding { self.config.count(sliding).filter(|size| *size > 0) } else { None };
-        own.or_else(|| self.config.count(key).filter(|size| *size > 0))
+        let is_listed = self.config.value("per_layer_config").is_some();
+        let own = if kind == Kind::Sliding && !is_listed { self.config.count(sliding) } else { None };
+        own.filter(|size| *size > 0).or_else(|| self.config.count(key).filter(|size| *size > 0))
     }
 
     pub fn num_heads(&mut self, kind: Kind) -> u32 {
@@ -135,8 +136,7 @@ impl Builder<'_, '_> {
 
     fn heads(&mut self, style: &Heads, kind: Kind) {
         let heads = self.num_heads(kind);
-        let kv_heads =
-            self.attention_size("num_key_value_heads", "swa_num_key_value_heads", kind).unwrap_or(heads);
+        let kv_heads = self.attention_size("num_key_value_heads", "swa_num_key_value_heads", kind).unwrap_or(heads);
         let key_size = self.head_size(kind);
         let value_size = self.attention_size("v_head_dim", "swa_v_head_dim", kind).unwrap_or(key_size);
         let span = self.span(kind);
@@ -192,12 +192,17 @@ impl Builder<'_, '_> {
     /// # Source
     /// DeepSeek-V2 and V3.2 in transformers 5.24.
     pub fn latent(&mut self, style: &Latent, kind: Kind) {
+        let rope = self.config.need("qk_rope_head_dim");
+        let nope = self.config.need("qk_nope_head_dim");
+        self.latent_of(style, kind, nope, rope);
+    }
+
+    /// Attention on a latent vector with so many values of a key without its position and with it.
+    pub fn latent_of(&mut self, style: &Latent, kind: Kind, nope: u32, rope: u32) {
         let part = Part::Attention;
         let hidden = self.hidden;
         let heads = self.num_heads(kind);
         let rank = self.config.need("kv_lora_rank");
-        let rope = self.config.need("qk_rope_head_dim");
-        let nope = self.config.need("qk_nope_head_dim");
         let value = self.config.need("v_head_dim");
         let query = times(heads, nope.saturating_add(rope));
         let bias = self.has(style.bias);
@@ -265,7 +270,8 @@ impl Builder<'_, '_> {
         let mut size = dense.into_iter().find_map(|key| self.config.count(key).filter(|size| *size > 0));
         if family.network.width > 0 {
             let stated = self.config.count("intermediate_size");
-            let width = ["expansion_ratio", "intermediate_multiple_size"].into_iter().find_map(|key| self.config.count(key));
+            let width =
+                ["expansion_ratio", "intermediate_multiple_size"].into_iter().find_map(|key| self.config.count(key));
             size = stated.or_else(|| Some(times(width.unwrap_or(family.network.width), self.hidden)));
         }
         let size = size.unwrap_or_else(|| self.config.need("intermediate_size"));
@@ -326,7 +332,8 @@ impl Builder<'_, '_> {
     /// States what experts a layer has whose tensors were added one by one.
     pub fn routed(&mut self, routed: u32, active: u32, size: u32) {
         let active = active.clamp(1, routed.max(1));
-        self.layer.feed_forward = FeedForward::Experts(Experts { routed, active, size, shared_size: 0, is_gated: true });
+        self.layer.feed_forward =
+            FeedForward::Experts(Experts { routed, active, size, shared_size: 0, is_gated: true });
     }
 
     /// Makes the routed experts of the layer work on vectors of another width.

@@ -15,7 +15,6 @@ mod spellings;
 mod state;
 mod storage;
 
-
 use crate::place::Place;
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};
@@ -132,7 +131,9 @@ fn surround(builder: &mut Builder<'_, '_>, family: &Family, vocab: u32, is_head_
         own.push(tensor("model.norm", Part::Norm, 1, [hidden, vectors], false));
     }
     if !is_head_tied {
-        own.push(tensor("lm_head", Part::Head, 1, [vocab, width], true));
+        // A padded embedding may have more rows than the head.
+        let rows = builder.config.count("unpadded_vocab_size").unwrap_or(vocab);
+        own.push(tensor("lm_head", Part::Head, 1, [rows, width], true));
     }
     if builder.has(outside.head_bias) {
         own.push(tensor("lm_head", Part::Head, 1, [vocab, 1], false));
@@ -148,10 +149,11 @@ fn num_layers(sections: &Sections<'_>, config: &mut Config<'_>) -> Option<u32> {
     let stated = if config.states("num_hidden_layers") { config.count("num_hidden_layers") } else { None };
     // Nemotron-H goes by its list alone.
     let layers = match (listed, stated) {
+        // Two stacks that run in loops; the stated number counts every run.
+        _ if config.value("num_layers_per_stack").is_some() => config.need("num_layers_per_stack").saturating_mul(2),
         (Some(listed), _) if sections.model_type == "nemotron_h" => listed,
         (_, Some(stated)) => stated,
         (Some(listed), None) if config.states("layer_types") || config.states("hybrid_override_pattern") => listed,
-        _ if config.value("num_layers_per_stack").is_some() => config.need("num_layers_per_stack").saturating_mul(2),
         _ => config.need("num_hidden_layers"),
     };
     if layers == 0 || layers > MAX_LAYERS {
@@ -185,4 +187,3 @@ fn dtype(sections: &Sections<'_>, config: &mut Config<'_>) -> Dtype {
         }
     }
 }
-

@@ -39,6 +39,8 @@ const NAMES: &[(&str, Kind)] = &[
     ("global_attention", Kind::Full),
     ("nope_attention", Kind::Full),
     ("*", Kind::Full),
+    ("reference_sliding_attention", Kind::Full),
+    ("minimax_m3_sparse", Kind::Full),
     ("sliding_attention", Kind::Sliding),
     ("sliding_window", Kind::Sliding),
     ("local", Kind::Sliding),
@@ -112,7 +114,8 @@ pub(super) fn kinds(config: &mut Config<'_>, pattern: Pattern, layers: u32) -> V
 /// How many layers a list of kinds has, for configs that state no other number.
 pub(super) fn listed_layers(config: &Config<'_>) -> Option<u32> {
     let listed = config.list("layer_types").map(<[_]>::len);
-    let letters = || config.text("hybrid_override_pattern").map(|text| text.chars().filter(|sign| *sign != '|').count());
+    let letters =
+        || config.text("hybrid_override_pattern").map(|text| text.chars().filter(|sign| *sign != '|').count());
     u32::try_from(listed.or_else(letters)?).ok()
 }
 

@@ -18,8 +18,12 @@ impl Builder<'_, '_> {
         if let Some(is_named) = self.config.lists("moe_layers", layer) {
             return is_named;
         }
+        // A list of numbers, or a text of them.
         if let Some(is_named) = self.config.lists("moe_layers_enum", layer) {
             return is_named;
+        }
+        if let Some(numbers) = self.config.text("moe_layers_enum") {
+            return numbers.split(',').any(|number| number.trim().parse() == Ok(layer));
         }
         if self.config.lists("mlp_only_layers", layer) == Some(true) {
             return false;

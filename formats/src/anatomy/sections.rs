@@ -74,7 +74,8 @@ impl<'v> Sections<'v> {
             Some(name) => ("unknown-model-type", format!("model_type is {name}, a family that is not known here")),
             None => ("missing-field", "model_type is missing, and no architecture is named".to_owned()),
         };
-        let hint = "the families of transformers 5 are known; if the model is built as one of them, write its model_type";
+        let hint =
+            "the families of transformers 5 are known; if the model is built as one of them, write its model_type";
         Err(vec![Diagnostic::error(code, format!("{FILE}:model_type"), message).with_hint(hint)])
     }
 

@@ -127,7 +127,8 @@ impl Builder<'_, '_> {
             self.matrix("self_attn.f_proj", PART, [width, hidden]);
             self.matrix("self_attn.g_proj", PART, [width, hidden]);
         } else {
-            for (down, up) in [("self_attn.f_a_proj", "self_attn.f_b_proj"), ("self_attn.g_a_proj", "self_attn.g_b_proj")]
+            for (down, up) in
+                [("self_attn.f_a_proj", "self_attn.f_b_proj"), ("self_attn.g_a_proj", "self_attn.g_b_proj")]
             {
                 self.matrix(down, PART, [head_size, hidden]);
                 self.matrix(up, PART, [width, head_size]);

@@ -15,12 +15,8 @@ const LAYER_NORM: Norms = Norms { bias: When::Always, ..NORMS };
 const FOURFOLD: Network = Network { bias: When::Always, width: 4, ..PLAIN };
 
 /// A bias on everything, layer norms, a network four times as wide.
-const GPT: Family = Family {
-    attention: Attention::Heads(FULLY_BIASED_HEADS),
-    network: FOURFOLD,
-    norms: LAYER_NORM,
-    ..LLAMA
-};
+const GPT: Family =
+    Family { attention: Attention::Heads(FULLY_BIASED_HEADS), network: FOURFOLD, norms: LAYER_NORM, ..LLAMA };
 
 const GPTJ: Family = Family {
     attention: Attention::Heads(BARE_HEADS),
@@ -56,11 +52,23 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
     ("gptj codegen", GPTJ),
-    ("bloom", Family { outside: Outside { embedding_norm: true, ..OUTSIDE }, finish: Some(embedding_norm_bias), ..GPT }),
+    (
+        "bloom",
+        Family { outside: Outside { embedding_norm: true, ..OUTSIDE }, finish: Some(embedding_norm_bias), ..GPT },
+    ),
     ("xglm", GPT),
     ("biogpt", Family { outside: LEARNED_FROM_2, ..GPT }),
     ("ctrl", Family { outside: Outside { head_bias: When::Always, ..OUTSIDE }, ..GPT }),
-    ("opt", Family { outside: LEARNED_FROM_2, norms: Norms { last: false, ..LAYER_NORM }, layer: Layers::Own(opt), finish: Some(opt_outside), ..GPT }),
+    (
+        "opt",
+        Family {
+            outside: LEARNED_FROM_2,
+            norms: Norms { last: false, ..LAYER_NORM },
+            layer: Layers::Own(opt),
+            finish: Some(opt_outside),
+            ..GPT
+        },
+    ),
     (
         "mpt",
         Family {

@@ -1,10 +1,10 @@
 //! Families without experts whose attention keeps keys and values per head.
 
 use super::super::family::{
-    Attention, BARE_HEADS, BIASED_HEADS, Extra, FULLY_BIASED_HEADS, Family, GATED, Gate, HEADS, HeadNorm, Heads,
-    LLAMA, NORMED_HEADS, NORMS, Network, Norms, OUTSIDE, Outside, PLAIN, Sinks, Size, When,
+    Attention, BARE_HEADS, BIASED_HEADS, Extra, FULLY_BIASED_HEADS, Family, GATED, Gate, HEADS, HeadNorm, Heads, LLAMA,
+    NORMED_HEADS, NORMS, Network, Norms, OUTSIDE, Outside, PLAIN, Sinks, Size, When,
 };
-use super::super::pattern::{every_fourth, first_of_four, full, stated_period, upper_window, window};
+use super::super::pattern::{every_fourth, first_of_four, stated_period, upper_window, window};
 use super::Row;
 
 const LAYER_NORM: Norms = Norms { bias: When::Always, ..NORMS };
@@ -49,7 +49,11 @@ pub(super) const FAMILIES: &[Row] = &[
     (
         "internlm3",
         Family {
-            attention: Attention::Heads(Heads { input_bias: When::If("qkv_bias"), output_bias: When::If("bias"), ..HEADS }),
+            attention: Attention::Heads(Heads {
+                input_bias: When::If("qkv_bias"),
+                output_bias: When::If("bias"),
+                ..HEADS
+            }),
             network: Network { bias: When::If("bias"), ..GATED },
             ..LLAMA
         },
@@ -75,7 +79,7 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
     (
-        "ernie4_5",
+        "ernie4_5 paddleocr_vl_text",
         Family {
             attention: Attention::Heads(USE_BIAS),
             network: Network { bias: When::If("use_bias"), ..GATED },
@@ -91,10 +95,26 @@ pub(super) const FAMILIES: &[Row] = &[
     ("olmo", Family { norms: Norms { per_layer: 0, last: false, ..NORMS }, ..LLAMA }),
     ("olmo2", Family { attention: Attention::Heads(WHOLE_NORM), ..LLAMA }),
     ("olmo3", Family { attention: Attention::Heads(WHOLE_NORM), pattern: every_fourth, ..LLAMA }),
-    ("exaone4", Family { attention: Attention::Heads(Heads { has_norm: When::Always, ..BARE_HEADS }), pattern: stated_period, ..LLAMA }),
+    (
+        "exaone4",
+        Family {
+            attention: Attention::Heads(Heads { has_norm: When::Always, ..BARE_HEADS }),
+            pattern: stated_period,
+            ..LLAMA
+        },
+    ),
     ("glm", GLM),
-    ("glm4 glm4v_text glm_ocr_text", Family { norms: Norms { per_layer: 4, ..NORMS }, ..GLM }),
-    ("nanochat", Family { network: Network { bias: When::Never, ..PLAIN }, norms: Norms { per_layer: 0, last: false, ..NORMS }, ..LLAMA }),
+    ("glm4", Family { norms: Norms { per_layer: 4, ..NORMS }, ..GLM }),
+    ("glm4v_text", Family { attention: Attention::Heads(BIASED_HEADS), norms: Norms { per_layer: 4, ..NORMS }, ..GLM }),
+    ("glm_ocr_text", Family { attention: Attention::Heads(BARE_HEADS), norms: Norms { per_layer: 4, ..NORMS }, ..GLM }),
+    (
+        "nanochat",
+        Family {
+            network: Network { bias: When::Never, ..PLAIN },
+            norms: Norms { per_layer: 0, last: false, ..NORMS },
+            ..LLAMA
+        },
+    ),
     ("nemotron jais2", Family { network: PLAIN, norms: LAYER_NORM, ..LLAMA }),
     (
         "starcoder2",
@@ -155,22 +175,12 @@ pub(super) const FAMILIES: &[Row] = &[
     ),
     (
         "diffllama",
-        Family {
-            extras: &[Extra { name: "self_attn.lambda", size: Size::HeadSizes(4), when: When::Always }],
-            ..LLAMA
-        },
+        Family { extras: &[Extra { name: "self_attn.lambda", size: Size::HeadSizes(4), when: When::Always }], ..LLAMA },
     ),
-    (
-        "hunyuan_v1_dense hunyuan_vl_text",
-        Family { attention: Attention::Heads(NORMED_HEADS), ..LLAMA },
-    ),
+    ("hunyuan_v1_dense hunyuan_vl_text", Family { attention: Attention::Heads(NORMED_HEADS), ..LLAMA }),
     (
         "granite_swa",
-        Family {
-            attention: Attention::Heads(Heads { sinks: Sinks::All, ..HEADS }),
-            pattern: first_of_four,
-            ..LLAMA
-        },
+        Family { attention: Attention::Heads(Heads { sinks: Sinks::All, ..HEADS }), pattern: first_of_four, ..LLAMA },
     ),
     (
         "muse_glimmer_text",
@@ -180,9 +190,5 @@ pub(super) const FAMILIES: &[Row] = &[
             pattern: every_fourth,
             ..LLAMA
         },
-    ),
-    (
-        "voxtral_realtime_text",
-        Family { attention: Attention::Heads(BARE_HEADS), pattern: full, ..LLAMA },
     ),
 ];

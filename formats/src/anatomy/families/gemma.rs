@@ -14,19 +14,18 @@ const GEMMA2: Family = Family { norms: Norms { per_layer: 4, ..NORMS }, pattern:
 
 const GEMMA3: Family = Family { attention: Attention::Heads(NORMED_HEADS), pattern: stated_period, ..GEMMA2 };
 
-const GEMMA4: Family = Family {
-    pattern: every_sixth_and_last,
-    layer: Layers::Own(gemma4),
-    finish: Some(per_layer_embeddings),
-    ..GEMMA3
-};
+const GEMMA4: Family =
+    Family { pattern: every_sixth_and_last, layer: Layers::Own(gemma4), finish: Some(per_layer_embeddings), ..GEMMA3 };
 
 pub(super) const FAMILIES: &[Row] = &[
     ("gemma", GEMMA),
     ("gemma2", GEMMA2),
     ("vaultgemma", Family { norms: NORMS, ..GEMMA2 }),
     ("gemma3_text", GEMMA3),
-    ("gemma3n_text", Family { pattern: every_fifth, layer: Layers::Own(gemma3n), finish: Some(gemma3n_outside), ..GEMMA3 }),
+    (
+        "gemma3n_text",
+        Family { pattern: every_fifth, layer: Layers::Own(gemma3n), finish: Some(gemma3n_outside), ..GEMMA3 },
+    ),
     ("gemma4_text gemma4_unified_text diffusion_gemma_text", GEMMA4),
 ];
 
@@ -135,4 +134,3 @@ fn gemma4(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
         builder.vector("norms of the experts", Part::Norm, times(3, hidden));
     }
 }
-

@@ -64,15 +64,17 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
     ("bamba", Family { state: State::Mamba2, pattern: attention_indices, ..LLAMA }),
+    ("falcon_h1", Family { state: State::Mamba2, pattern: all_hybrid, ..LLAMA }),
     (
-        "falcon_h1",
+        "granitemoehybrid",
         Family {
             state: State::Mamba2,
-            pattern: all_hybrid,
+            experts: Some(SIZED),
+            pattern: all_linear,
+            layer: Layers::Own(granite_hybrid),
             ..LLAMA
         },
     ),
-    ("granitemoehybrid", Family { state: State::Mamba2, experts: Some(SIZED), pattern: all_linear, layer: Layers::Own(granite_hybrid), ..LLAMA }),
     (
         "nemotron_h",
         Family {
@@ -218,7 +220,11 @@ fn jamba_norms(builder: &mut Builder<'_, '_>, kind: Kind) {
     if kind == Kind::Linear {
         let state = builder.config.need("state_size");
         let rank = builder.count_or("time_step_rank", builder.hidden.div_ceil(16));
-        builder.vector("mamba.dt_layernorm, b_layernorm, c_layernorm", Part::State, rank.saturating_add(times(2, state)));
+        builder.vector(
+            "mamba.dt_layernorm, b_layernorm, c_layernorm",
+            Part::State,
+            rank.saturating_add(times(2, state)),
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::family::{
 };
 use super::super::pattern::{Kind, full};
 use super::Row;
-use plimsoll_core::anatomy::{Cache, Part, Span};
+use plimsoll_core::anatomy::{Cache, Part, Span, StateShape};
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 
@@ -16,12 +16,28 @@ const DEEPSEEK: Family = Family { attention: Attention::Latent(LATENT), experts:
 pub(super) const FAMILIES: &[Row] = &[
     ("deepseek_v2 deepseek_v3 mistral4 sarvam_mla", DEEPSEEK),
     ("glm4_moe_lite", Family { experts: Some(Routing { dense_first: 1, ..COUNTED }), ..DEEPSEEK }),
-    ("axk1", Family { layer: Layers::And(norm_after_experts), experts: Some(Routing { dense_first: 1, ..COUNTED }), ..DEEPSEEK }),
+    (
+        "axk1",
+        Family {
+            layer: Layers::And(norm_after_experts),
+            experts: Some(Routing { dense_first: 1, ..COUNTED }),
+            ..DEEPSEEK
+        },
+    ),
     ("deepseek_v32", Family { pattern: indexed, experts: Some(Routing { dense_first: 3, ..COUNTED }), ..DEEPSEEK }),
     ("glm_moe_dsa", Family { pattern: indexed, experts: Some(Routing { dense_first: 3, ..COUNTED }), ..DEEPSEEK }),
     ("minicpm3 youtu", Family { experts: None, ..DEEPSEEK }),
     ("longcat_flash", Family { layer: Layers::Own(longcat), ..DEEPSEEK }),
     ("deepseek deepseek_ocr2_text", Family { attention: Attention::Heads(HEADS), pattern: full, ..DEEPSEEK }),
+    (
+        "unlimited_ocr_text",
+        Family {
+            attention: Attention::Heads(HEADS),
+            experts: Some(Routing { dense_first: 1, ..COUNTED }),
+            pattern: full,
+            ..DEEPSEEK
+        },
+    ),
     (
         "dots3_note_text",
         Family {
@@ -43,7 +59,16 @@ pub(super) const FAMILIES: &[Row] = &[
             ..DEEPSEEK
         },
     ),
-    ("deepseek_v4", Family { attention: Attention::Heads(HEADS), pattern: compressed, layer: Layers::Own(deepseek_v4), finish: Some(hyper_head), ..DEEPSEEK }),
+    (
+        "deepseek_v4",
+        Family {
+            attention: Attention::Heads(HEADS),
+            pattern: compressed,
+            layer: Layers::Own(deepseek_v4),
+            finish: Some(hyper_head),
+            ..DEEPSEEK
+        },
+    ),
 ];
 
 pub(super) fn indexed(_: &mut Config<'_>, _: u32, _: u32) -> Kind {
@@ -86,7 +111,7 @@ fn longcat(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
 }
 
 /// Connections between several residual streams, after attention and after the network.
-fn hyper_connections(builder: &mut Builder<'_, '_>, mixes: u32, scales: u32) {
+pub(super) fn hyper_connections(builder: &mut Builder<'_, '_>, mixes: u32, scales: u32) {
     let streams = builder.config.need("hc_mult");
     for name in ["attn_hc", "ffn_hc"] {
         builder.plain(name, Part::Norm, [mixes, times(streams, builder.hidden)]);
@@ -158,9 +183,9 @@ fn deepseek_v4(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     builder.matrix("self_attn.o_a_proj", part, [times(groups, output_rank), width.checked_div(groups).unwrap_or(0)]);
     builder.matrix("self_attn.o_b_proj", part, [hidden, times(groups, output_rank)]);
     let window = builder.config.need("sliding_window");
-    // The one vector is key and value; transformers keeps it twice.
+    // The one vector is key and value.
     let span = Span::Sliding { window };
-    builder.layer.caches.push(Cache::Attention { heads: 1, key_size: size, value_size: size, span });
+    builder.layer.caches.push(Cache::Attention { heads: 1, key_size: size, value_size: 0, span });
     if matches!(kind, Kind::CompressedSparse | Kind::HeavilyCompressed) {
         let rate = compression_rate(builder.config, kind);
         let overlap = if kind == Kind::CompressedSparse { 2 } else { 1 };
@@ -188,5 +213,9 @@ fn compressor(builder: &mut Builder<'_, '_>, name: &'static str, rate: u32, size
     }
     builder.vector(name, part, size);
     builder.layer.caches.push(Cache::Compressed { rate, size });
+    if overlap > 1 {
+        // An entry is made from the tokens before its own too, which are kept with their gates.
+        let values = times(times(2, rate), size);
+        builder.layer.caches.push(Cache::State(StateShape::Vectors { values }));
+    }
 }
-

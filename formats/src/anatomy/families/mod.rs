@@ -5,15 +5,16 @@ mod dense;
 mod gemma;
 mod hybrid;
 mod latent;
-mod routed;
 mod rare;
+mod recent;
+mod routed;
 
 use super::family::Family;
 
 /// Names of a family, with spaces between, and how it is built.
 type Row = (&'static str, Family);
 
-const TABLES: [&[Row]; 7] = [
+const TABLES: [&[Row]; 8] = [
     dense::FAMILIES,
     routed::FAMILIES,
     latent::FAMILIES,
@@ -21,13 +22,15 @@ const TABLES: [&[Row]; 7] = [
     hybrid::FAMILIES,
     classic::FAMILIES,
     rare::FAMILIES,
+    recent::FAMILIES,
 ];
 
 /// The family of a `model_type`, with its name as the tables have it.
 pub(super) fn find(model_type: &str) -> Option<(&'static str, &'static Family)> {
-    TABLES.iter().flat_map(|table| table.iter()).find_map(|(names, family)| {
-        names.split(' ').find(|name| *name == model_type).map(|name| (name, family))
-    })
+    TABLES
+        .iter()
+        .flat_map(|table| table.iter())
+        .find_map(|(names, family)| names.split(' ').find(|name| *name == model_type).map(|name| (name, family)))
 }
 
 /// The family of an architecture class such as `Qwen2ForCausalLM`.

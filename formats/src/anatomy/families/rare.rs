@@ -6,7 +6,7 @@ use super::super::family::{
     Attention, BARE_HEADS, Extra, Family, GATED, Gate, HEADS, Heads, LLAMA, Layers, NORMED_HEADS, NORMS, Network,
     Norms, PLAIN, ROUTING, Routing, Shared, Size, State, When,
 };
-use super::super::pattern::{Kind, every_fourth, full};
+use super::super::pattern::{Kind, every_fourth, full, window};
 use super::Row;
 use plimsoll_core::anatomy::{Cache, Part, StateShape};
 
@@ -25,9 +25,18 @@ pub(super) const FAMILIES: &[Row] = &[
             ..LLAMA
         },
     ),
-    ("mllama_text_model", Family { attention: Attention::Heads(BARE_HEADS), pattern: full, layer: Layers::Own(mllama), finish: Some(mllama_rows), ..LLAMA }),
     (
-        "step3p7_text",
+        "mllama_text_model",
+        Family {
+            attention: Attention::Heads(BARE_HEADS),
+            pattern: full,
+            layer: Layers::Own(mllama),
+            finish: Some(mllama_rows),
+            ..LLAMA
+        },
+    ),
+    (
+        "step3p5",
         Family {
             attention: Attention::Heads(Heads { gate: Gate::PerHead, ..NORMED_HEADS }),
             experts: Some(Routing { dense_first: 3, ..SIZED }),
@@ -68,10 +77,36 @@ pub(super) const FAMILIES: &[Row] = &[
             ..LLAMA
         },
     ),
-    ("rwkv", Family { norms: Norms { per_layer: 2, bias: When::Always, last: true }, layer: Layers::Own(rwkv), finish: Some(rwkv_norm), ..LLAMA }),
+    (
+        "rwkv",
+        Family {
+            norms: Norms { per_layer: 2, bias: When::Always, last: true },
+            layer: Layers::Own(rwkv),
+            finish: Some(rwkv_norm),
+            ..LLAMA
+        },
+    ),
     ("xlstm", Family { layer: Layers::Own(xlstm), ..LLAMA }),
-    ("moshi", Family { attention: Attention::Heads(BARE_HEADS), network: Network { bias: When::Never, ..PLAIN }, layer: Layers::Own(moshi), pattern: super::super::pattern::window, ..LLAMA }),
-    ("cpmant", Family { attention: Attention::Heads(BARE_HEADS), network: Network { bias: When::Never, ..GATED }, finish: Some(cpmant), ..LLAMA }),
+    (
+        "moshi kyutai_speech_to_text",
+        Family {
+            attention: Attention::Heads(BARE_HEADS),
+            network: Network { bias: When::Never, ..PLAIN },
+            layer: Layers::Own(moshi),
+            finish: Some(codebooks),
+            pattern: window,
+            ..LLAMA
+        },
+    ),
+    (
+        "cpmant",
+        Family {
+            attention: Attention::Heads(BARE_HEADS),
+            network: Network { bias: When::Never, ..GATED },
+            finish: Some(cpmant),
+            ..LLAMA
+        },
+    ),
 ];
 
 fn zamba_kinds(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
@@ -153,7 +188,10 @@ fn recurrent_gemma(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
         builder.plain("temporal_block.conv_1d", part, [width, kernel.saturating_add(1)]);
         builder.vector("temporal_block.rg_lru.recurrent_param", part, width);
         builder.plain("temporal_block.rg_lru.gates", part, [times(2, width), block.saturating_add(1)]);
-        builder.layer.caches.push(Cache::State(StateShape::Convolution { channels: width, kernel: kernel.saturating_sub(1) }));
+        builder
+            .layer
+            .caches
+            .push(Cache::State(StateShape::Convolution { channels: width, kernel: kernel.saturating_sub(1) }));
         builder.layer.caches.push(Cache::State(StateShape::Vectors { values: width }));
     } else {
         builder.attention(&Attention::Heads(Heads { output_bias: When::Always, ..HEADS }), Kind::Sliding);
@@ -389,6 +427,13 @@ fn moshi(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     builder.norms(family);
 }
 
+/// Rows of the embedding for sounds, and one for nothing.
+fn codebooks(builder: &mut Builder<'_, '_>) {
+    let books = builder.config.count_or_0("num_codebooks");
+    let rows = times(builder.config.count_or_0("codebook_vocab_size"), books).saturating_add(1);
+    builder.outer("model.embed_tokens", Part::Embedding, 1, [rows, builder.hidden]);
+}
+
 /// Embeddings of prompts, segments and distances.
 fn cpmant(builder: &mut Builder<'_, '_>) {
     let hidden = builder.hidden;
@@ -402,4 +447,3 @@ fn cpmant(builder: &mut Builder<'_, '_>) {
     builder.outer("cpmant.input_embedding", Part::Embedding, 1, [rows.saturating_add(prompts), hidden]);
     builder.outer("cpmant.position_bias", Part::Embedding, 1, [distances, heads]);
 }
-

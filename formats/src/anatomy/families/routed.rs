@@ -2,12 +2,11 @@
 
 use super::super::config::Config;
 use super::super::family::{
-    Attention, BARE_HEADS, BIASED_HEADS, Extra, Family, GATED, Gate, HEADS, HeadNorm, Heads, LLAMA,
-    NORMED_HEADS, NORMS, Network, Norms, OUTSIDE, Outside, ROUTING, Routing, Shared, Sinks, Size, When,
+    Attention, BARE_HEADS, BIASED_HEADS, Extra, Family, GATED, Gate, HEADS, HeadNorm, Heads, LLAMA, NORMED_HEADS,
+    NORMS, Network, Norms, OUTSIDE, Outside, ROUTING, Routing, Shared, Sinks, Size, When,
 };
 use super::super::pattern::{
-    Kind, every_fifth, every_second, every_sixth_and_last, first_of_four, full, stated_period, upper_window,
-    window,
+    Kind, every_fifth, every_second, every_sixth_and_last, first_of_four, full, stated_period, upper_window, window,
 };
 use super::Row;
 
@@ -74,21 +73,58 @@ pub(super) const FAMILIES: &[Row] = &[
     ("granitemoe granitemoeshared", GRANITE_MOE),
     (
         "granitemoe_swa",
-        Family { attention: Attention::Heads(Heads { sinks: Sinks::All, ..HEADS }), pattern: first_of_four, ..GRANITE_MOE },
+        Family {
+            attention: Attention::Heads(Heads { sinks: Sinks::All, ..HEADS }),
+            pattern: first_of_four,
+            ..GRANITE_MOE
+        },
     ),
     ("dbrx", Family { attention: Attention::Heads(BARE_HEADS), experts: Some(ROUTING), ..LLAMA }),
     ("gpt_oss", GPT_OSS),
-    ("glm4_moe solar_open sarvam_moe", GLM4_MOE),
+    ("glm4_moe glm4v_moe_text solar_open sarvam_moe", GLM4_MOE),
     ("dots1", Family { attention: Attention::Heads(NORMED_HEADS), pattern: upper_window, ..GLM4_MOE }),
     ("ernie4_5_moe", ERNIE_MOE),
-    ("minimax_m2", Family { attention: Attention::Heads(Heads { has_norm: When::Always, norm: HeadNorm::Whole, ..BARE_HEADS }), experts: Some(ROUTING), ..LLAMA }),
-    ("minimax_m3_vl_text", Family { attention: Attention::Heads(Heads { has_norm: When::Always, ..BARE_HEADS }), experts: Some(SIZED), ..LLAMA }),
-    ("hunyuan_v1_moe", Family { attention: Attention::Heads(NORMED_HEADS), experts: Some(Routing { shared: Shared::Counted, ..ROUTING }), ..LLAMA }),
-    ("hy_v3", Family { attention: Attention::Heads(NORMED_HEADS), experts: Some(Routing { dense_first: 1, ..COUNTED }), ..LLAMA }),
+    (
+        "minimax_m2",
+        Family {
+            attention: Attention::Heads(Heads { has_norm: When::Always, norm: HeadNorm::Whole, ..BARE_HEADS }),
+            experts: Some(ROUTING),
+            ..LLAMA
+        },
+    ),
+    (
+        "minimax_m3_vl_text",
+        Family {
+            attention: Attention::Heads(Heads { has_norm: When::Always, ..BARE_HEADS }),
+            experts: Some(SIZED),
+            ..LLAMA
+        },
+    ),
+    (
+        "hunyuan_v1_moe",
+        Family {
+            attention: Attention::Heads(NORMED_HEADS),
+            experts: Some(Routing { shared: Shared::One, ..ROUTING }),
+            ..LLAMA
+        },
+    ),
+    (
+        "hy_v3",
+        Family {
+            attention: Attention::Heads(NORMED_HEADS),
+            experts: Some(Routing { dense_first: 1, ..COUNTED }),
+            ..LLAMA
+        },
+    ),
     (
         "laguna",
         Family {
-            attention: Attention::Heads(Heads { has_norm: When::Always, gate: Gate::PerHead, has_gate: When::If("gating"), ..HEADS }),
+            attention: Attention::Heads(Heads {
+                has_norm: When::Always,
+                gate: Gate::PerHead,
+                has_gate: When::If("gating"),
+                ..HEADS
+            }),
             experts: Some(Routing { correction: When::Always, dense_first: 1, ..SIZED }),
             pattern: full,
             ..LLAMA
@@ -114,8 +150,25 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
     ("aria_text", Family { experts: Some(COUNTED), ..LLAMA }),
-    ("kolibri1", Family { attention: Attention::Heads(Heads { has_norm: When::Always, ..BARE_HEADS }), experts: Some(SIZED), norms: Norms { per_layer: 4, ..NORMS }, pattern: every_fifth, ..LLAMA }),
-    ("flint", Family { attention: Attention::Heads(Heads { sinks: Sinks::All, ..NORMED_HEADS }), experts: Some(SIZED), pattern: flint, ..LLAMA }),
+    (
+        "kolibri1",
+        Family {
+            attention: Attention::Heads(Heads { has_norm: When::Always, ..BARE_HEADS }),
+            experts: Some(SIZED),
+            norms: Norms { per_layer: 4, ..NORMS },
+            pattern: every_fifth,
+            ..LLAMA
+        },
+    ),
+    (
+        "flint",
+        Family {
+            attention: Attention::Heads(Heads { sinks: Sinks::All, ..NORMED_HEADS }),
+            experts: Some(SIZED),
+            pattern: flint,
+            ..LLAMA
+        },
+    ),
     (
         "beam",
         Family {
@@ -127,9 +180,20 @@ pub(super) const FAMILIES: &[Row] = &[
             ..LLAMA
         },
     ),
-    ("cohere2_moe", Family { experts: Some(ROUTING), norms: Norms { per_layer: 1, ..NORMS }, pattern: stated_period, ..LLAMA }),
+    (
+        "cohere2_moe",
+        Family { experts: Some(ROUTING), norms: Norms { per_layer: 1, ..NORMS }, pattern: stated_period, ..LLAMA },
+    ),
     ("llama4_text", Family { experts: Some(Routing { shared: Shared::One, ..ROUTING }), pattern: llama4, ..LLAMA }),
-    ("mimo_v2_flash", Family { attention: Attention::Heads(Heads { output_bias: When::Never, sinks: Sinks::Sliding, ..HEADS }), experts: Some(ROUTING), pattern: mimo, ..LLAMA }),
+    (
+        "mimo_v2_flash",
+        Family {
+            attention: Attention::Heads(Heads { output_bias: When::Never, sinks: Sinks::Sliding, ..HEADS }),
+            experts: Some(ROUTING),
+            pattern: mimo,
+            ..LLAMA
+        },
+    ),
 ];
 
 /// The first two layers are full, every fourth from the second on, and the last.

@@ -46,7 +46,8 @@ impl Rules {
             return self.add_pattern(Regex::new(expression).map(Pattern::Regex), name, scheme);
         }
         // Towers for images and sound are not part of what is described.
-        let is_other = |part: &str| ["visi", "visual", "audio", "mm_", "multi_modal"].iter().any(|word| part.contains(word));
+        let is_other =
+            |part: &str| ["visi", "visual", "audio", "mm_", "multi_modal"].iter().any(|word| part.contains(word));
         if name.split('.').next().is_some_and(is_other) || name.split('.').nth(1).is_some_and(is_other) {
             return Ok(());
         }
@@ -54,9 +55,8 @@ impl Rules {
             return self.add_pattern(Some(Pattern::Glob(inside(name).to_owned())), name, scheme);
         }
         let name = inside(name);
-        self.names_experts |= name
-            .split_once("experts.")
-            .is_some_and(|(_, rest)| rest.starts_with(|sign: char| sign.is_ascii_digit()));
+        self.names_experts |=
+            name.split_once("experts.").is_some_and(|(_, rest)| rest.starts_with(|sign: char| sign.is_ascii_digit()));
         self.named.insert(name.trim_end_matches('.').to_owned(), scheme);
         Ok(())
     }
@@ -119,11 +119,9 @@ impl Pattern {
     fn matches(&self, name: &str) -> bool {
         match self {
             Pattern::Glob(pattern) => glob(pattern.as_bytes(), name.as_bytes()),
-            Pattern::Regex(regex) => {
-                ["model.", "model.language_model.", "language_model.model.", ""]
-                    .iter()
-                    .any(|before| regex.matches_start(&format!("{before}{name}")))
-            }
+            Pattern::Regex(regex) => ["model.", "model.language_model.", "language_model.model.", ""]
+                .iter()
+                .any(|before| regex.matches_start(&format!("{before}{name}"))),
             Pattern::Found(regex) => regex.is_found(&format!("model.{name}")),
         }
     }

@@ -56,10 +56,9 @@ impl Scheme {
                 let groups = rows.saturating_mul(columns.div_ceil(size.max(1)));
                 rounded_up(groups as f64 * bytes)
             }
-            Scales::Blocks { rows: height, columns: width, bytes } => rows
-                .div_ceil(height.max(1))
-                .saturating_mul(columns.div_ceil(width.max(1)))
-                .saturating_mul(bytes),
+            Scales::Blocks { rows: height, columns: width, bytes } => {
+                rows.div_ceil(height.max(1)).saturating_mul(columns.div_ceil(width.max(1))).saturating_mul(bytes)
+            }
             Scales::Table(bytes) => rows.saturating_mul(2).saturating_add(bytes),
         };
         WeightBytes { bits: self.bits, scale_bytes: of_one.saturating_mul(tensor.copies) }
