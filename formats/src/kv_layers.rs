@@ -116,6 +116,10 @@ impl Reader<'_> {
                 break;
             }
         }
+        if family == "zamba2" {
+            // The blocks that its layers share are built before the layers.
+            layers.sort_by_key(|layer| matches!(layer, KvLayer::State(_)));
+        }
         KvModel { layers, value_bytes }
     }
 

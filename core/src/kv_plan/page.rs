@@ -243,6 +243,7 @@ impl BlockSizes {
 fn kernel_block(layers: &[KvLayer], settings: &KvSettings) -> u64 {
     let kernels = settings.kernel_blocks;
     let of_layer = |layer: &KvLayer| match layer {
+        KvLayer::Attention { key_size: 512, .. } if settings.value_bytes() == 1 => Some(kernels.wide_fp8),
         KvLayer::Attention { .. } | KvLayer::Cross { .. } => Some(kernels.attention),
         KvLayer::Latent { is_sparse: true, .. } | KvLayer::Indexer { .. } => Some(kernels.sparse),
         KvLayer::Latent { .. } if settings.value_bytes() == 1 => Some(kernels.latent_fp8),

@@ -1,5 +1,7 @@
 //! What of a server's settings the cache depends on.
 
+use crate::catalog::Generation;
+
 /// The type of cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvDtype {
@@ -53,6 +55,8 @@ pub enum PlanRules {
 pub struct KernelBlocks {
     /// Ordinary attention.
     pub attention: u32,
+    /// Ordinary attention with keys of 512 8-bit values.
+    pub wide_fp8: u32,
     /// Latent attention on 16-bit values.
     pub latent: u32,
     /// Latent attention on 8-bit values.
@@ -63,19 +67,29 @@ pub struct KernelBlocks {
 
 impl KernelBlocks {
     /// Those of Hopper (A5).
-    pub const HOPPER: Self = Self { attention: 16, latent: 16, latent_fp8: 64, sparse: 64 };
+    pub const HOPPER: Self = Self { attention: 16, wide_fp8: 64, latent: 16, latent_fp8: 64, sparse: 64 };
 
     /// Those of Blackwell data center accelerators, where latent attention is FlashInfer's.
     ///
     /// # Source
     /// Read in vLLM's sources, not run.
-    pub const BLACKWELL: Self = Self { attention: 16, latent: 32, latent_fp8: 32, sparse: 64 };
+    pub const BLACKWELL: Self = Self { attention: 16, wide_fp8: 16, latent: 32, latent_fp8: 32, sparse: 64 };
 
     /// Those of the other accelerators, where latent attention is Triton's.
     ///
     /// # Source
     /// Read in vLLM's sources, not run.
-    pub const OTHER: Self = Self { attention: 16, latent: 16, latent_fp8: 16, sparse: 64 };
+    pub const OTHER: Self = Self { attention: 16, wide_fp8: 16, latent: 16, latent_fp8: 16, sparse: 64 };
+
+    /// Those of a family of accelerators.
+    #[must_use]
+    pub fn of(generation: Generation) -> Self {
+        match generation {
+            Generation::Hopper => Self::HOPPER,
+            Generation::Blackwell => Self::BLACKWELL,
+            _ => Self::OTHER,
+        }
+    }
 }
 
 /// What of a server's settings its KV cache depends on.
