@@ -13,6 +13,8 @@ pub struct KvModel {
     pub layers: Vec<KvLayer>,
     /// Bytes of a value of the model's own type.
     pub value_bytes: u32,
+    /// Parameters of a vision tower, about; 0 without one.
+    pub vision_parameters: u64,
 }
 
 /// No model has more; a larger number is a slip of the pen.
@@ -41,8 +43,12 @@ pub fn kv_layers_from_hf_config(text: &str) -> Result<KvModel, Vec<Diagnostic>> 
     // The thinker of an omni model has a text part of its own.
     let part = part.map(|part| part.get("text_config").and_then(Value::as_object).unwrap_or(part));
     let mut reader = Reader { config: part.unwrap_or(&top), problems: Vec::new() };
-    let model = reader.model();
-    if reader.problems.is_empty() { Ok(model) } else { Err(reader.problems) }
+    let vision_parameters = top.get("vision_config").and_then(Value::as_object).map_or(0, vision_parameters);
+    let (layers, value_bytes) = reader.model();
+    match reader.problems.is_empty() {
+        true => Ok(KvModel { layers, value_bytes, vision_parameters }),
+        false => Err(reader.problems),
+    }
 }
 
 const FILE: &str = "config.json";
@@ -89,13 +95,13 @@ struct Reader<'v> {
 }
 
 impl Reader<'_> {
-    fn model(&mut self) -> KvModel {
+    fn model(&mut self) -> (Vec<KvLayer>, u32) {
         // Servers read 32-bit checkpoints as 16-bit values.
         let value_bytes = 2;
         let family = self.family();
         if matches!(family.as_str(), "deepseek_v4" | "deepseek_v41") {
             self.problem("layer_types", "the compressed caches of this family are not described".into());
-            return KvModel { layers: Vec::new(), value_bytes };
+            return (Vec::new(), value_bytes);
         }
         let kinds = self.kinds(&family);
         let shared = usize::try_from(self.number(&["num_kv_shared_layers"]).unwrap_or(0)).unwrap_or(usize::MAX);
@@ -120,7 +126,7 @@ impl Reader<'_> {
             // The blocks that its layers share are built before the layers.
             layers.sort_by_key(|layer| matches!(layer, KvLayer::State(_)));
         }
-        KvModel { layers, value_bytes }
+        (layers, value_bytes)
     }
 
     fn family(&self) -> String {
@@ -427,6 +433,18 @@ impl Reader<'_> {
                 .with_hint("give the whole config.json of the model"),
         );
     }
+}
+
+/// Parameters of a vision tower: four square matrices of attention and three of a feed-forward layer, as many as the
+/// two of most towers and what joins them to the language model.
+fn vision_parameters(config: &Map<String, Value>) -> u64 {
+    let first = |keys: &[&str]| keys.iter().find_map(|key| number(config.get(*key)?)).map_or(0, u64::from);
+    let hidden = first(&["hidden_size", "vt_hidden_size", "embed_dim", "width"]);
+    let inner = first(&["intermediate_size", "vt_intermediate_size"]);
+    let layers = first(&["num_hidden_layers", "depth", "vt_num_hidden_layers", "layers"]);
+    let inner = if inner > 0 { inner } else { hidden.saturating_mul(4) };
+    let layer = hidden.saturating_mul(hidden.saturating_mul(4).saturating_add(inner.saturating_mul(3)));
+    layer.saturating_mul(layers)
 }
 
 fn number(value: &Value) -> Option<u32> {

@@ -105,6 +105,14 @@ impl KvLayout {
         available_bytes.checked_div(self.block_bytes).unwrap_or(1)
     }
 
+    /// "KV cache size" as releases up to 0.20 print it, tokens: the blocks of one group, each of the smallest size.
+    #[must_use]
+    pub fn slots(&self, num_blocks: u64) -> u64 {
+        let sizes = self.groups.iter().flat_map(|group| group.layers.iter().map(|layers| layers.block_size));
+        let groups = u64::try_from(self.groups.len()).unwrap_or(u64::MAX);
+        num_blocks.checked_div(groups).unwrap_or(0).saturating_mul(sizes.min().unwrap_or(0))
+    }
+
     /// The longest sequence that fits into `num_blocks`, at most `limit` tokens; 0 if not even one token does (C3).
     #[must_use]
     pub fn longest(&self, num_blocks: u64, limit: u32) -> u32 {

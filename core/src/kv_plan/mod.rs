@@ -16,6 +16,7 @@ mod layout;
 mod memory;
 mod page;
 mod settings;
+mod weights;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! Prints how far the simulator is from what is true; `cargo xtask truth` starts it.
 
-use plimsoll_tests::truth::kv_cache;
 use plimsoll_tests::truth::report::{Options, report, rows_json};
+use plimsoll_tests::truth::{kv_cache, memory};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: truth kv-cache [PATH] [--json FILE] [--median PERCENT] [--worst PERCENT] [--exact ROWS]";
+const USAGE: &str =
+    "usage: truth kv-cache|memory [PATH] [--json FILE] [--median PERCENT] [--worst PERCENT] [--exact ROWS]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     };
     let rows = match table.as_str() {
         "kv-cache" => kv_cache::rows(&options),
+        "memory" => memory::rows(&options),
         _ => {
             eprintln!("there is no table {table}\n{USAGE}");
             return ExitCode::from(2);

@@ -4,5 +4,6 @@
 
 pub mod configs;
 pub mod kv_cache;
+pub mod memory;
 pub mod report;
 pub mod table;
