@@ -5,6 +5,7 @@
 
 mod accelerator;
 mod anatomy;
+mod catalog_entry;
 mod coefficients;
 mod fields;
 mod fit;
@@ -24,6 +25,7 @@ mod workload_spec;
 
 pub use accelerator::accelerator_from_text;
 pub use anatomy::{BesideConfig, anatomy_from_hf_config};
+pub use catalog_entry::{hf_config_of_entry, quantization_in_name};
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use fit::{FIT_VERSION, FitFile, FittedLatency, TrainedOn, fit_from_yaml, fit_to_yaml};
 pub use kv_layers::{KvModel, kv_layers_from_hf_config};

@@ -10,6 +10,7 @@
 //! The specification of vLLM's KV cache, sections A to C, made from the cache planner of vLLM 0.32.0 and what differs
 //! in 0.33.0. Paragraphs in the comments (A2, B3, …) are its.
 
+mod fit;
 mod group;
 mod layer;
 mod layout;
@@ -21,6 +22,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use fit::{CacheMemory, Fit, FitQuestion};
 pub use group::{GroupLayers, KvGroup};
 pub use layer::{KvLayer, Span, StateLayer, StateShape};
 pub use layout::{KvLayout, KvPlan, KvRefusal};

@@ -1,8 +1,7 @@
 //! Which `config.json` a model of a table has.
 
 use plimsoll_configs::catalog;
-use plimsoll_core::catalog::ModelSpec;
-use serde_json::{Map, Value, json};
+use plimsoll_formats::hf_config_of_entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,52 +31,9 @@ pub fn config_of(model: &str, folder: &str, table: &Path) -> Result<String, Stri
     let found = places.iter().find_map(|place| closest(place, &name, !folder.is_empty()));
     match (found, catalog().model(model)) {
         (Some(path), _) => fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display())),
-        (None, Some(known)) => Ok(Value::Object(as_config(known)).to_string()),
+        (None, Some(known)) => Ok(hf_config_of_entry(known)),
         (None, None) => Err(format!("there is no config.json of {model}")),
     }
-}
-
-/// An entry of the catalogue under the keys of a config; what it leaves out is what the family's class assumes.
-fn as_config(model: &ModelSpec) -> Map<String, Value> {
-    let mut config = Map::new();
-    let mut put = |key: &str, value: u32| {
-        if value > 0 {
-            config.insert(key.to_owned(), json!(value));
-        }
-    };
-    put("num_hidden_layers", model.num_hidden_layers);
-    put("hidden_size", model.hidden_size);
-    put("num_attention_heads", model.num_attention_heads);
-    put("num_key_value_heads", model.num_key_value_heads);
-    put("head_dim", model.head_dim);
-    put("intermediate_size", model.intermediate_size);
-    put("vocab_size", model.vocab_size);
-    put("max_position_embeddings", model.max_position_embeddings);
-    put("num_experts", model.num_experts);
-    put("num_experts_per_tok", model.num_experts_per_tok);
-    put("moe_intermediate_size", model.moe_intermediate_size);
-    put("intermediate_size_mlp", model.intermediate_size_mlp);
-    put("interleave_moe_layer_step", model.interleave_moe_layer_step);
-    put("first_k_dense_replace", model.first_k_dense_replace);
-    put("kv_lora_rank", model.kv_lora_rank);
-    put("qk_rope_head_dim", model.qk_rope_head_dim);
-    put("sliding_window", model.sliding_window);
-    match model.shared_expert_intermediate_size.checked_div(model.moe_intermediate_size) {
-        Some(shared) if model.kv_lora_rank > 0 => put("n_shared_experts", shared),
-        _ => put("shared_expert_intermediate_size", model.shared_expert_intermediate_size),
-    }
-    config.insert("tie_word_embeddings".into(), json!(model.tie_word_embeddings));
-    config.insert("torch_dtype".into(), json!("bfloat16"));
-    config.insert("architectures".into(), json!([model.architecture]));
-    let family = match model.architecture.as_str() {
-        "GptOssForCausalLM" => "gpt_oss",
-        "DeepseekV3ForCausalLM" => "deepseek_v3",
-        _ => model.model_type.as_str(),
-    };
-    if !family.is_empty() {
-        config.insert("model_type".into(), json!(family));
-    }
-    config
 }
 
 fn closest(place: &Path, name: &str, is_exact: bool) -> Option<PathBuf> {

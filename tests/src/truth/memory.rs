@@ -9,7 +9,7 @@ use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::kv_plan::{
     BatchLimits, KernelBlocks, KvDtype, KvLayout, KvSettings, MemoryQuestion, ModelMemory, Release,
 };
-use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, kv_layers_from_hf_config};
+use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, kv_layers_from_hf_config, quantization_in_name};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -66,7 +66,7 @@ fn said(problems: Vec<Diagnostic>) -> String {
 fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
     let name = text(cells, "model");
     let config = with_own_quantization(config_of(name, text(cells, "config_folder"), table)?, name)?;
-    let beside = BesideConfig { quantization: quantization_in(name), ..BesideConfig::default() };
+    let beside = BesideConfig { quantization: quantization_in_name(name), ..BesideConfig::default() };
     let anatomy = anatomy_from_hf_config(&config, beside).map_err(said)?.value;
     let kv = kv_layers_from_hf_config(&config).map_err(said)?;
     let ranks = number(cells, "tp")?;
@@ -137,22 +137,4 @@ fn with_own_quantization(config: String, name: &str) -> Result<String, String> {
         "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"],
     });
     Ok(value.to_string())
-}
-
-/// How a model's name says that its weights are stored; none if it says nothing.
-fn quantization_in(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    let stated = [
-        ("w8a8", "w8a8"),
-        ("w4a16", "w4a16"),
-        ("nvfp4", "nvfp4"),
-        ("mxfp4", "mxfp4"),
-        ("gpt-oss", "mxfp4"),
-        ("awq", "awq"),
-        ("gptq", "gptq"),
-        ("fp8", "fp8"),
-        ("deepseek-r1", "fp8-block"),
-        ("deepseek-v3", "fp8-block"),
-    ];
-    stated.into_iter().find(|(word, _)| name.contains(word)).map(|(_, scheme)| scheme)
 }
