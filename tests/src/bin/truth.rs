@@ -1,11 +1,10 @@
 //! Prints how far the simulator is from what is true; `cargo xtask truth` starts it.
 
 use plimsoll_tests::truth::report::{Options, report, rows_json};
-use plimsoll_tests::truth::{kv_cache, memory};
+use plimsoll_tests::truth::{anatomy, kv_cache, memory, quantised};
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: truth kv-cache|memory [PATH] [--json FILE] [--median PERCENT] [--worst PERCENT] [--exact ROWS]";
+const USAGE: &str = "usage: truth anatomy|kv-cache|memory|quantised [PATH] [--json FILE] [--median PERCENT] [--worst PERCENT] [--exact ROWS]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +20,8 @@ fn main() -> ExitCode {
         }
     };
     let rows = match table.as_str() {
+        "anatomy" => anatomy::rows(&options),
+        "quantised" => quantised::rows(&options),
         "kv-cache" => kv_cache::rows(&options),
         "memory" => memory::rows(&options),
         _ => {

@@ -20,6 +20,18 @@ pub fn own_tables() -> PathBuf {
 /// # Errors
 /// A model without a config.
 pub fn config_of(model: &str, folder: &str, table: &Path) -> Result<String, String> {
+    match (path_of(model, folder, table), catalog().model(model)) {
+        (Ok(path), _) => fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display())),
+        (Err(_), Some(known)) => Ok(hf_config_of_entry(known)),
+        (Err(problem), None) => Err(problem),
+    }
+}
+
+/// Where the `config.json` of a model is, as [`config_of`] finds it.
+///
+/// # Errors
+/// A model without a config.
+pub fn path_of(model: &str, folder: &str, table: &Path) -> Result<PathBuf, String> {
     let beside = table.parent().unwrap_or(Path::new("."));
     let places = [
         beside.to_path_buf(),
@@ -29,11 +41,7 @@ pub fn config_of(model: &str, folder: &str, table: &Path) -> Result<String, Stri
     ];
     let name = if folder.is_empty() { model.rsplit('/').next().unwrap_or(model).to_lowercase() } else { folder.into() };
     let found = places.iter().find_map(|place| closest(place, &name, !folder.is_empty()));
-    match (found, catalog().model(model)) {
-        (Some(path), _) => fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display())),
-        (None, Some(known)) => Ok(hf_config_of_entry(known)),
-        (None, None) => Err(format!("there is no config.json of {model}")),
-    }
+    found.ok_or_else(|| format!("there is no config.json of {model}"))
 }
 
 fn closest(place: &Path, name: &str, is_exact: bool) -> Option<PathBuf> {

@@ -2,8 +2,10 @@
 //!
 //! Each table is a CSV file of what real software gave; a module computes the same and reports a row per entry.
 
+pub mod anatomy;
 pub mod configs;
 pub mod kv_cache;
 pub mod memory;
+pub mod quantised;
 pub mod report;
 pub mod table;
