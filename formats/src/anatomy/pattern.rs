@@ -139,7 +139,7 @@ pub(super) fn upper_window(config: &mut Config<'_>, layer: u32, _: u32) -> Kind 
 }
 
 /// The last layer of every period is full, the others slide.
-fn last_of(layer: u32, period: u32) -> Kind {
+pub(super) fn last_of(layer: u32, period: u32) -> Kind {
     if layer.wrapping_add(1).checked_rem(period).is_none_or(|rest| rest == 0) { Kind::Full } else { Kind::Sliding }
 }
 

@@ -55,7 +55,8 @@ impl<'v> Sections<'v> {
             _ => None,
         };
         let by_name = |name: &str| {
-            families::find(name).or_else(|| match Defaults::of(name)?.get("text") {
+            let name = name.to_ascii_lowercase();
+            families::find(&name).or_else(|| match Defaults::of(&name)?.get("text") {
                 Some(Value::Text(text)) => families::find(text),
                 _ => None,
             })

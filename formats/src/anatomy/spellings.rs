@@ -3,7 +3,10 @@
 /// A key, and the other names it has in configs, the more usual one first.
 const SPELLINGS: &[(&str, &[&str])] = &[
     ("hidden_size", &["n_embd", "d_model", "embed_dim", "emb_dim", "embedding_dim", "model_dim"]),
-    ("num_hidden_layers", &["n_layer", "n_layers", "num_layers", "decoder_layers", "layers", "num_blocks"]),
+    (
+        "num_hidden_layers",
+        &["n_layer", "n_layers", "num_layers", "decoder_layers", "layers", "num_blocks", "num_transformer_layers"],
+    ),
     (
         "num_attention_heads",
         &["n_head", "n_heads", "num_heads", "attention_heads", "decoder_attention_heads", "num_query_heads"],
@@ -51,7 +54,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ("sliding_window", &["sliding_window_size", "attention_window_size", "window_size"]),
     ("layer_types", &["layers_block_type", "block_types", "layer_block_types"]),
     ("attention_bias", &["qkv_bias", "use_qkv_bias", "enable_bias"]),
-    ("tie_word_embeddings", &["tie_embedding", "tie_embeddings"]),
+    ("tie_word_embeddings", &["tie_embedding", "tie_embeddings", "share_input_output_layers"]),
     ("dtype", &["torch_dtype"]),
     (
         "conv_kernel",

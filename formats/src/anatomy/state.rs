@@ -106,15 +106,16 @@ impl Builder<'_, '_> {
     pub(super) fn delta_attention(&mut self) {
         let hidden = self.hidden;
         // The models' own configs have these in an object of their own.
-        let mut size = |name: &str, key: &'static str| match self.config.inner("linear_attn_config", name) {
-            Some(plimsoll_json::Value::Number(number)) if (1.0..65_536.0).contains(number) => {
-                u32::try_from(plimsoll_core::time::truncate(*number)).unwrap_or(1)
-            }
-            _ => self.config.need(key),
-        };
-        let heads = size("num_heads", "linear_num_heads");
-        let head_size = size("head_dim", "linear_head_dim");
-        let kernel = size("short_conv_kernel_size", "conv_kernel");
+        let mut size =
+            |name: &str, key: &'static str, usual: &'static str| match self.config.inner("linear_attn_config", name) {
+                Some(plimsoll_json::Value::Number(number)) if (1.0..65_536.0).contains(number) => {
+                    u32::try_from(plimsoll_core::time::truncate(*number)).unwrap_or(1)
+                }
+                _ => self.config.count(key).unwrap_or_else(|| self.config.need(usual)),
+            };
+        let heads = size("num_heads", "linear_num_heads", "num_attention_heads");
+        let head_size = size("head_dim", "linear_head_dim", "head_dim");
+        let kernel = size("short_conv_kernel_size", "conv_kernel", "conv_kernel");
         let width = times(heads, head_size);
         for name in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"] {
             self.matrix(name, PART, [width, hidden]);

@@ -78,7 +78,10 @@ pub(super) const FAMILIES: &[Row] = &[
             ..GPT
         },
     ),
-    ("falcon", Family { norms: Norms { per_layer: 0, ..LAYER_NORM }, layer: Layers::Own(falcon), ..GPT }),
+    (
+        "falcon refinedweb refinedwebmodel",
+        Family { norms: Norms { per_layer: 0, ..LAYER_NORM }, layer: Layers::Own(falcon), ..GPT },
+    ),
     (
         "modernbert-decoder",
         Family {

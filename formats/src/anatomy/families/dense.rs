@@ -42,7 +42,7 @@ const PERSIMMON: Family = Family {
 pub(super) const FAMILIES: &[Row] = &[
     (
         "llama exaone iquestcoder granite granite4_vision_text granite_docling_text helium emu3_text_model yi aquila \
-         xverse",
+         xverse baichuan solar llava_llama",
         LLAMA,
     ),
     ("cwm", Family { attention: Attention::Heads(BARE_HEADS), pattern: first_of_four, ..LLAMA }),
@@ -58,7 +58,7 @@ pub(super) const FAMILIES: &[Row] = &[
             ..LLAMA
         },
     ),
-    ("mistral ministral3 ministral phi3 phi4_multimodal", MISTRAL),
+    ("mistral ministral3 ministral phi3 phi3_v phi4mm phi4_multimodal llava_mistral", MISTRAL),
     ("smollm3", Family { pattern: upper_window, ..LLAMA }),
     (
         "hyperclovax",
@@ -90,7 +90,7 @@ pub(super) const FAMILIES: &[Row] = &[
         "seed_oss",
         Family { attention: Attention::Heads(Heads { output_bias: When::If("attention_out_bias"), ..HEADS }), ..LLAMA },
     ),
-    ("qwen2 qwen2_vl_text qwen2_5_vl_text qwen2_5_omni_text", QWEN2),
+    ("qwen2 mimo llava_qwen llava_qwen2 qwen2_vl_text qwen2_5_vl_text qwen2_5_omni_text", QWEN2),
     ("qwen3 qwen3_vl_text qwen3_omni_moe_talker_code_predictor", QWEN3),
     ("olmo", Family { norms: Norms { per_layer: 0, last: false, ..NORMS }, ..LLAMA }),
     ("olmo2", Family { attention: Attention::Heads(WHOLE_NORM), ..LLAMA }),
@@ -127,7 +127,7 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
     (
-        "stablelm",
+        "stablelm stablelm_epoch",
         Family {
             attention: Attention::Heads(Heads {
                 input_bias: When::If("use_qkv_bias"),

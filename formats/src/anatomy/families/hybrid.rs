@@ -119,7 +119,7 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
     (
-        "minimax",
+        "minimax minimax_text_01 minimax_m1",
         Family {
             attention: Attention::Heads(BARE_HEADS),
             state: State::Lightning,

@@ -14,7 +14,7 @@ const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 const DEEPSEEK: Family = Family { attention: Attention::Latent(LATENT), experts: Some(COUNTED), ..LLAMA };
 
 pub(super) const FAMILIES: &[Row] = &[
-    ("deepseek_v2 deepseek_v3 mistral4 sarvam_mla", DEEPSEEK),
+    ("deepseek_v2 deepseek_v3 kimi_k2 mistral4 sarvam_mla", DEEPSEEK),
     ("glm4_moe_lite", Family { experts: Some(Routing { dense_first: 1, ..COUNTED }), ..DEEPSEEK }),
     (
         "axk1",

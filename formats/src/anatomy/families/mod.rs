@@ -7,6 +7,7 @@ mod hybrid;
 mod latent;
 mod rare;
 mod recent;
+mod remote;
 mod routed;
 
 use super::family::Family;
@@ -14,7 +15,7 @@ use super::family::Family;
 /// Names of a family, with spaces between, and how it is built.
 type Row = (&'static str, Family);
 
-const TABLES: [&[Row]; 8] = [
+const TABLES: [&[Row]; 9] = [
     dense::FAMILIES,
     routed::FAMILIES,
     latent::FAMILIES,
@@ -23,6 +24,7 @@ const TABLES: [&[Row]; 8] = [
     classic::FAMILIES,
     rare::FAMILIES,
     recent::FAMILIES,
+    remote::FAMILIES,
 ];
 
 /// The family of a `model_type`, with its name as the tables have it.

@@ -6,7 +6,8 @@ use super::super::family::{
     NORMS, Network, Norms, OUTSIDE, Outside, ROUTING, Routing, Shared, Sinks, Size, When,
 };
 use super::super::pattern::{
-    Kind, every_fifth, every_second, every_sixth_and_last, first_of_four, full, stated_period, upper_window, window,
+    Kind, every_fifth, every_second, every_sixth_and_last, first_of_four, full, last_of, stated_period, upper_window,
+    window,
 };
 use super::Row;
 
@@ -182,7 +183,7 @@ pub(super) const FAMILIES: &[Row] = &[
     ),
     (
         "cohere2_moe",
-        Family { experts: Some(ROUTING), norms: Norms { per_layer: 1, ..NORMS }, pattern: stated_period, ..LLAMA },
+        Family { experts: Some(COUNTED), norms: Norms { per_layer: 1, ..NORMS }, pattern: cohere2_moe, ..LLAMA },
     ),
     ("llama4_text", Family { experts: Some(Routing { shared: Shared::One, ..ROUTING }), pattern: llama4, ..LLAMA }),
     (
@@ -200,6 +201,15 @@ pub(super) const FAMILIES: &[Row] = &[
 fn flint(_: &mut Config<'_>, layer: u32, layers: u32) -> Kind {
     let is_full = layer < 2 || layer % 4 == 1 || layer.saturating_add(1) == layers;
     if is_full { Kind::Full } else { Kind::Sliding }
+}
+
+/// The leading layers without experts have a period of their own.
+fn cohere2_moe(config: &mut Config<'_>, layer: u32, layers: u32) -> Kind {
+    let dense = config.count_or_0("first_k_dense_replace");
+    match layer.checked_sub(dense) {
+        Some(rest) => stated_period(config, rest, layers),
+        None => last_of(layer, config.count("prefix_dense_sliding_window_pattern").unwrap_or(1)),
+    }
 }
 
 /// Layers with rotary positions attend within chunks.
