@@ -6,6 +6,7 @@ use super::family::{
 };
 use super::pattern::Kind;
 use plimsoll_core::anatomy::{Cache, Experts, FeedForward, Layer, Part, Span, Tensor, WeightBytes};
+use plimsoll_json::Value;
 
 /// A model that is being put together.
 pub(super) struct Builder<'c, 'v> {
@@ -109,7 +110,16 @@ impl Builder<'_, '_> {
     /// Which tokens a layer of this kind keeps.
     pub fn span(&mut self, kind: Kind) -> Span {
         match kind {
-            Kind::Sliding => Span::Sliding { window: self.config.need("sliding_window") },
+            Kind::Sliding => {
+                let stated = self.config.need("sliding_window");
+                // Where attention looks both ways, half of the window is behind a token.
+                let looks_ahead = match self.config.value("use_bidirectional_attention") {
+                    Some(Value::Text(what)) => what == "all",
+                    Some(Value::Bool(looks)) => *looks,
+                    _ => false,
+                };
+                Span::Sliding { window: if looks_ahead { stated / 2 + 1 } else { stated } }
+            }
             Kind::Chunked => Span::Chunked { chunk: self.config.need("attention_chunk_size") },
             _ => Span::Full,
         }
@@ -238,7 +248,7 @@ impl Builder<'_, '_> {
     fn indexer(&mut self, query_rank: u32) {
         let part = Part::Attention;
         let shared = self.config.list("indexer_types").and_then(|types| types.get(self.index as usize));
-        if matches!(shared, Some(plimsoll_json::Value::Text(text)) if text == "shared") {
+        if matches!(shared, Some(Value::Text(text)) if text == "shared") {
             return;
         }
         let heads = self.config.need("index_n_heads");
@@ -252,14 +262,14 @@ impl Builder<'_, '_> {
 
     pub fn feed_forward(&mut self, family: &Family) {
         match &family.experts {
-            Some(routing) if self.is_routed(routing) => self.experts(routing),
+            Some(routing) if self.is_routed(routing) => self.experts(routing, family.network.bias),
             _ => self.network(family),
         }
     }
 
     fn experts_or_network(&mut self, family: &Family) {
         match &family.experts {
-            Some(routing) => self.experts(routing),
+            Some(routing) => self.experts(routing, family.network.bias),
             None => self.network(family),
         }
     }
@@ -294,8 +304,8 @@ impl Builder<'_, '_> {
         self.matrices(down, part, copies, [hidden, size], bias);
     }
 
-    /// Experts with their router, and those that every token passes.
-    pub fn experts(&mut self, routing: &Routing) {
+    /// Experts with their router, and those that every token passes, which have a bias where networks have one.
+    pub fn experts(&mut self, routing: &Routing, shared_bias: When) {
         let hidden = self.hidden;
         let routed = self.config.need("num_experts");
         let active = self.config.count("num_experts_per_tok").unwrap_or(1).clamp(1, routed);
@@ -320,7 +330,8 @@ impl Builder<'_, '_> {
         };
         if shared_size > 0 {
             let names = ["mlp.shared_experts.gate_proj", "mlp.shared_experts.up_proj", "mlp.shared_experts.down_proj"];
-            self.mlp(names, Part::SharedExperts, 1, shared_size, routing.is_gated, false);
+            let shared_bias = self.has(shared_bias);
+            self.mlp(names, Part::SharedExperts, 1, shared_size, routing.is_gated, shared_bias);
             if routing.shared_gate {
                 self.plain("mlp.shared_expert_gate", Part::SharedExperts, [1, hidden]);
             }

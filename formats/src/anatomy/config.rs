@@ -87,7 +87,7 @@ impl<'v> Config<'v> {
             }
         };
         if !(0.0..=MAX_SIZE).contains(&number) {
-            let message = format!("{key} is {number}");
+            let message = format!("{key} is {}", brief(&Value::Number(number)));
             self.error("invalid-value", key, message, "no model has such a size; give a whole number up to 16777216");
             return None;
         }

@@ -15,6 +15,9 @@ mod spellings;
 mod state;
 mod storage;
 
+#[cfg(test)]
+mod tests;
+
 use crate::place::Place;
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};
@@ -150,7 +153,10 @@ fn num_layers(sections: &Sections<'_>, config: &mut Config<'_>) -> Option<u32> {
     // Nemotron-H goes by its list alone.
     let layers = match (listed, stated) {
         // Two stacks that run in loops; the stated number counts every run.
-        _ if config.value("num_layers_per_stack").is_some() => config.need("num_layers_per_stack").saturating_mul(2),
+        _ if sections.model_type == "hrm_text" => {
+            let stack = config.count("num_layers_per_stack").unwrap_or_else(|| config.need("num_hidden_layers"));
+            stack.saturating_mul(2)
+        }
         (Some(listed), _) if sections.model_type == "nemotron_h" => listed,
         (_, Some(stated)) => stated,
         (Some(listed), None) if config.states("layer_types") || config.states("hybrid_override_pattern") => listed,

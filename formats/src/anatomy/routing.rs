@@ -44,7 +44,11 @@ impl Builder<'_, '_> {
         }
         if let Some(interval) = self.config.count("moe_layer_interval") {
             let start = self.config.count_or_0("moe_layer_start_index");
-            let end = self.config.count("moe_layer_end_index").unwrap_or(u32::MAX);
+            // −1 is the last layer.
+            let end = match self.config.number("moe_layer_end_index") {
+                Some(end) if end < 0.0 => u32::MAX,
+                _ => self.config.count("moe_layer_end_index").unwrap_or(u32::MAX),
+            };
             return is_multiple(next, interval) && (start..=end).contains(&layer);
         }
         let every = self.config.count("moe_layer_freq").is_none_or(|step| is_multiple(layer, step));

@@ -16,6 +16,13 @@ impl Builder<'_, '_> {
         self.config.count(key).filter(|count| *count > 0).unwrap_or(otherwise)
     }
 
+    /// The rank of a state space's steps, which may be the word "auto".
+    pub(super) fn time_step_rank(&mut self) -> u32 {
+        let is_word = self.config.text("time_step_rank").is_some();
+        let stated = if is_word { None } else { self.config.count("time_step_rank") };
+        stated.unwrap_or_else(|| self.hidden.div_ceil(16))
+    }
+
     /// A selective state space of the first form.
     ///
     /// # Source
@@ -24,11 +31,11 @@ impl Builder<'_, '_> {
         let hidden = self.hidden;
         let state = self.config.need("state_size");
         let kernel = self.config.need("conv_kernel");
-        let inner = times(self.config.count("expand").unwrap_or(2), hidden);
-        // The rank may be the word "auto".
-        let is_stated = !matches!(self.config.text("time_step_rank"), Some("auto"));
-        let rank = if is_stated { self.config.count("time_step_rank") } else { None };
-        let rank = rank.unwrap_or_else(|| hidden.div_ceil(16));
+        let expanded = times(self.config.count("expand").unwrap_or(2), hidden);
+        // In hybrids the stated size is that of the feed-forward network.
+        let is_hybrid = self.config.value("num_attention_heads").is_some();
+        let inner = if is_hybrid { expanded } else { self.count_or("intermediate_size", expanded) };
+        let rank = self.time_step_rank();
         let bias = self.has(When::If("mamba_proj_bias"));
         let conv_bias = self.has(When::If("use_conv_bias"));
         self.matrices("mixer.in_proj", PART, 1, [times(2, inner), hidden], bias);
@@ -72,7 +79,8 @@ impl Builder<'_, '_> {
         if has_norm {
             self.vector("mamba.norm", PART, inner);
         }
-        self.matrices("mamba.out_proj", PART, 1, [hidden, inner], bias);
+        let output_bias = bias || self.has(When::If("projectors_bias"));
+        self.matrices("mamba.out_proj", PART, 1, [hidden, inner], output_bias);
         self.keep(StateShape::Mamba2 { inner, groups, heads, head_size, state, kernel });
     }
 

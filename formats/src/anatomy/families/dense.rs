@@ -41,10 +41,11 @@ const PERSIMMON: Family = Family {
 
 pub(super) const FAMILIES: &[Row] = &[
     (
-        "llama exaone iquestcoder granite granite4_vision_text granite_docling_text helium emu3_text_model yi aquila \
+        "llama exaone iquestcoder granite granite4_vision_text granite_docling_text emu3_text_model yi aquila \
          xverse baichuan solar llava_llama",
         LLAMA,
     ),
+    ("helium", Family { attention: Attention::Heads(Heads { output_bias: When::Never, ..HEADS }), ..LLAMA }),
     ("cwm", Family { attention: Attention::Heads(BARE_HEADS), pattern: first_of_four, ..LLAMA }),
     (
         "internlm3",

@@ -128,7 +128,7 @@ fn gemma4(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     per_layer_input(builder);
     if builder.config.flag("enable_moe_block") {
         let hidden = builder.hidden;
-        builder.experts(&ROUTING);
+        builder.experts(&ROUTING, When::Never);
         let routed = builder.config.need("num_experts");
         builder.vector("router.scale, per_expert_scale", Part::Router, hidden.saturating_add(routed));
         builder.vector("norms of the experts", Part::Norm, times(3, hidden));

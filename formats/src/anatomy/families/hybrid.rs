@@ -219,7 +219,7 @@ fn lara(_: &mut Config<'_>, layer: u32, _: u32) -> Kind {
 fn jamba_norms(builder: &mut Builder<'_, '_>, kind: Kind) {
     if kind == Kind::Linear {
         let state = builder.config.need("state_size");
-        let rank = builder.count_or("time_step_rank", builder.hidden.div_ceil(16));
+        let rank = builder.time_step_rank();
         builder.vector(
             "mamba.dt_layernorm, b_layernorm, c_layernorm",
             Part::State,

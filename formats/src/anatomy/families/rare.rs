@@ -334,7 +334,7 @@ fn dory_scale(builder: &mut Builder<'_, '_>) {
 
 /// Two stacks of layers: one runs in an inner loop, the other once for each of these.
 fn hrm(builder: &mut Builder<'_, '_>, _: Kind) {
-    let stack = builder.config.need("num_layers_per_stack");
+    let stack = builder.layers / 2;
     let outer = builder.config.count("H_cycles").unwrap_or(1).min(64);
     let inner = builder.config.count("L_cycles").unwrap_or(1).min(64);
     let runs = if builder.index < stack { times(outer, inner) } else { outer };
@@ -352,7 +352,7 @@ fn muse_spark(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     let hidden = builder.hidden;
     if builder.is_routed(&ROUTING) {
         let width = builder.count_or("moe_hidden_size", hidden / 2);
-        builder.experts(&ROUTING);
+        builder.experts(&ROUTING, When::Never);
         builder.narrow_experts(width);
         builder.matrix("mlp.pre_expert_proj", Part::RoutedExperts, [width, hidden]);
         builder.matrix("mlp.post_expert_proj", Part::RoutedExperts, [hidden, width]);

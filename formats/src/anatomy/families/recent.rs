@@ -198,7 +198,7 @@ fn inkling(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     inkling_caches(builder, kind, kv_heads, size, kernel);
     if builder.is_routed(&ROUTING) {
         let shared = builder.config.count_or_0("n_shared_experts");
-        builder.experts(&COUNTED);
+        builder.experts(&COUNTED, When::Never);
         // The router chooses among the shared experts too.
         builder.plain("mlp.gate", Part::Router, [shared, hidden]);
         builder.vector("mlp.gate.global_scale", Part::Router, 1);
@@ -231,7 +231,7 @@ fn inkling2(builder: &mut Builder<'_, '_>, _: &Family, kind: Kind) {
         builder.matrices("self_attn.sconv.w_proj", part, 2, [times(kv_heads, kernel), hidden], false);
     }
     builder.plain("convolutions", Part::State, [times(2, hidden), kernel]);
-    builder.experts(&ROUTING);
+    builder.experts(&ROUTING, When::Never);
     let inputs: u32 = if is_full { 3 } else { 1 };
     let queries = if builder.index == 0 { 0 } else { inputs };
     // A norm of each input and one before the experts, whose query follows.
@@ -286,7 +286,7 @@ fn zaya(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     builder.layer.caches.push(Cache::State(StateShape::Convolution { channels: mixed, kernel }));
     builder.layer.caches.push(Cache::State(StateShape::Vectors { values: keys / 2 }));
     let router = builder.config.need("router_hidden_size");
-    builder.experts(&ROUTING);
+    builder.experts(&ROUTING, When::Never);
     let routed = builder.config.need("num_experts");
     // The router is a network of its own, with a class for no expert.
     builder.layer.tensors.retain(|tensor| tensor.part != Part::Router);

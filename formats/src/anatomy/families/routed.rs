@@ -37,6 +37,7 @@ const ERNIE_MOE: Family = Family {
     attention: Attention::Heads(USE_BIAS),
     network: Network { bias: When::If("use_bias"), ..GATED },
     experts: Some(Routing { correction: When::Always, ..COUNTED }),
+    outside: Outside { head_bias: When::If("use_bias"), ..OUTSIDE },
     ..LLAMA
 };
 
