@@ -181,7 +181,7 @@ fn kimi(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
     let number = f64::from(layer.saturating_add(1));
     let is_full = match config.inner("linear_attn_config", "full_attn_layers") {
         Some(Value::List(listed)) => listed.contains(&Value::Number(number)),
-        _ => layer > 0 && layer % 4 == 0,
+        _ => layer > 0 && layer.is_multiple_of(4),
     };
     if is_full { Kind::Full } else { Kind::Linear }
 }
@@ -190,7 +190,7 @@ fn kimi(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
 fn minimax(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
     let is_full = match config.list("attn_type_list") {
         Some(_) => config.count_or_0("attn_type_list") > 0,
-        None => layer % 2 == 0,
+        None => layer.is_multiple_of(2),
     };
     if is_full { Kind::Full } else { Kind::Linear }
 }

@@ -44,7 +44,7 @@ impl Scheme {
     }
 
     /// A matrix stored this way.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "sizes far below 2⁵³")]
     pub fn store(self, tensor: &Tensor) -> WeightBytes {
         let rows = tensor.rows;
         let columns = tensor.columns;
