@@ -68,6 +68,11 @@ pub mod random;
 // What is known.
 pub mod catalog;
 
+// What models consist of, and what a server keeps of sequences.
+pub mod anatomy;
+
+pub mod kv_plan;
+
 // How long things take.
 pub mod latency;
 

@@ -171,3 +171,16 @@ fn what_is_no_value_is_an_error() {
         assert!(Value::read(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_python_writes_is_read_with_the_words_it_has_for_infinity() {
+    let text = "{\"limit\": [0.0, Infinity, -Infinity], \"none\": NaN, \"face\": \"\\ud83d\\ude00\"}";
+    let value = Value::read_python(text).expect("readable");
+    let limit = [0.0, f64::INFINITY, f64::NEG_INFINITY].map(Value::Number).to_vec();
+    assert_eq!(value.get("limit"), Some(&Value::List(limit)));
+    assert!(matches!(value.get("none"), Some(Value::Number(number)) if number.is_nan()));
+    assert_eq!(value.get("face"), Some(&Value::from("\u{1f600}")));
+    assert!(Value::read(text).is_err());
+    assert_eq!(Value::read_python("{\"a\": Infinit}"), Err(13));
+    assert_eq!(Value::read_python("\"\\ud83d\""), Err(7));
+}

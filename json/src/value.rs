@@ -35,12 +35,17 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When it is none, with the byte where that shows.
     pub fn read(text: &'a str) -> Result<Self, Error> {
-        let mut reader = Reader { text, at: 0 };
-        let value = reader.value(0);
-        reader.skip_space();
-        value
-            .filter(|_| reader.at == text.len())
-            .ok_or_else(|| Error::new(format_args!("is not JSON from byte {} on", reader.at + 1)))
+        Reader { text, at: 0, is_python: false }
+            .whole()
+            .map_err(|at| Error::new(format_args!("is not JSON from byte {} on", at + 1)))
+    }
+
+    /// Reads what Python's writer makes, where infinities and NaN stand as the bare words that JSON lacks.
+    ///
+    /// # Errors
+    /// When it is none, the offset of the byte where that shows.
+    pub fn read_python(text: &'a str) -> Result<Self, usize> {
+        Reader { text, at: 0, is_python: true }.whole()
     }
 
     /// The same without borrowing the text.
@@ -139,9 +144,16 @@ pub(crate) fn write_text(text: &str, to: &mut dyn Write) -> fmt::Result {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    is_python: bool,
 }
 
 impl<'a> Reader<'a> {
+    fn whole(mut self) -> Result<Value<'a>, usize> {
+        let value = self.value(0);
+        self.skip_space();
+        value.filter(|_| self.at == self.text.len()).ok_or(self.at)
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -202,6 +214,9 @@ impl<'a> Reader<'a> {
             "null" => Some(Value::Null),
             "true" => Some(Value::Bool(true)),
             "false" => Some(Value::Bool(false)),
+            "Infinity" if self.is_python => Some(Value::Number(f64::INFINITY)),
+            "-Infinity" if self.is_python => Some(Value::Number(f64::NEG_INFINITY)),
+            "NaN" if self.is_python => Some(Value::Number(f64::NAN)),
             number => number_of(number),
         }
     }
@@ -243,13 +258,24 @@ impl<'a> Reader<'a> {
             b'f' => '\u{c}',
             b'"' | b'\\' | b'/' => char::from(sign),
             b'u' => {
-                let digits = self.text.get(self.at..self.at + 4)?;
-                self.at += 4;
-                // The writer of our messages escapes control characters alone, never half of a pair.
-                char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+                let unit = self.utf16_unit()?;
+                let is_first_half = (0xD800..0xDC00).contains(&unit);
+                let second = if is_first_half && self.text.get(self.at..)?.starts_with("\\u") {
+                    self.at += 2;
+                    self.utf16_unit()
+                } else {
+                    None
+                };
+                char::decode_utf16([Some(unit), second].into_iter().flatten()).next()?.ok()?
             }
             _ => return None,
         })
+    }
+
+    fn utf16_unit(&mut self) -> Option<u16> {
+        let digits = self.text.get(self.at..self.at + 4)?;
+        self.at += 4;
+        u16::from_str_radix(digits, 16).ok()
     }
 }
 

@@ -5,6 +5,7 @@ use plimsoll_core::scenario::Scenario;
 pub mod bench;
 pub mod golden;
 pub mod scheduler;
+pub mod truth;
 
 /// The scenario that was the default while the rules of the reference were the only ones: the first base of links.
 ///

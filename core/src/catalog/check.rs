@@ -113,6 +113,7 @@ impl AcceleratorSpec {
         }
         for (name, value, max) in [
             ("peak_tflops_fp8", self.peak_tflops_fp8, 1e6),
+            ("driver_memory_gib", self.driver_memory_gib, 1e5),
             ("power_w", self.power_w, 1e6),
             ("price_usd_per_hour", self.price_usd_per_hour.unwrap_or(0.0), 1e6),
         ] {

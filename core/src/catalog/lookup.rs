@@ -31,10 +31,21 @@ impl Catalog {
         same_name.next().filter(|_| same_name.next().is_none())
     }
 
-    /// The data sheet with this id.
+    /// The data sheet with this id, or with this name among those people type.
+    ///
+    /// Names are compared without case, blanks, punctuation and maker: `NVIDIA H100 80GB HBM3` is `H100`.
     #[must_use]
     pub fn accelerator(&self, id: &str) -> Option<&AcceleratorSpec> {
-        self.accelerators.iter().find(|accelerator| accelerator.id.eq_ignore_ascii_case(id.trim()))
+        let id = id.trim();
+        if let Some(exact) = self.accelerators.iter().find(|accelerator| accelerator.id.eq_ignore_ascii_case(id)) {
+            return Some(exact);
+        }
+        let wanted = bare_name(id);
+        let has_name = |accelerator: &&AcceleratorSpec| {
+            let names = core::iter::once(&accelerator.id).chain(&accelerator.aliases);
+            names.map(|name| bare_name(name)).any(|name| name == wanted)
+        };
+        self.accelerators.iter().find(has_name)
     }
 
     /// The workload preset with this id.
@@ -92,6 +103,13 @@ impl Catalog {
         let (earlier, rest) = self.coefficients.split_at(index.min(self.coefficients.len()));
         rest.first().is_some_and(|row| earlier.iter().any(|other| other.has_key_of(row)))
     }
+}
+
+/// A name of an accelerator without maker, case, blanks and punctuation.
+fn bare_name(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter(|word| !matches!(*word, "nvidia" | "amd" | "instinct" | "geforce" | "tesla")).collect()
 }
 
 /// The part of an id behind the last slash.

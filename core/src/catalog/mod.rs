@@ -11,7 +11,7 @@ mod spec;
 mod table;
 
 pub use lookup::{Lookup, edit_distance, meant, nearest};
-pub use spec::{AcceleratorSpec, Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
+pub use spec::{AcceleratorSpec, Dtype, Generation, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};
 
 use alloc::vec::Vec;

@@ -1,6 +1,7 @@
 //! The entries of the catalogue, as they are written in YAML and in a scenario's custom choice.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Where an entry's numbers come from.
@@ -143,6 +144,53 @@ pub struct ModelSpec {
     pub provenance: Provenance,
 }
 
+/// A family of accelerators, as far as a server chooses kernels by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generation {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// NVIDIA V100.
+    Volta,
+    /// NVIDIA T4.
+    Turing,
+    /// NVIDIA A100, A10, RTX 30.
+    Ampere,
+    /// NVIDIA L4, L40S, RTX 40.
+    Ada,
+    /// NVIDIA H100, H200, H20.
+    Hopper,
+    /// NVIDIA B200, B300.
+    Blackwell,
+    /// NVIDIA RTX 50, RTX PRO 6000.
+    BlackwellRtx,
+    /// AMD MI210, MI250X.
+    Cdna2,
+    /// AMD MI300X, MI325X.
+    Cdna3,
+    /// AMD MI355X.
+    Cdna4,
+}
+
+impl Generation {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Generation::Unknown
+    }
+
+    /// Whether it is AMD's, which has other libraries.
+    #[must_use]
+    pub fn is_amd(self) -> bool {
+        matches!(self, Generation::Cdna2 | Generation::Cdna3 | Generation::Cdna4)
+    }
+}
+
+fn is_unknown(value: &f64) -> bool {
+    *value == 0.0
+}
+
 /// An accelerator by its data sheet and efficiencies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +213,18 @@ pub struct AcceleratorSpec {
     pub mfu_decode: f64,
     /// Memory, GiB as the specification counts it.
     pub memory_gib: f64,
+    /// Memory that the driver reports to a server, GiB; 0 = unknown.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub driver_memory_gib: f64,
+    /// Where that figure comes from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub driver_memory_source: String,
+    /// Which kernels a server has for it.
+    #[serde(default, skip_serializing_if = "Generation::is_unknown")]
+    pub generation: Generation,
+    /// Other names of it; compared without case, blanks and punctuation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// Board power, watts; 0 = unknown.
     #[serde(default)]
     pub power_w: f64,

@@ -1,19 +1,48 @@
 //! Prints how far the simulator is from what is true; `cargo xtask truth` starts it.
 
+use plimsoll_tests::truth::report::{Options, report, rows_json};
+use plimsoll_tests::truth::{anatomy, kv_cache, memory, quantised};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: truth TABLE [PATH] [OPTIONS]";
+const USAGE: &str = "usage: truth anatomy|kv-cache|memory|quantised [PATH] [--json FILE] [--median PERCENT] [--worst PERCENT] [--exact ROWS]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.split_first() {
-        Some((table, _)) => {
+    let Some((table, rest)) = arguments.split_first() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let options = match Options::parse(rest) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let rows = match table.as_str() {
+        "anatomy" => anatomy::rows(&options),
+        "quantised" => quantised::rows(&options),
+        "kv-cache" => kv_cache::rows(&options),
+        "memory" => memory::rows(&options),
+        _ => {
             eprintln!("there is no table {table}\n{USAGE}");
-            ExitCode::from(2)
+            return ExitCode::from(2);
         }
-        None => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
+    };
+    let (rows, bars) = match rows {
+        Ok(found) => found,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::FAILURE;
         }
+    };
+    let (text, is_good) = report(&rows, bars);
+    print!("{text}");
+    if let Some(path) = &options.json
+        && let Err(error) = std::fs::write(path, format!("{:#}\n", rows_json(&rows)))
+    {
+        eprintln!("{}: {error}", path.display());
+        return ExitCode::FAILURE;
     }
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,0 +1,84 @@
+//! A tensor of a checkpoint, or many of one shape.
+
+/// What a tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Rows that are looked up by token or position.
+    Embedding,
+    /// Attention of any kind: projections, their norms, gates and sinks.
+    Attention,
+    /// Layers with a state instead of a cache: linear attention, state spaces, convolutions.
+    State,
+    /// Feed-forward layers without experts.
+    FeedForward,
+    /// Experts of which a router chooses some for each token.
+    RoutedExperts,
+    /// Experts that every token passes.
+    SharedExperts,
+    /// Which experts a token goes to.
+    Router,
+    /// Norms and whatever else is a vector between the blocks.
+    Norm,
+    /// The matrix from the last hidden state to the vocabulary.
+    Head,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Part; 9] = [
+        Part::Embedding,
+        Part::Attention,
+        Part::State,
+        Part::FeedForward,
+        Part::RoutedExperts,
+        Part::SharedExperts,
+        Part::Router,
+        Part::Norm,
+        Part::Head,
+    ];
+}
+
+/// Tensors of one shape and one purpose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tensor {
+    /// Path of the module inside its layer, e.g. `self_attn.q_proj`; outside the layers the whole path.
+    pub name: &'static str,
+    /// What it is for.
+    pub part: Part,
+    /// How many there are, e.g. one for each expert.
+    pub copies: u64,
+    /// Values that come out of the matrix, or that the vector has.
+    pub rows: u64,
+    /// Values that go into the matrix; 1 for a vector.
+    pub columns: u64,
+    /// Whether a quantizer may convert it: it is the weight of a linear layer.
+    pub is_linear: bool,
+    /// How it is stored.
+    pub stored: WeightBytes,
+}
+
+/// How the values of a tensor are stored in a checkpoint and read by a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightBytes {
+    /// Bits of a value.
+    pub bits: f64,
+    /// Bytes of scales, zero points and padding, of all copies together.
+    pub scale_bytes: u64,
+}
+
+impl Tensor {
+    /// Parameters of all copies.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.copies.saturating_mul(self.rows).saturating_mul(self.columns)
+    }
+
+    /// Bytes of all copies as they are stored.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn bytes(&self) -> u64 {
+        // Parameters stay far below 2^53, and the conversion back saturates.
+        let values = libm::ceil(self.parameters() as f64 * self.stored.bits / 8.0) as u64;
+        values.saturating_add(self.stored.scale_bytes)
+    }
+}

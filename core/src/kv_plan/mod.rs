@@ -1,0 +1,31 @@
+//! What a vLLM server makes of its memory: KV cache groups, pages, blocks, and the two figures it prints.
+//!
+//! Input are plain [`KvLayer`]s, one per cache that a layer keeps, and the [`KvSettings`] of the server.
+//! A [`KvLayout`] is what does not depend on the memory: which layers share a block table, with pages made equal.
+//! [`KvLayout::plan`] cuts some memory into blocks and tells what the server would print, or why it would not start.
+//!
+//! All sizes are bytes on one rank, an accelerator of a replica.
+//!
+//! # Source
+//! The specification of vLLM's KV cache, sections A to C, made from the cache planner of vLLM 0.32.0 and what differs
+//! in 0.33.0. Paragraphs in the comments (A2, B3, …) are its.
+
+mod fit;
+mod group;
+mod layer;
+mod layout;
+mod memory;
+mod page;
+mod settings;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+pub use fit::{CacheMemory, Fit, FitQuestion};
+pub use group::{GroupLayers, KvGroup};
+pub use layer::{KvLayer, Span, StateLayer, StateShape};
+pub use layout::{KvLayout, KvPlan, KvRefusal};
+pub use memory::{BatchLimits, MemoryBudget, MemoryQuestion, ModelMemory, Release, driver_memory_gib};
+pub use page::CacheKind;
+pub use settings::{KernelBlocks, KvDtype, KvSettings, PlanRules, max_in_flight_tokens};

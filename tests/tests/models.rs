@@ -1,0 +1,81 @@
+//! Anatomies of models against what was counted on real classes.
+//!
+//! The tables are those of `cargo xtask truth`, whose own copies are in `tests/truth`.
+#![cfg(not(target_arch = "wasm32"))]
+
+use plimsoll_formats::{BesideConfig, anatomy_from_hf_config};
+use plimsoll_tests::truth::configs::own_tables;
+use plimsoll_tests::truth::report::{Options, report};
+use plimsoll_tests::truth::{anatomy, quantised};
+use std::fs;
+use std::path::PathBuf;
+
+#[test]
+fn parameters_and_caches_are_those_of_the_real_classes() {
+    let (rows, bars) = anatomy::rows(&Options::default()).expect("the own table");
+    let (text, is_good) = report(&rows, bars);
+    assert!(is_good && rows.len() == 105, "{text}");
+}
+
+#[test]
+fn weight_bytes_are_those_of_the_quantized_checkpoints() {
+    let (rows, bars) = quantised::rows(&Options::default()).expect("the own table");
+    let (text, is_good) = report(&rows, bars);
+    assert!(is_good && rows.len() == 17, "{text}");
+}
+
+/// A folder of its own with a table of the own format.
+fn folder(name: &str, table: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(folder.join("small")).expect("a folder");
+    let config =
+        r#"{"model_type": "gpt2", "n_layer": 1, "n_embd": 8, "n_head": 2, "vocab_size": 10, "n_positions": 4}"#;
+    fs::write(folder.join("small/config.json"), config).expect("a config");
+    let path = folder.join("table.csv");
+    fs::write(
+        &path,
+        format!("model,parameters,kv_bytes_per_token_bf16,fixed_state_bytes_per_sequence,config_folder\n{table}"),
+    )
+    .expect("a table");
+    path
+}
+
+/// Embeddings of 10 tokens and 4 places, four matrices with biases and two of the network, two norms and a last one.
+const SMALL: u64 = (10 + 4) * 8 + 4 * (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8) + 3 * 16;
+
+#[test]
+fn a_row_that_is_wrong_refused_or_missing_fails_the_table() {
+    for (name, table, is_good) in [
+        ("right", format!("small,{SMALL},32,0,small\n"), true),
+        ("nearly", format!("small,{},32,0,small\n", SMALL + 1), false),
+        ("other-growth", format!("small,{SMALL},33,0,small\n"), false),
+        ("other-state", format!("small,{SMALL},32,10,small\n"), false),
+        ("missing", format!("small,{SMALL},32,0,nowhere\n"), false),
+        ("no-number", "small,many,32,0,small\n".to_owned(), false),
+        ("empty", String::new(), false),
+    ] {
+        let path = folder(name, &table);
+        let (rows, bars) = anatomy::rows(&Options { path: Some(path), ..Options::default() }).expect("a table");
+        let (text, found) = report(&rows, bars);
+        assert_eq!(found, is_good, "{name}: {text}");
+    }
+}
+
+/// The page's paste dialog gets such files as they are.
+#[test]
+fn every_config_of_the_collection_is_read_and_quickly() {
+    let folders = fs::read_dir(own_tables().join("hf-configs")).expect("the collection");
+    let mut count = 0;
+    for folder in folders.filter_map(Result::ok) {
+        let text = fs::read_to_string(folder.path().join("config.json")).expect("a config");
+        let read = anatomy_from_hf_config(&text, BesideConfig::default());
+        let anatomy = read.unwrap_or_else(|problems| panic!("{}: {problems:?}", folder.path().display())).value;
+        assert!(
+            anatomy.active_parameters()
+                <= anatomy.parameters() + u64::from(anatomy.vocab_size) * u64::from(anatomy.hidden_size)
+        );
+        assert!(anatomy.weight_bytes() > anatomy.parameters() / 3, "{}", folder.path().display());
+        count += 1;
+    }
+    assert_eq!(count, 122);
+}
