@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[command(
     name = "plimsoll",
     version,
-    after_help = "Exit codes: 0 done, 1 invalid input, 2 unknown arguments, 3 a --require-… is not met."
+    after_help = "Exit codes: 0 done, 1 invalid input, 2 unknown arguments, 3 a --require-… is not met, or what `fits` was asked for does not fit."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -32,6 +32,8 @@ pub enum Command {
     Curve(Box<CurveArguments>),
     /// List what is built in: models, accelerators, coefficients, presets, scenarios.
     Catalog(CatalogArguments),
+    /// Say whether a model fits on accelerators, and how much KV cache a vLLM server has left; exit code 3 if it does not.
+    Fits(FitsArguments),
     /// Say what logs of a real server hold and what is wrong with them.
     Inspect(InspectArguments),
     /// Fit a step-time model to logs of a deployment.
@@ -88,6 +90,61 @@ impl From<TraceFormatName> for TraceFormat {
             TraceFormatName::BurstGpt => Self::BurstGpt,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct FitsArguments {
+    /// Id of a model of the catalogue, or a config.json, or a folder with one.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Accelerator of each rank, under any name people type.
+    #[arg(long, alias = "accelerator", value_name = "ID")]
+    pub hardware: String,
+    /// Accelerators that the model is split over [1].
+    #[arg(long, alias = "tensor-parallel-size", value_name = "N", default_value_t = 1)]
+    pub tp: u32,
+    /// Longest sequence, tokens [what the model is made for].
+    #[arg(long, value_name = "N")]
+    pub max_model_len: Option<u32>,
+    /// Release of vLLM [0.32].
+    #[arg(long, value_name = "V")]
+    pub vllm_version: Option<String>,
+    /// How the weights are stored, e.g. fp8, int4, mxfp4 [what the config says].
+    #[arg(long, value_name = "SCHEME")]
+    pub quantization: Option<String>,
+    /// Type of cached keys and values [auto].
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub kv_cache_dtype: String,
+    /// Share of the memory that the server may use [0.92, before release 0.20 0.9].
+    #[arg(long, value_name = "SHARE")]
+    pub gpu_memory_utilization: Option<f64>,
+    /// Tokens of a block [what the kernels take].
+    #[arg(long, value_name = "N")]
+    pub block_size: Option<u32>,
+    /// Tokens of the largest batch [by accelerator and release].
+    #[arg(long, value_name = "N")]
+    pub max_num_batched_tokens: Option<u32>,
+    /// Sequences of the largest batch [by accelerator and release].
+    #[arg(long, value_name = "N")]
+    pub max_num_seqs: Option<u32>,
+    /// Blocks, whatever the memory.
+    #[arg(long, value_name = "N")]
+    pub num_gpu_blocks_override: Option<u64>,
+    /// Bytes of the cache on each rank, whatever is left.
+    #[arg(long, value_name = "BYTES")]
+    pub kv_cache_memory_bytes: Option<u64>,
+    /// Prefixes are not kept for later requests.
+    #[arg(long)]
+    pub no_enable_prefix_caching: bool,
+    /// The next batch is not scheduled before the last one is done.
+    #[arg(long)]
+    pub no_async_scheduling: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// What is told on standard error.
+    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
+    pub log: LogLevel,
 }
 
 #[derive(Debug, Args)]

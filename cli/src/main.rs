@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output, everything about them (warnings, progress, the event log) to standard error.
 //! Exit codes: 0 done, 1 an input is invalid or a file cannot be used, 2 the command line is not understood,
-//! 3 a requirement given with `--require-…` is not met.
+//! 3 a requirement given with `--require-…` is not met, or what `fits` was asked for does not fit.
 
 mod arguments;
 mod calibrate;
@@ -12,6 +12,7 @@ mod curve;
 mod decisions;
 mod evaluate;
 mod experiment;
+mod fits;
 mod input;
 mod inspect;
 mod log;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Catalog(arguments) => catalog::catalog(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
+        Command::Fits(arguments) => fits::fits(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Convert(arguments) => convert::convert(&arguments),
     };

@@ -1,7 +1,7 @@
 //! The embedded catalogue is complete, and what it names resolves.
 
 use super::*;
-use plimsoll_core::catalog::{Lookup, weight_bytes_from_name};
+use plimsoll_core::catalog::{AcceleratorSpec, Lookup, weight_bytes_from_name};
 use plimsoll_core::diagnostic::Severity;
 use plimsoll_core::scenario::{
     AcceleratorChoice, Basis, BlocksSource, LatencyModelChoice, ModelChoice, ResolvedScenario, Scheduling,
@@ -35,6 +35,45 @@ fn the_catalogue_has_every_entry_of_its_sources() {
     assert_eq!(catalog.coefficients.first().map(|row| row.line), Some(2));
     assert_eq!(catalog.coefficients.last().map(|row| row.line), Some(110));
     assert!(catalog.coefficients.iter().all(|row| !row.provenance.source.is_empty()));
+}
+
+#[test]
+fn accelerators_are_found_by_the_names_people_type() {
+    for (name, id) in [
+        ("h100", "H100"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("h100-sxm", "H100"),
+        ("H200", "H200-SXM"),
+        ("A100", "A100-SXM"),
+        ("a100-80gb", "A100-80"),
+        ("rtx 4090", "RTX4090"),
+        ("NVIDIA GeForce RTX 3090", "RTX3090"),
+        ("Tesla T4", "T4"),
+        ("AMD Instinct MI300X", "MI300X"),
+        ("B200", "B200-SXM"),
+    ] {
+        assert_eq!(catalog().accelerator(name).map(|found| found.id.as_str()), Some(id), "{name}");
+    }
+    assert!(catalog().accelerator("H1000").is_none());
+    // No name leads to two cards.
+    let names = |spec: &AcceleratorSpec| {
+        let all = std::iter::once(&spec.id).chain(&spec.aliases);
+        all.map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>()
+    };
+    let mut all: Vec<String> = catalog().accelerators.iter().flat_map(names).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}
+
+#[test]
+fn what_the_driver_reports_is_less_than_the_card_has_and_has_a_source() {
+    for card in &catalog().accelerators {
+        let share = card.driver_memory_gib / card.memory_gib;
+        assert!((0.91..=1.0).contains(&share), "{}: {share}", card.id);
+        assert!(!card.driver_memory_source.is_empty() && !card.generation.is_unknown(), "{}", card.id);
+    }
 }
 
 #[test]

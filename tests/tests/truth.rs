@@ -1,0 +1,64 @@
+//! The project's own tables of what is true, as `cargo xtask truth` reads them.
+
+use plimsoll_tests::truth::configs::own_tables;
+use plimsoll_tests::truth::report::{Bars, Options, Row, report};
+use plimsoll_tests::truth::{kv_cache, memory};
+
+fn options(path: Option<&str>) -> Options {
+    Options { path: path.map(|path| own_tables().join(path)), ..Options::default() }
+}
+
+#[test]
+fn the_planner_makes_every_figure_that_vllms_own_does() {
+    for (path, expected) in [(None, 400), (Some("vllm_kv_cache_more.csv"), 113)] {
+        let (rows, bars) = kv_cache::rows(&options(path)).expect("the table is readable");
+        let (text, is_good) = report(&rows, bars);
+        assert!(is_good && rows.len() == expected, "{text}");
+    }
+}
+
+#[test]
+fn logged_cache_sizes_are_met() {
+    let (rows, bars) = memory::rows(&options(None)).expect("the table is readable");
+    let (text, is_good) = report(&rows, bars);
+    assert!(is_good && rows.len() == 28, "{text}");
+}
+
+#[test]
+fn a_table_fails_for_a_refused_row_a_bad_row_a_bad_median_and_no_row() {
+    let row = |error: Option<f64>| Row {
+        name: "a".into(),
+        error,
+        limit: 5.0,
+        note: String::new(),
+        json: serde_json::Value::Null,
+    };
+    let bars = Bars { median: 2.0, exact: None, limit: "5 %" };
+    let verdict = |rows: &[Row], bars: Bars| report(rows, bars).1;
+    let good = [row(Some(0.0)), row(Some(-2.0)), row(Some(5.0))];
+    let (text, is_good) = report(&good, bars);
+    assert!(is_good && text.ends_with("3/3 within 5 %, median 2.00 %, worst 5.00 %\n"), "{text}");
+    assert!(!verdict(&[], bars));
+    assert!(!verdict(&[row(Some(0.0)), row(None)], bars));
+    assert!(!verdict(&[row(Some(0.0)), row(Some(-5.1))], bars));
+    assert!(!verdict(&[row(Some(3.0)), row(Some(3.0))], bars));
+    assert!(!verdict(&good, Bars { exact: Some(2), ..bars }));
+    assert!(verdict(&good, Bars { exact: Some(1), ..bars }));
+}
+
+#[test]
+fn options_are_read_or_named() {
+    let parse = |text: &str| Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    let given = parse("a.csv --json b.json --median 3 --worst 9.5 --exact 7").expect("valid");
+    assert_eq!((given.median, given.worst, given.exact), (Some(3.0), Some(9.5), Some(7)));
+    assert!(given.path.is_some() && given.json.is_some());
+    for (text, expected) in [
+        ("--median", "--median needs a value"),
+        ("--worst wide", "--worst wide is not a number"),
+        ("--exact 1.5", "--exact 1.5 is not a count"),
+        ("--most 1", "there is no option --most"),
+        ("a b", "one table at a time; b is a second"),
+    ] {
+        assert_eq!(parse(text), Err(expected.to_owned()));
+    }
+}
