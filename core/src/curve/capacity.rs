@@ -92,8 +92,10 @@ impl Observed {
                 (log_odds(limit.share) - log_odds(limit.allowed)).clamp(-MAX_EXCESS, MAX_EXCESS)
             }
         };
-        let worst = sample.limits.iter().map(|limit| (excess(limit), limit)).reduce(|a, b| if b.0 > a.0 { b } else { a });
-        let (mut excess, limit) = worst.map_or((-MAX_EXCESS, LimitShare::default()), |(excess, limit)| (excess, *limit));
+        let worst =
+            sample.limits.iter().map(|limit| (excess(limit), limit)).reduce(|a, b| if b.0 > a.0 { b } else { a });
+        let (mut excess, limit) =
+            worst.map_or((-MAX_EXCESS, LimitShare::default()), |(excess, limit)| (excess, *limit));
         let binomial = limit.share * (1.0 - limit.share) / requests;
         // What is not sustained misses every limit in the end; a short queue at the end of a run is no such thing.
         if sample.verdict == Verdict::Overloaded && (excess > 0.0 || sample.limits.len() < 2) {
@@ -253,7 +255,11 @@ fn bracketed(
                     let failing = libm::exp(high.at);
                     let verdict =
                         if high.verdict == Verdict::Overloaded { Verdict::Overloaded } else { Verdict::Stable };
-                    Next::Found(Found { rate, band: [rate * (1.0 - CLIFF), failing], failing: Some((failing, verdict)) })
+                    Next::Found(Found {
+                        rate,
+                        band: [rate * (1.0 - CLIFF), failing],
+                        failing: Some((failing, verdict)),
+                    })
                 }
                 _ if longest.len() >= MAX_FINALS => Next::Found(undecided()),
                 _ => go(Length::Long, &[low.at - 0.25 * CLIFF; 2]),

@@ -363,8 +363,7 @@ impl Study for CurveStudy {
         let num_rates = u64::from(self.plan.num_rates) + u64::from(self.recorded_rate.is_some());
         // Half a dozen steps of the searches, and as many of the levers; two thirds of the grid are settled.
         let searched = if self.plan.bisects { 6 } else { 0 };
-        let settled =
-            if self.plan.settles { 14 + num_rates * 2 / 3 * u64::from(self.plan.num_seeds) } else { 0 };
+        let settled = if self.plan.settles { 14 + num_rates * 2 / 3 * u64::from(self.plan.num_seeds) } else { 0 };
         (told, (1 + num_rates + searched + settled).max(told + wanted))
     }
 

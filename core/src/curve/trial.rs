@@ -9,8 +9,8 @@ use crate::engine::Mode;
 use crate::numeric::{SampleSummary, select_percentiles, sort_by_key};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{
-    Asked, Assessment, ClassLimits, LatencyStats, Residence, Verdict, assess_settled, class_name, gap_summary, limiter_shares,
-    time_shares,
+    Asked, Assessment, ClassLimits, LatencyStats, Residence, Verdict, assess_settled, class_name, gap_summary,
+    limiter_shares, time_shares,
 };
 use crate::scenario::{AdmissionConfig, ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};

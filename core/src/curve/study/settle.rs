@@ -18,13 +18,12 @@ const MIN_THROUGHPUT_ERROR: f64 = 0.003;
 
 /// Requests of a run in those of the plan, by what it is for; and in those of a short run, at least.
 const SATURATION_REQUESTS: [u32; 2] = [10, 4];
-const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[10, 4], [25, 6], [37, 8]];
+const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[10, 4], [20, 6], [32, 8]];
 
-/// Requests of all runs of a point, in those of the plan: at loads that settle at once, and at most.
-const POINT_REQUESTS: [f64; 2] = [7.5, 30.0];
-
-/// Load from which a point takes more, as the time it forgets in grows with 1/(1 − ρ)².
-const LIGHT_LOAD: f64 = 0.85;
+/// Requests of all runs of a point, in those of the plan: next to no load, and at most. In between they grow with
+/// 1/(1 − ρ), so that what is measured spans as many of the times in which a load near ρ is forgotten, less and less of
+/// which a point needs that grows with the load itself.
+const POINT_REQUESTS: [f64; 2] = [6.5, 45.0];
 
 /// Half of the width of the interval that contains the truth 95 times in a hundred, which a settled point's figures have
 /// at most: as a part of a TPOT or E2E or of the number in system, of a TTFT, and of a short TTFT in milliseconds.
@@ -93,7 +92,9 @@ impl CurveStudy {
                     point.meets_slo = false;
                 }
             }
-            points.extend(settled.at_capacity.clone().filter(|point| point.is_settled && !rates.contains(&point.request_rate)));
+            points.extend(
+                settled.at_capacity.clone().filter(|point| point.is_settled && !rates.contains(&point.request_rate)),
+            );
             crate::numeric::sort_few(&mut points, |a, b| a.request_rate.total_cmp(&b.request_rate));
             settled.points = Some(points);
         }
@@ -131,7 +132,9 @@ impl CurveStudy {
         let offered = self.coarse_saturation(saturation, rates) * OVERLOAD;
         let served = |sample: &&PointSample| sample.request_throughput;
         let is_plain = |sample: &&PointSample| {
-            sample.verdict == Verdict::Overloaded && served(sample) < offered && sample.mean_waiting > sample.mean_running * 0.1
+            sample.verdict == Verdict::Overloaded
+                && served(sample) < offered
+                && sample.mean_waiting > sample.mean_running * 0.1
         };
         if !runs.iter().all(is_plain) {
             return None;
@@ -162,12 +165,8 @@ impl CurveStudy {
         let highest = sustained.map_or(top.max(saturation.low), |found| found.rate + found.error);
         let highest = if self.range.is_some() { highest.min(top) } else { highest };
         let length = |length: Length| self.requests(CAPACITY_REQUESTS[length as usize]);
-        let start = Start {
-            rate: coarse.low.min(highest),
-            highest,
-            lowest,
-            long_requests: f64::from(length(Length::Long)),
-        };
+        let start =
+            Start { rate: coarse.low.min(highest), highest, lowest, long_requests: f64::from(length(Length::Long)) };
         let mut rounds: Vec<(Length, Vec<Observed>)> = Vec::new();
         let mut samples: Vec<(f64, Length, &PointSample)> = Vec::new();
         // Each run has random numbers of its own, and others than those of the points.
@@ -198,7 +197,10 @@ impl CurveStudy {
                     }
                     let known = trials.iter().filter_map(|trial| Some((trial, self.outcomes.get(&key(trial))?)));
                     let known: Vec<(&CurveTrial, &PointSample)> = known.collect();
-                    rounds.push((of, known.iter().map(|(trial, sample)| Observed::of(trial.request_rate, sample)).collect()));
+                    rounds.push((
+                        of,
+                        known.iter().map(|(trial, sample)| Observed::of(trial.request_rate, sample)).collect(),
+                    ));
                     samples.extend(known.iter().map(|(trial, sample)| (trial.request_rate, of, *sample)));
                 }
             }
@@ -216,9 +218,8 @@ impl CurveStudy {
         let planned = f64::from(self.planned_requests());
         let num_seeds = self.plan.num_seeds;
         rates.iter().filter(move |rate| **rate < 0.999 * limit).flat_map(move |&rate| {
-            let growth = (1.0 - LIGHT_LOAD) / (1.0 - rate / limit).max(1e-3);
-            let [light, most] = POINT_REQUESTS;
-            let all = planned * (light * growth * growth).clamp(light, most);
+            let [least, most] = POINT_REQUESTS;
+            let all = planned * (least / (1.0 - rate / limit).max(1e-3)).clamp(least, most);
             let num_requests = (libm::ceil(all / f64::from(num_seeds)) as u32).max(self.num_requests());
             (0..num_seeds)
                 .map(move |replicate| CurveTrial { num_requests, ..self.trial(Stage::Settling, rate, replicate) })
@@ -245,7 +246,8 @@ impl CurveStudy {
 /// Whether the figures of a point are as precise as those of a settled one.
 fn is_precise(point: &CurvePoint, runs: &[&PointSample]) -> bool {
     let error = |of: fn(&Precision) -> f64| {
-        let squares: f64 = runs.iter().filter_map(|run| run.precision.as_ref()).map(|found| of(found) * of(found)).sum();
+        let squares: f64 =
+            runs.iter().filter_map(|run| run.precision.as_ref()).map(|found| of(found) * of(found)).sum();
         1.96 * libm::sqrt(squares) / runs.len() as f64
     };
     runs.iter().all(|run| run.precision.is_some())

@@ -63,8 +63,7 @@ impl Context {
             }
             let bin = stretches.of_arrival(request.arrive.0);
             let own = self.limits.of(request.slo_class);
-            let attains =
-                request.latency.is_some_and(|(ttft, e2e)| own.hold(ttft, e2e, request.output_tokens));
+            let attains = request.latency.is_some_and(|(ttft, e2e)| own.hold(ttft, e2e, request.output_tokens));
             for of in all.iter_mut().filter(|of| of.class.is_none_or(|class| class == request.slo_class)) {
                 of.lost.add(bin, indicator(!attains));
                 let Some((ttft, e2e)) = request.latency else { continue };
@@ -78,7 +77,8 @@ impl Context {
             }
         }
         let above_percentile = 1.0 - self.slo.percentile / 100.0;
-        let share = |mean: &BinnedMean, allowed: f64| LimitShare { share: mean.mean(), allowed, variance: mean.variance() };
+        let share =
+            |mean: &BinnedMean, allowed: f64| LimitShare { share: mean.mean(), allowed, variance: mean.variance() };
         let mut shares = Vec::new();
         for of in &all {
             let held = of.shares.iter().zip(of.given).filter(|(_, given)| *given);
