@@ -1,0 +1,3 @@
+//! Tables of what is true and what the simulator makes of it, a module each.
+
+pub mod capacity;
