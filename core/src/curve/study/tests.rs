@@ -1,5 +1,5 @@
 use super::*;
-use crate::curve::types::{Capacity, LimitShare, Precision, SamplePercentiles};
+use crate::curve::types::{LimitShare, Precision, SamplePercentiles};
 use crate::fixtures;
 use crate::report::LimiterShares;
 use crate::scenario::{ResolvedScenario, WorkloadSettings};
