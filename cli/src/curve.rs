@@ -6,7 +6,7 @@ use crate::input::{self, Input, Purpose};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
-use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, Limiter, run_trial};
+use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, CurveTrial, Limiter, run_trial};
 use plimsoll_core::numeric::rounded_down;
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{Loads, Scenario};
@@ -31,10 +31,20 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     if arguments.require_users.is_some() {
         return Err(file_failure("--require-users", "the workload has a rate; use --require-rate, or --concurrency"));
     }
-    let plan = CurvePlan::full(&input.resolved.curve);
+    let settings = &input.resolved.curve;
     let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate());
-    let study = CurveStudy::new(&input.resolved, plan, recorded_rate);
-    let curve = studied(study, jobs, |trial| run_trial(&input.resolved, input.trace.as_ref(), trial));
+    let study = CurveStudy::new(&input.resolved, CurvePlan::full(settings), recorded_rate);
+    let run = |trial: &CurveTrial| run_trial(&input.resolved, input.trace.as_ref(), trial);
+    let study = studied(study, jobs, run);
+    if arguments.scenario.log <= LogLevel::Info
+        && let Some(found) = study.snapshot().capacity.filter(|found| found.request_rate > 0.0)
+    {
+        tell_line(format_args!(
+            "settling: short runs have the capacity near {:.4} requests/s",
+            rounded_down(found.request_rate, 4)
+        ));
+    }
+    let curve = studied(study.refined(CurvePlan::settled(settings)), jobs, run).snapshot();
     remark_loads(&mut input, arguments.scenario.log, curve.answered());
 
     let mut out = BufWriter::new(io::stdout().lock());
@@ -74,11 +84,11 @@ fn adjust(arguments: &CurveArguments, scenario: &mut Scenario) {
     curve.range_per_s = arguments.range.or(curve.range_per_s);
 }
 
-/// Runs the study's trials on several threads.
+/// Runs the study's trials on several threads and gives it back.
 ///
 /// The study decides from which outcomes it knows, not from their order, so the curve is the same for any number of
 /// threads.
-pub fn studied<S: Study>(mut study: S, jobs: usize, run: impl Fn(&S::Trial) -> S::Outcome + Sync) -> S::Snapshot
+pub fn studied<S: Study>(mut study: S, jobs: usize, run: impl Fn(&S::Trial) -> S::Outcome + Sync) -> S
 where
     S::Trial: Send,
     S::Outcome: Send,
@@ -128,7 +138,7 @@ where
         drop(to_workers);
     });
     bar.finish_and_clear();
-    study.snapshot()
+    study
 }
 
 /// Headings of what is told of a point, after the column of its load.
@@ -163,7 +173,7 @@ pub fn cells(point: &CurvePoint, latency: impl Fn(f64) -> String) -> String {
         settled(format!("{:.1}%", point.attainment.mid * 100.0)),
         verdict_name(point.verdict),
         if point.meets_slo { ", meets the SLO" } else { "" },
-        if point.is_longer { " (longer runs)" } else { "" }
+        if point.is_settled || point.verdict != Verdict::Stable { "" } else { " (short runs)" }
     )
 }
 
@@ -213,7 +223,7 @@ pub fn remark_loads(input: &mut Input, log: LogLevel, answered: Option<Loads>) {
 fn print(out: &mut impl Write, scenario: &Scenario, curve: &Curve) -> Result<(), Failure> {
     if curve.num_requests > scenario.curve.num_requests {
         let planned = scenario.curve.num_requests;
-        writeln!(out, "runs have {} requests; {planned} would be too few to settle", curve.num_requests)?;
+        writeln!(out, "short runs have {} requests; {planned} would be too few to fill the batch", curve.num_requests)?;
     }
     let percentile = scenario.slo.percentile;
     writeln!(out, "{:>10} {}", "rate/s", headings(percentile))?;
@@ -260,10 +270,10 @@ fn rate_text(capacity: Option<Capacity>) -> String {
         None if is_undecided => "not decided (the runs are too short to tell)".into(),
         None => format!("at least {rate:.4} requests/s (the highest rate of the axis still holds)"),
         Some(next) if is_undecided => format!(
-            "at least {rate:.4} requests/s (not decided above: at {next:.4} the runs are too short to tell; {low:.4} to {high:.4} over seeds)"
+            "at least {rate:.4} requests/s (not decided above: at {next:.4} the runs are too short to tell; {low:.4} to {high:.4})"
         ),
         Some(next) if rate <= 0.0 => format!("below {next:.4} requests/s (no rate of the axis holds)"),
-        Some(next) => format!("{rate:.4} requests/s ({next:.4} fails; {low:.4} to {high:.4} over seeds)"),
+        Some(next) => format!("{rate:.4} requests/s ({next:.4} fails; it lies between {low:.4} and {high:.4})"),
     }
 }
 
@@ -289,7 +299,7 @@ mod tests {
             verdict,
             meets_slo: false,
             num_seeds: 1,
-            is_longer: false,
+            is_settled: true,
             ttft: latency,
             tpot: latency,
             itl: latency,
@@ -317,6 +327,7 @@ mod tests {
             next_failing_verdict: verdict,
             band: [request_rate; 2],
             is_final: true,
+            is_settled: true,
         };
         let curve = Curve { points, saturation: Some(found), capacity: Some(found), ..Curve::default() };
         let mut out = Vec::new();
@@ -346,7 +357,7 @@ mod tests {
     #[test]
     fn what_is_known_to_hold_is_not_rounded_up() {
         let shown = shown(vec![point(1.0, Verdict::Stable), point(1.5, Verdict::Overloaded)], 1.234_567, 1.5);
-        assert!(shown.contains("SLO: 1.2345 requests/s (1.5000 fails; 1.2345 to 1.2346 over seeds)"), "{shown}");
+        assert!(shown.contains("SLO: 1.2345 requests/s (1.5000 fails; it lies between 1.2345 and 1.2346)"), "{shown}");
     }
 
     #[test]
@@ -357,7 +368,7 @@ mod tests {
             String::from_utf8(out).expect("UTF-8")
         };
         let longer = print(&Curve { num_requests: 16_000, recorded_rate: Some(2.5), ..Curve::default() });
-        assert!(longer.contains("runs have 16000 requests; 2000 would be too few to settle"), "{longer}");
+        assert!(longer.contains("runs have 16000 requests; 2000 would be too few to fill the batch"), "{longer}");
         assert!(longer.contains("recorded rate of the trace: 2.5000 requests/s"), "{longer}");
         let planned = print(&Curve { num_requests: 2000, ..Curve::default() });
         assert!(!planned.contains("runs have") && !planned.contains("recorded"), "{planned}");

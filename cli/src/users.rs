@@ -6,6 +6,7 @@ use crate::input::Input;
 use crate::output::{Document, Failure, file_failure, tell_line, write_json};
 use plimsoll_core::curve::{UsersCurve, UsersStudy, run_users_trial};
 use plimsoll_core::report::Verdict;
+use plimsoll_core::study::Study;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 
@@ -15,7 +16,7 @@ pub fn curve(arguments: &CurveArguments, input: &mut Input, jobs: usize) -> Resu
         return Err(file_failure("--require-rate", "users who wait have no rate; use --require-users"));
     }
     let study = UsersStudy::new(&input.resolved);
-    let curve = studied(study, jobs, |trial| run_users_trial(&input.resolved, trial));
+    let curve = studied(study, jobs, |trial| run_users_trial(&input.resolved, trial)).snapshot();
     remark_loads(input, arguments.scenario.log, curve.answered());
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {

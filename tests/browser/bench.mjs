@@ -1,6 +1,6 @@
 // Measures how closely the page's curve follows a slider and how long a fit takes, and prints the figures as JSON.
 //
-// The page marks `plimsoll:follow-drawn` and `plimsoll:full-drawn` in its performance timeline after Plotly has redrawn, with the
+// The page marks `plimsoll:follow-drawn`, `plimsoll:full-drawn` and `plimsoll:settled-drawn` in its performance timeline after Plotly has redrawn, with the
 // number of the job whose curve is on screen, and `plimsoll:input` at an edit, with the last number given out before it.
 // A time counts from the input event until the first mark of a later job. A full curve is a coherent one too: where it is there
 // before the coarse one has been redrawn, it ends both times.
@@ -17,6 +17,7 @@ const slider = '[data-testid=slider-workload-input-tokens]';
 const numWarmUpMoves = 5;
 const numFollowMoves = 40;
 const numFullMoves = 36;
+const numSettledMoves = 20;
 const numFarMoves = 20;
 // Of the simulator: the page takes one less than the processors it is told of, and two at least.
 const numWorkers = 2;
@@ -26,8 +27,8 @@ const numWorkers = 2;
 const upwards = (first, length) => Array.from({ length }, (_, index) => first + 3 * index);
 const numBefore = 24;
 const positions = [
-  ...upwards(448, numWarmUpMoves + numFollowMoves + numFullMoves - numBefore),
-  ...upwards(448 - 3 * numBefore, numBefore),
+  ...upwards(448, numWarmUpMoves + numFollowMoves + numFullMoves + numSettledMoves - 2 * numBefore),
+  ...upwards(448 - 6 * numBefore, 2 * numBefore),
 ];
 const farPositions = Array.from({ length: numFarMoves }, (_, index) => 640 + 3 * ((index * 63) % 110));
 
@@ -99,13 +100,15 @@ try {
   const first = await page.getAttribute(slider, 'aria-valuetext');
   const coherent = ['plimsoll:follow-drawn', 'plimsoll:full-drawn'];
   const complete = ['plimsoll:full-drawn'];
+  const steady = ['plimsoll:settled-drawn'];
   const warmUp = await next(positions, numWarmUpMoves, complete);
   const follow = await next(positions, numFollowMoves, coherent);
   const full = await next(positions, numFullMoves, complete);
+  const settled = await next(positions, numSettledMoves, steady);
   const far = await next(farPositions, numFarMoves, coherent);
-  const values = [first, ...[...warmUp, ...follow, ...full, ...far].map(({ value }) => value)];
+  const values = [first, ...[...warmUp, ...follow, ...full, ...settled, ...far].map(({ value }) => value)];
   if (new Set(values).size < values.length) throw new Error(`the slider showed a value twice: ${values.join(', ')}`);
-  const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_follow_far_ms: far };
+  const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_settled_ms: settled, curve_follow_far_ms: far };
   const summaries = Object.entries(figures).map(([name, moves]) => [name, summary(moves)]);
   // The fit takes all processors: a page of its own, beside which no other works.
   await context.close();

@@ -217,7 +217,7 @@ fn curve(client: ClientEffects) -> Counts {
     let (alpha, beta) = (FITTED.0.to_vec(), FITTED.1.to_vec());
     scenario.latency.fit = Some(LatencyFit { alpha, beta, client, ..LatencyFit::default() });
     let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("the fit is complete; a test runs it").value;
-    let mut study = CurveStudy::new(&resolved, CurvePlan::full(&resolved.curve), None);
+    let mut study = CurveStudy::new(&resolved, CurvePlan::settled(&resolved.curve), None);
     let mut requests = 0;
     while let Ask::Trial(trial) = study.ask() {
         requests += u64::from(trial.num_requests);

@@ -1,10 +1,12 @@
-//! What tests and developer commands share: the golden suite and the workloads of the benchmark.
+//! What tests and developer commands share: the golden suite, recorded schedules, the workloads of the benchmark and the
+//! tables of truths.
 
 use plimsoll_core::scenario::Scenario;
 
 pub mod bench;
 pub mod golden;
 pub mod scheduler;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod truth;
 
 /// The scenario that was the default while the rules of the reference were the only ones: the first base of links.

@@ -1,7 +1,7 @@
 //! From an edit to a drawn curve: which study runs when, and what is shown of it.
 //!
 //! Each edit starts a *follow* study (few rates, few requests) at once; when it is drawn and nothing newer has come,
-//! the *full* study runs.
+//! the *full* study runs, whose capacity is still settling, and when that is drawn what settles it.
 //! A newer edit ends what runs, except while a slider moves faster than follow studies end: then the running one may
 //! finish, so that the curve keeps moving.
 
@@ -45,19 +45,31 @@ pub struct Shown {
     pub job: u64,
     /// The curve.
     pub curve: Curve,
-    /// Whether it is of full resolution.
-    pub is_full: bool,
+    /// How far it has come.
+    pub resolution: Resolution,
     /// What it was computed for.
     pub basics: Rc<Basics>,
+}
+
+/// How far a result has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// A coherent picture of few rates, or a part of more.
+    Coarse,
+    /// The whole grid, by short runs; the capacity is settling.
+    Full,
+    /// The steady state.
+    Settled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle,
     Follow,
-    /// The follow study is complete and being drawn.
-    Drawing,
+    /// A study is complete and being drawn; the one of this resolution comes next.
+    Drawing(Resolution),
     Full,
+    Settling,
 }
 
 /// A scenario that is ready to be studied.
@@ -285,7 +297,7 @@ impl Controller {
             Signal::Message(text) => inner.pool.hear(worker, &text),
             Signal::Crash(message) => inner.pool.crashed(worker, &message),
         };
-        let was_drawing = inner.phase == Phase::Drawing;
+        let was_drawing = matches!(inner.phase, Phase::Drawing(_));
         let (mut files, mut edits) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             match delivery.slot {
@@ -296,7 +308,7 @@ impl Controller {
             }
         }
         inner.supply(page);
-        if inner.phase == Phase::Drawing && !was_drawing {
+        if matches!(inner.phase, Phase::Drawing(_)) && !was_drawing {
             let controller = self.clone();
             set_timeout(move || controller.0.borrow_mut().refine(page), DRAW_FIRST);
         }
@@ -344,11 +356,13 @@ impl Inner {
         self.waiting = None;
         let (plan, max_batch) = match phase {
             Phase::Full => (CurvePlan::full(&task.resolved.curve.settings), 3),
-            Phase::Follow | Phase::Drawing | Phase::Idle => (CurvePlan::follow(), 1),
+            // Long runs, of which the last must not wait behind others.
+            Phase::Settling => (CurvePlan::settled(&task.resolved.curve.settings), 1),
+            Phase::Follow | Phase::Drawing(_) | Phase::Idle => (CurvePlan::follow(), 1),
         };
         let study = match self.driver.take() {
-            // The follow study's runs are part of the full one.
-            Some(driver) if phase == Phase::Full => driver.into_study().refined(plan),
+            // Each study's runs are part of the next.
+            Some(driver) if matches!(phase, Phase::Full | Phase::Settling) => driver.into_study().refined(plan),
             _ => CurveStudy::new(task.resolved.curve.clone(), plan, task.state.recorded_rate_per_s),
         };
         match Driver::begin(&mut self.pool, task.state.scenario.clone(), study, max_batch) {
@@ -404,13 +418,18 @@ impl Inner {
 
     fn complete(&mut self, page: Page) {
         let (Some(curve), Some(task)) = (self.driver.as_ref().map(Driver::snapshot), self.task.clone()) else { return };
-        let is_full = self.phase == Phase::Full;
-        let shown = Rc::new(Shown { job: self.job, curve, is_full, basics: Rc::clone(&task.basics) });
+        let resolution = match self.phase {
+            Phase::Settling => Resolution::Settled,
+            Phase::Full => Resolution::Full,
+            Phase::Idle | Phase::Follow | Phase::Drawing(_) => Resolution::Coarse,
+        };
+        let shown = Rc::new(Shown { job: self.job, curve, resolution, basics: Rc::clone(&task.basics) });
         let next = self.waiting.take();
         match next {
             // Workers first: they compute while the page draws.
             Some(newer) => self.begin(page, newer, Phase::Follow),
-            None if !is_full => self.phase = Phase::Drawing,
+            None if resolution == Resolution::Coarse => self.phase = Phase::Drawing(Resolution::Full),
+            None if resolution == Resolution::Full => self.phase = Phase::Drawing(Resolution::Settled),
             None => {
                 self.kept.retain(|(scenario, _)| *scenario != task.state.scenario);
                 self.kept.truncate(MAX_KEPT - 1);
@@ -421,17 +440,22 @@ impl Inner {
         self.draw(page, shown);
     }
 
-    /// Goes on from the follow study to the full one, unless something newer has come.
+    /// Goes on from the study that was drawn to the next, unless something newer has come.
     fn refine(&mut self, page: Page) {
-        if self.phase == Phase::Drawing
+        if let Phase::Drawing(next) = self.phase
             && let Some(task) = self.task.clone()
         {
-            self.begin(page, task, Phase::Full);
+            let phase = if next == Resolution::Settled { Phase::Settling } else { Phase::Full };
+            self.begin(page, task, phase);
         }
     }
 
     fn draw(&mut self, page: Page, shown: Rc<Shown>) {
-        let name = if shown.is_full { "plimsoll:full-drawn" } else { "plimsoll:follow-drawn" };
+        let name = match shown.resolution {
+            Resolution::Coarse => "plimsoll:follow-drawn",
+            Resolution::Full => "plimsoll:full-drawn",
+            Resolution::Settled => "plimsoll:settled-drawn",
+        };
         page.redraws.update_value(|redraws| redraws.begin(shown.job, name));
         self.last_drawn = now();
         if self.waiting.is_none() && self.phase != Phase::Follow {
@@ -464,7 +488,8 @@ impl Inner {
             let basics = Rc::clone(&task.basics);
             let job = self.job;
             page.redraws.update_value(|redraws| redraws.begin(job, "plimsoll:partial-drawn"));
-            page.shown.set(Some(Rc::new(Shown { job, curve, is_full: false, basics })));
+            let resolution = Resolution::Coarse;
+            page.shown.set(Some(Rc::new(Shown { job, curve, resolution, basics })));
         }
     }
 }

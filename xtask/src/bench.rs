@@ -3,6 +3,7 @@
 //! The workloads and what counts as a request or a step are defined in `tests/src/bench.rs`. Each measurement is a process of
 //! its own: it starts from an empty heap, and its peak memory is that of one run.
 
+mod against;
 mod page;
 mod runner;
 
@@ -38,6 +39,9 @@ pub struct Options {
     /// Measure the page in Chromium over the built site instead.
     #[arg(long)]
     page: bool,
+    /// Time the default curve of this revision and of the working tree in turn instead.
+    #[arg(long, value_name = "REV", conflicts_with = "page")]
+    against: Option<String>,
     /// Simulated requests per run.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
@@ -139,6 +143,9 @@ struct Memory {
 /// # Errors
 /// When a program does not build or run, or no workload has such a name.
 pub fn run(repository: &Repository, options: &Options) -> Result<()> {
+    if let Some(revision) = &options.against {
+        return against::run(repository, revision);
+    }
     let figures = if options.page {
         Figures { page: Some(page::measure(repository)?), ..Figures::default() }
     } else {

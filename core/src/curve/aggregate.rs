@@ -73,7 +73,7 @@ pub(super) fn point(request_rate: f64, samples: &[&PointSample], slo: &Slo) -> C
         verdict: samples.iter().map(|sample| sample.verdict).max().unwrap_or(Verdict::Undecided),
         meets_slo: samples.iter().all(|sample| meets_slo(sample, slo)),
         num_seeds: samples.len() as u32,
-        is_longer: false,
+        is_settled: false,
         ttft: latency(|s| &s.ttft),
         tpot: latency(|s| &s.tpot),
         itl: latency(|s| &s.itl),

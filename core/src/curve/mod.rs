@@ -6,6 +6,7 @@
 //! have no rate. The rules are in `docs/curve.md`.
 
 mod aggregate;
+mod capacity;
 mod plan;
 mod search;
 mod study;
@@ -17,7 +18,7 @@ pub use plan::CurvePlan;
 pub use study::CurveStudy;
 pub use trial::{TrialRun, run_trial, run_users_trial};
 pub use types::{
-    Band, Capacity, ClassPoint, ClassSample, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, Limiter,
-    PointSample, SamplePercentiles, Stage,
+    Band, Capacity, ClassPoint, ClassSample, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, LimitShare,
+    Limiter, PointSample, Precision, SamplePercentiles, Stage,
 };
 pub use users::{UsersCurve, UsersPoint, UsersStudy, UsersTrial};

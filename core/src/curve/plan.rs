@@ -15,6 +15,8 @@ pub struct CurvePlan {
     pub num_seeds: u32,
     /// Whether saturation point and capacity are narrowed down beyond the grid.
     pub bisects: bool,
+    /// Whether points and capacity are made statements about the steady state, by runs that are long enough.
+    pub settles: bool,
     /// Whether the lever is looked for.
     pub ablates: bool,
 }
@@ -28,17 +30,24 @@ impl CurvePlan {
     /// near the saturation point of a large batch undecided.
     #[must_use]
     pub fn follow() -> Self {
-        Self { num_rates: 12, num_requests: 2000, num_seeds: 1, bisects: false, ablates: false }
+        Self { num_rates: 12, num_requests: 2000, num_seeds: 1, bisects: false, settles: false, ablates: false }
     }
 
-    /// Everything, at the scenario's resolution.
+    /// The whole grid of the scenario and a capacity that is still settling: short runs of one seed.
     #[must_use]
     pub fn full(settings: &CurveSettings) -> Self {
+        Self { settles: false, ablates: false, ..Self::settled(settings) }
+    }
+
+    /// Everything, in the steady state and at the scenario's resolution.
+    #[must_use]
+    pub fn settled(settings: &CurveSettings) -> Self {
         Self {
             num_rates: settings.num_rates.max(2),
             num_requests: settings.num_requests.max(1),
             num_seeds: settings.num_seeds.max(1),
             bisects: true,
+            settles: true,
             ablates: true,
         }
     }

@@ -66,6 +66,7 @@ impl Bracket {
             next_failing_verdict: self.high.and(reason),
             band: [low.min(self.low), high.max(self.low)],
             is_final,
+            is_settled: false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One run of a curve: from a trial to its sample.
 
+mod evidence;
+
 use super::types::{ClassSample, CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
 use super::users::UsersTrial;
 use crate::cluster::Simulation;
@@ -7,8 +9,8 @@ use crate::engine::Mode;
 use crate::numeric::{SampleSummary, select_percentiles, sort_by_key};
 use crate::observation::{Fate, Observer, QueueSample, ReplicaTotals, RequestRecord};
 use crate::report::{
-    Asked, Assessment, ClassLimits, LatencyStats, Residence, Verdict, assess, class_name, gap_summary, limiter_shares,
-    time_shares,
+    Asked, Assessment, ClassLimits, LatencyStats, Residence, Verdict, assess_settled, class_name, gap_summary,
+    limiter_shares, time_shares,
 };
 use crate::scenario::{AdmissionConfig, ResolvedScenario, Slo};
 use crate::time::{SimTime, truncate};
@@ -41,7 +43,7 @@ struct Context {
     offered_rate: f64,
     /// Factor on all times of the sample: below 1 where a faster deployment is told by a slower one.
     time_scale: f64,
-    is_probe: bool,
+    stage: Stage,
 }
 
 impl TrialRun {
@@ -102,7 +104,7 @@ impl TrialRun {
                 time_share_names: scenario.latency.time_share_names(),
                 offered_rate: trace.map_or(rate, |trace| trace.offered_rate(rate, trial.num_requests)),
                 time_scale,
-                is_probe,
+                stage: trial.stage,
             },
         }
     }
@@ -256,13 +258,13 @@ impl Context {
         let admitted = 1.0 - f64::from(log.refused) / log.settled.len().max(1) as f64;
         let mut residence = Residence::default();
         log.settled.iter().filter_map(|request| request.latency).for_each(|(_, e2e)| residence.add(e2e));
-        let window = assess(&log.queue, 1, self.offered_rate * admitted, residence.time_scale());
+        let window = assess_settled(&log.queue, self.offered_rate * admitted, residence.time_scale());
         Assessment { end: window.end.max(log.last_arrival), ..window }
     }
 
     fn sample(&self, log: &RunLog, window: &Assessment, totals: &ReplicaTotals) -> PointSample {
         let sample = self.measured_sample(log, window, totals);
-        if !self.is_probe {
+        if self.stage != Stage::Probe {
             return sample;
         }
         let request_throughput = burst_rate(log);
@@ -301,12 +303,15 @@ impl Context {
             _ => 0.0,
         };
         let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        let [ttft_stats, tpot_stats, e2e_stats] =
+            [stats(&mut ttft, 1.0), stats(&mut tpot, 1000.0), stats(&mut e2e, 1.0)];
+        let is_settling = matches!(self.stage, Stage::Capacity | Stage::Settling);
         PointSample {
             verdict,
-            ttft: stats(&mut ttft, 1.0),
-            tpot: stats(&mut tpot, 1000.0),
+            ttft: ttft_stats,
+            tpot: tpot_stats,
             itl: self.scaled(&asked.stats(&gap_summary(totals, &asked.percentiles), 1.0)),
-            e2e: stats(&mut e2e, 1.0),
+            e2e: e2e_stats,
             measured_requests: requests,
             request_throughput: per_second(f64::from(completions)),
             output_token_throughput: per_second(tokens),
@@ -322,6 +327,11 @@ impl Context {
             limiters: limiter_shares(&totals.limiters),
             time_shares: time_shares(totals, totals.span as f64, self.time_share_names),
             steps: totals.steps,
+            limits: match self.stage {
+                Stage::Capacity => self.limit_shares(log, window, totals),
+                _ => Vec::new(),
+            },
+            precision: is_settling.then(|| self.precision(log, window, [&mut ttft, &mut tpot, &mut e2e])),
         }
     }
 

@@ -43,8 +43,14 @@ pub enum Stage {
     Grid,
     /// A step of the search for the saturation point or the capacity.
     Bisection,
-    /// A longer run at a rate where a search found runs too short to tell.
+    /// A longer run at a rate of a replayed trace where a search found runs too short to tell.
     Extension,
+    /// A long run at an overload, whose throughput is the highest rate that is sustained.
+    Saturation,
+    /// A long run near the capacity, to settle it.
+    Capacity,
+    /// A longer run at a rate of the grid, to settle its point.
+    Settling,
     /// The capacity again with one limiter relaxed, to name the lever.
     Ablation,
 }
@@ -119,6 +125,30 @@ pub struct ClassPoint {
     pub meets_slo: bool,
 }
 
+/// How often a limit of the SLO is missed in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LimitShare {
+    /// Share of the measured requests (of gaps, for a limit on ITL) that miss it, 0–1.
+    pub share: f64,
+    /// Share that may miss it, 0–1: one less the percentile of a limit, or one less the attainment.
+    pub allowed: f64,
+    /// Variance of `share` as an estimate of that of an endless run.
+    pub variance: f64,
+}
+
+/// Standard errors of what one run shows, as estimates of what an endless run would.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Precision {
+    /// Of the mean number in system, as a part of it.
+    pub in_system: f64,
+    /// Of the percentile of the SLO of TTFT, milliseconds.
+    pub ttft: f64,
+    /// Of that of TPOT, milliseconds.
+    pub tpot: f64,
+    /// Of that of E2E, milliseconds.
+    pub e2e: f64,
+}
+
 /// What one run of a curve gives, over its measured window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointSample {
@@ -160,6 +190,11 @@ pub struct PointSample {
     pub time_shares: Vec<TimeShare>,
     /// Steps of the whole run, for progress and benchmarks.
     pub steps: u64,
+    /// How often each limit is missed, in an order that depends on the scenario alone; only of runs that settle a
+    /// capacity.
+    pub limits: Vec<LimitShare>,
+    /// How well the run knows; only of runs that settle something.
+    pub precision: Option<Precision>,
 }
 
 /// A value over seeds.
@@ -202,9 +237,8 @@ pub struct CurvePoint {
     pub meets_slo: bool,
     /// Seeds told so far.
     pub num_seeds: u32,
-    /// Whether the rate was run longer than the grid's, since such runs did not decide it. Throughput and goodput of a
-    /// finite run depend on its arrivals and its length, so they are not to be joined to those of the other points.
-    pub is_longer: bool,
+    /// Whether its figures are those of a steady state, within the precision that `docs/curve.md` states.
+    pub is_settled: bool,
     /// Time to first token.
     pub ttft: LatencyBands,
     /// Time per output token.
@@ -243,7 +277,7 @@ pub struct CurvePoint {
 /// A rate found by bracketing and bisection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Highest rate known to hold with every seed, requests per second; 0 if none of the axis is.
+    /// Highest rate known to hold, requests per second; 0 if none is.
     pub request_rate: f64,
     /// Lowest rate above it that does not hold; none if the highest rate of the axis still holds, or if nothing holds
     /// and the first rate that does not is undecided (then there is no bound).
@@ -252,14 +286,16 @@ pub struct Capacity {
     /// [`Verdict::Stable`], but a limit or the attainment is missed; [`Verdict::Undecided`] if runs were too short to
     /// tell, so that it is *not known* to fail. None if the highest rate of the axis still holds.
     pub next_failing_verdict: Option<Verdict>,
-    /// Lowest and highest over seeds taken alone: of the rates that were run with every seed, the highest that holds
-    /// with this one.
+    /// Where the highest rate that holds lies, as far as the runs can tell: of a settled capacity 97 times in a hundred.
     pub band: [f64; 2],
-    /// Whether the search is over: the two bounds are within 2.5 %, or nothing of the axis holds.
+    /// Whether the search is over.
     pub is_final: bool,
+    /// Whether it is a statement about the steady state; else short runs say so, which are too optimistic where queues
+    /// take long to form.
+    pub is_settled: bool,
 }
 
-/// A curve over request rate, possibly partial.
+/// A curve over request rate, possibly partial or still settling.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Curve {
     /// Points by ascending rate: the grid and what bisection added. All are over the same seeds.
@@ -275,6 +311,10 @@ pub struct Curve {
     pub saturation: Option<Capacity>,
     /// Highest offered rate that keeps the SLO.
     pub capacity: Option<Capacity>,
+    /// What the long runs at the settled capacity show together. Near saturation latencies may vary by more than those of
+    /// a settled point do, so this is not one of `points` unless it is as precise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_capacity: Option<CurvePoint>,
     /// What binds at capacity, the first of `levers`: the setting whose relaxation raises capacity most, or the step
     /// time if no setting is known to raise it with every seed. None if there is no capacity.
     pub binding: Option<Limiter>,
@@ -302,7 +342,7 @@ impl Curve {
         let part =
             |band: &mut Band| *band = Band { low: band.low * share, mid: band.mid * share, high: band.high * share };
         let mut curve = self.clone();
-        for point in &mut curve.points {
+        for point in curve.points.iter_mut().chain(&mut curve.at_capacity) {
             point.request_rate *= share;
             point.mean_running *= share;
             point.mean_waiting *= share;
@@ -334,6 +374,7 @@ mod tests {
             next_failing_verdict: None,
             band: [request_rate, request_rate + 4.0],
             is_final: true,
+            is_settled: true,
         };
         let curve = Curve {
             range_per_s: [2.0, 40.0],

@@ -245,6 +245,8 @@ mod tests {
             limiters: LimiterShares::default(),
             time_shares: vec![],
             steps: 1,
+            limits: Vec::new(),
+            precision: None,
         }
     }
 

@@ -35,6 +35,21 @@ impl RequestLimits {
         ttft.0 as f64 <= self.ttft && e2e.0 as f64 <= self.e2e && (gaps == 0 || decode <= self.tpot * f64::from(gaps))
     }
 
+    /// Which of the limits on TTFT, TPOT and E2E there are.
+    #[must_use]
+    pub fn given(&self) -> [bool; 3] {
+        [self.ttft, self.tpot, self.e2e].map(f64::is_finite)
+    }
+
+    /// Which of the limits on TTFT, TPOT and E2E a finished request exceeds.
+    #[inline]
+    #[must_use]
+    pub fn exceeded(&self, ttft: SimTime, e2e: SimTime, output_tokens: u32) -> [bool; 3] {
+        let gaps = output_tokens.saturating_sub(1);
+        let decode = (e2e.0 - ttft.0) as f64;
+        [ttft.0 as f64 > self.ttft, gaps > 0 && decode > self.tpot * f64::from(gaps), e2e.0 as f64 > self.e2e]
+    }
+
     /// Whether these times, microseconds, keep every limit.
     #[must_use]
     pub fn cover(&self, ttft: f64, tpot: f64, e2e: f64) -> bool {

@@ -3,7 +3,7 @@
 //! Both are read off the queue as arriving requests find it. How the rules were chosen, and how often they are wrong,
 //! is in `docs/curve.md`.
 
-use super::Verdict;
+use super::{Verdict, warm_up};
 use crate::observation::QueueSample;
 use crate::time::SimTime;
 
@@ -93,6 +93,27 @@ impl Residence {
 /// offered rate. [`Assessment::without`] adds what never completed.
 #[must_use]
 pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64, time_scale: f64) -> Assessment {
+    let (settling, settled) = first_reached(samples);
+    judge(samples, stride, offered_rate, time_scale, [settling, settled])
+}
+
+/// The same with the measured window from where the number in system has settled by the rule of long runs
+/// ([`super::warm_up`]).
+#[must_use]
+pub fn assess_settled(samples: &[QueueSample], offered_rate: f64, time_scale: f64) -> Assessment {
+    let (settling, _) = first_reached(samples);
+    let settled = warm_up(samples.iter().map(in_system)).min(samples.len().saturating_sub(1));
+    judge(samples, 1, offered_rate, time_scale, [settling, settled])
+}
+
+/// The last two are the indices from which growth is looked at, and from which is measured.
+fn judge(
+    samples: &[QueueSample],
+    stride: u64,
+    offered_rate: f64,
+    time_scale: f64,
+    [settling, settled]: [usize; 2],
+) -> Assessment {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return Assessment {
             start: SimTime::ZERO,
@@ -101,7 +122,6 @@ pub fn assess(samples: &[QueueSample], stride: u64, offered_rate: f64, time_scal
             mean_in_system: 0.0,
         };
     };
-    let (settling, settled) = warm_up(samples);
     let start = if settled == 0 { SimTime(first.time.0.min(0)) } else { samples[settled].time };
     let measured = (samples.len() - settled) as u64 * stride;
     let window = &samples[settling..];
@@ -150,7 +170,7 @@ fn mean(samples: &[QueueSample], of: impl Fn(&QueueSample) -> f64) -> f64 {
 }
 
 /// Indices of the first sample within one standard deviation of the level, and of the first that reaches it.
-fn warm_up(samples: &[QueueSample]) -> (usize, usize) {
+fn first_reached(samples: &[QueueSample]) -> (usize, usize) {
     let half = samples.len() / 2;
     let level = mean(&samples[half..], in_system);
     let variance = mean(&samples[half..], |sample| (in_system(sample) - level) * (in_system(sample) - level));

@@ -62,7 +62,7 @@ const ended = (page, word) =>
 test('a dropped log is recognized, fitted, applied, and the curve follows; nothing is sent', { timeout: 240_000 }, async () => {
   await withSite(async ({ browser, address }) => {
     const { page, errors, requests } = await open(browser, address);
-    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0, undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:settled-drawn').length > 0, undefined, { timeout: 60_000 });
     await tab(page);
     await screenshot(page, 'calibrate-empty');
     const loaded = requests.length;

@@ -15,7 +15,7 @@ const jobAtLastEdit = (page) => page.evaluate(() => {
 });
 
 const fullCurve = (page, job) => page.waitForFunction(
-  (least) => performance.getEntriesByName('plimsoll:full-drawn').some(({ detail }) => Number(detail?.job ?? 0) > least),
+  (least) => performance.getEntriesByName('plimsoll:settled-drawn').some(({ detail }) => Number(detail?.job ?? 0) > least),
   job,
   { timeout: 15_000 },
 );
@@ -25,7 +25,7 @@ test('every edit is answered, at whatever moment it comes', async () => {
   await withSite(async ({ browser, address }) => {
     const { page, errors } = await open(browser, address);
     await firstResult(page);
-    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
+    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:settled-drawn').length > 0);
     let position = 530;
     for (const pause of [0, 10, 30, 60, 100, 150, 200, 300]) {
       await page.locator(slider).fill(String(position));

@@ -6,10 +6,10 @@ import { firstResult, open, screenshot, withSite } from '../harness.mjs';
 
 const headline = (page) => page.locator('[data-testid=headline]').textContent();
 const fullDrawn = (page) =>
-  page.evaluate(() => performance.getEntriesByName('plimsoll:full-drawn').length);
+  page.evaluate(() => performance.getEntriesByName('plimsoll:settled-drawn').length);
 // Waits for a full result that was not there at `before`.
 const nextFull = (page, before) =>
-  page.waitForFunction((count) => performance.getEntriesByName('plimsoll:full-drawn').length > count, before, { timeout: 30_000 });
+  page.waitForFunction((count) => performance.getEntriesByName('plimsoll:settled-drawn').length > count, before, { timeout: 30_000 });
 // Waits until the answer at full resolution is read out; no chart need be in view for that.
 const answered = (page) =>
   page.waitForFunction(() => document.querySelector('.answer [aria-live=polite]')?.textContent, undefined, { timeout: 30_000 });

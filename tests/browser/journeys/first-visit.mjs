@@ -16,7 +16,7 @@ for (const { name, ...view } of views) {
       const { page, errors, requests } = await open(browser, address, view);
       await firstResult(page);
       await page.waitForSelector('.js-plotly-plot .scatterlayer .trace');
-      await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
+      await page.waitForFunction(() => performance.getEntriesByName('plimsoll:settled-drawn').length > 0);
       await screenshot(page, `first-visit-${name}`);
       const { width, content } = await page.evaluate(() => ({
         width: document.documentElement.clientWidth,

@@ -8,7 +8,7 @@ test('each chart has a table with every rate', { timeout: 90_000 }, async () => 
   await withSite(async ({ browser, address }) => {
     const { page, errors } = await open(browser, address);
     await firstResult(page);
-    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
+    await page.waitForFunction(() => performance.getEntriesByName('plimsoll:settled-drawn').length > 0);
     for (const chart of ['ttft', 'tpot', 'e2e', 'throughput']) {
       const panel = page.locator(`[data-testid=chart-${chart}]`);
       await panel.getByRole('button', { name: 'Table' }).click();

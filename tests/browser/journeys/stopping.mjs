@@ -10,7 +10,7 @@ const bar = '[data-testid=progress] progress';
 const slider = '[data-testid=slider-workload-input-tokens]';
 
 const done = (page) => page.locator(bar).evaluate((element) => Number(element.value));
-const fullCurves = (page) => page.evaluate(() => performance.getEntriesByName('plimsoll:full-drawn').length);
+const fullCurves = (page) => page.evaluate(() => performance.getEntriesByName('plimsoll:settled-drawn').length);
 
 const grows = async (page) => {
   const before = await done(page);

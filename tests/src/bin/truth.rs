@@ -1,17 +1,34 @@
 //! Prints how far the simulator is from what is true; `cargo xtask truth` starts it.
 
-use plimsoll_tests::truth::report::{Options, report, rows_json};
-use plimsoll_tests::truth::{anatomy, kv_cache, memory, quantised};
-use std::process::ExitCode;
+#[cfg(not(target_arch = "wasm32"))]
+fn main() -> std::process::ExitCode {
+    use plimsoll_tests::truth::capacity;
+    use plimsoll_tests::truth::report::{Options, report, rows_json};
+    use plimsoll_tests::truth::{anatomy, kv_cache, memory, quantised};
+    use std::process::ExitCode;
 
-const USAGE: &str = "usage: truth anatomy|kv-cache|memory|quantised [PATH] [--json FILE] [--median PERCENT] [--worst PERCENT] [--exact ROWS]";
+    const USAGE: &str = "usage: truth anatomy|kv-cache|memory|quantised [PATH] [--json FILE] [--median PERCENT] \
+                         [--worst PERCENT] [--exact ROWS]\n       truth capacity [--seed S] [-n N]";
 
-fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((table, rest)) = arguments.split_first() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if table == "--help" {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    if table == "capacity" {
+        return match capacity::Options::parse(rest) {
+            Ok(options) if capacity::print(options) => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(problem) => {
+                eprintln!("{problem}\n{USAGE}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let options = match Options::parse(rest) {
         Ok(options) => options,
         Err(problem) => {
@@ -46,3 +63,6 @@ fn main() -> ExitCode {
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+#[cfg(target_arch = "wasm32")]
+fn main() {}

@@ -1,8 +1,9 @@
 //! How far the simulator is from what is true, table by table.
 //!
-//! Each table is a CSV file of what real software gave; a module computes the same and reports a row per entry.
+//! Most tables are a CSV file of what real software gave; a module computes the same and reports a row per entry.
 
 pub mod anatomy;
+pub mod capacity;
 pub mod configs;
 pub mod kv_cache;
 pub mod memory;

@@ -11,7 +11,7 @@ fn study(max_num_seqs: u32, batched_tokens_factor: u32) -> Curve {
     scenario.engine.max_num_batched_tokens = Some(2048 * batched_tokens_factor);
     (scenario.curve.num_rates, scenario.curve.num_requests, scenario.curve.num_seeds) = (12, 1000, 2);
     let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("limits of the scenario").value;
-    let mut study = CurveStudy::new(&resolved, CurvePlan::full(&resolved.curve), None);
+    let mut study = CurveStudy::new(&resolved, CurvePlan::settled(&resolved.curve), None);
     while let Ask::Trial(trial) = study.ask() {
         study.tell(&trial, run_trial(&resolved, None, &trial));
     }

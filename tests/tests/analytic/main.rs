@@ -4,6 +4,7 @@
 mod by_hand;
 mod lever;
 mod queueing;
+mod steady;
 mod verdict;
 
 use plimsoll_core::cluster::simulate;

@@ -96,9 +96,8 @@ fn arrivals_of_a_run_come_at_exactly_its_rate() {
     }
 }
 
-/// Definitions 1 for neighbors of the default: what a stable point of the grid serves is what is offered, within the
-/// band of its seeds and 2.5 %: by so much the number in system still grows where a run of 2,000 requests is a few
-/// residence times, and the bisection is no finer.
+/// Definitions 1 for neighbors of the default: what a settled point serves is what is offered, within the band of its seeds
+/// and half a percent.
 #[test]
 fn stable_points_of_other_scenarios_serve_what_is_offered() {
     let with = |change: fn(&mut Scenario)| {
@@ -114,17 +113,17 @@ fn stable_points_of_other_scenarios_serve_what_is_offered() {
     ];
     for (name, scenario) in scenarios {
         let scenario = resolved(&scenario);
-        let mut study = CurveStudy::new(&scenario, CurvePlan::full(&scenario.curve), None);
+        let mut study = CurveStudy::new(&scenario, CurvePlan::settled(&scenario.curve), None);
         while let Ask::Trial(trial) = study.ask() {
             study.tell(&trial, run_trial(&scenario, None, &trial));
         }
         let curve = study.snapshot();
         let stable: Vec<_> = curve.points.iter().filter(|point| point.verdict == Verdict::Stable).collect();
-        assert!(stable.len() >= 12, "{name}: {}", stable.len());
+        assert!(stable.len() >= 10, "{name}: {}", stable.len());
         for point in stable {
             let (rate, served) = (point.request_rate, point.request_throughput);
             println!("{name} {rate}: {:.4} {:.4} {:.4}", served.low / rate, served.mid / rate, served.high / rate);
-            assert!(served.low <= rate * 1.005 && served.high >= rate * 0.975, "{name} at {rate}: {served:?}");
+            assert!(served.low <= rate * 1.005 && served.high >= rate * 0.995, "{name} at {rate}: {served:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The answer: one sentence, what it rests on, and the numbers behind it.
 
 use crate::components::problems::sentence;
+use crate::controller::Resolution;
 use crate::page::page;
 use crate::view_model::headline;
 use leptos::prelude::*;
@@ -39,8 +40,8 @@ pub fn Answer() -> impl IntoView {
     });
     // Read out when a result stands, not for every picture of a drag.
     let spoken = Memo::new(move |before: Option<&String>| {
-        let is_settled =
-            page.shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.is_full)) && !page.is_stale.get();
+        let resolution = page.shown.with(|shown| shown.as_ref().map(|shown| shown.resolution));
+        let is_settled = resolution == Some(Resolution::Settled) && !page.is_stale.get();
         if is_settled {
             answer.get().map(|answer| answer.text()).unwrap_or_default()
         } else {

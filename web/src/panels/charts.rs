@@ -3,6 +3,7 @@
 use crate::charts::figure::{self, Figure, Frame};
 use crate::charts::{marks, plotly};
 use crate::components::table_switch::TableSwitch;
+use crate::controller::Resolution;
 use crate::page::page;
 use crate::view_model::axis::AxisMemory;
 use crate::view_model::chart::{self, Chart, Style};
@@ -137,7 +138,7 @@ fn draw(
         }
         let drawn = page.shown.with(|shown| {
             let shown = shown.as_ref()?;
-            let is_at_rest = shown.is_full;
+            let is_at_rest = shown.resolution != Resolution::Coarse;
             let fit = |axis: StoredValue<AxisMemory>, needed: f64| {
                 axis.try_update_value(|axis| axis.fit(needed, is_at_rest)).unwrap_or(needed)
             };

@@ -231,9 +231,9 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The points whose throughput may be joined by a line: those over runs of one length.
+/// The points that are joined by a line.
 fn joined(curve: &Curve) -> impl Iterator<Item = &CurvePoint> {
-    curve.points.iter().filter(|point| point.num_seeds > 0 && !point.is_longer)
+    curve.points.iter().filter(|point| point.num_seeds > 0)
 }
 
 /// Whether a latency at this point, and what is made of it, is a steady state and may be drawn as one.
@@ -372,7 +372,7 @@ pub(crate) mod tests {
             verdict,
             meets_slo: verdict == Verdict::Stable && ttft_ms <= 500.0,
             num_seeds: 3,
-            is_longer: false,
+            is_settled: true,
             ttft: latency(ttft_ms),
             tpot: latency(ttft_ms / 20.0),
             itl: latency(ttft_ms / 25.0),
@@ -399,6 +399,7 @@ pub(crate) mod tests {
             next_failing_verdict: Some(Verdict::Overloaded),
             band: [request_rate * 0.98, request_rate * 1.01],
             is_final: true,
+            is_settled: true,
         };
         Curve {
             points: vec![
@@ -439,18 +440,6 @@ pub(crate) mod tests {
         // Who attains depends on how long the overload lasts.
         assert_eq!(model.series[1].points.len(), 3);
         assert_eq!(model.series[2].points, [(0.0, 0.0), (25.0, 25.0)]);
-    }
-
-    #[test]
-    fn throughput_of_longer_runs_is_not_joined_to_the_others() {
-        let mut curve = curve();
-        curve.points[2].is_longer = true;
-        let of = |chart| model(chart, &curve, &Slo::default(), Percentile::Slo);
-        assert_eq!(
-            of(Chart::Throughput).series.iter().map(|series| series.points.len()).collect::<Vec<_>>(),
-            [4, 2, 2]
-        );
-        assert_eq!(of(Chart::E2e).series[0].points.len(), 3);
     }
 
     #[test]

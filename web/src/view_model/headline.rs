@@ -156,7 +156,9 @@ pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineLimits) -> Headline {
     let is_open = capacity.next_failing_rate.is_none() || is_undecided;
     let is_rough = !is_open && !capacity.is_final;
     Headline {
-        lead: if is_open {
+        lead: if !capacity.is_settled {
+            "Settling: carries about"
+        } else if is_open {
             "Carries at least"
         } else if is_rough {
             "Carries about"
@@ -165,7 +167,11 @@ pub fn headline(curve: &Curve, slo: &Slo, engine: &EngineLimits) -> Headline {
         }
         .into(),
         figure: format!("{} req/s", format::rate_held(capacity.request_rate)),
-        rest: format!("within the SLO ({slo_words})."),
+        rest: if capacity.is_settled {
+            format!("within the SLO ({slo_words}).")
+        } else {
+            format!("within the SLO ({slo_words}), by short runs; longer ones are being made.")
+        },
         lever: lever(curve, engine),
     }
 }
@@ -208,9 +214,12 @@ fn lever(curve: &Curve, engine: &EngineLimits) -> String {
     }
 }
 
-/// The point that stands for the capacity: the highest rate not above it.
+/// The point that stands for the capacity: that of the runs at it, or else the highest rate not above it.
 #[must_use]
 pub fn point_at_capacity(curve: &Curve) -> Option<&CurvePoint> {
+    if curve.at_capacity.is_some() {
+        return curve.at_capacity.as_ref();
+    }
     let rate = curve.capacity.filter(|capacity| capacity.request_rate > 0.0)?.request_rate;
     curve.points.iter().rev().find(|point| point.num_seeds > 0 && point.request_rate <= rate * 1.000_001)
 }
@@ -230,12 +239,12 @@ pub fn key_numbers(
         rate_number(
             "Capacity",
             curve.capacity,
-            "Highest offered rate that is stable and keeps every limit of the SLO, by bisection to 2.5 %; the range is from the worst seed to the best.",
+            "Highest offered rate at which the steady state keeps every limit of the SLO: of runs of 300,000 requests at it 19 in 20 do. The range is where it lies, 97 times in a hundred.",
         ),
         rate_number(
             "Saturation",
             curve.saturation,
-            "Highest offered rate at which the backlog does not grow, whatever the latency; the range is from the worst seed to the best.",
+            "Highest offered rate at which the backlog does not grow, whatever the latency: what the server completes while a queue stands.",
         ),
     ];
     let Some(point) = point_at_capacity(curve) else { return numbers };
@@ -290,12 +299,18 @@ fn rate_number(label: &str, found: Option<Capacity>, help: &'static str) -> KeyN
         Some(found) if found.request_rate <= 0.0 => ("none".into(), String::new()),
         Some(found) => {
             let is_open = found.next_failing_rate.is_none() || found.next_failing_verdict == Some(Verdict::Undecided);
-            let at_least = if is_open { "≥ " } else { "" };
             let [low, high] = found.band;
-            (
-                format!("{at_least}{} req/s", format::rate_held(found.request_rate)),
-                format!("{} – {}", format::rate_held(low), format::rate(high)),
-            )
+            let note = if found.is_settled {
+                format!("{} – {}", format::rate_held(low), format::rate(high))
+            } else {
+                "settling".into()
+            };
+            let mark = match (found.is_settled, is_open) {
+                (false, _) => "≈ ",
+                (true, true) => "≥ ",
+                (true, false) => "",
+            };
+            (format!("{mark}{} req/s", format::rate_held(found.request_rate)), note)
         }
     };
     KeyNumber { label: label.into(), value, note, help }
@@ -350,6 +365,24 @@ mod tests {
             [format!("the logs have 1.00 to {} req/s; other loads are extrapolated", format::rate(capacity / 2.0))]
         );
         assert!(beyond(&basics([0.0; 2]), &curve, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_capacity_that_is_settling_says_so_in_sentence_and_tile() {
+        let mut curve = curve();
+        curve.capacity = curve.capacity.map(|capacity| Capacity { is_settled: false, ..capacity });
+        let sentence = headline(&curve, &Slo::default(), &engine()).text();
+        assert!(sentence.starts_with("Settling: carries about 11.0 req/s"), "{sentence}");
+        let tile = key_numbers(&curve, &Slo::default(), Percentile::Slo, None).remove(0);
+        assert_eq!([tile.value, tile.note], ["≈ 11.0 req/s", "settling"]);
+    }
+
+    #[test]
+    fn numbers_at_capacity_are_those_of_the_runs_at_it() {
+        let mut curve = curve();
+        curve.at_capacity = Some(point(11.0, Verdict::Undecided, 480.0));
+        let numbers = key_numbers(&curve, &Slo::default(), Percentile::Slo, None);
+        assert_eq!(numbers[2].value, "480 ms");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! The worker's end derives the same from the types; tests send every message both ways.
 
-use plimsoll_core::curve::{ClassSample, CurveScenario, CurveTrial, Limiter, PointSample, SamplePercentiles, Stage};
+use plimsoll_core::curve::{
+    ClassSample, CurveScenario, CurveTrial, LimitShare, Limiter, PointSample, Precision, SamplePercentiles, Stage,
+};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::report::{LimiterShares, TimeShare, Verdict};
 use plimsoll_core::scenario::{Basis, BlocksSource, Choice, CurveSettings, MemoryLedger, Slo};
@@ -59,6 +61,9 @@ fn trial(trial: &CurveTrial) -> Owned {
         Stage::Grid => "grid",
         Stage::Bisection => "bisection",
         Stage::Extension => "extension",
+        Stage::Saturation => "saturation",
+        Stage::Capacity => "capacity",
+        Stage::Settling => "settling",
         Stage::Ablation => "ablation",
     };
     let relaxed = relaxed.map(|limiter| match limiter {
@@ -164,8 +169,10 @@ read_fields! {
     PointSample {
         verdict, ttft, tpot, itl, e2e, measured_requests, request_throughput, output_token_throughput, goodput,
         attainment, classes, mean_running, mean_waiting, kv_usage, preemptions_per_request, prefix_hit_ratio, limiters,
-        time_shares, steps
+        time_shares, steps, limits, precision
     }
+    LimitShare { share, allowed, variance }
+    Precision { in_system, ttft, tpot, e2e }
     SamplePercentiles { mean, p50, p90, p95, p99, slo }
     ClassSample { name, attainment, keeps_limits }
     LimiterShares { none, max_num_seqs, max_num_batched_tokens, kv_blocks }

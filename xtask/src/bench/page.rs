@@ -15,7 +15,7 @@ pub fn measure(repository: &Repository) -> Result<Value> {
     let figures = browser::measure(repository)?;
     let workers = figures["workers"].as_u64().context("the measurement does not count the workers")?;
     println!("{:<20} {workers}", "workers");
-    for name in ["curve_follow_ms", "curve_full_ms", "curve_follow_far_ms"] {
+    for name in ["curve_follow_ms", "curve_full_ms", "curve_settled_ms", "curve_follow_far_ms"] {
         let figure =
             |key: &str| figures[name][key].as_f64().with_context(|| format!("the measurement has no {name}.{key}"));
         println!(

@@ -41,6 +41,8 @@ fn sample() -> PointSample {
         limiters: LimiterShares { none: 0.1, max_num_seqs: 0.2, max_num_batched_tokens: 0.3, kv_blocks: 0.4 },
         time_shares: vec![TimeShare { name: "weights".into(), ratio: 0.7 }],
         steps: 1 << 40,
+        limits: vec![LimitShare { share: 0.1 + 0.2, allowed: 0.05, variance: 1e-9 }, LimitShare::default()],
+        precision: Some(Precision { in_system: 0.01, ttft: 1.5, tpot: 0.25, e2e: 1e3 / 3.0 }),
     }
 }
 
@@ -48,7 +50,16 @@ fn sample() -> PointSample {
 fn every_request_is_understood() {
     goes_out(&Request::Hello { protocol: 2, build: TEXT.into() });
     goes_out(&Request::Cancel { job: JobId((1 << 53) - 1) });
-    let stages = [Stage::Probe, Stage::Grid, Stage::Bisection, Stage::Extension, Stage::Ablation];
+    let stages = [
+        Stage::Probe,
+        Stage::Grid,
+        Stage::Bisection,
+        Stage::Extension,
+        Stage::Saturation,
+        Stage::Capacity,
+        Stage::Settling,
+        Stage::Ablation,
+    ];
     let limiters = [
         None,
         Some(Limiter::MaxNumSeqs),
@@ -61,7 +72,7 @@ fn every_request_is_understood() {
         .enumerate()
         .map(|(index, relaxed)| CurveTrial {
             id: u32::MAX,
-            stage: stages[index % 4],
+            stage: stages[index % 8],
             request_rate: [0.1, 1e9, 1.0 / 3.0, 5e-324, f64::MAX][index],
             replicate: 2,
             num_requests: 1000,
