@@ -31,7 +31,7 @@ pub fn apply(
     };
     let release = ServerRelease {
         stated: arguments.vllm_version.as_deref(),
-        otherwise: scenario.deployment.engine_version.as_deref(),
+        otherwise: scenario.deployment.server_version.as_deref(),
     };
     let read = serve_line(&text, NAME, release).map_err(|problems| invalid(&problems, arguments.log))?;
     let mut told = read.diagnostics;

@@ -4,7 +4,7 @@ use super::ServeLine;
 use super::flags::flags;
 use plimsoll_core::catalog::{Catalog, ModelSpec};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{ModelChoice, Scenario};
+use plimsoll_core::scenario::{AcceleratorChoice, ModelChoice, Scenario, ServerVersion};
 use serde_json::Value;
 
 const MODEL: &str = "deployment.model";
@@ -48,12 +48,7 @@ impl ServeLine {
             }
         }
         for change in self.changes.iter().filter(|change| change.path != MODEL) {
-            if field(&usual, change.path).is_some() {
-                set(&mut tree, change.path, change.value.clone());
-            } else {
-                let message = format!("a scenario has no {}, so {} changes nothing", change.path, change.flag);
-                told.push(Diagnostic::warning("flags-not-modelled", change.path, message));
-            }
+            set(&mut tree, change.path, change.value.clone());
         }
         let mut applied: Scenario = serde_json::from_value(tree).map_err(unfit)?;
         let named = self.changes.iter().find(|change| change.path == MODEL);
@@ -62,6 +57,9 @@ impl ServeLine {
         }
         if let Some(way) = &self.quantization {
             quantize(way, &mut applied, catalog, told);
+        }
+        if self.is_for_throughput {
+            double_limits(&mut applied, catalog);
         }
         if let Some(bytes) = self.kv_cache_memory_bytes {
             give_memory(bytes, &mut applied, catalog, told);
@@ -74,8 +72,6 @@ impl ServeLine {
 fn left_out(path: &str, usual: &Value) -> Option<Value> {
     match path {
         "deployment.tensor_parallel_size" => Some(1.into()),
-        // Naming it chooses how the blocks are found, so it is not named.
-        "engine.gpu_memory_utilization" => Some(Value::Null),
         _ if path.starts_with("engine.") => field(usual, path).cloned(),
         _ => None,
     }
@@ -143,6 +139,19 @@ fn quantize(way: &str, scenario: &mut Scenario, catalog: &Catalog, told: &mut Ve
     scenario.deployment.model = ModelChoice::Custom(Box::new(quantized));
 }
 
+/// Doubles the limits that are left to the server, as its mode for throughput does.
+fn double_limits(scenario: &mut Scenario, catalog: &Catalog) {
+    let Scenario { deployment, engine, .. } = scenario;
+    let release = deployment.server_version.as_deref().and_then(ServerVersion::parse).unwrap_or(ServerVersion::NEWEST);
+    let limits = release.known().limits(match &deployment.accelerator {
+        Some(AcceleratorChoice::Id(id)) => catalog.accelerator(id),
+        Some(AcceleratorChoice::Custom(spec)) => Some(spec),
+        None => None,
+    });
+    engine.max_num_seqs.get_or_insert(limits.max_num_seqs.saturating_mul(2));
+    engine.max_num_batched_tokens.get_or_insert(limits.max_num_batched_tokens.saturating_mul(2));
+}
+
 /// Turns memory of one accelerator into blocks, by what the scenario resolves to.
 fn give_memory(bytes: u64, scenario: &mut Scenario, catalog: &Catalog, told: &mut Vec<Diagnostic>) {
     const PATH: &str = "engine.num_gpu_blocks";
@@ -198,14 +207,31 @@ mod tests {
         assert!(applied(line, &mut scenario).is_empty());
         let mut expected = Scenario::default();
         expected.deployment.model = ModelChoice::Id("Qwen/Qwen3-14B".into());
-        expected.engine.gpu_memory_utilization = None;
-        expected.engine.max_num_seqs = 99;
+        expected.engine.max_num_seqs = Some(99);
         expected.engine.max_model_len = Some(16_000);
         expected.engine.enable_prefix_caching = false;
         expected.cluster.num_replicas = 3;
         expected.workload.request_rate = 7.0;
         assert_eq!(scenario, expected);
         assert!(scenario.resolve(plimsoll_configs::catalog()).is_ok());
+    }
+
+    #[test]
+    fn every_field_that_a_flag_sets_is_one_of_a_scenario() {
+        let usual = serde_json::to_value(Scenario::default()).expect("JSON");
+        for path in flags().iter().filter_map(|flag| flag.sets.as_deref()).chain(["deployment.server_version"]) {
+            assert!(path == "engine" || field(&usual, path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_mode_for_throughput_doubles_what_is_left_out() {
+        let mut scenario = Scenario::default();
+        let line = "vllm serve Qwen/Qwen3-14B --performance-mode throughput --max-num-seqs 100";
+        assert!(applied(line, &mut scenario).is_empty());
+        // 8,192 tokens a step are the default on an H100.
+        assert_eq!(scenario.engine.max_num_seqs, Some(100));
+        assert_eq!(scenario.engine.max_num_batched_tokens, Some(16_384));
     }
 
     #[test]
