@@ -110,8 +110,8 @@ pub fn deployment(seed: u64, number: u32) -> Deployment {
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id(accelerator.into()));
     scenario.deployment.tensor_parallel_size = Some(parallel);
     (scenario.workload.input_tokens, scenario.workload.output_tokens) = (lengths(input), lengths(output));
-    scenario.engine.max_num_seqs = max_num_seqs;
-    scenario.engine.max_num_batched_tokens = batched;
+    scenario.engine.max_num_seqs = Some(max_num_seqs);
+    scenario.engine.max_num_batched_tokens = Some(batched);
     (scenario.slo.ttft_ms, scenario.slo.tpot_ms) = (Some(ttft_ms), Some(tpot_ms));
     let short = model.rsplit('/').next().unwrap_or(model);
     let name = format!(
