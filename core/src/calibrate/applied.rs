@@ -1,10 +1,10 @@
 //! A fit in a scenario: the calibrated model, the server it was fitted to, and the range it holds in.
 
-use super::{ClientEffects, Deployment, Fit};
+use super::{ClientEffects, Deployment, Fit, FittedModel};
 use crate::catalog::Catalog;
 use crate::measurement::{MeasuredDeployment, Measurement};
 use crate::scenario::{
-    AcceleratorChoice, CalibratedOn, LatencyFit, LatencyModelChoice, LatencySettings, ModelChoice, Scenario,
+    AcceleratorChoice, CalibratedOn, LatencyFit, LatencyModelChoice, LatencySettings, ModelChoice, Scenario, Scheduling,
 };
 use alloc::boxed::Box;
 use alloc::format;
@@ -20,6 +20,7 @@ const RATE_DIGITS: i32 = 3;
 #[must_use]
 pub fn calibrated_on(runs: &[&Measurement], stated: &MeasuredDeployment, server: &Deployment) -> CalibratedOn {
     let mut on = CalibratedOn {
+        scheduling: Scheduling::VllmV1,
         logs: label(runs),
         num_requests: runs.iter().map(|run| run.requests.len() as u32).sum(),
         model: model_id(stated, server),
@@ -94,6 +95,9 @@ impl Fit {
         scenario.deployment.tensor_parallel_size = Some(server.tensor_parallel_size);
         let engine = &mut scenario.engine;
         engine.scheduling = scheduling;
+        // A model that does not tell was fitted to a server that plans synchronously.
+        let is_told = self.model == FittedModel::Calibrated;
+        engine.async_scheduling = (scheduling == Scheduling::VllmV1 && !is_told).then_some(false);
         engine.max_num_seqs = Some(server.engine.max_num_seqs);
         engine.max_num_batched_tokens = Some(server.engine.max_num_batched_tokens);
         engine.block_size = server.engine.block_size;

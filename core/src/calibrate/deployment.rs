@@ -2,7 +2,7 @@
 
 use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec, weight_bytes_from_name};
 use crate::measurement::MeasuredDeployment;
-use crate::scenario::{EngineConfig, PriorityPolicy, Rules, SchedulerPolicy, likely_blocks};
+use crate::scenario::{Batching, EngineConfig, PriorityPolicy, Rules, SchedulerPolicy, VllmRules, likely_blocks};
 use crate::time::SimTime;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -89,7 +89,8 @@ impl Deployment {
             priority: PriorityPolicy::Constant,
             cpu_tier: None,
             horizon: SimTime::MAX,
-            rules: Rules::Reference,
+            // Steps that are planned synchronously, unless the fitted model finds another way.
+            rules: Rules::VllmV1(VllmRules { batching: Batching::Sync, ..VllmRules::default() }),
         };
         Self { model, accelerator, tensor_parallel_size, engine, guesses }
     }

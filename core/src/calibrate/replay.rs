@@ -5,7 +5,7 @@ use crate::engine::Mode;
 use crate::latency::{ClientEffects, LatencyModel};
 use crate::measurement::{Measurement, RequestLatency, RunFigures};
 use crate::observation::{Observer, QueueSample, RequestRecord};
-use crate::scenario::{ClusterConfig, EngineConfig};
+use crate::scenario::{Batching, ClusterConfig, EngineConfig, Rules, VllmRules};
 use crate::time::SimTime;
 use crate::workload::{FrontEnd, Outcome, PrefixTree, Request, RequestSource};
 use alloc::collections::BinaryHeap;
@@ -81,9 +81,14 @@ impl Replay {
     /// Serves the run.
     #[must_use]
     pub fn run(&self, engine: EngineConfig, latency: &LatencyModel, client: ClientEffects) -> Prediction {
-        let least = self.largest.div_ceil(u64::from(engine.block_size.max(1)));
+        // One block is the server's own.
+        let least = self.largest.div_ceil(u64::from(engine.block_size.max(1))) + 1;
         let num_blocks = engine.num_blocks.max(u32::try_from(least).unwrap_or(u32::MAX));
-        let engine = EngineConfig { num_blocks, ..engine };
+        let rules = match (engine.rules, Batching::of_fit(latency)) {
+            (Rules::VllmV1(rules), Some(batching)) => Rules::VllmV1(VllmRules { batching, ..rules }),
+            (rules, _) => rules,
+        };
+        let engine = EngineConfig { num_blocks, rules, ..engine };
         let mut observer =
             Latencies { found: self.requests.iter().map(|_| None).collect(), first: i64::MAX, last: i64::MIN };
         let source = Client::new(self, client);

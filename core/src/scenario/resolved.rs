@@ -1,7 +1,7 @@
 //! What a scenario resolves to: complete, checked, ready to run.
 
 use super::{ClassSlo, PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
-use crate::latency::{ClientEffects, LatencyModel};
+use crate::latency::{ClientEffects, Joining, LatencyModel};
 use crate::time::SimTime;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -80,6 +80,21 @@ pub enum Batching {
     Sync,
     /// When the step before it has ended, and it holds prompts or decodes, never both: vLLM's V0 engine.
     V0,
+}
+
+impl Batching {
+    /// What a fit has found, where its model tells (β6 of the calibrated one).
+    #[must_use]
+    pub fn of_fit(latency: &LatencyModel) -> Option<Self> {
+        match latency {
+            LatencyModel::Calibrated(_) => Some(match latency.joining() {
+                Joining::NextStep => Self::Sync,
+                Joining::StepAfterNext => Self::Async,
+                Joining::OwnSteps => Self::V0,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Order of the waiting queue under vLLM's rules.

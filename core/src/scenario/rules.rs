@@ -11,7 +11,7 @@ use super::{
     SchedulingPolicy, VllmRules,
 };
 use crate::diagnostic::Diagnostic;
-use crate::latency::{Joining, LatencyModel};
+use crate::latency::LatencyModel;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -297,14 +297,7 @@ impl Resolution<'_> {
 
     /// When a step is planned: as the scenario says, else as the fit does, else as the release does.
     fn batching(&self, latency: &LatencyModel, diagnostics: &mut Vec<Diagnostic>) -> Batching {
-        let of_fit = match latency {
-            LatencyModel::Calibrated(_) => Some(match latency.joining() {
-                Joining::NextStep => Batching::Sync,
-                Joining::StepAfterNext => Batching::Async,
-                Joining::OwnSteps => Batching::V0,
-            }),
-            _ => None,
-        };
+        let of_fit = Batching::of_fit(latency);
         let of = |is_async| if is_async { Batching::Async } else { Batching::Sync };
         let given = self.scenario.engine.async_scheduling.map(of);
         if let (Some(given), Some(of_fit)) = (given, of_fit)

@@ -83,7 +83,8 @@ impl Request {
 pub struct Outcome {
     /// Which request.
     pub id: u32,
-    /// End of the step that finished it, without the overheads of its tokens; otherwise the tick that settled it.
+    /// End of the step that finished it, without the overheads of its tokens; under vLLM's rules its end as its client sees
+    /// it, overheads included. Otherwise the tick that settled it.
     pub end: SimTime,
     /// Output tokens in the KV cache at the end, if it finished (the last output token is never among them); none if
     /// it was refused, dropped or gave up.
