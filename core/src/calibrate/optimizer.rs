@@ -58,7 +58,7 @@ impl Optimizer {
             Self::MultiStart => "CMA-ES from several starts",
             Self::CmaEs => "one start, with restarts",
             Self::Tpe => "Parzen estimators",
-            Self::GaussianProcess => "Bayesian, for few evaluations",
+            Self::GaussianProcess => "Bayesian",
             Self::NelderMead => "simplex from one start",
             Self::Random => "uniform sampling",
         }
