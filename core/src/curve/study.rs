@@ -285,8 +285,10 @@ impl CurveStudy {
     /// The points that short runs give, with what a known overload says about those above it.
     fn short_points(&self, rates: &[f64]) -> Vec<CurvePoint> {
         let points = self.short_rates().filter_map(|rate| {
-            let is_settled = self.is_replay && self.plan.settles;
-            self.sample(rate).map(|sample| CurvePoint { is_settled, ..point(rate, &[sample], &self.slo) })
+            let found = point(rate, &[self.sample(rate)?], &self.slo);
+            // A trace has no other state than that of its replay.
+            let is_settled = self.is_replay && self.plan.settles && found.verdict == Verdict::Stable;
+            Some(CurvePoint { is_settled, ..found })
         });
         let mut points: Vec<CurvePoint> = points.collect();
         let saturation = self.coarse_capacity(Goal::Saturation, rates);

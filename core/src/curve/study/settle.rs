@@ -105,10 +105,11 @@ impl CurveStudy {
         self.planned_requests().saturating_mul(of_plan).max(self.num_requests().saturating_mul(of_short))
     }
 
-    /// The highest rate that short runs sustain.
+    /// The highest rate that short runs sustain, or else a burst, where they are too short to tell.
     fn coarse_saturation(&self, saturation: &Bracket, rates: &[f64]) -> f64 {
         let highest = rates.last().copied().unwrap_or(1.0);
-        saturation.high.map_or(highest, |high| high.max(saturation.low))
+        let burst = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.request_throughput);
+        saturation.high.map_or(highest, |high| high.max(saturation.low).max(burst))
     }
 
     /// The runs at an overload; none where nothing on the axis overloads, as a range that is named may end before.
