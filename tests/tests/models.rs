@@ -115,3 +115,18 @@ fn every_model_of_the_catalogue_has_an_anatomy_of_the_size_its_name_tells() {
         assert_eq!(read.expect(id).value.parameters(), parameters, "{id}");
     }
 }
+
+/// What the page's paste dialog makes of the collection: every model with attention can be simulated.
+#[test]
+fn every_config_of_the_collection_becomes_a_model() {
+    let folders = fs::read_dir(own_tables().join("hf-configs")).expect("the collection");
+    let mut refused = Vec::new();
+    for folder in folders.filter_map(Result::ok) {
+        let text = fs::read_to_string(folder.path().join("config.json")).expect("a config");
+        if let Err(problems) = plimsoll_formats::model_from_hf_config(&text, "own model") {
+            refused.push((folder.file_name(), problems));
+        }
+    }
+    // It has no attention, which the step-time formulas need.
+    assert!(matches!(&refused[..], [(name, _)] if name == "codestral-mamba-7b"), "{refused:#?}");
+}
