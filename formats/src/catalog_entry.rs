@@ -28,10 +28,16 @@ pub fn hf_config_of_entry(model: &ModelSpec) -> String {
     put("first_k_dense_replace", model.first_k_dense_replace);
     put("kv_lora_rank", model.kv_lora_rank);
     put("qk_rope_head_dim", model.qk_rope_head_dim);
-    put("sliding_window", model.sliding_window);
     match model.shared_expert_intermediate_size.checked_div(model.moe_intermediate_size) {
         Some(shared) if model.kv_lora_rank > 0 => put("n_shared_experts", shared),
         _ => put("shared_expert_intermediate_size", model.shared_expert_intermediate_size),
+    }
+    // Null says that there is none; a class may assume a window.
+    let window = if model.sliding_window > 0 { json!(model.sliding_window) } else { Value::Null };
+    config.insert("sliding_window".into(), window);
+    // The smaller DeepSeek-V2 projects its queries in one step.
+    if model.id.contains("V2-Lite") {
+        config.insert("q_lora_rank".into(), Value::Null);
     }
     config.insert("tie_word_embeddings".into(), json!(model.tie_word_embeddings));
     config.insert("torch_dtype".into(), json!("bfloat16"));

@@ -1,7 +1,9 @@
 //! Architectures from a Hugging Face `config.json` (latency specification 2).
 
+use crate::anatomy::{BesideConfig, anatomy_from_hf_config};
 use crate::place::Place;
 use crate::scenario::check_size;
+use plimsoll_core::anatomy::{Anatomy, Cache, FeedForward};
 use plimsoll_core::catalog::{Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use serde_json::{Map, Value};
@@ -18,25 +20,22 @@ use serde_json::{Map, Value};
 /// Every missing or unusable key at once.
 pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
     check_size(text, FILE)?;
-    let fields = match serde_json::from_str::<Value>(text) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => {
-            return Err(vec![
-                Diagnostic::error("invalid-value", FILE, "the text is not a JSON object")
-                    .with_hint("paste the whole config.json of the model"),
-            ]);
-        }
-        Err(error) => {
-            let place = Place { line: error.line().max(1), column: error.column().max(1) };
-            let message = error.to_string();
-            let bare = message.split(" at line ").next().unwrap_or(&message);
-            return Err(vec![
-                Diagnostic::error("syntax", place.in_file(FILE), format!("not valid JSON: {bare}"))
-                    .with_hint("paste the whole config.json of the model"),
-            ]);
-        }
+    let read = plimsoll_json::Value::read_python(text).map_err(|offset| {
+        let path = Place::of_offset(text, offset).in_file(FILE);
+        vec![Diagnostic::error("syntax", path, "not valid JSON").with_hint("paste the whole config.json of the model")]
+    })?;
+    let Value::Object(fields) = owned(read) else {
+        return Err(vec![
+            Diagnostic::error("invalid-value", FILE, "the text is not a JSON object")
+                .with_hint("paste the whole config.json of the model"),
+        ]);
     };
-    let mut reader = Reader { config: flattened(fields), diagnostics: Vec::new() };
+    let mut config = flattened(fields);
+    // What stands under other names, or is what the family's class assumes, the anatomy knows.
+    if let Ok(read) = anatomy_from_hf_config(text, BesideConfig::default()) {
+        complete(&mut config, &read.value);
+    }
+    let mut reader = Reader { config, diagnostics: Vec::new() };
     let spec = reader.model(name);
     let mut diagnostics = reader.diagnostics;
     let has_errors = |diagnostics: &[Diagnostic]| diagnostics.iter().any(|found| found.severity == Severity::Error);
@@ -53,10 +52,70 @@ const FILE: &str = "config.json";
 
 /// The config with the keys of its text part at the top.
 fn flattened(mut fields: Map<String, Value>) -> Map<String, Value> {
-    if let Some(Value::Object(text)) = fields.remove("text_config") {
-        fields.extend(text);
+    for part in ["thinker_config", "text_config", "llm_config", "language_config"] {
+        if let Some(Value::Object(text)) = fields.remove(part) {
+            fields.extend(text);
+        }
     }
     fields
+}
+
+/// The same value in the library's form; infinities, which it lacks, become null.
+fn owned(value: plimsoll_json::Value<'_>) -> Value {
+    match value {
+        plimsoll_json::Value::Null => Value::Null,
+        plimsoll_json::Value::Bool(value) => Value::Bool(value),
+        plimsoll_json::Value::Number(number) => Value::from(number),
+        plimsoll_json::Value::Whole(number) => Value::from(number),
+        plimsoll_json::Value::Text(text) => Value::String(text.into_owned()),
+        plimsoll_json::Value::List(values) => Value::Array(values.into_iter().map(owned).collect()),
+        plimsoll_json::Value::Map(entries) => {
+            Value::Object(entries.into_iter().map(|(name, value)| (name.into_owned(), owned(value))).collect())
+        }
+    }
+}
+
+/// Adds what a config does not state under the names that are read here.
+fn complete(config: &mut Map<String, Value>, anatomy: &Anatomy) {
+    let mut add = |key: &str, value: u32| {
+        let is_stated = config.get(key).is_some_and(|stated| stated.as_f64().is_some_and(|stated| stated > 0.0));
+        if !is_stated && value > 0 {
+            config.insert(key.to_owned(), Value::from(value));
+        }
+    };
+    add("num_hidden_layers", u32::try_from(anatomy.layers.len()).unwrap_or(0));
+    add("hidden_size", anatomy.hidden_size);
+    add("vocab_size", anatomy.vocab_size);
+    add("max_position_embeddings", anatomy.max_position_embeddings.unwrap_or(0));
+    add("num_attention_heads", anatomy.layers.iter().map(|layer| layer.heads).max().unwrap_or(0));
+    let attention = anatomy.caches().find_map(|cache| match *cache {
+        Cache::Attention { heads, key_size, .. } => Some((heads, key_size)),
+        _ => None,
+    });
+    if let Some((heads, size)) = attention {
+        add("num_key_value_heads", heads);
+        add("head_dim", size);
+    }
+    for layer in &anatomy.layers {
+        match layer.feed_forward {
+            FeedForward::Dense { size, .. } => add("intermediate_size", size),
+            FeedForward::Experts(experts) => {
+                add("intermediate_size", experts.size);
+                add("num_experts", experts.routed);
+                add("num_experts_per_tok", experts.active);
+                add("moe_intermediate_size", experts.size);
+            }
+            FeedForward::None => {}
+        }
+    }
+    if !config.contains_key("torch_dtype") && !config.contains_key("dtype") {
+        let name = match anatomy.dtype {
+            Dtype::Float32 => "float32",
+            Dtype::Float16 => "float16",
+            _ => "bfloat16",
+        };
+        config.insert("torch_dtype".to_owned(), Value::from(name));
+    }
 }
 
 struct Reader {

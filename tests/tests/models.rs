@@ -3,7 +3,7 @@
 //! The tables are those of `cargo xtask truth`, whose own copies are in `tests/truth`.
 #![cfg(not(target_arch = "wasm32"))]
 
-use plimsoll_formats::{BesideConfig, anatomy_from_hf_config};
+use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry};
 use plimsoll_tests::truth::configs::own_tables;
 use plimsoll_tests::truth::report::{Options, report};
 use plimsoll_tests::truth::{anatomy, quantised};
@@ -78,4 +78,55 @@ fn every_config_of_the_collection_is_read_and_quickly() {
         count += 1;
     }
     assert_eq!(count, 122);
+}
+
+/// Billions that a name tells, as `Qwen3-32B`; none for counts of experts and of active parameters.
+fn billions(id: &str) -> Option<f64> {
+    if id.contains("8x") || id.contains("17B-") {
+        return None;
+    }
+    id.split(['-', '_', '/']).find_map(|part| part.to_ascii_lowercase().strip_suffix('b')?.parse().ok())
+}
+
+#[test]
+fn every_model_of_the_catalogue_has_an_anatomy_of_the_size_its_name_tells() {
+    let catalog = plimsoll_configs::catalog();
+    assert!(catalog.models.len() >= 60);
+    for model in &catalog.models {
+        let read = anatomy_from_hf_config(&hf_config_of_entry(model), BesideConfig::default());
+        let anatomy = read.unwrap_or_else(|problems| panic!("{}: {problems:?}", model.id)).value;
+        assert!(anatomy.kv_bytes_per_token(2) > 0.0, "{}", model.id);
+        if let Some(told) = billions(&model.id) {
+            let found = anatomy.parameters() as f64 / 1e9;
+            assert!((found / told - 1.0).abs() < 0.2, "{}: {found} billion", model.id);
+        }
+    }
+    for (id, parameters) in [
+        ("meta-llama/Llama-3.1-8B-Instruct", 8_030_261_248),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", 107_769_861_120),
+        ("deepseek-ai/DeepSeek-V2-Lite", 15_706_484_224),
+        ("mistralai/Mixtral-8x7B-v0.1", 46_702_792_704),
+        ("Qwen/Qwen3-VL-30B-A3B-Instruct", 30_532_122_624),
+        ("openai/gpt-oss-120b", 116_829_156_672),
+        ("moonshotai/Kimi-K2-Instruct", 1_026_408_209_408),
+    ] {
+        let model = catalog.model(id).expect(id);
+        let read = anatomy_from_hf_config(&hf_config_of_entry(model), BesideConfig::default());
+        assert_eq!(read.expect(id).value.parameters(), parameters, "{id}");
+    }
+}
+
+/// What the page's paste dialog makes of the collection: every model with attention can be simulated.
+#[test]
+fn every_config_of_the_collection_becomes_a_model() {
+    let folders = fs::read_dir(own_tables().join("hf-configs")).expect("the collection");
+    let mut refused = Vec::new();
+    for folder in folders.filter_map(Result::ok) {
+        let text = fs::read_to_string(folder.path().join("config.json")).expect("a config");
+        if let Err(problems) = plimsoll_formats::model_from_hf_config(&text, "own model") {
+            refused.push((folder.file_name(), problems));
+        }
+    }
+    // It has no attention, which the step-time formulas need.
+    assert!(matches!(&refused[..], [(name, _)] if name == "codestral-mamba-7b"), "{refused:#?}");
 }

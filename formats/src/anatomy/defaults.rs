@@ -22,6 +22,11 @@ impl Defaults {
         Some(Self { values: pairs.map(|(key, text)| (key, value_of(text))).collect() })
     }
 
+    /// The names of all lines.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.lines().filter_map(|line| line.split(' ').next())
+    }
+
     /// No defaults at all.
     pub fn none() -> Self {
         Self { values: Vec::new() }

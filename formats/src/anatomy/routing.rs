@@ -7,7 +7,9 @@ use plimsoll_json::Value;
 impl Builder<'_, '_> {
     /// Whether this layer has experts, by whatever key the family says it with.
     pub(super) fn is_routed(&mut self, routing: &Routing) -> bool {
-        if self.config.count_or_0("num_experts") == 0 {
+        // A list gives the experts of each layer, or those for text and for images.
+        let is_listed = self.config.list("num_experts").is_some_and(|list| !list.is_empty());
+        if !is_listed && self.config.count_or_0("num_experts") == 0 {
             return false;
         }
         let layer = self.index;

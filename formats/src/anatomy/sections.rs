@@ -22,6 +22,10 @@ const TEXT_PARTS: [&str; 8] = [
 /// Objects inside the text part whose keys count as its own.
 const INNER_PARTS: [&str; 3] = ["attn_config", "ffn_config", "ssm_cfg"];
 
+/// Families whose classes never tie the head, whatever the key says.
+const NEVER_TIED: [&str; 6] =
+    ["bailing_hybrid", "inkling_text", "inkling2_text", "inkling2_loop_text", "kimi_linear", "nemotron_h"];
+
 /// A config, its text part and its family.
 pub(super) struct Sections<'v> {
     pub top: &'v Value<'v>,
@@ -109,6 +113,9 @@ impl<'v> Sections<'v> {
     /// part; release 4 went by the text part. Where neither says it, the head is tied if both classes assume so.
     pub fn is_head_tied(&self, config: &mut Config<'_>) -> bool {
         let key = "tie_word_embeddings";
+        if NEVER_TIED.contains(&self.model_type) {
+            return false;
+        }
         let is_single = std::ptr::eq(self.text, self.top);
         if is_single {
             return config.flag(key);

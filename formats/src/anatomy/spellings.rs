@@ -2,7 +2,7 @@
 
 /// A key, and the other names it has in configs, the more usual one first.
 const SPELLINGS: &[(&str, &[&str])] = &[
-    ("hidden_size", &["n_embd", "d_model", "embed_dim", "emb_dim", "embedding_dim", "model_dim"]),
+    ("hidden_size", &["n_embd", "n_embed", "d_model", "embed_dim", "emb_dim", "embedding_dim", "model_dim"]),
     (
         "num_hidden_layers",
         &["n_layer", "n_layers", "num_layers", "decoder_layers", "layers", "num_blocks", "num_transformer_layers"],

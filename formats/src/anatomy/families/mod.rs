@@ -10,6 +10,7 @@ mod recent;
 mod remote;
 mod routed;
 
+use super::defaults::Defaults;
 use super::family::Family;
 
 /// Names of a family, with spaces between, and how it is built.
@@ -44,5 +45,7 @@ pub(super) fn of_class(class: &str) -> Option<&'static str> {
         let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
         letters(name).eq_ignore_ascii_case(&letters(base))
     };
-    TABLES.iter().flat_map(|table| table.iter()).flat_map(|(names, _)| names.split(' ')).find(|name| is_same(name))
+    let own = TABLES.iter().flat_map(|table| table.iter()).flat_map(|(names, _)| names.split(' '));
+    // A class of several parts, as one that sees images, has only a line of defaults.
+    own.chain(Defaults::names()).find(|name| is_same(name))
 }

@@ -253,11 +253,12 @@ fn ernie_vl(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
             builder.config.go_to(place);
             builder.config.need("moe_intermediate_size")
         });
-        builder.config.go_to(layer);
         let hidden = builder.hidden;
+        builder.config.go_to(0);
         let routed = builder.config.need("num_experts");
         let active = builder.config.count("num_experts_per_tok").unwrap_or(1);
         let shared = times(builder.config.count_or_0("n_shared_experts"), sizes[0]);
+        builder.config.go_to(layer);
         for size in sizes {
             builder.plain("mlp.gate", Part::Router, [routed, hidden.saturating_add(1)]);
             builder.matrices("mlp.experts.up_proj", Part::RoutedExperts, routed, [times(2, size), hidden], false);

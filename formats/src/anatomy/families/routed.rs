@@ -1,15 +1,18 @@
 //! Families with experts whose attention keeps keys and values per head.
 
+use super::super::builder::{Builder, times};
 use super::super::config::Config;
 use super::super::family::{
-    Attention, BARE_HEADS, BIASED_HEADS, Extra, Family, GATED, Gate, HEADS, HeadNorm, Heads, LLAMA, NORMED_HEADS,
-    NORMS, Network, Norms, OUTSIDE, Outside, ROUTING, Routing, Shared, Sinks, Size, When,
+    Attention, BARE_HEADS, BIASED_HEADS, Extra, Family, GATED, Gate, HEADS, HeadNorm, Heads, LLAMA, Layers,
+    NORMED_HEADS, NORMS, Network, Norms, OUTSIDE, Outside, ROUTING, Routing, Shared, Sinks, Size, When,
 };
 use super::super::pattern::{
     Kind, every_fifth, every_second, every_sixth_and_last, first_of_four, full, last_of, stated_period, upper_window,
     window,
 };
 use super::Row;
+use plimsoll_core::anatomy::Part;
+use plimsoll_json::Value;
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 
@@ -121,14 +124,10 @@ pub(super) const FAMILIES: &[Row] = &[
     (
         "laguna",
         Family {
-            attention: Attention::Heads(Heads {
-                has_norm: When::Always,
-                gate: Gate::PerHead,
-                has_gate: When::If("gating"),
-                ..HEADS
-            }),
+            attention: Attention::Heads(NORMED_HEADS),
             experts: Some(Routing { correction: When::Always, dense_first: 1, ..SIZED }),
             pattern: full,
+            layer: Layers::And(laguna_gate),
             ..LLAMA
         },
     ),
@@ -230,4 +229,16 @@ fn mimo(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
         None => layer == 0 || layer % 6 == 5,
     };
     if is_full { Kind::Full } else { Kind::Sliding }
+}
+
+/// A gate for each head, or for each value.
+fn laguna_gate(builder: &mut Builder<'_, '_>, kind: Kind) {
+    let is_per_head = match builder.config.value("gating") {
+        Some(Value::Text(what)) => what == "per-head",
+        Some(Value::Bool(is_per_head)) => *is_per_head,
+        _ => false,
+    };
+    let heads = builder.num_heads(kind);
+    let gates = if is_per_head { heads } else { times(heads, builder.head_size(kind)) };
+    builder.matrix("self_attn.g_proj", Part::Attention, [gates, builder.hidden]);
 }
