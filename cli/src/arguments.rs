@@ -6,7 +6,7 @@
 use crate::log_arguments::{CalibrateArguments, EvaluateArguments};
 use crate::policies::ClusterArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, SchedulerPolicy};
+use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, Scheduling, SchedulingPolicy};
 use plimsoll_formats::trace::TraceFormat;
 use std::path::PathBuf;
 
@@ -290,8 +290,8 @@ pub struct ScenarioArguments {
     /// Accelerators per replica; 0 = default of the model [0].
     #[arg(long, visible_alias = "tensor-parallel-size", help_heading = "Deployment")]
     pub tp: Option<u32>,
-    /// Server version whose coefficients are wanted [default of the model].
-    #[arg(long, visible_alias = "engine-version", help_heading = "Deployment")]
+    /// Release of the server: its defaults, its rules, the coefficients nearest to it [the newest known].
+    #[arg(long, visible_aliases = ["server-version", "engine-version"], value_name = "VERSION", help_heading = "Deployment")]
     pub vllm_version: Option<String>,
     /// Folder with the model's config.json.
     #[arg(long, value_name = "FOLDER", help_heading = "Deployment")]
@@ -322,15 +322,24 @@ pub struct ScenarioArguments {
     )]
     pub beta_coeffs: Option<Vec<f64>>,
 
-    /// Most requests in a batch [256].
+    /// Whose rules a replica follows [vllm-v1].
+    #[arg(long, value_enum, help_heading = "Engine")]
+    pub scheduling: Option<SchedulingName>,
+    /// Most requests in a batch [by server version and accelerator].
     #[arg(long, visible_alias = "max-num-seqs", value_name = "N", help_heading = "Engine")]
     pub max_num_running_reqs: Option<u32>,
-    /// Token budget of a step [2048].
+    /// Most requests in a batch where that is fewer than there are places [max-num-seqs].
+    #[arg(long, value_name = "N", help_heading = "Engine")]
+    pub max_num_active_seqs: Option<u32>,
+    /// Token budget of a step [by server version and accelerator].
     #[arg(long, visible_alias = "max-num-batched-tokens", value_name = "TOKENS", help_heading = "Engine")]
     pub max_num_scheduled_tokens: Option<u32>,
     /// Longest prompt chunk of one request in a step; 0 = no limit [0].
     #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
     pub long_prefill_token_threshold: Option<u32>,
+    /// Never let that chunk be shorter than a fair share of the budget.
+    #[arg(long, help_heading = "Engine")]
+    pub long_prefill_token_threshold_adaptive: bool,
     /// Longest prompt plus answer; 0 = no limit [derived for analytical models, else 0].
     #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
     pub max_model_len: Option<u32>,
@@ -340,7 +349,7 @@ pub struct ScenarioArguments {
     /// KV blocks [from the coefficient row, else from the memory formula].
     #[arg(long, visible_aliases = ["num-gpu-blocks", "num-gpu-blocks-override"], value_name = "N", help_heading = "Engine")]
     pub total_kv_blocks: Option<u32>,
-    /// Share of the memory the server may use; switches to the memory formula [0.9].
+    /// Share of the memory the server may use; switches to the memory formula [by server version].
     #[arg(long, value_name = "RATIO", help_heading = "Engine")]
     pub gpu_memory_utilization: Option<f64>,
     /// Type of cached keys and values; switches to the memory formula [auto].
@@ -349,9 +358,24 @@ pub struct ScenarioArguments {
     /// Do not reuse cached prefixes.
     #[arg(long, help_heading = "Engine")]
     pub no_enable_prefix_caching: bool,
-    /// Order of the waiting queue [fcfs].
-    #[arg(long, value_enum, help_heading = "Engine")]
+    /// Order of the waiting queue: fcfs or priority, or those of the reference [fcfs].
+    #[arg(long, visible_alias = "scheduling-policy", value_enum, help_heading = "Engine")]
     pub scheduler: Option<SchedulerName>,
+    /// Plan a step while the one before it runs [by server version].
+    #[arg(long, overrides_with = "no_async_scheduling", help_heading = "Engine")]
+    pub async_scheduling: bool,
+    /// Plan a step when the one before it has ended.
+    #[arg(long, overrides_with = "async_scheduling", help_heading = "Engine")]
+    pub no_async_scheduling: bool,
+    /// Admit a request only when all of it fits [by server version].
+    #[arg(long, overrides_with = "no_scheduler_reserve_full_isl", help_heading = "Engine")]
+    pub scheduler_reserve_full_isl: bool,
+    /// Admit a request when its first chunk fits.
+    #[arg(long, overrides_with = "scheduler_reserve_full_isl", help_heading = "Engine")]
+    pub no_scheduler_reserve_full_isl: bool,
+    /// Share of the KV blocks kept free when a request is admitted beside others [0].
+    #[arg(long, value_name = "RATIO", help_heading = "Engine")]
+    pub watermark: Option<f64>,
     /// Priority of waiting requests [constant].
     #[arg(long, value_enum, help_heading = "Engine")]
     pub priority_policy: Option<PriorityName>,
@@ -523,17 +547,36 @@ impl From<LatencyModelName> for LatencyModelChoice {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchedulingName {
+    /// Those of vLLM's scheduler.
+    VllmV1,
+    /// Those of the reference simulator.
+    Reference,
+}
+
+impl From<SchedulingName> for Scheduling {
+    fn from(name: SchedulingName) -> Self {
+        match name {
+            SchedulingName::VllmV1 => Self::VllmV1,
+            SchedulingName::Reference => Self::Reference,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchedulerName {
     Fcfs,
+    Priority,
     PriorityFcfs,
     Sjf,
     ReversePriority,
 }
 
-impl From<SchedulerName> for SchedulerPolicy {
+impl From<SchedulerName> for SchedulingPolicy {
     fn from(name: SchedulerName) -> Self {
         match name {
             SchedulerName::Fcfs => Self::Fcfs,
+            SchedulerName::Priority => Self::Priority,
             SchedulerName::PriorityFcfs => Self::PriorityFcfs,
             SchedulerName::Sjf => Self::Sjf,
             SchedulerName::ReversePriority => Self::ReversePriority,

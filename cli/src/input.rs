@@ -92,12 +92,11 @@ pub fn read(
     }
 }
 
-/// What the flags refine when no file is given: the reference's defaults, not the page's.
+/// What the flags refine when no file is given: the model's own deployment and the reference's workload, not the page's.
 fn defaults(purpose: Purpose) -> Scenario {
     let mut scenario = Scenario::default();
     scenario.deployment.accelerator = None;
     scenario.deployment.tensor_parallel_size = None;
-    scenario.engine.gpu_memory_utilization = None;
     scenario.latency.model = LatencyModelChoice::Auto;
     scenario.workload.num_requests = 100;
     scenario.workload.arrival = match purpose {
@@ -206,7 +205,7 @@ fn deployment(
         deployment.tensor_parallel_size = (tp > 0).then_some(tp);
     }
     if let Some(version) = &arguments.vllm_version {
-        deployment.engine_version = (!version.is_empty()).then(|| version.clone());
+        deployment.server_version = (!version.is_empty()).then(|| version.clone());
     }
     if let Some(folder) = arguments.model_config_folder.as_deref() {
         let text = read_text(&folder.join("config.json"))?;
@@ -249,8 +248,17 @@ pub fn set<T: Copy>(field: &mut T, flag: Option<T>) {
 
 fn engine(arguments: &ScenarioArguments, scenario: &mut Scenario, diagnostics: &mut Vec<Diagnostic>) {
     let engine = &mut scenario.engine;
-    set(&mut engine.max_num_seqs, arguments.max_num_running_reqs);
-    set(&mut engine.max_num_batched_tokens, arguments.max_num_scheduled_tokens);
+    set(&mut engine.scheduling, arguments.scheduling.map(Into::into));
+    engine.max_num_seqs = arguments.max_num_running_reqs.or(engine.max_num_seqs);
+    engine.max_num_active_seqs = arguments.max_num_active_seqs.or(engine.max_num_active_seqs);
+    engine.max_num_batched_tokens = arguments.max_num_scheduled_tokens.or(engine.max_num_batched_tokens);
+    engine.long_prefill_token_threshold_adaptive |= arguments.long_prefill_token_threshold_adaptive;
+    let switch = |on: bool, off: bool| (on || off).then_some(on);
+    let given = switch(arguments.async_scheduling, arguments.no_async_scheduling);
+    engine.async_scheduling = given.or(engine.async_scheduling);
+    let given = switch(arguments.scheduler_reserve_full_isl, arguments.no_scheduler_reserve_full_isl);
+    engine.scheduler_reserve_full_isl = given.or(engine.scheduler_reserve_full_isl);
+    set(&mut engine.watermark, arguments.watermark);
     set(&mut engine.long_prefill_token_threshold, arguments.long_prefill_token_threshold);
     set(&mut engine.block_size, arguments.block_size_in_tokens);
     engine.max_model_len = arguments.max_model_len.or(engine.max_model_len);

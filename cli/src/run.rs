@@ -260,6 +260,9 @@ fn print(out: &mut impl Write, report: &Report, summarizes_trace: bool) -> Resul
         writeln!(out, "=== KV Cache Metrics ===")?;
         writeln!(out, "Preemption Rate: {:.4}", kv.preemption_rate)?;
         writeln!(out, "Cache Hit Rate: {:.4}", kv.cache_hit_rate)?;
+        if let Some(rate) = kv.prefix_cache_hit_rate {
+            writeln!(out, "Prefix Cache Hit Rate (tokens, as vLLM): {rate:.4}")?;
+        }
         writeln!(out, "KV Thrashing Rate: {:.4}", kv.thrashing_rate)?;
     }
     if report.classes.len() > 1 {

@@ -10,9 +10,12 @@ use plimsoll_core::scenario::Scenario;
 use serde::Deserialize;
 use std::sync::OnceLock;
 
-/// The frozen base 1 as JSON: what links are differences from. Never edited; sections that came later may be missing in
-/// it, with the meaning they have by default.
+/// The frozen base 1 as JSON, a scenario of version 1: what old links are differences from. Never edited; sections that
+/// came later may be missing in it, with the meaning they have by default.
 pub const BASE_1: &str = include_str!("base_1.json");
+
+/// The frozen base 2 as JSON, a scenario of version 2: what links are differences from. Never edited.
+pub const BASE_2: &str = include_str!("base_2.json");
 
 /// A scenario ready to open.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -4,11 +4,12 @@ use super::*;
 use plimsoll_core::catalog::{AcceleratorSpec, Lookup, weight_bytes_from_name};
 use plimsoll_core::diagnostic::Severity;
 use plimsoll_core::scenario::{
-    AcceleratorChoice, Basis, BlocksSource, LatencyModelChoice, ModelChoice, ResolvedScenario,
+    AcceleratorChoice, Basis, BlocksSource, LatencyModelChoice, ModelChoice, ResolvedScenario, Scheduling,
 };
 
+/// Under the rules of the reference: what is tested here is the catalogue.
 fn deployment(model: &str, accelerator: Option<&str>, tp: Option<u32>, latency: LatencyModelChoice) -> Scenario {
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::base(1).expect("the first base");
     scenario.deployment.model = ModelChoice::Id(model.into());
     scenario.deployment.accelerator = accelerator.map(|id| AcceleratorChoice::Id(id.into()));
     scenario.deployment.tensor_parallel_size = tp;
@@ -107,7 +108,7 @@ fn the_published_polynomial_serves_its_own_model_and_says_where_it_ends() {
     assert_eq!(resolved(&own).latency.step_time(&[item; 3]), 7434);
     let warnings = own.resolve(catalog()).expect("valid").diagnostics;
     assert!(warnings.iter().any(|found| found.code == "coefficients-implausible"), "{warnings:?}");
-    own.engine.max_num_seqs = 8;
+    own.engine.max_num_seqs = Some(8);
     assert!(own.resolve(catalog()).expect("valid").diagnostics.iter().all(|d| d.code != "coefficients-implausible"));
     let other = of("qwen/qwen3-8b");
     assert_eq!(resolved(&other).basis, Basis::Extrapolated);
@@ -140,7 +141,7 @@ fn every_reachable_row_resolves_to_itself() {
             Some(row.tensor_parallel_size),
             LatencyModelChoice::Blackbox,
         );
-        scenario.deployment.engine_version = Some(row.engine_version.clone());
+        scenario.deployment.server_version = Some(row.engine_version.clone());
         let found = resolved(&scenario);
         assert_eq!(found.basis, Basis::Trained);
         assert_eq!(found.engine.num_blocks, row.total_kv_blocks, "{} line {}", row.model, row.line);
@@ -200,7 +201,7 @@ fn quantised_names_have_their_weight_width() {
 #[test]
 fn the_ready_scenarios_resolve_and_start_with_the_default() {
     assert_eq!(scenarios()[0].id, "default");
-    assert_eq!(scenario("default"), Scenario::base(1));
+    assert_eq!(scenario("default"), Scenario::base(2));
     assert!(scenarios().len() >= 4);
     for entry in scenarios() {
         assert!(!entry.title.is_empty());
@@ -268,7 +269,7 @@ fn warnings(scenario: &Scenario) -> Vec<String> {
 
 #[test]
 fn a_model_that_does_not_fit_says_how_much_is_missing_and_what_helps() {
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::base(1).expect("the first base");
     scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.3-70b-instruct".into());
     let problems = scenario.resolve(catalog()).expect_err("141 GB do not fit into 80");
     assert_eq!(problems.len(), 1);
@@ -289,7 +290,7 @@ fn every_problem_is_found_at_once_with_its_path() {
     scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.1-9b-instruct".into());
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H10".into()));
     scenario.deployment.tensor_parallel_size = Some(0);
-    scenario.engine.max_num_seqs = 0;
+    scenario.engine.max_num_seqs = Some(0);
     scenario.engine.block_size = 0;
     scenario.engine.gpu_memory_utilization = Some(1.5);
     scenario.workload.request_rate = f64::NAN;
@@ -352,7 +353,7 @@ fn own_coefficients_need_no_catalogue_entry_but_each_other() {
     scenario.latency.alpha = Some(vec![200.0, 1.0, 30.0]);
     let found = resolved(&scenario);
     assert_eq!((found.basis, found.engine.num_blocks, found.tensor_parallel_size), (Basis::Calibrated, 1_000_000, 1));
-    assert_eq!(warnings(&scenario), ["memory-formula-unavailable"]);
+    assert_eq!(warnings(&scenario), ["memory-formula-unavailable", "newer-rules"]);
     scenario.deployment.model = ModelChoice::Id("qwen/qwen3-8b".into());
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H100".into()));
     scenario.deployment.tensor_parallel_size = Some(1);
@@ -387,7 +388,7 @@ fn auto_falls_back_to_trained_physics_and_then_to_the_roofline() {
 
 #[test]
 fn the_longest_request_is_the_flag_then_the_context_then_the_cache() {
-    let mut scenario = Scenario::default();
+    let mut scenario = Scenario::base(1).expect("the first base");
     assert_eq!(resolved(&scenario).engine.max_model_len, 131_072);
     scenario.engine.num_gpu_blocks = Some(100);
     assert_eq!(resolved(&scenario).engine.max_model_len, 1600);
@@ -408,6 +409,7 @@ fn what_is_not_modelled_or_suspicious_is_said() {
     scenario.engine.enable_chunked_prefill = false;
     scenario.workload.arrival = plimsoll_core::scenario::ArrivalSettings::Gamma { cv: 11.0 };
     scenario.engine.num_gpu_blocks = Some(300);
+    scenario.engine.max_num_seqs = Some(256);
     assert_eq!(
         warnings(&scenario),
         ["not-modelled", "not-modelled", "not-modelled", "gamma-as-poisson", "kv-cache-limits-batch",]
@@ -439,18 +441,45 @@ fn pickers_offer_exactly_what_resolves() {
     assert_eq!(accelerators[0].id, "A100-80");
 }
 
+/// The base in the words of its file: of the sections that were there, with the names of that time.
+fn in_words_of(frozen: &serde_json::Value, base: &Scenario) -> serde_json::Value {
+    let mut present = serde_json::to_value(base).expect("serializes");
+    for (name, section) in frozen.as_object().expect("an object") {
+        let (Some(old), Some(new)) = (section.as_object(), present[name].as_object_mut()) else { continue };
+        if let Some(version) = new.remove("server_version") {
+            let name = if old.contains_key("engine_version") { "engine_version" } else { "server_version" };
+            new.insert(name.into(), version);
+        }
+        new.retain(|field, _| old.contains_key(field));
+    }
+    present.as_object_mut().expect("an object").retain(|name, _| frozen.get(name).is_some());
+    present
+}
+
 #[test]
 fn base_1_is_frozen() {
     let frozen: serde_json::Value = serde_json::from_str(BASE_1).expect("is JSON");
     let base = Scenario::base(1).expect("there is one");
-    // Sections that came later may be missing in it, with the meaning they have by default.
-    let read: Scenario = serde_json::from_value(frozen.clone()).expect("reads");
-    assert_eq!(read, base, "links are differences from base 1: it must never change");
-    let mut present = serde_json::to_value(&base).expect("serializes");
-    let sections = frozen.as_object().expect("an object");
-    present.as_object_mut().expect("an object").retain(|name, _| sections.contains_key(name));
+    let mut present = in_words_of(&frozen, &base);
+    assert_eq!(present["version"], 2, "in memory it has the present schema");
+    present["version"] = 1.into();
     assert_eq!(present, frozen, "what base 1 says it must say for ever, and in the same words");
-    assert_eq!(Scenario::base(2), None);
+    assert_eq!(base.engine.scheduling, Scheduling::Reference, "there were no other rules");
+    // What the file does not say is as it is without saying.
+    let mut unsaid: Scenario = serde_json::from_value(frozen).expect("reads");
+    (unsaid.version, unsaid.engine.scheduling) = (2, Scheduling::Reference);
+    assert_eq!(unsaid, base, "links are differences from base 1: it must never change");
+}
+
+#[test]
+fn base_2_is_frozen() {
+    let frozen: serde_json::Value = serde_json::from_str(BASE_2).expect("is JSON");
+    let base = Scenario::base(2).expect("there is one");
+    assert_eq!(in_words_of(&frozen, &base), frozen, "what base 2 says it must say for ever, and in the same words");
+    let read: Scenario = serde_json::from_value(frozen).expect("reads");
+    assert_eq!(read, base, "links are differences from base 2: it must never change");
+    assert_eq!(Scenario::base(3), None);
+    assert_eq!(Scenario::base(Scenario::NEWEST_BASE), Some(base));
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //! fate is settled, and hands over its [`ReplicaTotals`] at the end.
 
 mod decision;
+mod plan;
 
 pub use decision::{AdmissionDecision, AdmissionReason, Candidate, RoutingDecision, RoutingReason};
+pub use plan::{Plan, Scheduled};
 
 use crate::latency::TimeShares;
 use crate::time::SimTime;
@@ -44,9 +46,11 @@ pub struct RequestRecord {
     pub fate: Fate,
     /// Which replica had it; 0 if it never reached one.
     pub replica: u32,
-    /// Arrival to the end of the step that finished the prompt (the last time it did), if it ever did.
+    /// Arrival to the end of the step that finished the prompt (the last time it did, under vLLM's rules the first), if it
+    /// ever did.
     pub ttft: Option<SimTime>,
-    /// Arrival to the step of its last admission, if it was ever admitted.
+    /// Arrival to the step of its last admission, if it was ever admitted; under vLLM's rules to the call that admitted
+    /// it first.
     pub scheduling_delay: Option<SimTime>,
     /// Arrival to last token as reported; completed and length-capped requests only.
     pub e2e: Option<SimTime>,
@@ -56,7 +60,8 @@ pub struct RequestRecord {
     pub num_gaps: u32,
     /// Output tokens counted for it (`n` for a completed request).
     pub produced_tokens: u32,
-    /// Start tick of the step that settled its fate (its true end lies one step later), or the tick of the timeout.
+    /// Start tick of the step that settled its fate (its true end lies one step later), or the tick of the timeout; under
+    /// vLLM's rules the end of its last step.
     pub settled_at: SimTime,
 }
 
@@ -123,6 +128,15 @@ pub trait Observer {
     /// The events that follow are those of this replica; only called if [`Observer::wants_events`] says yes.
     fn turn_to(&mut self, _replica: u32) {}
 
+    /// What a call of the scheduler decided, under vLLM's rules; only called if [`Observer::wants_plans`] says yes.
+    fn planned(&mut self, _plan: &Plan) {}
+
+    /// Whether [`Observer::planned`] should be called; constant over a run.
+    #[inline]
+    fn wants_plans(&self) -> bool {
+        false
+    }
+
     /// Whether [`Observer::event`] should be called; constant over a run.
     #[inline]
     fn wants_events(&self) -> bool {
@@ -188,7 +202,7 @@ pub enum Event {
     },
     /// One or several equal steps were executed.
     Step {
-        /// Start of the first.
+        /// Start of the first; under vLLM's rules the call that planned it.
         time: SimTime,
         /// How many.
         steps: u64,
@@ -253,6 +267,44 @@ impl LimiterCounts {
     }
 }
 
+/// Use of the prefix cache in tokens, as vLLM counts it (scheduler specification C6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PrefixCacheCounts {
+    /// Tokens of requests when they were admitted for the first time.
+    pub queried_tokens: u64,
+    /// How many of these were cached.
+    pub hit_tokens: u64,
+    /// Tokens of requests when they came back after a preemption.
+    pub resumed_queried_tokens: u64,
+    /// How many of these were cached.
+    pub resumed_hit_tokens: u64,
+}
+
+impl PrefixCacheCounts {
+    /// An admission of so many tokens, of which so many were cached.
+    #[inline]
+    pub(crate) fn count(&mut self, is_resumed: bool, queried: u32, hit: u32) {
+        let (queried_sum, hit_sum) = if is_resumed {
+            (&mut self.resumed_queried_tokens, &mut self.resumed_hit_tokens)
+        } else {
+            (&mut self.queried_tokens, &mut self.hit_tokens)
+        };
+        *queried_sum += u64::from(queried);
+        *hit_sum += u64::from(hit);
+    }
+
+    /// The counts after those of `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            queried_tokens: self.queried_tokens - earlier.queried_tokens,
+            hit_tokens: self.hit_tokens - earlier.hit_tokens,
+            resumed_queried_tokens: self.resumed_queried_tokens - earlier.resumed_queried_tokens,
+            resumed_hit_tokens: self.resumed_hit_tokens - earlier.resumed_hit_tokens,
+        }
+    }
+}
+
 /// What one replica counted over a run, or some of it over a part ([`crate::cluster::Simulation::finish_from`]).
 ///
 /// Integers unless a definition needs doubles, so that sums do not depend on the order of addition.
@@ -294,6 +346,8 @@ pub struct ReplicaTotals {
     pub cache_hits: u64,
     /// Blocks taken from the free list.
     pub cache_misses: u64,
+    /// The prefix cache as vLLM counts it; zero under the reference's rules.
+    pub prefix_cache: PrefixCacheCounts,
     /// CPU-tier entries stored.
     pub tier_mirrored: u64,
     /// CPU-tier entries evicted.
@@ -316,6 +370,19 @@ pub struct ReplicaTotals {
 }
 
 impl ReplicaTotals {
+    /// Share of the prefix cache's lookups that hit, 0–1: of tokens at first admissions, as vLLM counts them; under the
+    /// reference's rules of blocks.
+    #[must_use]
+    pub fn prefix_hit_ratio(&self) -> f64 {
+        let PrefixCacheCounts { queried_tokens, hit_tokens, .. } = self.prefix_cache;
+        let (hits, lookups) = if queried_tokens > 0 {
+            (hit_tokens, queried_tokens)
+        } else {
+            (self.cache_hits, self.cache_hits + self.cache_misses + self.tier_misses)
+        };
+        if lookups > 0 { hits as f64 / lookups as f64 } else { 0.0 }
+    }
+
     /// Adds another replica's counts: sums, and the larger peak and end.
     ///
     /// The counts of replicas can be added in any order but for `time_shares`, which are doubles.
@@ -336,6 +403,10 @@ impl ReplicaTotals {
             (&mut self.running_sum, other.running_sum),
             (&mut self.cache_hits, other.cache_hits),
             (&mut self.cache_misses, other.cache_misses),
+            (&mut self.prefix_cache.queried_tokens, other.prefix_cache.queried_tokens),
+            (&mut self.prefix_cache.hit_tokens, other.prefix_cache.hit_tokens),
+            (&mut self.prefix_cache.resumed_queried_tokens, other.prefix_cache.resumed_queried_tokens),
+            (&mut self.prefix_cache.resumed_hit_tokens, other.prefix_cache.resumed_hit_tokens),
             (&mut self.tier_mirrored, other.tier_mirrored),
             (&mut self.tier_evicted, other.tier_evicted),
             (&mut self.tier_misses, other.tier_misses),

@@ -7,7 +7,7 @@ use crate::scenario::{check_size, good, placed};
 use crate::value::{Readable, readable_yaml};
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::scenario::{
-    AdmissionPolicy, PriorityPolicy, RoutingPolicy, Scenario, SchedulerPolicy, ScorerName, ScorerWeight,
+    AdmissionPolicy, PriorityPolicy, RoutingPolicy, Scenario, SchedulingPolicy, ScorerName, ScorerWeight,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct PolicyBundle {
     admission: AdmissionPart,
     routing: RoutingPart,
     priority: PriorityPart,
-    scheduler: Option<SchedulerPolicy>,
+    scheduler: Option<SchedulingPolicy>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
@@ -201,7 +201,7 @@ mod tests {
         let scorer = ScorerWeight { name: ScorerName::QueueDepth, weight: 2.0 };
         assert_eq!(scenario.cluster.routing.scorers, Some(vec![scorer]));
         assert_eq!(scenario.engine.priority, PriorityPolicy::SloBased);
-        assert_eq!(scenario.engine.scheduler, SchedulerPolicy::Sjf);
+        assert_eq!(scenario.engine.scheduler, SchedulingPolicy::Sjf);
         assert_eq!(scenario.cluster.num_replicas, 3);
     }
 
@@ -214,7 +214,7 @@ mod tests {
         scenario.cluster.admission.policy = AdmissionPolicy::RejectAll;
         scenario.cluster.routing.policy = RoutingPolicy::Weighted;
         scenario.engine.priority = PriorityPolicy::SloBased;
-        scenario.engine.scheduler = SchedulerPolicy::Sjf;
+        scenario.engine.scheduler = SchedulingPolicy::Sjf;
         bundle.apply(&mut scenario);
         let (cluster, engine) = (&scenario.cluster, &scenario.engine);
         assert_eq!((cluster.admission.policy, cluster.routing.policy), Default::default());

@@ -8,7 +8,8 @@ use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{
-    AdmissionSettings, ArrivalSettings, ClientSettings, LengthSettings, RoutingSettings, SCENARIO_VERSION, Scenario,
+    AdmissionSettings, ArrivalSettings, ClientSettings, EngineSettings, LengthSettings, RoutingSettings,
+    SCENARIO_VERSION, Scenario,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Reads a scenario from YAML.
 ///
-/// What the text leaves out has its default. `file` names the text in the places of diagnostics.
+/// What the text leaves out has its default: in a text of version 1 the rules and limits that were the default then. `file` names the text in the places of diagnostics.
 ///
 /// # Errors
 /// Every problem found: syntax, unknown or repeated fields, values of a wrong type. Whether the values make sense
@@ -47,7 +48,7 @@ pub fn scenario_remarks(text: &str, file: &str) -> Vec<Diagnostic> {
     if fields.is_none_or(Map::is_empty) {
         return vec![
             Diagnostic::warning("scenario-empty", file, "the file has no fields, so every default is used")
-                .with_hint("a scenario begins like `version: 1`"),
+                .with_hint(format!("a scenario begins like `version: {SCENARIO_VERSION}`")),
         ];
     }
     if fields.is_some_and(|fields| fields.contains_key("version")) {
@@ -80,17 +81,20 @@ pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> 
 
 fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     let Readable { value, problems: found } = read_text;
-    let fields = match &value {
+    let mut fields = match &value {
         Value::Null => Map::new(),
         Value::Object(fields) => fields.clone(),
         _ => {
             return Err(vec![
                 Diagnostic::error("invalid-value", Place::START.in_file(file), "the file is not a mapping of fields")
-                    .with_hint("a scenario begins like `version: 1`"),
+                    .with_hint(format!("a scenario begins like `version: {SCENARIO_VERSION}`")),
             ]);
         }
     };
-    if let Some(version) = fields.get("version")
+    let stated = fields.get("version").cloned();
+    if stated == Some(Value::from(1)) {
+        complete_version_1(&mut fields);
+    } else if let Some(version) = &stated
         && version.as_u64() != Some(u64::from(SCENARIO_VERSION))
     {
         let place = find_key(text, &["version"]).unwrap_or(Place::START);
@@ -100,7 +104,7 @@ fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Sc
                 place.in_file(file),
                 format!("scenario version {version} is not known"),
             )
-            .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
+            .with_hint(format!("this program reads up to version {SCENARIO_VERSION}; a newer program wrote the file")),
         ]);
     }
     let problems = problems_of(&fields);
@@ -109,6 +113,20 @@ fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Sc
             .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)]);
     }
     Err(placed(problems, found, &value, text, file))
+}
+
+/// Spells out what version 1 meant by what it leaves out, where version 2 means something else.
+fn complete_version_1(fields: &mut Map<String, Value>) {
+    fields.insert("version".into(), SCENARIO_VERSION.into());
+    let engine = fields.entry("engine").or_insert_with(|| Value::Object(Map::new()));
+    // What is no mapping is refused with its place later.
+    let Some(engine) = engine.as_object_mut() else { return };
+    let (old, new) = (good(&EngineSettings::of_version_1()), good(&EngineSettings::default()));
+    for (name, value) in old {
+        if new.get(&name) != Some(&value) {
+            engine.entry(name).or_insert(value);
+        }
+    }
 }
 
 /// What is wrong with a file, in the order of places: bad fields of `value`, and what was `found` before.
@@ -311,7 +329,7 @@ pub(crate) fn good_accelerator() -> AcceleratorSpec {
 mod tests {
     use super::*;
     use crate::place::excerpt_of;
-    use plimsoll_core::scenario::ModelChoice;
+    use plimsoll_core::scenario::{ModelChoice, Scheduling};
 
     /// The diagnostics as `place: message (hint)`, one a line.
     fn problems(yaml: &str) -> String {
@@ -394,7 +412,7 @@ mod tests {
         let found = problems("engine:\n  scheduler: fcf\n");
         assert_eq!(
             found,
-            "s.yaml:2:3 invalid-value: engine.scheduler is fcf (did you mean fcfs? valid are fcfs, priority-fcfs, reverse-priority, sjf)"
+            "s.yaml:2:3 invalid-value: engine.scheduler is fcf (did you mean fcfs? valid are fcfs, priority, priority-fcfs, reverse-priority, sjf)"
         );
         let found = problems("slo: 5\n");
         assert_eq!(found, "s.yaml:1:1 invalid-value: slo is 5 (give a mapping of fields)");
@@ -490,9 +508,30 @@ mod tests {
 
     #[test]
     fn another_schema_version_is_refused_before_its_fields() {
-        let found = problems("version: 2\nnew_section: {}\n");
-        assert!(found.starts_with("s.yaml:1:1 scenario-version: scenario version 2 is not known"), "{found}");
+        let found = problems("version: 3\nnew_section: {}\n");
+        assert!(found.starts_with("s.yaml:1:1 scenario-version: scenario version 3 is not known"), "{found}");
         assert_eq!(found.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_version_1_means_what_it_meant() {
+        let read = |text: &str| scenario_from_yaml(text, "s.yaml").expect("a scenario");
+        assert_eq!(read("version: 1\n"), Scenario::base(1).expect("the first base"));
+        assert_eq!(read("version: 2\n"), Scenario::default());
+        let old =
+            read("version: 1\ndeployment: { engine_version: v0.8.4 }\nengine: { gpu_memory_utilization: null }\n");
+        assert_eq!(old.deployment.server_version.as_deref(), Some("v0.8.4"));
+        assert_eq!((old.engine.gpu_memory_utilization, old.engine.max_num_seqs), (None, Some(256)));
+        assert_eq!(old.engine.scheduling, Scheduling::Reference);
+        let chosen = read("version: 1\nengine: { scheduling: vllm-v1, max_num_seqs: 8 }\n");
+        assert_eq!((chosen.engine.scheduling, chosen.engine.max_num_seqs), (Scheduling::VllmV1, Some(8)));
+        let json = scenario_from_json("{\"version\": 1}", "s.json").expect("a scenario");
+        assert_eq!(json, read("version: 1\n"));
+        // What is no mapping is refused where it stands, and nothing is made of it.
+        assert_eq!(problems("version: 1\nengine: 5\n").lines().count(), 1);
+        assert!(problems("version: 1\nengine:\n  max_num_seq: 8\n").starts_with("s.yaml:3:3 unknown-field"));
+        let both = problems("deployment:\n  server_version: '0.33'\n  engine_version: '0.8.4'\n");
+        assert!(both.contains("server_version") && both.lines().count() == 1, "{both}");
     }
 
     #[test]

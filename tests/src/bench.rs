@@ -22,7 +22,7 @@ use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, M
 use plimsoll_core::report::{Collector, Report, ReportSettings};
 use plimsoll_core::scenario::{
     AcceleratorChoice, LatencyFit, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, ResolvedScenario,
-    RoutingPolicy, Scenario,
+    RoutingPolicy, Rules, VllmRules,
 };
 use plimsoll_core::search::{GaussianProcess, Minimizer, RandomSearch, Tpe};
 use plimsoll_core::study::{Ask, Study};
@@ -31,12 +31,16 @@ use plimsoll_core::workload::{Generator, RequestSource};
 use serde::Serialize;
 
 /// The workloads in the order in which they are measured.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 15] = [
     "blackbox",
     "trained-physics",
     "roofline",
     "prefix",
     "kv-pressure",
+    "blackbox-vllm",
+    "trained-physics-vllm",
+    "prefix-vllm",
+    "kv-pressure-vllm",
     "cluster-8",
     "cluster-64",
     "cluster-256",
@@ -44,6 +48,10 @@ pub const NAMES: [&str; 11] = [
     "weighted-64",
     "weighted-256",
 ];
+
+/// Ends the names of workloads that are those of the same name without it, under vLLM's rules with its newest defaults
+/// (asynchronous scheduling), all limits being the same.
+pub const VLLM: &str = "-vllm";
 
 /// Draws the requests of `blackbox` and nothing else; not among [`NAMES`], as nothing is simulated.
 pub const GENERATOR: &str = "generator";
@@ -118,7 +126,8 @@ pub fn run(name: &str, num_requests: u32) -> Option<Counts> {
 }
 
 fn resolved(name: &str) -> Option<ResolvedScenario> {
-    let mut scenario = Scenario::default();
+    let (name, is_vllm) = name.strip_suffix(VLLM).map_or((name, false), |name| (name, true));
+    let mut scenario = crate::base_1();
     scenario.deployment.model = ModelChoice::Id("meta-llama/llama-3.1-8b-instruct".into());
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("H100".into()));
     scenario.deployment.tensor_parallel_size = Some(1);
@@ -147,7 +156,12 @@ fn resolved(name: &str) -> Option<ResolvedScenario> {
             scenario.workload.request_rate = REQUEST_RATE * f64::from(num_replicas);
         }
     }
-    Some(scenario.resolve(plimsoll_configs::catalog()).expect("every workload resolves; a test runs them").value)
+    let mut resolved =
+        scenario.resolve(plimsoll_configs::catalog()).expect("every workload resolves; a test runs them").value;
+    if is_vllm {
+        resolved.engine.rules = Rules::VllmV1(VllmRules::default());
+    }
+    Some(resolved)
 }
 
 /// What the log of a server with other coefficients than expected would hold.
@@ -198,7 +212,7 @@ fn fit(run: &Measurement, budget: u64) -> u64 {
 
 /// The curve of the default scenario with a fit whose clients are such.
 fn curve(client: ClientEffects) -> Counts {
-    let mut scenario = Scenario::default();
+    let mut scenario = crate::base_1();
     scenario.latency.model = LatencyModelChoice::Calibrated;
     let (alpha, beta) = (FITTED.0.to_vec(), FITTED.1.to_vec());
     scenario.latency.fit = Some(LatencyFit { alpha, beta, client, ..LatencyFit::default() });
@@ -245,7 +259,7 @@ mod tests {
             let counts = run(name, 2000).expect("it is in the list");
             assert!(counts.steps > 2000, "{name}: {counts:?}");
             let per_request = counts.preemptions as f64 / counts.requests as f64;
-            let expected = if name == "kv-pressure" { 0.2..=0.5 } else { 0.0..=0.0 };
+            let expected = if name.starts_with("kv-pressure") { 0.2..=0.5 } else { 0.0..=0.0 };
             assert!(expected.contains(&per_request), "{name}: {per_request} preemptions per request");
         }
         assert_eq!(run(GENERATOR, 2000), Some(Counts { requests: 2000, steps: 0, preemptions: 0 }));

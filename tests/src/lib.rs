@@ -1,5 +1,17 @@
 //! What tests and developer commands share: the golden suite and the workloads of the benchmark.
 
+use plimsoll_core::scenario::Scenario;
+
 pub mod bench;
 pub mod golden;
+pub mod scheduler;
 pub mod truth;
+
+/// The scenario that was the default while the rules of the reference were the only ones: the first base of links.
+///
+/// # Panics
+/// Never: there is a first base.
+#[must_use]
+pub fn base_1() -> Scenario {
+    Scenario::base(1).expect("there is a first base")
+}

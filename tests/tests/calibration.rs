@@ -9,10 +9,11 @@ use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::observation::{Observer, RequestRecord};
 use plimsoll_core::random::{Purpose, Seed, Stream};
-use plimsoll_core::scenario::{CalibratedOn, ClusterConfig, Scenario};
+use plimsoll_core::scenario::{CalibratedOn, ClusterConfig};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{FrontEnd, Outcome, PrefixTree, Request, RequestSource, Source, Trace};
+use plimsoll_tests::base_1;
 use std::sync::Arc;
 
 /// Blocks for about thirty of the requests below: a few more in flight and the cache is full.
@@ -221,7 +222,7 @@ fn guessed_blocks_are_those_of_servers() {
     let client = ClientEffects::default();
     let fit = Fit { model: FittedModel::Calibrated, alpha, beta, client, loss: 0.0, evaluations: 1 };
     let without_blocks = MeasuredDeployment { num_gpu_blocks: None, ..stated() };
-    let mut scenario = Scenario::default();
+    let mut scenario = base_1();
     fit.apply(&mut scenario, catalog, &without_blocks, CalibratedOn::default());
     assert_eq!(scenario.engine.num_gpu_blocks.map(f64::from), Some(blocks("meta-llama/llama-3.1-8b-instruct", 1)));
 }
@@ -525,7 +526,7 @@ fn a_run_with_a_fit_shows_what_evaluate_predicts_of_its_log() {
     let fit = Fit { model: FittedModel::Calibrated, alpha, beta, client, loss: 0.0, evaluations: 1 };
     let predicted = fit.predict(&run, &Deployment::guess(catalog, &run.deployment)).expect("it can be predicted");
     let latencies = |fit: &Fit| {
-        let mut scenario = Scenario::default();
+        let mut scenario = base_1();
         fit.apply(&mut scenario, catalog, &run.deployment, CalibratedOn::default());
         let resolved = scenario.resolve(catalog).expect("a whole scenario").value;
         let requests = (0u32..)

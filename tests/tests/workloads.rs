@@ -9,6 +9,7 @@ use plimsoll_core::scenario::{
     ResolvedScenario, Scenario, SessionSettings, WorkloadSettings,
 };
 use plimsoll_core::workload::Source;
+use plimsoll_tests::base_1;
 use std::fs;
 use std::path::Path;
 
@@ -38,7 +39,7 @@ fn run(scenario: &ResolvedScenario, mode: Mode, slice: u64) -> (Vec<RequestRecor
 
 /// The default deployment under a workload.
 fn under(workload: WorkloadSettings) -> Scenario {
-    Scenario { workload, ..Scenario::default() }
+    Scenario { workload, ..base_1() }
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn every_ready_specification_runs_alike_in_both_modes() {
         let read = plimsoll_formats::workload_spec_from_yaml(&text, &name).unwrap_or_else(|found| panic!("{found:?}"));
         assert_eq!(read.diagnostics, [], "{name}");
         assert!(text.starts_with("# "), "{name} says what it is");
-        let mut scenario = Scenario { horizon_us: read.value.horizon_us, ..Scenario::default() };
+        let mut scenario = Scenario { horizon_us: read.value.horizon_us, ..base_1() };
         scenario.workload = read.value.into_workload(100_000);
         // In a debug build the oracle takes its time.
         scenario.workload.num_requests = scenario.workload.num_requests.min(150);

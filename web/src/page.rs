@@ -328,7 +328,8 @@ impl Page {
             self.toast.set(Some(Toast { text: asked.text.clone(), has_undo: true }));
         }
         if !said.remark.is_empty() {
-            self.say(said.remark);
+            let has_undo = !asked.text.is_empty();
+            self.toast.set(Some(Toast { text: said.remark, has_undo }));
         }
     }
 

@@ -64,6 +64,11 @@ enum Task {
         #[arg(long)]
         single: bool,
     },
+    /// Compare the simulator under vLLM's rules with recorded decisions, in step mode and in fast mode.
+    Scheduler {
+        /// Folder with `scenarios` and `expected`.
+        folder: PathBuf,
+    },
     /// Print how far the simulator is from what is true, a row an entry: `cargo xtask truth TABLE [PATH] [OPTIONS]`.
     Truth {
         /// The table and its options; `cargo xtask truth --help` lists the tables.
@@ -122,6 +127,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build { profile } => site::build(&repository, profile.profile()).map(drop),
         Task::Test { quick, stages } => stages::run(&repository, quick, &stages),
         Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
+        Task::Scheduler { folder } => stages::scheduler(&repository, &folder),
         Task::Truth { arguments } => stages::truth(&repository, &arguments),
         Task::Bench(options) => bench::run(&repository, &options),
         Task::Budget => budget::check(&repository),

@@ -85,6 +85,17 @@ pub fn golden(repository: &Repository, folder: &Path, single: bool) -> Result<()
     command::run(&repository.root, cargo(), &arguments)
 }
 
+/// Compares the simulator under vLLM's rules with a folder of recorded decisions.
+///
+/// # Errors
+/// When the folder is missing or a case differs.
+pub fn scheduler(repository: &Repository, folder: &Path) -> Result<()> {
+    let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+    let folder = folder.to_str().context("the folder's path is not Unicode")?;
+    let arguments = ["run", "--quiet", "--locked", "-p", "plimsoll-tests", "--bin", "scheduler", "--", folder];
+    command::run(&repository.root, cargo(), &arguments)
+}
+
 /// Prints a table of truths and what the simulator makes of it.
 ///
 /// # Errors

@@ -73,6 +73,7 @@ impl Fit {
     ) {
         let server = Deployment::guess(catalog, stated);
         let known_blocks = server.known_blocks();
+        let scheduling = calibrated_on.scheduling;
         scenario.latency = LatencySettings {
             model: LatencyModelChoice::Calibrated,
             alpha: None,
@@ -80,7 +81,7 @@ impl Fit {
             fit: Some(self.settings(calibrated_on)),
         };
         let id = model_id(stated, &server);
-        scenario.deployment.engine_version = None;
+        scenario.deployment.server_version = None;
         match server.model {
             Some(mut spec) if catalog.model(&id).is_none() => {
                 spec.id = id;
@@ -92,8 +93,9 @@ impl Fit {
         scenario.deployment.accelerator = server.accelerator.map(|spec| AcceleratorChoice::Id(spec.id));
         scenario.deployment.tensor_parallel_size = Some(server.tensor_parallel_size);
         let engine = &mut scenario.engine;
-        engine.max_num_seqs = server.engine.max_num_seqs;
-        engine.max_num_batched_tokens = server.engine.max_num_batched_tokens;
+        engine.scheduling = scheduling;
+        engine.max_num_seqs = Some(server.engine.max_num_seqs);
+        engine.max_num_batched_tokens = Some(server.engine.max_num_batched_tokens);
         engine.block_size = server.engine.block_size;
         engine.num_gpu_blocks = stated.num_gpu_blocks.or(known_blocks).or(engine.num_gpu_blocks);
         engine.enable_prefix_caching = stated.enable_prefix_caching.unwrap_or(engine.enable_prefix_caching);
@@ -230,7 +232,7 @@ mod tests {
         let held = scenario.latency.fit.as_ref().unwrap();
         assert_eq!((scenario.latency.model, held.beta[0]), (LatencyModelChoice::Calibrated, 3.333_333));
         assert_eq!(scenario.deployment.model, ModelChoice::Id("acme/tiny".into()));
-        assert_eq!((scenario.engine.num_gpu_blocks, scenario.engine.max_num_seqs), (Some(77), 12));
+        assert_eq!((scenario.engine.num_gpu_blocks, scenario.engine.max_num_seqs), (Some(77), Some(12)));
         assert_eq!((held.calibrated_on.clone(), scenario.deployment.tensor_parallel_size), (on, Some(2)));
     }
 }

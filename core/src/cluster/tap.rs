@@ -1,7 +1,7 @@
 //! What the replicas tell, on its way to the observer: whose it is, and what it means for the whole cluster.
 
 use crate::numeric::sort_by_key;
-use crate::observation::{Event, Fate, Observer, QueueSample, RequestRecord};
+use crate::observation::{Event, Fate, Observer, Plan, QueueSample, RequestRecord};
 use alloc::vec::Vec;
 
 /// Listens to one replica on behalf of the cluster's observer.
@@ -33,6 +33,15 @@ impl<O: Observer> Observer for Tap<'_, O> {
             None => self.observer.enqueued(sample),
             Some(samples) => samples.pending.push((self.replica, *sample)),
         }
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        self.observer.planned(plan);
+    }
+
+    #[inline]
+    fn wants_plans(&self) -> bool {
+        self.observer.wants_plans()
     }
 
     fn event(&mut self, event: &Event) {

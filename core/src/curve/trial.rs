@@ -318,10 +318,7 @@ impl Context {
             mean_waiting: mean(|sample| f64::from(sample.waiting.saturating_sub(1))),
             kv_usage: ratio(mean(|sample| f64::from(sample.used_blocks)), self.num_blocks),
             preemptions_per_request: ratio(totals.preemptions as f64, f64::from(completions)),
-            prefix_hit_ratio: ratio(
-                totals.cache_hits as f64,
-                (totals.cache_hits + totals.cache_misses + totals.tier_misses) as f64,
-            ),
+            prefix_hit_ratio: totals.prefix_hit_ratio(),
             limiters: limiter_shares(&totals.limiters),
             time_shares: time_shares(totals, totals.span as f64, self.time_share_names),
             steps: totals.steps,

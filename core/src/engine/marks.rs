@@ -1,7 +1,7 @@
 //! A replica's counts when requests were enqueued, so that a part of its run can be told apart.
 
 use crate::latency::WorkSums;
-use crate::observation::{LimiterCounts, ReplicaTotals};
+use crate::observation::{LimiterCounts, PrefixCacheCounts, ReplicaTotals};
 use alloc::vec::Vec;
 
 /// Most marks that memory is set aside for beforehand.
@@ -24,6 +24,7 @@ struct Mark {
     limiters: LimiterCounts,
     busy: u64,
     preemptions: u64,
+    prefix_cache: PrefixCacheCounts,
     /// Hits, misses and failed reloads of the prefix cache.
     cache: [u64; 3],
     work: WorkSums,
@@ -44,8 +45,8 @@ impl Marks {
     /// A request is enqueued at `time`; no step that begins then or later is counted yet.
     #[inline(never)]
     pub(super) fn set(&mut self, time: i64, totals: &ReplicaTotals, cache: [u64; 3], work: &WorkSums) {
-        let ReplicaTotals { limiters, busy, preemptions, .. } = *totals;
-        self.marks.push(Mark { time, limiters, busy, preemptions, cache, work: *work });
+        let ReplicaTotals { limiters, busy, preemptions, prefix_cache, .. } = *totals;
+        self.marks.push(Mark { time, limiters, busy, preemptions, prefix_cache, cache, work: *work });
     }
 
     /// Leaves in `totals` and `work` only what was counted between the first request that was enqueued from the start
@@ -60,6 +61,7 @@ impl Marks {
         totals.span = (to.time - from.time).unsigned_abs();
         totals.busy = to.busy - from.busy;
         totals.preemptions = to.preemptions - from.preemptions;
+        totals.prefix_cache = to.prefix_cache.since(&from.prefix_cache);
         let [hits, misses, tier_misses] = [0, 1, 2].map(|at| to.cache[at] - from.cache[at]);
         (totals.cache_hits, totals.cache_misses, totals.tier_misses) = (hits, misses, tier_misses);
         totals.limiters = to.limiters.since(&from.limiters);

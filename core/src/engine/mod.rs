@@ -3,20 +3,26 @@
 //! An [`Engine`] takes requests and tells an [`Observer`] what became of them.
 //! It does not know that other replicas exist, nor routing, prices, metrics or files; whoever drives it says how far it
 //! may go.
-//! There are two of it: `plain` walks every step as the specification words it, and is the oracle; `fast` skips
+//! Its rules are those of the reference simulator, or in [`vllm`] those of vLLM's own scheduler.
+//! There are two for each: `plain` walks every step as the specification words it, and is the oracle; `fast` skips
 //! what repeats. They give the same bytes, so the page does without the first (feature `oracle`).
 
+mod due;
 mod fast;
+mod gaps;
+#[cfg(feature = "oracle")]
+mod identity;
 mod limits;
 mod marks;
 mod order;
 #[cfg(feature = "oracle")]
 mod plain;
 mod recency;
+mod vllm;
 
 use crate::latency::LatencyModel;
 use crate::observation::{Observer, ReplicaTotals};
-use crate::scenario::EngineConfig;
+use crate::scenario::{EngineConfig, Rules};
 use crate::time::SimTime;
 use crate::workload::{Outcome, PrefixId, PrefixTree, Request};
 use alloc::boxed::Box;
@@ -76,6 +82,9 @@ enum Variant {
     #[cfg(feature = "oracle")]
     Plain(Box<Plain>),
     Fast(Box<Fast>),
+    #[cfg(feature = "oracle")]
+    VllmPlain(Box<vllm::Plain>),
+    VllmFast(Box<vllm::Fast>),
 }
 
 /// Does the same with either engine.
@@ -85,6 +94,9 @@ macro_rules! with {
             #[cfg(feature = "oracle")]
             Variant::Plain($engine) => $call,
             Variant::Fast($engine) => $call,
+            #[cfg(feature = "oracle")]
+            Variant::VllmPlain($engine) => $call,
+            Variant::VllmFast($engine) => $call,
         }
     };
 }
@@ -92,10 +104,19 @@ macro_rules! with {
 impl Engine {
     /// An idle replica at time zero.
     pub fn new(config: EngineConfig, latency: LatencyModel, mode: Mode) -> Self {
-        Self(match mode {
+        let config = match config.rules {
+            Rules::Reference => config,
+            Rules::VllmV1(rules) => vllm::limited(config, &rules),
+        };
+        Self(match (mode, config.rules) {
             #[cfg(feature = "oracle")]
-            Mode::Step => Variant::Plain(Box::new(Plain::new(config, latency))),
-            Mode::Fast => Variant::Fast(Box::new(Fast::new(config, latency))),
+            (Mode::Step, Rules::Reference) => Variant::Plain(Box::new(Plain::new(config, latency))),
+            (Mode::Fast, Rules::Reference) => Variant::Fast(Box::new(Fast::new(config, latency))),
+            #[cfg(feature = "oracle")]
+            (Mode::Step, Rules::VllmV1(rules)) => {
+                Variant::VllmPlain(Box::new(vllm::Plain::new(config, rules, latency)))
+            }
+            (Mode::Fast, Rules::VllmV1(rules)) => Variant::VllmFast(Box::new(vllm::Fast::new(config, rules, latency))),
         })
     }
 
@@ -126,9 +147,10 @@ impl Engine {
     pub fn process_next<O: Observer>(&mut self, prefixes: &PrefixTree, observer: &mut O) {
         match &mut self.0 {
             Variant::Plain(engine) => engine.process_next(prefixes, observer),
-            Variant::Fast(engine) => {
-                let next = engine.next_event();
-                engine.advance(next.saturating_add(1), 1, prefixes, observer);
+            Variant::VllmPlain(engine) => engine.process_next(prefixes, observer),
+            Variant::Fast(_) | Variant::VllmFast(_) => {
+                let next = self.next_event();
+                self.advance(next.saturating_add(1), 1, prefixes, observer);
             }
         }
     }

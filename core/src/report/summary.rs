@@ -10,7 +10,7 @@ use super::{
 };
 use crate::cluster::ClusterTotals;
 use crate::numeric::{Percentile, SampleSummary, Samples, percentiles_of_counts};
-use crate::observation::ReplicaTotals;
+use crate::observation::{PrefixCacheCounts, ReplicaTotals};
 use crate::scenario::{Slo, UNNAMED_CLASS};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -67,6 +67,10 @@ pub struct KvReport {
     pub preemption_rate: f64,
     /// Blocks claimed through the prefix cache, share of all lookups that ended in a block, 0–1 (KV specification 6).
     pub cache_hit_rate: f64,
+    /// Tokens found cached at first admissions, share of all tokens of these requests, 0–1, over all replicas: the rate
+    /// that vLLM prints (scheduler specification C6). None under the reference's rules, which count blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_cache_hit_rate: Option<f64>,
     /// CPU-tier entries evicted per entry stored.
     pub thrashing_rate: f64,
     /// Mean usage over busy time, 0–1.
@@ -407,6 +411,12 @@ pub(super) fn kv_report(replicas: &[ReplicaTotals], num_blocks: u32) -> KvReport
             let lookups = replica.cache_hits + replica.cache_misses + replica.tier_misses;
             ratio(replica.cache_hits as f64, lookups as f64)
         }),
+        prefix_cache_hit_rate: {
+            let count =
+                |of: fn(&PrefixCacheCounts) -> u64| replicas.iter().map(|replica| of(&replica.prefix_cache)).sum();
+            let (hits, queried): (u64, u64) = (count(|cache| cache.hit_tokens), count(|cache| cache.queried_tokens));
+            (queried > 0).then(|| hits as f64 / queried as f64)
+        },
         thrashing_rate: mean(&|replica| ratio(replica.tier_evicted as f64, replica.tier_mirrored as f64)),
         usage_mean: ratio(
             ratio(sum(&|replica| replica.kv_integral as f64), sum(&|replica| replica.busy as f64)),

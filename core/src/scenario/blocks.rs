@@ -2,7 +2,7 @@
 
 use super::deployment::KnownDeployment;
 use super::limits::{BLOCK_SIZES, NUM_BLOCKS};
-use super::memory::{DEFAULT_UTILIZATION, MemoryQuestion, NoBlocks};
+use super::memory::{MemoryQuestion, NoBlocks};
 use super::resolve::{ChosenLatency, Resolution};
 use super::{BlocksSource, ClientSettings, LengthSettings, MemoryLedger, WorkloadSettings};
 use crate::catalog::ModelSpec;
@@ -31,7 +31,7 @@ impl Resolution<'_> {
     ) -> Option<ChosenBlocks> {
         let engine = &self.scenario.engine;
         let kv_value_bytes = self.kv_value_bytes(diagnostics)?;
-        let utilization = engine.gpu_memory_utilization.unwrap_or(DEFAULT_UTILIZATION);
+        let utilization = self.in_force.gpu_memory_utilization;
         // What is out of bounds has been reported; nothing that is computed from it would be true.
         let is_within_bounds = BLOCK_SIZES.contains(&engine.block_size)
             && engine.num_gpu_blocks.is_none_or(|blocks| NUM_BLOCKS.contains(&blocks))
@@ -185,7 +185,12 @@ impl Resolution<'_> {
         blocks: u32,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> u32 {
-        let capacity = u64::from(blocks) * u64::from(self.scenario.engine.block_size);
+        let capacity = self.usable_tokens(blocks);
+        if capacity == 0 {
+            let message = format!("num_gpu_blocks is {blocks}, and vLLM keeps one block for itself");
+            let diagnostic = Diagnostic::error("kv-cache-too-small", "engine.num_gpu_blocks", message);
+            diagnostics.push(diagnostic.with_hint("give at least 2 blocks"));
+        }
         match (self.scenario.engine.max_model_len, &latency.model) {
             (Some(given), _) => {
                 if u64::from(given) > capacity {
@@ -200,12 +205,19 @@ impl Resolution<'_> {
                 }
                 given
             }
-            (None, LatencyModel::Blackbox(_)) => 0,
+            (None, LatencyModel::Blackbox(_)) if !self.scenario.engine.is_vllm() => 0,
             (None, _) => {
                 let derived = deployment.model.map_or(0, longest_context);
                 u32::try_from(derived.min(capacity)).unwrap_or(u32::MAX)
             }
         }
+    }
+
+    /// Tokens whose keys and values fit into these blocks.
+    fn usable_tokens(&self, blocks: u32) -> u64 {
+        // vLLM never gives out its first block.
+        let usable = if self.scenario.engine.is_vllm() { blocks.saturating_sub(1) } else { blocks };
+        u64::from(usable) * u64::from(self.scenario.engine.block_size)
     }
 
     /// Warns where the workload asks more of the KV cache than it can hold.
@@ -219,7 +231,7 @@ impl Resolution<'_> {
         if workload.trace.is_some() {
             return;
         }
-        let capacity = u64::from(blocks) * u64::from(self.scenario.engine.block_size);
+        let capacity = self.usable_tokens(blocks);
         let limit = if max_model_len > 0 { u64::from(max_model_len).min(capacity) } else { capacity };
         let what = if limit < capacity { "max_model_len" } else { "the KV cache" };
         let (mut weights, mut typical) = (0.0, 0.0);
@@ -244,8 +256,10 @@ impl Resolution<'_> {
             typical += kind.weight * kind.typical;
         }
         let holds = capacity as f64 / (typical / weights);
-        let max_num_seqs = self.scenario.engine.max_num_seqs;
-        if holds < f64::from(max_num_seqs) {
+        let max_num_seqs = self.in_force.limits.max_num_seqs;
+        // A server's own default is no wish for such a batch.
+        let is_wished = self.scenario.engine.max_num_seqs.is_some() || !self.scenario.engine.is_vllm();
+        if is_wished && holds < f64::from(max_num_seqs) {
             diagnostics.push(
                 Diagnostic::warning(
                     "kv-cache-limits-batch",
@@ -310,7 +324,7 @@ fn input_of(client: &ClientSettings, size: fn(&LengthSettings) -> f64) -> f64 {
 ///
 /// # Source
 /// Latency specification 5.6.
-fn longest_context(model: &ModelSpec) -> u64 {
+pub(super) fn longest_context(model: &ModelSpec) -> u64 {
     let stated = u64::from(model.max_position_embeddings);
     let Some(rope) = &model.rope_scaling else { return stated };
     let kind = rope.rope_type.to_ascii_lowercase();

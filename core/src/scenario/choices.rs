@@ -34,7 +34,7 @@ impl Scenario {
         let with_model = |id: &str| {
             let mut scenario = self.clone();
             scenario.deployment.model = ModelChoice::Id(id.to_string());
-            scenario.deployment.engine_version = None;
+            scenario.forget_coefficients_version();
             scenario
         };
         catalog

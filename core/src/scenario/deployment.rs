@@ -1,6 +1,6 @@
 //! Which model, accelerators and server version a scenario means, with what the catalogue fills in.
 
-use super::{AcceleratorChoice, Deployment, ModelChoice};
+use super::{AcceleratorChoice, Deployment, ModelChoice, Scheduling, ServerVersion};
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelDefault, ModelSpec, nearest};
 use crate::diagnostic::Diagnostic;
 use alloc::format;
@@ -22,20 +22,39 @@ pub(super) struct KnownDeployment<'a> {
     /// Whether the data sheet is the user's own.
     pub has_custom_accelerator: bool,
     pub tensor_parallel_size: u32,
-    /// Server version; none = any.
-    pub engine_version: Option<String>,
+    /// Which of its coefficients are wanted.
+    pub coefficients_of: CoefficientsOf,
     pub filled_in: Vec<String>,
+}
+
+/// Which of a deployment's coefficient rows is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CoefficientsOf {
+    /// The first row.
+    Any,
+    /// That of the server named so, and no other.
+    Named(String),
+    /// That of the release nearest to this one.
+    Nearest(ServerVersion),
 }
 
 impl KnownDeployment<'_> {
     /// The coefficient row trained on exactly this deployment.
     pub fn row<'c>(&self, catalog: &'c Catalog) -> Option<&'c CoefficientRow> {
-        catalog.coefficient_row(Lookup {
+        let lookup = |engine_version| Lookup {
             model: &self.model_id,
             accelerator: Some(&self.accelerator_id),
             tensor_parallel_size: Some(self.tensor_parallel_size),
-            engine_version: self.engine_version.as_deref(),
-        })
+            engine_version,
+        };
+        match &self.coefficients_of {
+            CoefficientsOf::Any => catalog.coefficient_row(lookup(None)),
+            CoefficientsOf::Named(name) => catalog.coefficient_row(lookup(Some(name))),
+            // Of rows that are as near the first; one that names no release is farthest.
+            CoefficientsOf::Nearest(wanted) => catalog.coefficient_rows(lookup(None)).min_by_key(|row| {
+                ServerVersion::parse(&row.engine_version).map_or(u64::MAX, |version| version.distance(*wanted))
+            }),
+        }
     }
 }
 
@@ -45,6 +64,7 @@ impl KnownDeployment<'_> {
 /// Errors are added to `diagnostics`; the result is none if one of them makes the deployment unusable.
 pub(super) fn look_up<'a>(
     deployment: &'a Deployment,
+    scheduling: Scheduling,
     catalog: &'a Catalog,
     is_lenient: bool,
     diagnostics: &mut Vec<Diagnostic>,
@@ -88,13 +108,17 @@ pub(super) fn look_up<'a>(
     let tensor_parallel_size =
         tensor_parallel_size(deployment, default, is_lenient, is_model_known, &mut filled_in, diagnostics);
 
-    let engine_version = match (&deployment.engine_version, default) {
-        (Some(version), _) if !version.trim().is_empty() => Some(version.trim().to_string()),
-        (_, Some(default)) => {
-            filled_in.push(format!("engine_version {} (default of the model)", default.engine_version));
-            Some(default.engine_version.clone())
+    let named = deployment.server_version.as_deref().map(str::trim).filter(|version| !version.is_empty());
+    let coefficients_of = match (scheduling, named, default) {
+        (Scheduling::VllmV1, ..) => {
+            CoefficientsOf::Nearest(deployment.named_version().unwrap_or(ServerVersion::NEWEST))
         }
-        (_, None) => None,
+        (Scheduling::Reference, Some(name), _) => CoefficientsOf::Named(name.to_string()),
+        (Scheduling::Reference, None, Some(default)) => {
+            filled_in.push(format!("server_version {} (default of the model)", default.engine_version));
+            CoefficientsOf::Named(default.engine_version.clone())
+        }
+        (Scheduling::Reference, None, None) => CoefficientsOf::Any,
     };
 
     let (accelerator_id, accelerator) = accelerator?;
@@ -105,7 +129,7 @@ pub(super) fn look_up<'a>(
         accelerator,
         has_custom_accelerator: matches!(deployment.accelerator, Some(AcceleratorChoice::Custom(_))),
         tensor_parallel_size: tensor_parallel_size?,
-        engine_version,
+        coefficients_of,
         filled_in,
     })
 }

@@ -1,7 +1,7 @@
 //! Coefficients that were fitted to logs, and how far they reach.
 
 use super::deployment::under;
-use super::{Basis, LatencyModelChoice, WorkloadSettings};
+use super::{Basis, LatencyModelChoice, Scheduling, WorkloadSettings};
 use crate::catalog::{AcceleratorSpec, ModelSpec};
 use crate::diagnostic::Diagnostic;
 use crate::latency::{ClientEffects, LatencyModel};
@@ -125,6 +125,9 @@ pub struct CalibratedOn {
     pub output_tokens: [u32; 2],
     /// Lowest and highest rate at which a run was served, requests per second.
     pub request_rate: [f64; 2],
+    /// Whose rules the logs were replayed by.
+    #[serde(skip_serializing_if = "Scheduling::is_reference")]
+    pub scheduling: Scheduling,
     /// Most requests in flight at once, in the run where these were fewest and in the one where they were most.
     pub concurrency: [u32; 2],
 }
@@ -369,6 +372,7 @@ mod tests {
                 input_tokens: [100, 200],
                 output_tokens: [1, 20],
                 request_rate: [0.5, 4.0],
+                scheduling: Scheduling::Reference,
                 concurrency: [0; 2],
             },
             ..LatencyFit::default()

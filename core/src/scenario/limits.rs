@@ -62,7 +62,9 @@ impl Bounds<'_> {
                     "version",
                     format!("scenario version {} is not known", scenario.version),
                 )
-                .with_hint(format!("this program reads version {SCENARIO_VERSION}; a newer program wrote the file")),
+                .with_hint(format!(
+                    "this program reads up to version {SCENARIO_VERSION}; a newer program wrote the file"
+                )),
             );
         }
     }
@@ -70,8 +72,12 @@ impl Bounds<'_> {
     /// Checks limits and names what is accepted but not modelled; gives the last tick and the host-memory tier.
     pub fn engine(&mut self, scenario: &Scenario) -> (SimTime, Option<CpuTierConfig>) {
         let engine = &scenario.engine;
-        self.integer("engine.max_num_seqs", engine.max_num_seqs, 1..=1_000_000);
-        self.integer("engine.max_num_batched_tokens", engine.max_num_batched_tokens, 1..=MAX_TOKENS);
+        if let Some(places) = engine.max_num_seqs {
+            self.integer("engine.max_num_seqs", places, 1..=1_000_000);
+        }
+        if let Some(tokens) = engine.max_num_batched_tokens {
+            self.integer("engine.max_num_batched_tokens", tokens, 1..=MAX_TOKENS);
+        }
         self.integer("engine.long_prefill_token_threshold", engine.long_prefill_token_threshold, 0..=MAX_TOKENS);
         self.integer("engine.max_model_len", engine.max_model_len.unwrap_or(0), 0..=2 * MAX_TOKENS);
         self.integer("engine.block_size", engine.block_size, BLOCK_SIZES);

@@ -12,8 +12,11 @@ mod deployment;
 mod fit;
 mod limits;
 mod memory;
+mod moved;
 mod resolve;
 mod resolved;
+mod rules;
+mod server;
 mod users;
 mod workload;
 mod workload_limits;
@@ -25,10 +28,12 @@ pub use cluster::{
 };
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub(crate) use memory::likely_blocks;
+pub use moved::NewRules;
 pub use resolved::{
     Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, QueueOrder, ResolvedScenario, Rules,
     VllmRules,
 };
+pub use server::{EngineDefault, Limits, ServerVersion};
 
 pub(crate) use workload::UNNAMED_CLASS;
 pub use workload::{
@@ -44,11 +49,14 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// The schema of [`Scenario`]; grows only when an old file would be misread.
-pub const SCENARIO_VERSION: u32 = 1;
+///
+/// In version 1 there were the rules of the reference alone, and settings that a file left out had fixed defaults; whoever
+/// reads such a file fills in those of [`Scenario::base`] 1.
+pub const SCENARIO_VERSION: u32 = 2;
 
 /// A deployment, a workload and a goal, as declared.
 ///
-/// Every field has a default; the default of the whole is the frozen base 1 (definitions 6).
+/// Every field has a default; the default of the whole is the frozen base 2 ([`Scenario::base`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
@@ -88,8 +96,11 @@ pub struct Deployment {
     pub accelerator: Option<AcceleratorChoice>,
     /// Accelerators per replica; none = the catalogue's default for the model.
     pub tensor_parallel_size: Option<u32>,
-    /// Server version whose coefficients are wanted, e.g. `vllm/vllm-openai:v0.8.4`; none = the model's default.
-    pub engine_version: Option<String>,
+    /// Release of the server, e.g. `0.33` or `vllm/vllm-openai:v0.8.4`: its defaults, its rules and the coefficients
+    /// nearest to it; none = the newest known. Under the rules of the reference it names the coefficients alone, exactly;
+    /// none = the model's default.
+    #[serde(alias = "engine_version")]
+    pub server_version: Option<String>,
 }
 
 /// A model by id or by architecture.
@@ -116,26 +127,39 @@ pub enum AcceleratorChoice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Most requests in one batch.
-    pub max_num_seqs: u32,
-    /// Token budget of one step.
-    pub max_num_batched_tokens: u32,
+    /// Whose rules a replica follows.
+    pub scheduling: Scheduling,
+    /// Most requests in one batch; none = by server version and accelerator.
+    pub max_num_seqs: Option<u32>,
+    /// Most requests in one batch where that is fewer than there are places; none = `max_num_seqs`.
+    pub max_num_active_seqs: Option<u32>,
+    /// Token budget of one step; none = by server version and accelerator.
+    pub max_num_batched_tokens: Option<u32>,
     /// Longest prompt chunk of one request in one step; 0 = no limit of its own.
     pub long_prefill_token_threshold: u32,
+    /// Whether that limit is never below a fair share of the budget.
+    pub long_prefill_token_threshold_adaptive: bool,
     /// Longest prompt plus output, tokens; none = derived, 0 = no limit.
     pub max_model_len: Option<u32>,
     /// Tokens per KV block.
     pub block_size: u32,
     /// KV blocks per replica; none = from the catalogue or the memory formula.
     pub num_gpu_blocks: Option<u32>,
-    /// Share of accelerator memory the server may use, 0–1; naming it switches to the memory formula.
+    /// Share of accelerator memory the server may use, 0–1; naming it switches to the memory formula. None = by server
+    /// version where the formula is used.
     pub gpu_memory_utilization: Option<f64>,
     /// Type of cached keys and values (`auto`, `fp8`, …); naming it switches to the memory formula.
     pub kv_cache_dtype: Option<String>,
     /// Whether finished prompts are kept for reuse.
     pub enable_prefix_caching: bool,
     /// Order of the waiting queue.
-    pub scheduler: SchedulerPolicy,
+    pub scheduler: SchedulingPolicy,
+    /// Whether a step is planned while the one before it runs; none = by server version, or as a fit says.
+    pub async_scheduling: Option<bool>,
+    /// Whether a request is admitted only when all its tokens fit; none = by server version.
+    pub scheduler_reserve_full_isl: Option<bool>,
+    /// Share of the KV blocks that is kept free when a request is admitted beside others, from 0 to below 1.
+    pub watermark: f64,
     /// How waiting requests get their priority.
     pub priority: PriorityPolicy,
     /// Blocks of the prefix cache in host memory; 0 = none.
@@ -152,7 +176,44 @@ pub struct EngineSettings {
     pub enable_chunked_prefill: bool,
 }
 
-/// Order of the waiting queue (cluster specification 7).
+/// Whose rules a replica follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheduling {
+    /// Those of the reference simulator, the only ones there were in version 1.
+    #[default]
+    Reference,
+    /// Those of vLLM's scheduler.
+    VllmV1,
+}
+
+impl Scheduling {
+    /// Whether it is that of the reference; such a fit says nothing about it.
+    #[must_use]
+    pub fn is_reference(&self) -> bool {
+        *self == Self::Reference
+    }
+}
+
+/// Order of the waiting queue, as declared: vLLM has the first two, the reference all but the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchedulingPolicy {
+    /// First come, first served; preempted requests in front.
+    #[default]
+    #[serde(alias = "")]
+    Fcfs,
+    /// Lowest number of the client's own priority first, then oldest.
+    Priority,
+    /// Highest priority by [`PriorityPolicy`] first, then oldest.
+    PriorityFcfs,
+    /// Shortest prompt first.
+    Sjf,
+    /// Lowest priority by [`PriorityPolicy`] first; pathological, for comparison.
+    ReversePriority,
+}
+
+/// Order of the waiting queue under the rules of the reference (cluster specification 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SchedulerPolicy {
@@ -265,12 +326,19 @@ pub struct CurveSettings {
 }
 
 impl Scenario {
+    /// The newest of the frozen scenarios that links are differences from.
+    pub const NEWEST_BASE: u32 = 2;
+
     /// The frozen scenario that links of this revision are differences from; none for a revision yet to come.
     ///
     /// A base never changes, whatever becomes of the defaults: old links are differences from it.
     #[must_use]
     pub fn base(revision: u32) -> Option<Self> {
-        (revision == 1).then(Self::default)
+        match revision {
+            1 => Some(Self { engine: EngineSettings::of_version_1(), ..Self::default() }),
+            2 => Some(Self::default()),
+            _ => None,
+        }
     }
 }
 
@@ -298,7 +366,21 @@ impl Default for Deployment {
             model: ModelChoice::Id("meta-llama/llama-3.1-8b-instruct".into()),
             accelerator: Some(AcceleratorChoice::Id("H100".into())),
             tensor_parallel_size: Some(1),
-            engine_version: None,
+            server_version: None,
+        }
+    }
+}
+
+impl EngineSettings {
+    /// What version 1 of the schema meant by leaving everything out: the rules and the limits of the reference.
+    #[must_use]
+    pub fn of_version_1() -> Self {
+        Self {
+            scheduling: Scheduling::Reference,
+            max_num_seqs: Some(256),
+            max_num_batched_tokens: Some(2048),
+            gpu_memory_utilization: Some(0.9),
+            ..Self::default()
         }
     }
 }
@@ -306,16 +388,22 @@ impl Default for Deployment {
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
-            max_num_seqs: 256,
-            max_num_batched_tokens: 2048,
+            scheduling: Scheduling::VllmV1,
+            max_num_seqs: None,
+            max_num_active_seqs: None,
+            max_num_batched_tokens: None,
             long_prefill_token_threshold: 0,
+            long_prefill_token_threshold_adaptive: false,
             max_model_len: None,
             block_size: 16,
             num_gpu_blocks: None,
-            gpu_memory_utilization: Some(0.9),
+            gpu_memory_utilization: None,
             kv_cache_dtype: None,
             enable_prefix_caching: true,
-            scheduler: SchedulerPolicy::Fcfs,
+            scheduler: SchedulingPolicy::Fcfs,
+            async_scheduling: None,
+            scheduler_reserve_full_isl: None,
+            watermark: 0.0,
             priority: PriorityPolicy::Constant,
             kv_cpu_blocks: 0,
             kv_transfer_bandwidth: 100.0,

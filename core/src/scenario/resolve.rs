@@ -3,16 +3,20 @@
 //! Every problem is reported, not the first one; what depends on a broken part is skipped.
 //! After this the engine cannot fail.
 
-use super::deployment::{KnownDeployment, look_up, under};
+use super::blocks::longest_context;
+use super::deployment::{CoefficientsOf, KnownDeployment, look_up, under};
 use super::limits::Bounds;
+use super::rules::InForce;
+use super::server::EngineDefault;
 use super::{
-    Basis, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario, Rules, Scenario,
+    Basis, Batching, BlocksSource, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario,
+    Rules, Scenario,
 };
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelSpec};
 use crate::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use crate::latency::{ClientEffects, LatencyModel};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 impl Scenario {
@@ -43,6 +47,7 @@ impl Scenario {
         let mut bounds = Bounds { diagnostics: &mut diagnostics };
         bounds.version(self);
         let (horizon, cpu_tier) = bounds.engine(self);
+        bounds.scheduling(self);
         let cluster = bounds.cluster(&self.cluster);
         let workload = bounds.workload(&self.workload);
         bounds.slo(&self.slo);
@@ -57,42 +62,67 @@ impl Scenario {
             LatencyModelChoice::Quadratic => true,
             LatencyModelChoice::Roofline | LatencyModelChoice::TrainedPhysics => false,
         };
-        let deployment = look_up(&self.deployment, catalog, brings_coefficients, &mut diagnostics);
-        let resolution = Resolution { scenario: self, catalog };
+        let scheduling = self.engine.scheduling;
+        let deployment = look_up(&self.deployment, scheduling, catalog, brings_coefficients, &mut diagnostics);
         let parts = deployment.and_then(|deployment| {
+            let in_force = self.in_force(&deployment, deployment.model.map_or(0, longest_context));
+            let resolution = Resolution { scenario: self, catalog, in_force };
             let latency = resolution.latency(&deployment, &mut diagnostics);
             let memory = resolution.blocks(&deployment, latency.as_ref(), &mut diagnostics);
-            Some((deployment, latency?, memory?))
+            Some((resolution, deployment, latency?, memory?))
         });
 
-        let sizes_are_valid = self.engine.block_size > 0 && self.engine.max_num_seqs > 0;
-        let Some((mut deployment, latency, memory)) = parts.filter(|_| sizes_are_valid) else {
+        let sizes_are_valid = self.engine.block_size > 0 && self.engine.max_num_seqs != Some(0);
+        let Some((resolution, mut deployment, latency, memory)) = parts.filter(|_| sizes_are_valid) else {
             return Err(diagnostics);
         };
-        if latency.row.is_none() {
-            // The server version chooses a coefficient row and nothing else.
-            deployment.filled_in.retain(|line| !line.starts_with("engine_version"));
+        match (&deployment.coefficients_of, latency.row) {
+            (CoefficientsOf::Nearest(wanted), Some(row)) => {
+                let of = &row.engine_version;
+                deployment.filled_in.push(format!("coefficients of {of} (the nearest to vLLM {wanted})"));
+            }
+            // Under the rules of the reference the server version chooses a coefficient row and nothing else.
+            (_, None) => deployment.filled_in.retain(|line| !line.starts_with("server_version")),
+            (_, Some(_)) => {}
         }
         let max_model_len = resolution.max_model_len(&deployment, &latency, memory.blocks, &mut diagnostics);
         if !diagnostics.iter().any(|found| found.severity == Severity::Error && found.path.starts_with("workload")) {
             resolution.workload_fits(&workload, memory.blocks, max_model_len, &mut diagnostics);
         }
+        let rules = resolution.rules(&latency.model, max_model_len, &mut diagnostics);
+        diagnostics.extend(self.newer_rules(&deployment, latency.row.is_some()));
         if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             return Err(diagnostics);
         }
+        let InForce { limits, mut defaults, version, .. } = resolution.in_force;
+        if memory.ledger.as_ref().is_some_and(|ledger| ledger.source == BlocksSource::CoefficientRow) {
+            // No share of the memory was looked at.
+            defaults.retain(|default| default.path != "engine.gpu_memory_utilization");
+        }
+        if let (Rules::VllmV1(rules), None) = (&rules, self.engine.async_scheduling) {
+            defaults.push(EngineDefault {
+                path: "engine.async_scheduling",
+                value: (rules.batching == Batching::Async).to_string(),
+                source: match latency.model {
+                    LatencyModel::Calibrated(_) => "as the fit found it".to_string(),
+                    _ => format!("default of vLLM {version}"),
+                },
+            });
+        }
+        deployment.filled_in.extend(defaults.iter().filter(|default| default.is_told()).map(EngineDefault::line));
         let engine = EngineConfig {
             num_blocks: memory.blocks,
             block_size: self.engine.block_size,
-            max_num_seqs: self.engine.max_num_seqs,
-            max_num_batched_tokens: self.engine.max_num_batched_tokens,
+            max_num_seqs: limits.max_num_seqs,
+            max_num_batched_tokens: limits.max_num_batched_tokens,
             long_prefill_token_threshold: self.engine.long_prefill_token_threshold,
             max_model_len,
             enable_prefix_caching: self.engine.enable_prefix_caching,
-            scheduler: self.engine.scheduler,
+            scheduler: self.engine.reference_order(),
             priority: self.engine.priority,
             cpu_tier,
             horizon,
-            rules: Rules::Reference,
+            rules,
         };
         let value = ResolvedScenario {
             engine,
@@ -111,6 +141,7 @@ impl Scenario {
             accelerator: deployment.accelerator_id,
             tensor_parallel_size: deployment.tensor_parallel_size,
             filled_in: deployment.filled_in,
+            defaults,
         };
         Ok(Warned { value, diagnostics })
     }
@@ -131,6 +162,7 @@ pub(super) struct ChosenLatency<'a> {
 pub(super) struct Resolution<'a> {
     pub scenario: &'a Scenario,
     pub catalog: &'a Catalog,
+    pub in_force: InForce,
 }
 
 impl<'a> Resolution<'a> {
@@ -251,9 +283,9 @@ impl<'a> Resolution<'a> {
 
     /// Says where a fitted polynomial has left the steps it was fitted to so far that it is negative.
     fn remark_negative(&self, model: &LatencyModel, diagnostics: &mut Vec<Diagnostic>) {
-        let engine = &self.scenario.engine;
+        let limits = self.in_force.limits;
         if let LatencyModel::Quadratic(model) = model
-            && let Some(count) = model.negative_from(engine.max_num_seqs, engine.max_num_batched_tokens)
+            && let Some(count) = model.negative_from(limits.max_num_seqs, limits.max_num_batched_tokens)
         {
             let message = format!("the polynomial is negative for steps of {count} prompts that fill the token budget");
             diagnostics.push(Diagnostic::warning("coefficients-implausible", "latency.model", message).with_hint(
@@ -466,6 +498,9 @@ fn half_given(given: &str, missing: &str) -> Diagnostic {
 }
 
 fn described(deployment: &KnownDeployment<'_>) -> String {
-    let version = deployment.engine_version.as_deref().map(|version| format!(" with {version}")).unwrap_or_default();
+    let version = match &deployment.coefficients_of {
+        CoefficientsOf::Named(name) => format!(" with {name}"),
+        CoefficientsOf::Any | CoefficientsOf::Nearest(_) => String::new(),
+    };
     format!("{} on {} × {}{version}", deployment.model_id, deployment.tensor_parallel_size, deployment.accelerator_id)
 }

@@ -62,6 +62,8 @@ pub struct VllmRules {
     pub is_threshold_adaptive: bool,
     /// Whether the long-prefill threshold spares a request that is alone (C1); releases from 0.31 on.
     pub is_lone_prompt_spared: bool,
+    /// Most requests in one batch where that is fewer than `max_num_seqs`; 0 = no such limit.
+    pub max_num_active_seqs: u32,
     /// Whether the running pass goes on after a request preempted itself under [`QueueOrder::Priority`] (C2c); releases
     /// from 0.33 on.
     pub does_pass_go_on: bool,
@@ -100,6 +102,7 @@ impl Default for VllmRules {
             watermark: 0.0,
             is_threshold_adaptive: false,
             is_lone_prompt_spared: true,
+            max_num_active_seqs: 0,
             does_pass_go_on: true,
         }
     }
@@ -226,4 +229,6 @@ pub struct ResolvedScenario {
     pub tensor_parallel_size: u32,
     /// What was filled in from the catalogue, in words, e.g. `tensor_parallel_size 2 (default of the model)`.
     pub filled_in: Vec<String>,
+    /// The engine settings that were left out, with what is in force in their place.
+    pub defaults: Vec<super::EngineDefault>,
 }

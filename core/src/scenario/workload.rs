@@ -190,6 +190,9 @@ pub struct ClientSettings {
     pub tenant: String,
     /// One of [`SLO_CLASSES`]; empty = none.
     pub slo_class: String,
+    /// Its requests' own priority, lower first; heard by the scheduler `priority` alone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub priority: i32,
     /// How many alike there are; each has an equal part of `rate_fraction` and random numbers of its own.
     pub population: u32,
     /// Its part of the request rate, relative to the other clients that are active with it.
@@ -478,6 +481,10 @@ impl Default for WorkloadSettings {
     }
 }
 
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
+}
+
 impl Default for ClientSettings {
     fn default() -> Self {
         let WorkloadSettings { arrival, input_tokens, output_tokens, .. } = WorkloadSettings::default();
@@ -485,6 +492,7 @@ impl Default for ClientSettings {
             id: String::new(),
             tenant: String::new(),
             slo_class: String::new(),
+            priority: 0,
             population: 1,
             rate_fraction: 1.0,
             closed_loop: None,

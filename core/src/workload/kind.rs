@@ -38,6 +38,7 @@ pub(super) struct Kind {
     pub output: Law,
     pub prefix: Prefix,
     pub slo_class: u16,
+    pub priority: i32,
     pub tenant: u16,
     /// Deadline after arrival, microseconds; 0 = none.
     pub timeout: i64,
@@ -144,6 +145,7 @@ impl Kind {
             output: Law::new(&client.output_tokens),
             prefix: Prefix::None,
             slo_class: ids.0,
+            priority: client.priority,
             tenant: ids.1,
             timeout,
             active,

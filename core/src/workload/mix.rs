@@ -358,7 +358,7 @@ impl Mix {
             output_prefix,
             slo_class: kind.slo_class,
             tenant: kind.tenant,
-            priority: 0,
+            priority: kind.priority,
         }
     }
 

@@ -1,14 +1,14 @@
 //! The lever that a study names, pulled in the scenario itself.
 
 use plimsoll_core::curve::{Curve, CurvePlan, CurveStudy, Limiter, run_trial};
-use plimsoll_core::scenario::Scenario;
 use plimsoll_core::study::{Ask, Study};
+use plimsoll_tests::base_1;
 
-/// The default scenario with these limits, over 12 rates of 1,000 requests, two seeds.
+/// The first base with these limits, over 12 rates of 1,000 requests, two seeds.
 fn study(max_num_seqs: u32, batched_tokens_factor: u32) -> Curve {
-    let mut scenario = Scenario::default();
-    scenario.engine.max_num_seqs = max_num_seqs;
-    scenario.engine.max_num_batched_tokens *= batched_tokens_factor;
+    let mut scenario = base_1();
+    scenario.engine.max_num_seqs = Some(max_num_seqs);
+    scenario.engine.max_num_batched_tokens = Some(2048 * batched_tokens_factor);
     (scenario.curve.num_rates, scenario.curve.num_requests, scenario.curve.num_seeds) = (12, 1000, 2);
     let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("limits of the scenario").value;
     let mut study = CurveStudy::new(&resolved, CurvePlan::full(&resolved.curve), None);

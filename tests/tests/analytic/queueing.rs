@@ -8,6 +8,7 @@ use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{EngineConfig, LengthSettings, Scenario, WorkloadSettings};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::workload::{Generator, RequestSource};
+use plimsoll_tests::base_1;
 
 /// Every step takes this long, microseconds, whatever is in it.
 const STEP: f64 = 1000.0;
@@ -101,8 +102,7 @@ fn trial(request_rate: f64, replicate: u32, num_requests: u32) -> CurveTrial {
 /// number are allowed (false alarm below 1e-6).
 #[test]
 fn a_stable_point_serves_the_offered_rate() {
-    let resolved =
-        Scenario::default().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+    let resolved = base_1().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
     for rate in [2.0, 8.0, 14.0] {
         for replicate in 0..3 {
             let sample = run_trial(&resolved, None, &trial(rate, replicate, 8000));
@@ -130,8 +130,7 @@ fn a_stable_point_serves_the_offered_rate() {
 /// system at the window's ends and its growth (the test below) add as much.
 #[test]
 fn stable_points_of_the_default_study_serve_what_is_offered() {
-    let resolved =
-        Scenario::default().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+    let resolved = base_1().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
     let mut study = CurveStudy::new(&resolved, CurvePlan::full(&resolved.curve), None);
     while let Ask::Trial(trial) = study.ask() {
         study.tell(&trial, run_trial(&resolved, None, &trial));
@@ -159,8 +158,7 @@ fn stable_points_of_the_default_study_serve_what_is_offered() {
 /// for the number in system to come quite to its level.
 #[test]
 fn throughput_is_not_low_because_the_batch_fills() {
-    let resolved =
-        Scenario::default().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+    let resolved = base_1().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
     for (rate, tolerance) in [(10.0, 0.0015), (16.0, 0.004), (18.0, 0.0105)] {
         let share = |replicate: u32| {
             let sample = run_trial(&resolved, None, &trial(rate, replicate, 2000));
@@ -180,8 +178,7 @@ fn throughput_is_not_low_because_the_batch_fills() {
 /// everybody. `docs/curve.md` has the rates at which the verdict errs: below 1 in 300 at either load.
 #[test]
 fn verdicts_follow_the_load() {
-    let resolved =
-        Scenario::default().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+    let resolved = base_1().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
     let probe = CurveTrial { stage: Stage::Probe, ..trial(1e9, 0, 1000) };
     let sustained = run_trial(&resolved, None, &probe).request_throughput;
     for (load, expected) in [(0.5, Verdict::Stable), (1.2, Verdict::Overloaded)] {
@@ -210,10 +207,10 @@ fn a_load_that_is_given_up_or_dropped_is_not_sustained() {
         assert!(sample.request_throughput < 0.9 * rate, "the case is not one: {}", sample.request_throughput);
         sample.verdict
     };
-    let mut impatient = Scenario::default();
+    let mut impatient = base_1();
     impatient.workload.timeout_s = Some(15.0);
     assert_eq!(overloads(impatient.clone(), 60.0), Verdict::Overloaded);
-    let mut short = Scenario::default();
+    let mut short = base_1();
     short.engine.max_model_len = Some(600);
     assert_eq!(overloads(short, 5.0), Verdict::Overloaded);
     // The same clients lose nothing at a twelfth of the load.

@@ -7,9 +7,10 @@ use plimsoll_core::curve::{CurvePlan, CurveStudy, CurveTrial, PointSample, Stage
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{ArrivalSettings, LatencyModelChoice, LengthSettings, ResolvedScenario, Scenario};
 use plimsoll_core::study::{Ask, Study};
+use plimsoll_tests::base_1;
 
 fn default_scenario() -> Scenario {
-    Scenario { seed: 42, ..Scenario::default() }
+    Scenario { seed: 42, ..base_1() }
 }
 
 fn resolved(scenario: &Scenario) -> ResolvedScenario {
@@ -50,7 +51,7 @@ fn an_overload_is_told_from_a_load_that_is_carried() {
     };
     let one_at_a_time = {
         let mut scenario = default_scenario();
-        scenario.engine.max_num_seqs = 1;
+        scenario.engine.max_num_seqs = Some(1);
         scenario
     };
     let kinds = [("default", default_scenario()), ("gamma, cv 3", bursty), ("one at a time", one_at_a_time)];

@@ -5,7 +5,9 @@ use plimsoll_core::cluster::Simulation;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, Rules, SchedulerPolicy};
+use plimsoll_core::scenario::{
+    Batching, ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, QueueOrder, Rules, SchedulerPolicy, VllmRules,
+};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
 use proptest::prelude::*;
@@ -255,6 +257,47 @@ pub fn case() -> impl Strategy<Value = Case> {
             rules: Rules::Reference,
         };
         Case { engine, timing, requests, prefixes }
+    })
+}
+
+/// How vLLM's scheduler may be set, in all the ways that the scheduler specification was checked in.
+fn vllm_rules() -> impl Strategy<Value = VllmRules> {
+    let batching = prop_oneof![3 => Just(Batching::Async), 2 => Just(Batching::Sync), 1 => Just(Batching::V0)];
+    let order = prop_oneof![2 => Just(QueueOrder::Fcfs), 1 => Just(QueueOrder::Priority)];
+    let watermark = prop_oneof![2 => Just(0.0), 1 => Just(0.1), 1 => Just(0.3)];
+    let bools =
+        (prop::bool::weighted(0.7), prop::bool::weighted(0.4), prop::bool::weighted(0.7), prop::bool::weighted(0.5));
+    let most_active = prop_oneof![4 => Just(0u32), 1 => 1..40u32];
+    (batching, order, watermark, bools, most_active).prop_map(
+        |(batching, order, watermark, bools, max_num_active_seqs)| {
+            let (reserve_full_isl, is_threshold_adaptive, is_lone_prompt_spared, does_pass_go_on) = bools;
+            VllmRules {
+                batching,
+                order,
+                reserve_full_isl,
+                watermark,
+                is_threshold_adaptive,
+                is_lone_prompt_spared,
+                does_pass_go_on,
+                max_num_active_seqs,
+            }
+        },
+    )
+}
+
+/// The same scenarios under vLLM's rules, their requests with priorities of their own.
+pub fn vllm_case() -> impl Strategy<Value = Case> {
+    (case(), vllm_rules(), prop::collection::vec(0..3i32, 40)).prop_map(|(mut case, rules, priorities)| {
+        case.engine.rules = Rules::VllmV1(rules);
+        case.engine.scheduler = SchedulerPolicy::Fcfs;
+        case.engine.priority = PriorityPolicy::Constant;
+        case.engine.cpu_tier = None;
+        // One block is the server's own.
+        case.engine.num_blocks += 1;
+        for (request, priority) in case.requests.iter_mut().zip(priorities) {
+            request.priority = priority;
+        }
+        case
     })
 }
 

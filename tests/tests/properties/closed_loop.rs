@@ -1,6 +1,6 @@
 //! A closed loop is the same in both modes, and never has more requests in flight than users.
 
-use super::case::{Case, Told, case, runner};
+use super::case::{Case, Told, case, runner, vllm_case};
 use plimsoll_core::cluster::Simulation;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::Fate;
@@ -102,11 +102,20 @@ fn most_in_flight(told: &Told) -> usize {
 
 #[test]
 fn both_modes_agree_in_a_closed_loop() {
+    check_users(case());
+}
+
+#[test]
+fn both_modes_agree_in_a_closed_loop_under_vllm_s_rules() {
+    check_users(vllm_case());
+}
+
+fn check_users(cases: impl Strategy<Value = Case>) {
     let (asked_again, full) = (RefCell::new(0u32), RefCell::new(0u32));
     let thinks = prop_oneof![Just(0i64), 0..2_000i64, 0..3_000_000i64];
     let slices = prop_oneof![Just(u64::MAX), 1..50u64];
     runner(1_000)
-        .run(&(case(), 1..12usize, thinks, slices), |(case, num_users, thinks, slice)| {
+        .run(&(cases, 1..12usize, thinks, slices), |(case, num_users, thinks, slice)| {
             let step = run(&case, Users::new(&case, num_users, thinks), Mode::Step, u64::MAX);
             let fast = run(&case, Users::new(&case, num_users, thinks), Mode::Fast, slice);
             prop_assert_eq!(&step.records, &fast.records);

@@ -1,6 +1,6 @@
 //! Laws of clusters, on random ones: nobody is lost or served twice, and skipping changes no byte.
 
-use super::case::{Case, case, runner};
+use super::case::{Case, case, runner, vllm_case};
 use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{AdmissionDecision, Fate, Observer, QueueSample, RequestRecord, RoutingDecision};
@@ -113,11 +113,20 @@ pub fn run(case: &Case, cluster: &ClusterConfig, mode: Mode, slice: u64, traced:
 
 #[test]
 fn a_cluster_is_the_same_in_both_modes_and_loses_nobody() {
+    check_cluster(case(), 800);
+}
+
+#[test]
+fn a_cluster_under_vllm_s_rules_is_the_same_in_both_modes_and_loses_nobody() {
+    check_cluster(vllm_case(), 800);
+}
+
+fn check_cluster(cases: impl Strategy<Value = Case>, least: u32) {
     let met = RefCell::new(BTreeMap::<&str, u32>::new());
     let slices = prop_oneof![Just(u64::MAX), 1..50u64];
     let traced = prop_oneof![Just(None), Just(Some(0u32)), Just(Some(3u32))];
-    runner(800)
-        .run(&(case(), cluster(), slices, traced), |(case, cluster, slice, traced)| {
+    runner(least)
+        .run(&(cases, cluster(), slices, traced), |(case, cluster, slice, traced)| {
             let step = run(&case, &cluster, Mode::Step, u64::MAX, traced);
             let fast = run(&case, &cluster, Mode::Fast, slice, traced);
             prop_assert_eq!(&step.records, &fast.records);

@@ -1,9 +1,10 @@
 //! Nothing is lost, nothing appears: requests, blocks, tokens, time.
 
-use super::case::{Told, case, runner};
+use super::case::{Case, Told, case, runner, vllm_case};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Event, Fate, Observer, QueueSample, RequestRecord};
 use plimsoll_core::time::SimTime;
+use proptest::prelude::Strategy;
 use proptest::prop_assert;
 use proptest::prop_assert_eq;
 use std::cell::RefCell;
@@ -58,8 +59,17 @@ impl Observer for Auditor {
 
 #[test]
 fn every_request_ends_once_and_times_add_up() {
+    check_ends(case());
+}
+
+#[test]
+fn every_request_ends_once_and_times_add_up_under_vllm_s_rules() {
+    check_ends(vllm_case());
+}
+
+fn check_ends(cases: impl Strategy<Value = Case>) {
     runner(500)
-        .run(&case(), |case| {
+        .run(&cases, |case| {
             for mode in [Mode::Step, Mode::Fast] {
                 let Told { records, samples, totals } = case.run(mode, u64::MAX);
                 let horizon = case.engine.horizon;
@@ -121,8 +131,17 @@ fn every_request_ends_once_and_times_add_up() {
 
 #[test]
 fn time_never_goes_back_and_the_block_tables_stay_sound() {
+    check_tables(case());
+}
+
+#[test]
+fn time_never_goes_back_and_the_block_tables_stay_sound_under_vllm_s_rules() {
+    check_tables(vllm_case());
+}
+
+fn check_tables(cases: impl Strategy<Value = Case>) {
     runner(300)
-        .run(&case(), |case| {
+        .run(&cases, |case| {
             for mode in [Mode::Step, Mode::Fast] {
                 let mut auditor = Auditor::default();
                 let mut simulation = case.simulation(mode);

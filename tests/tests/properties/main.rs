@@ -10,3 +10,4 @@ mod directed;
 mod fast_forward;
 mod measured;
 mod monotone;
+mod vllm;

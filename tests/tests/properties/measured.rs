@@ -1,11 +1,12 @@
 //! Laws of a part of a run that is told alone ([`Simulation::finish_from`]).
 
-use super::case::{Case, case, runner};
+use super::case::{Case, case, runner, vllm_case};
 use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Event, Fate, JumpCounts, Observer, QueueSample, RequestRecord};
 use plimsoll_core::scenario::ClusterConfig;
 use plimsoll_core::time::SimTime;
+use proptest::prelude::Strategy;
 use std::cell::RefCell;
 
 /// What is counted anew from the outside.
@@ -57,10 +58,19 @@ fn measured(case: &Case, num_replicas: u32, mode: Mode, part: f64) -> (Seen, Sim
 
 #[test]
 fn a_part_of_a_run_is_what_a_count_from_outside_gives_in_both_modes() {
+    check_part(case());
+}
+
+#[test]
+fn a_part_of_a_run_under_vllm_s_rules_is_what_a_count_from_outside_gives_in_both_modes() {
+    check_part(vllm_case());
+}
+
+fn check_part(cases: impl Strategy<Value = Case>) {
     // How many cases have gaps on either side of the start, and steps before it.
     let divided = RefCell::new((0, 0));
     runner(600)
-        .run(&(case(), 0.0..1.0f64), |(mut case, part)| {
+        .run(&(cases, 0.0..1.0f64), |(mut case, part)| {
             case.engine.horizon = SimTime::MAX;
             let (seen, start, totals) = measured(&case, 1, Mode::Step, part);
             let (_, _, fast) = measured(&case, 1, Mode::Fast, part);
@@ -106,8 +116,13 @@ fn a_part_of_a_run_is_what_a_count_from_outside_gives_in_both_modes() {
 
 #[test]
 fn a_part_of_a_cluster_s_run_is_the_same_in_both_modes() {
+    check_part_of_cluster(case());
+    check_part_of_cluster(vllm_case());
+}
+
+fn check_part_of_cluster(cases: impl Strategy<Value = Case>) {
     runner(200)
-        .run(&(case(), 0.0..1.0f64), |(mut case, part)| {
+        .run(&(cases, 0.0..1.0f64), |(mut case, part)| {
             case.engine.horizon = SimTime::MAX;
             let (seen, start, totals) = measured(&case, 3, Mode::Step, part);
             let (_, _, fast) = measured(&case, 3, Mode::Fast, part);

@@ -2,8 +2,8 @@
 
 use plimsoll_core::catalog::{Catalog, WorkloadPreset};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, AdmissionPolicy, Choice, LatencyModelChoice, ModelChoice, RoutingPolicy, Scenario,
-    SchedulerPolicy, WorkloadSettings,
+    AcceleratorChoice, AdmissionPolicy, Choice, LatencyModelChoice, ModelChoice, RoutingPolicy, Scenario, Scheduling,
+    SchedulingPolicy, WorkloadSettings,
 };
 
 /// One picker.
@@ -33,12 +33,18 @@ const LATENCY_MODELS: [(&str, LatencyModelChoice); 6] = [
     ("trained-physics", LatencyModelChoice::TrainedPhysics),
 ];
 
-const SCHEDULERS: [(&str, SchedulerPolicy); 4] = [
-    ("fcfs", SchedulerPolicy::Fcfs),
-    ("priority-fcfs", SchedulerPolicy::PriorityFcfs),
-    ("sjf", SchedulerPolicy::Sjf),
-    ("reverse-priority", SchedulerPolicy::ReversePriority),
+const SCHEDULERS: [(&str, SchedulingPolicy); 5] = [
+    ("fcfs", SchedulingPolicy::Fcfs),
+    ("priority", SchedulingPolicy::Priority),
+    ("priority-fcfs", SchedulingPolicy::PriorityFcfs),
+    ("sjf", SchedulingPolicy::Sjf),
+    ("reverse-priority", SchedulingPolicy::ReversePriority),
 ];
+
+const SCHEDULINGS: [(&str, Scheduling); 2] = [("vllm-v1", Scheduling::VllmV1), ("reference", Scheduling::Reference)];
+
+/// A switch that may be left to the server's version.
+const SWITCHES: [(&str, Option<bool>); 3] = [("", None), ("true", Some(true)), ("false", Some(false))];
 
 const ROUTINGS: [(&str, RoutingPolicy); 5] = [
     ("round-robin", RoutingPolicy::RoundRobin),
@@ -76,7 +82,7 @@ pub const PICKERS: &[Picker] = &[
         },
         set: |s, id| {
             s.deployment.model = ModelChoice::Id(id.to_owned());
-            s.deployment.engine_version = None;
+            s.forget_coefficients_version();
         },
     },
     Picker {
@@ -107,6 +113,26 @@ pub const PICKERS: &[Picker] = &[
         path: "engine.scheduler",
         get: |s| id_of(&SCHEDULERS, &s.engine.scheduler),
         set: |s, id| choose(&SCHEDULERS, id, &mut s.engine.scheduler),
+    },
+    Picker {
+        path: "engine.scheduling",
+        get: |s| id_of(&SCHEDULINGS, &s.engine.scheduling),
+        set: |s, id| choose(&SCHEDULINGS, id, &mut s.engine.scheduling),
+    },
+    Picker {
+        path: "deployment.server_version",
+        get: |s| s.deployment.server_version.clone().unwrap_or_default(),
+        set: |s, id| s.deployment.server_version = (!id.is_empty()).then(|| id.to_owned()),
+    },
+    Picker {
+        path: "engine.async_scheduling",
+        get: |s| id_of(&SWITCHES, &s.engine.async_scheduling),
+        set: |s, id| choose(&SWITCHES, id, &mut s.engine.async_scheduling),
+    },
+    Picker {
+        path: "engine.scheduler_reserve_full_isl",
+        get: |s| id_of(&SWITCHES, &s.engine.scheduler_reserve_full_isl),
+        set: |s, id| choose(&SWITCHES, id, &mut s.engine.scheduler_reserve_full_isl),
     },
     Picker {
         path: "cluster.routing.policy",

@@ -11,10 +11,10 @@ mod numbers;
 use plimsoll_core::catalog::{AcceleratorSpec, Catalog, Provenance};
 use plimsoll_core::curve::CurveScenario;
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{AcceleratorChoice, CalibratedOn, Choice, ResolvedScenario, Scenario};
+use plimsoll_core::scenario::{AcceleratorChoice, CalibratedOn, Choice, EngineDefault, ResolvedScenario, Scenario};
 use plimsoll_json::Value;
 use plimsoll_protocol::{
-    AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Failure, Resolved, Said, decode, encode,
+    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Failure, Resolved, Said, decode, encode,
 };
 
 /// What pickers offer, by field.
@@ -98,6 +98,12 @@ fn read(scenario: &str) -> Result<Scenario, Failure> {
 fn apply(scenario: &mut Scenario, edit: &Edit) -> Result<Said, Failure> {
     let mut said = Said::default();
     match edit {
+        Edit::NewRules => {
+            if let Some(moved) = scenario.under_new_rules(plimsoll_configs::catalog()) {
+                said.remark = format!("Moved to vLLM's rules. {}.", moved.changes.join("; "));
+                *scenario = moved.scenario;
+            }
+        }
         Edit::Base => *scenario = link::base_scenario(),
         Edit::Link { fragment } => match link::read(fragment) {
             Ok(opened) => {
@@ -131,8 +137,7 @@ fn apply(scenario: &mut Scenario, edit: &Edit) -> Result<Said, Failure> {
                 *scenario = plimsoll_json::from_value(&value).map_err(undecodable)?;
             }
             if path == "deployment.model" {
-                // A server version belongs to the coefficients of one model.
-                scenario.deployment.engine_version = None;
+                scenario.forget_coefficients_version();
             }
         }
         Edit::Accelerator { sheet } => {
@@ -177,9 +182,15 @@ fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
             max_num_batched_tokens: resolved.engine.max_num_batched_tokens,
         },
         filled_in: resolved.filled_in.clone(),
+        defaults: resolved.defaults.iter().map(setting).collect(),
         price_usd_per_hour: price.map(|price| price * f64::from(size) * f64::from(num_replicas)),
         deployment: format!("{replicas}{} on {size} × {}", resolved.model, resolved.accelerator),
     }
+}
+
+/// A default as the page's control of that setting shows it.
+fn setting(default: &EngineDefault) -> DefaultSetting {
+    DefaultSetting { path: default.path.into(), value: default.value.clone(), source: default.source.clone() }
 }
 
 /// The accelerator of one's own, or else the catalogue's of this id.

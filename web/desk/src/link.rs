@@ -1,6 +1,6 @@
 //! The scenario and the view as the fragment of the page's address.
 //!
-//! `#v1;1;model-version=1;view.tab=memory;slo.ttft_ms=300`: format version, frozen base, then `name=value` parts.
+//! `#v1;2;model-version=1;view.tab=memory;slo.ttft_ms=300`: format version, frozen base, then `name=value` parts.
 //! A part with a scenario path holds the JSON of a value that differs from the base; text needs no quotes.
 //! When the parts grow long they are one part `z`: the JSON object of paths and values, deflated, base64url.
 //! Bases are never edited, so an old link keeps its meaning when a default changes.
@@ -41,7 +41,7 @@ pub struct Opened {
 #[must_use]
 pub fn changes(scenario: &Scenario) -> String {
     let mut changes = Vec::new();
-    collect_changes(&base_value(), &to_value(scenario), "", &mut changes);
+    collect_changes(&to_value(&base_scenario()), &to_value(scenario), "", &mut changes);
     let plain: Vec<String> = changes.iter().map(|(path, value)| format!("{path}={}", value_text(value))).collect();
     if plain.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_PLAIN {
         let json = Value::Map(changes.into_iter().map(|(path, value)| (path.into(), value)).collect()).to_string();
@@ -70,17 +70,18 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
         .with_hint("reload the page to get its newest version, or check that the link is complete"));
     }
     let base = sections.next().unwrap_or_default();
-    if base != "1" {
+    let Some(scenario) = (1..=Scenario::NEWEST_BASE).find(|known| known.to_string() == base).and_then(Scenario::base)
+    else {
         return Err(Diagnostic::error(
             "link-unknown-base",
             "",
             format!("the link's base `{}` is not known", clip(base)),
         )
         .with_hint("reload the page to get its newest version"));
-    }
-    let mut opened =
-        Opened { scenario: base_scenario(), view: View::default(), model_version: None, warnings: Vec::new() };
-    let mut value = base_value();
+    };
+    // Through the type, so that fields newer than the base are there with their defaults.
+    let mut value = to_value(&scenario);
+    let mut opened = Opened { scenario, view: View::default(), model_version: None, warnings: Vec::new() };
     let mut left = MAX_PARTS;
     for part in sections.filter(|part| !part.is_empty()) {
         // Each part costs a reading of the whole scenario.
@@ -123,7 +124,7 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
                     }
                     for (path, new) in changes.into_iter().take(MAX_PARTS) {
                         left = left.saturating_sub(1);
-                        apply(&mut opened, &mut value, &path, vec![new]);
+                        apply(&mut opened, &mut value, present_name(&path), vec![new]);
                     }
                 }
                 Err(reason) => opened.warnings.push(warning("link-damaged", name, reason)),
@@ -133,7 +134,7 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
                 // Text needs no quotes, so `1` may be a number or a name: the first reading that fits is taken.
                 let mut readings: Vec<Owned> = Value::read(&text).into_iter().map(Value::into_owned).collect();
                 readings.push(text.into());
-                apply(&mut opened, &mut value, path, readings);
+                apply(&mut opened, &mut value, present_name(path), readings);
             }
         }
     }
@@ -146,15 +147,15 @@ pub fn read(fragment: &str) -> Result<Opened, Diagnostic> {
     Ok(opened)
 }
 
-/// The frozen base.
+/// The newest of the frozen bases.
 #[must_use]
 pub fn base_scenario() -> Scenario {
-    plimsoll_json::from_text(plimsoll_configs::BASE_1).unwrap_or_default()
+    Scenario::base(Scenario::NEWEST_BASE).unwrap_or_default()
 }
 
-fn base_value() -> Owned {
-    // Through the type, so that fields newer than the base are there with their defaults.
-    to_value(&base_scenario())
+/// The name that a field has now.
+fn present_name(path: &str) -> &str {
+    if path == "deployment.engine_version" { "deployment.server_version" } else { path }
 }
 
 /// Through text: the module has the code for that anyway, and a second way of writing would double it.
@@ -341,7 +342,7 @@ mod tests {
         assert_eq!(
             fragment,
             format!(
-                "v1;1;model-version={version};view.tab=memory;view.percentile=p99;deployment.tensor_parallel_size=null;slo.ttft_ms=300"
+                "v1;2;model-version={version};view.tab=memory;view.percentile=p99;deployment.tensor_parallel_size=null;slo.ttft_ms=300"
             )
         );
     }
@@ -402,6 +403,7 @@ mod tests {
             output_tokens: [1, 512],
             request_rate: [0.5, 12.25],
             concurrency: [4, 64],
+            ..CalibratedOn::default()
         };
         let beta = vec![3211.402, 51.23456, 6123.001, 30.12345, 0.1034567, 0.001234567, 0.1];
         scenario.latency.fit =
@@ -422,8 +424,8 @@ mod tests {
     /// The changes as one readable part each, however long.
     fn fragment_of(scenario: &Scenario) -> String {
         let mut changes = Vec::new();
-        collect_changes(&base_value(), &to_value(scenario), "", &mut changes);
-        changes.iter().fold("v1;1".to_owned(), |text, (path, value)| format!("{text};{path}={}", value_text(value)))
+        collect_changes(&to_value(&base_scenario()), &to_value(scenario), "", &mut changes);
+        changes.iter().fold("v1;2".to_owned(), |text, (path, value)| format!("{text};{path}={}", value_text(value)))
     }
 
     #[test]
@@ -515,7 +517,11 @@ mod tests {
             let expected = std::fs::read_to_string(path.with_extension("json")).expect("what it means");
             let expected: serde_json::Value = serde_json::from_str(&expected).expect("JSON");
             let opened = read(link.trim()).expect("it opens");
-            let scenario: Scenario = serde_json::from_value(expected["scenario"].clone()).expect("a scenario");
+            // Files that old have the first version, whether they say so or not.
+            let mut scenario = expected["scenario"].clone();
+            scenario["version"] = 1.into();
+            let text = scenario.to_string();
+            let scenario = plimsoll_formats::scenario_from_json(&text, "scenario.json").expect("a scenario");
             assert_eq!(opened.scenario, scenario, "{}", path.display());
             assert_eq!(opened.view.tab.id(), expected["view"]["tab"], "{}", path.display());
             assert_eq!(opened.view.percentile.id(), expected["view"]["percentile"], "{}", path.display());

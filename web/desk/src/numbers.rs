@@ -25,13 +25,23 @@ impl Number {
 pub const NUMBERS: &[Number] = &[
     Number {
         path: "engine.max_num_seqs",
-        get: |s| Some(f64::from(s.engine.max_num_seqs)),
-        set: |s, v| required(|v| s.engine.max_num_seqs = whole(v), v),
+        get: |s| s.engine.max_num_seqs.map(f64::from),
+        set: |s, v| s.engine.max_num_seqs = v.map(whole),
+    },
+    Number {
+        path: "engine.max_num_active_seqs",
+        get: |s| s.engine.max_num_active_seqs.map(f64::from),
+        set: |s, v| s.engine.max_num_active_seqs = v.map(whole),
+    },
+    Number {
+        path: "engine.watermark",
+        get: |s| Some(s.engine.watermark),
+        set: |s, v| required(|v| s.engine.watermark = v, v),
     },
     Number {
         path: "engine.max_num_batched_tokens",
-        get: |s| Some(f64::from(s.engine.max_num_batched_tokens)),
-        set: |s, v| required(|v| s.engine.max_num_batched_tokens = whole(v), v),
+        get: |s| s.engine.max_num_batched_tokens.map(f64::from),
+        set: |s, v| s.engine.max_num_batched_tokens = v.map(whole),
     },
     Number {
         path: "engine.gpu_memory_utilization",

@@ -32,7 +32,7 @@ fn the_base_is_complete_and_its_own_link() {
     assert_eq!(state.number("slo.percentile"), Some(95.0));
     let resolved = state.resolved.expect("it can be run");
     assert_eq!(resolved.curve.settings, Scenario::default().curve);
-    assert_eq!(resolved.basics.settings.max_num_seqs, Scenario::default().engine.max_num_seqs);
+    assert_eq!(resolved.basics.settings.max_num_seqs, 1024, "a card of 80 GiB");
 }
 
 #[test]

@@ -432,7 +432,7 @@ mod tests {
     fn what_cannot_be_used_is_a_failure_with_its_reasons() {
         let mut bench = Bench::new(1.0);
         let mut scenario = Scenario::default();
-        scenario.engine.max_num_seqs = 0;
+        scenario.engine.max_num_seqs = Some(0);
         bench.say(&start(1, &scenario, vec![trial(0, 20)]));
         scenario = Scenario::default();
         scenario.workload.trace =

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub enum Edit {
     /// The scenario the page starts with.
     Base,
+    /// The same scenario under vLLM's rules.
+    NewRules,
     /// The scenario of a link.
     Link {
         /// The address's fragment.
@@ -105,6 +107,12 @@ impl DeskState {
         find(&self.choices, path).map_or("", String::as_str)
     }
 
+    /// What is in force where the field is empty, if that is known.
+    #[must_use]
+    pub fn default_of(&self, path: &str) -> Option<&DefaultSetting> {
+        self.resolved.as_ref()?.basics.defaults.iter().find(|default| default.path == path)
+    }
+
     /// What the picker of a field offers.
     #[must_use]
     pub fn offers(&self, path: &str) -> &[Choice] {
@@ -146,10 +154,24 @@ pub struct Basics {
     pub settings: EngineLimits,
     /// What was filled in, in words.
     pub filled_in: Vec<String>,
+    /// Settings of the engine that are left out, with what is in force in their place.
+    pub defaults: Vec<DefaultSetting>,
     /// Price of the accelerators, US dollars per hour, if the catalogue has one.
     pub price_usd_per_hour: Option<f64>,
     /// Model, accelerator and parallelism in words.
     pub deployment: String,
+}
+
+/// A setting that is left out, and what is in force in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultSetting {
+    /// Path of the field.
+    pub path: String,
+    /// What is in force, as it would be given: a number, `true` or `false`.
+    pub value: String,
+    /// Whose default it is, e.g. `default of vLLM 0.33 on H100`.
+    pub source: String,
 }
 
 /// The limits of one replica's engine.

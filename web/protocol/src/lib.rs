@@ -17,7 +17,7 @@ pub mod lab;
 pub mod view;
 
 pub use codec::{Decoded, decode, encode};
-pub use desk::{AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Resolved, Said};
+pub use desk::{AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Resolved, Said};
 
 use plimsoll_core::curve::{CurveTrial, PointSample};
 use plimsoll_core::diagnostic::Diagnostic;

@@ -1,5 +1,6 @@
 //! How the result is looked at; travels in a link apart from the scenario.
 
+use plimsoll_core::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 
 /// A part of the result.
@@ -137,7 +138,7 @@ pub fn fragment(changes: &str, view: View) -> String {
 /// The same to pass on: it tells the model version for the base too.
 #[must_use]
 pub fn link(changes: &str, view: View) -> String {
-    let mut fragment = format!("v1;1;model-version={}", plimsoll_core::MODEL_VERSION);
+    let mut fragment = format!("v1;{};model-version={}", Scenario::NEWEST_BASE, plimsoll_core::MODEL_VERSION);
     if view.tab != Tab::default() {
         fragment.push_str(";view.tab=");
         fragment.push_str(view.tab.id());

@@ -5,6 +5,7 @@ use crate::page::page;
 use crate::view_model::headline;
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::Severity;
+use plimsoll_protocol::Edit;
 
 /// Headline and key numbers.
 #[component]
@@ -118,6 +119,10 @@ fn Alerts() -> impl IntoView {
     let waits_for_answers = Memo::new(move |_| {
         page.diagnostics.with(|all| all.iter().any(|found| found.code == "closed-loop-without-rate"))
     });
+    let newer_rules = Memo::new(move |_| {
+        page.diagnostics
+            .with(|all| all.iter().find(|found| found.code == "newer-rules").map(|found| found.hint.clone()))
+    });
     view! {
         {move || page.trouble.get().map(|trouble| view! {
             <p class="problem error" role="alert">{sentence(&trouble)}</p>
@@ -133,6 +138,17 @@ fn Alerts() -> impl IntoView {
             <p class="problem error" role="alert">
                 "The scenario cannot be simulated as it is; what you see belongs to the last one that could. The fields with errors say why."
             </p>
+        })}
+        {move || newer_rules.get().map(|hint| view! {
+            <div class="notices" role="status" data-testid="newer-rules">
+                <p class="problem warning">
+                    "This scenario follows the rules of the reference simulator; vLLM's own are newer. " {sentence(&hint)}
+                </p>
+                <button
+                    type="button"
+                    on:click=move |_| page.replace(Edit::NewRules, "Moved to vLLM's rules.")
+                >"Move it to vLLM's rules"</button>
+            </div>
         })}
         {move || {
             let notices = page.notices.get();

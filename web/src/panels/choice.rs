@@ -93,6 +93,8 @@ pub fn SelectControl(
 ) -> impl IntoView {
     let page = page();
     let value = chosen(page, path);
+    // What came with a file or a link need not be on offer.
+    let other = move || Some(value.get()).filter(|value| options.iter().all(|(id, _)| id != value));
     view! {
         <div class="control">
             <label for=id>{label}</label>
@@ -101,6 +103,7 @@ pub fn SelectControl(
                     .iter()
                     .map(|(id, label)| view! { <option value=*id selected=move || value.with(|value| value == id)>{*label}</option> })
                     .collect_view()}
+                {move || other().map(|id| view! { <option value=id.clone() selected=true>{id.clone()}</option> })}
             </select>
             <p class="help">{help}</p>
             <Problems id=format!("{id}-problems") problems=Signal::derive(move || page.problems(path)) />

@@ -10,12 +10,33 @@ use leptos::prelude::*;
 /// Number types of cached keys and values on offer; the empty one leaves it to the catalogue.
 const KV_DTYPES: [(&str, &str); 3] = [("", "auto"), ("fp8", "fp8"), ("bfloat16", "bf16")];
 
+/// Whose rules replicas follow.
+const SCHEDULINGS: [(&str, &str); 2] =
+    [("vllm-v1", "vllm-v1: vLLM's own"), ("reference", "reference: the reference simulator's")];
+
+/// Releases on offer; the empty one is the newest, and any other can come with a file or a link.
+const VERSIONS: [(&str, &str); 9] = [
+    ("", "newest known"),
+    ("0.33", "0.33"),
+    ("0.32", "0.32"),
+    ("0.28", "0.28"),
+    ("0.24", "0.24"),
+    ("0.20", "0.20"),
+    ("0.14", "0.14"),
+    ("0.10.2", "0.10.2"),
+    ("0.8.5", "0.8.5"),
+];
+
+/// A switch that may be left to the server's version.
+const SWITCH: [(&str, &str); 3] = [("", "default of the version"), ("true", "on"), ("false", "off")];
+
 /// Orders of the waiting queue on offer.
-const SCHEDULERS: [(&str, &str); 4] = [
+const SCHEDULERS: [(&str, &str); 5] = [
     ("fcfs", "fcfs: first come, first served"),
-    ("priority-fcfs", "priority-fcfs: highest priority first"),
-    ("sjf", "sjf: shortest prompt first"),
-    ("reverse-priority", "reverse-priority (pathological)"),
+    ("priority", "priority: the client's own, lowest first"),
+    ("priority-fcfs", "priority-fcfs: highest first (reference)"),
+    ("sjf", "sjf: shortest prompt first (reference)"),
+    ("reverse-priority", "reverse-priority (reference, pathological)"),
 ];
 
 /// Who gets a request.
@@ -100,6 +121,20 @@ pub fn EnginePanel() -> impl IntoView {
     let page = page();
     let [max_num_seqs, max_num_batched_tokens, gpu_memory_utilization, rest @ ..] = fields::ENGINE;
     view! {
+        <SelectControl
+            path="engine.scheduling"
+            id="scheduling"
+            label="Scheduling rules"
+            help="Whose decisions a replica repeats."
+            options=&SCHEDULINGS
+        />
+        <SelectControl
+            path="deployment.server_version"
+            id="server-version"
+            label="vLLM version"
+            help="Its defaults and rules; trained coefficients are those nearest to it."
+            options=&VERSIONS
+        />
         <NumberControl field=max_num_seqs />
         <NumberControl field=max_num_batched_tokens />
         <NumberControl field=gpu_memory_utilization />
@@ -132,6 +167,20 @@ pub fn EnginePanel() -> impl IntoView {
                 label="Scheduler"
                 help="Order of the waiting queue."
                 options=&SCHEDULERS
+            />
+            <SelectControl
+                path="engine.async_scheduling"
+                id="async-scheduling"
+                label="async_scheduling"
+                help="Plan a step while the one before it runs."
+                options=&SWITCH
+            />
+            <SelectControl
+                path="engine.scheduler_reserve_full_isl"
+                id="scheduler-reserve-full-isl"
+                label="scheduler_reserve_full_isl"
+                help="Admit a request only when all of it fits."
+                options=&SWITCH
             />
         </details>
     }

@@ -19,6 +19,19 @@ pub fn NumberControl(
         let echo = page.echo.get().filter(|(path, _)| *path == field.path);
         echo.map_or_else(|| page.desk.with(|desk| desk.number(field.path)), |(_, value)| value)
     });
+    // What an empty field stands for, once the scenario is resolved.
+    let default = Memo::new(move |_| {
+        page.desk.with(|desk| {
+            let default = desk.default_of(field.path)?;
+            Some((decimal::read(&default.value)?, default.source.clone()))
+        })
+    });
+    let in_force = move || value.get().or_else(|| default.get().map(|(value, _)| value));
+    let placeholder = move || match default.get() {
+        Some((value, _)) => format::field_text(value, field.unit),
+        None => field.when_empty.unwrap_or_default().to_owned(),
+    };
+    let whose = move || value.get().is_none().then(|| default.get().map(|(_, source)| source)).flatten();
     // Text that is no number stays in the field and is explained; the scenario keeps its last good value.
     let draft: RwSignal<Option<String>> = RwSignal::new(None);
     let refusal: RwSignal<Option<String>> = RwSignal::new(None);
@@ -57,7 +70,7 @@ pub fn NumberControl(
         };
         event.prevent_default();
         let steps = if event.shift_key() { direction * 10.0 } else { direction };
-        if let Some(present) = value.get_untracked() {
+        if let Some(present) = leptos::prelude::untrack(in_force) {
             draft.set(None);
             refusal.set(None);
             set(Some(field.stepped(present, steps)));
@@ -79,7 +92,7 @@ pub fn NumberControl(
                     inputmode="decimal"
                     autocomplete="off"
                     spellcheck="false"
-                    placeholder=field.when_empty.unwrap_or_default()
+                    placeholder=placeholder
                     aria-describedby=described_by
                     aria-invalid=move || has_problem().to_string()
                     prop:value=text
@@ -101,11 +114,11 @@ pub fn NumberControl(
                 step="1"
                 data-testid=format!("slider-{id}")
                 aria-label=format!("{} slider", field.label)
-                aria-valuetext=move || value.get().map_or_else(
+                aria-valuetext=move || in_force().map_or_else(
                     || field.when_empty.unwrap_or_default().to_owned(),
                     |value| format!("{} {}", format::field_text(value, field.unit), field.unit.symbol()),
                 )
-                prop:value=move || value.get().map_or(0.0, |value| field.to_slider(value)).to_string()
+                prop:value=move || in_force().map_or(0.0, |value| field.to_slider(value)).to_string()
                 on:input=move |event| {
                     if let Some(position) = decimal::read(&event_target_value(&event)) {
                         draft.set(None);
@@ -116,7 +129,7 @@ pub fn NumberControl(
                 on:keydown=on_key
                 on:change=move |_| page.settle()
             />
-            <p id=help_id class="help">{field.help}</p>
+            <p id=help_id class="help">{field.help}{move || whose().map(|whose| format!(" Now: {whose}."))}</p>
             {move || remark().map(|remark| view! { <p class="problem warning">{crate::components::problems::sentence(&remark)}</p> })}
             <Problems id=problems_id problems=problems />
         </div>

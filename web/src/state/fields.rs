@@ -117,31 +117,33 @@ const BASE: Field = Field {
 };
 
 /// Settings of the serving engine.
-pub const ENGINE: [Field; 7] = [
+pub const ENGINE: [Field; 9] = [
     Field {
         path: "engine.max_num_seqs",
         label: "max_num_seqs",
-        help: "Most requests in one batch.",
+        help: "Most requests in one batch. Empty: by server version and accelerator.",
         range: [1.0, 1024.0],
+        when_empty: Some("default"),
         ..BASE
     },
     Field {
         path: "engine.max_num_batched_tokens",
         label: "max_num_batched_tokens",
-        help: "Token budget of one step; prompts are chunked to fit.",
+        help: "Token budget of one step; prompts are chunked to fit. Empty: by server version and accelerator.",
         unit: Unit::Tokens,
         range: [128.0, 32_768.0],
+        when_empty: Some("default"),
         ..BASE
     },
     Field {
         path: "engine.gpu_memory_utilization",
         label: "gpu_memory_utilization",
-        help: "Share of accelerator memory the server may use. Empty: the catalogue's number of KV blocks.",
+        help: "Share of accelerator memory the server may use. Empty: by server version, or the catalogue's number of KV blocks.",
         unit: Unit::Percent,
         range: [0.3, 0.98],
         scale: Scale::Linear(0.01),
         is_whole: false,
-        when_empty: Some("from the catalogue"),
+        when_empty: Some("default"),
     },
     Field {
         path: "engine.num_gpu_blocks",
@@ -175,6 +177,24 @@ pub const ENGINE: [Field; 7] = [
         help: "Tokens per KV block.",
         unit: Unit::Tokens,
         range: [8.0, 128.0],
+        ..BASE
+    },
+    Field {
+        path: "engine.max_num_active_seqs",
+        label: "max_num_active_seqs",
+        help: "Most requests in one batch where that is fewer than max_num_seqs. Empty: no such limit.",
+        range: [1.0, 1024.0],
+        when_empty: Some("no limit"),
+        ..BASE
+    },
+    Field {
+        path: "engine.watermark",
+        label: "watermark",
+        help: "Share of the KV blocks that stays free when a request is admitted beside others.",
+        unit: Unit::Percent,
+        range: [0.0, 0.5],
+        scale: Scale::Linear(0.01),
+        is_whole: false,
         ..BASE
     },
 ];

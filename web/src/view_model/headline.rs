@@ -335,6 +335,7 @@ mod tests {
             ledger: None,
             settings: engine(),
             filled_in: Vec::new(),
+            defaults: Vec::new(),
             price_usd_per_hour: None,
             deployment: String::new(),
         };

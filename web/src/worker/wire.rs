@@ -9,8 +9,8 @@ use plimsoll_core::scenario::{Basis, BlocksSource, Choice, CurveSettings, Memory
 use plimsoll_json::{Owned, Value, json};
 use plimsoll_protocol::view::{Percentile, Tab, View};
 use plimsoll_protocol::{
-    AcceleratorSheet, Basics, DeskState, Edit, EngineLimits, Failure, FileContent, JobId, Outcome, Request, Resolved,
-    Response, Said, Spec,
+    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Failure, FileContent, JobId, Outcome,
+    Request, Resolved, Response, Said, Spec,
 };
 
 /// Writes a request.
@@ -40,6 +40,7 @@ fn specification(spec: &Spec) -> Owned {
 fn edit(edit: &Edit) -> Owned {
     match edit {
         Edit::Base => "base".into(),
+        Edit::NewRules => "new-rules".into(),
         Edit::Link { fragment } => json!({ "link": { "fragment": fragment } }),
         Edit::Scenario { text } => json!({ "scenario": { "text": text } }),
         Edit::Number { path, value } => json!({ "number": { "path": path, "value": *value } }),
@@ -181,8 +182,9 @@ read_fields! {
     Slo { percentile, ttft_ms, tpot_ms, itl_ms, e2e_ms, attainment }
     Basics {
         slo, basis, calibrated_on, calibrated_range, calibrated_rates, ledger, settings, filled_in,
-        price_usd_per_hour, deployment
+        defaults, price_usd_per_hour, deployment
     }
+    DefaultSetting { path, value, source }
     EngineLimits { num_blocks, block_size, max_num_seqs, max_num_batched_tokens }
     MemoryLedger {
         total_bytes, usable_bytes, weight_bytes, activation_bytes, overhead_bytes, kv_bytes_per_token, formula_blocks,

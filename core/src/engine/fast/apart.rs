@@ -119,9 +119,9 @@ impl Fast {
         let since = self.gaps.next_index();
         for slot in self.joined.drain(..) {
             let entry = self.slots.get_mut(slot);
-            entry.log_start = since;
-            entry.own_gap = end - entry.first_token_end + self.output_overhead;
-            self.gaps.add_own(entry.own_gap);
+            entry.participation.join(since);
+            let gap = end - entry.first_token_end + self.output_overhead;
+            self.gaps.add_own(&mut entry.participation, gap);
         }
         self.apart_time = 0;
         self.advance_tick();

@@ -113,7 +113,8 @@ impl Fast {
                     entry.finish += 1;
                     entry.growth = if entry.growth + 1 == size { 0 } else { entry.growth + 1 };
                     entry.missed_time += duration;
-                    entry.missed.push(index);
+                    entry.participation.leave(index);
+                    entry.participation.join(index + 1);
                     self.expect_finish(at);
                     if is_filling {
                         self.resume_fills(at);

@@ -23,7 +23,7 @@ impl Fast {
         self.next_step = (self.num_running() > 0 || self.num_waiting() > 0).then_some(now + duration);
         if self.gaps.wants_trim() {
             let starts = self.slots.running().filter(|(_, slot)| slot.phase == Phase::Decode);
-            let oldest = starts.map(|(_, slot)| slot.log_start).min().unwrap_or(self.gaps.next_index());
+            let oldest = starts.map(|(_, slot)| slot.participation.first()).min().unwrap_or(self.gaps.next_index());
             self.gaps.trim(oldest);
         }
     }
@@ -72,7 +72,7 @@ impl Fast {
             produced_tokens: steps + u32::from(steps < output_tokens),
             settled_at: SimTime(now),
         };
-        self.gaps.completed(entry.request.arrive.0, entry.log_start, &entry.missed, entry.own_gap);
+        self.gaps.completed(entry.request.arrive.0, &entry.participation);
         self.totals.completed += 1;
         self.totals.length_capped += u64::from(!is_done);
         self.totals.output_tokens += u64::from(record.produced_tokens);
@@ -130,8 +130,7 @@ impl Fast {
         entry.holding.set_blocks((pos - entry.base).div_ceil(size));
         self.num_decoding -= 1;
         self.pos_sum -= u64::from(pos);
-        let missed = core::mem::take(&mut entry.missed);
-        self.gaps.take_back(entry.log_start, &missed, entry.own_gap);
+        self.gaps.take_back(&mut entry.participation);
         self.joined.retain(|other| *other != slot);
         self.slots.dismiss(slot);
     }

@@ -10,9 +10,7 @@
 
 mod apart;
 mod arrivals;
-mod due;
 mod fills;
-mod gaps;
 mod irregular;
 mod leaving;
 mod outlook;
@@ -23,6 +21,8 @@ mod slots;
 mod tiered;
 mod window;
 
+use super::due::Due;
+use super::gaps::Gaps;
 use super::limits;
 use super::marks::Marks;
 use crate::latency::{Joining, LatencyModel, StepItem, WorkSums};
@@ -35,9 +35,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use due::Due;
 use fills::Wheel;
-use gaps::Gaps;
 use pool::Pool;
 use queue::Queue;
 use slots::{NONE, Phase, Slots};
@@ -195,7 +193,7 @@ impl Fast {
         }
         let mut left: Vec<RequestRecord> = Vec::new();
         for at in 0..self.slots.all().len() {
-            let slot = self.slots.get(at as u32);
+            let slot = self.slots.get_mut(at as u32);
             let fate = match slot.phase {
                 Phase::Arriving => Fate::InPipeline,
                 Phase::Waiting => Fate::StillQueued,
@@ -204,8 +202,7 @@ impl Fast {
             };
             left.push(slot.record(fate, self.clock));
             if slot.phase == Phase::Decode {
-                let (since, missed, own_gap) = (slot.log_start, slot.missed.clone(), slot.own_gap);
-                self.gaps.take_back(since, &missed, own_gap);
+                self.gaps.take_back(&mut slot.participation);
             }
         }
         self.totals.still_queued = u64::from(self.num_waiting());
@@ -436,9 +433,8 @@ impl Fast {
         entry.start = self.tick;
         entry.finish = finish;
         entry.missed_time = 0;
-        entry.own_gap = 0;
-        entry.log_start = self.gaps.next_index();
-        entry.missed.clear();
+        entry.participation.clear();
+        entry.participation.join(self.gaps.next_index());
         self.num_decoding += 1;
         self.pos_sum += u64::from(input_tokens);
         if steps == 0 {

@@ -4,13 +4,13 @@
 //! It is always in order of admission, because requests join at its end and leave from anywhere.
 
 use super::pool::{Holding, Prompt};
+use crate::engine::gaps::Participation;
 use crate::observation::{Fate, RequestRecord};
 use crate::time::SimTime;
 use crate::workload::Request;
 use alloc::vec::Vec;
 
-/// No slot.
-pub(super) const NONE: u32 = u32::MAX;
+pub(super) use crate::engine::due::NONE;
 
 /// Where a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +53,8 @@ pub(super) struct Slot {
     pub first_token_end: i64,
     /// Time of the decode steps it missed.
     pub missed_time: i64,
-    /// Where in the log of gaps its decode steps begin.
-    pub log_start: u64,
-    /// Log entries of the decode steps it missed.
-    pub missed: Vec<u64>,
-    /// The gap behind its first token where that came in a step of prompts alone; 0 = as everybody's.
-    pub own_gap: i64,
+    /// The decode steps it took part in.
+    pub participation: Participation,
     pub ttft: Option<i64>,
     pub scheduling_delay: Option<i64>,
     pub holding: Holding,
@@ -82,9 +78,7 @@ impl Slot {
             growth: 0,
             first_token_end: 0,
             missed_time: 0,
-            log_start: 0,
-            missed: Vec::new(),
-            own_gap: 0,
+            participation: Participation::new(),
             ttft: None,
             scheduling_delay: None,
             holding: Holding::default(),

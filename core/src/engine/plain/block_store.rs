@@ -2,27 +2,13 @@
 //!
 //! Slow and literal on purpose: it is the oracle the fast store is compared with.
 
+use crate::engine::identity::{Identities, Key, TokenRun, push_run, runs};
 use crate::engine::recency::Recency;
 use crate::scenario::CpuTierConfig;
 use crate::time::truncate;
-use crate::workload::{PrefixId, PrefixTree, Request};
+use crate::workload::{PrefixTree, Request};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-
-/// Equal tokens have equal identity: the segment (or request) they belong to and their place in the sequence.
-type TokenRun = (Source, u32, u32);
-
-/// What a token belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    /// A shared segment.
-    Segment(PrefixId),
-    /// Nobody but this request.
-    Request(u32),
-}
-
-/// Identity of a full block: interned chain of token runs.
-type Key = u32;
 
 #[derive(Debug, Clone, Default)]
 struct Block {
@@ -67,7 +53,7 @@ pub(super) struct BlockStore {
     /// The rest of the free list.
     free: Recency,
     index: BTreeMap<Key, u32>,
-    interned: BTreeMap<(Option<Key>, Vec<TokenRun>), Key>,
+    identities: Identities,
     tier: Option<CpuTier>,
     pub(super) hits: u64,
     pub(super) misses: u64,
@@ -82,7 +68,7 @@ impl BlockStore {
             blocks: Vec::new(),
             free: Recency::new(),
             index: BTreeMap::new(),
-            interned: BTreeMap::new(),
+            identities: Identities::default(),
             tier: tier.map(|config| CpuTier {
                 config,
                 order: Recency::new(),
@@ -112,7 +98,7 @@ impl BlockStore {
         }
         let mut key = None;
         for index in 0..request.input_tokens / self.block_size {
-            let next = self.chain(key, self.runs(request, prefixes, index * self.block_size, self.block_size));
+            let next = self.identities.of_block(key, request, prefixes, index * self.block_size, self.block_size);
             match self.index.get(&next) {
                 Some(block) => found.push(*block),
                 None => break,
@@ -131,7 +117,7 @@ impl BlockStore {
     ) -> u32 {
         let mut key = None;
         for index in 0..request.input_tokens / self.block_size {
-            let next = self.chain(key, self.runs(request, prefixes, index * self.block_size, self.block_size));
+            let next = self.identities.of_block(key, request, prefixes, index * self.block_size, self.block_size);
             if !is_known(next) {
                 return index;
             }
@@ -233,8 +219,8 @@ impl BlockStore {
             let fill = last.map_or(0, |block| self.blocks[block as usize].fill);
             if let Some(last) = last.filter(|_| fill > 0 && fill < size) {
                 let take = (size - fill).min(to - at);
-                let runs = self.runs(request, prefixes, at, take);
-                self.append(last, &runs, take);
+                let tokens = runs(request, prefixes, at, take);
+                self.append(last, &tokens, take);
                 at += take;
                 if self.blocks[last as usize].fill == size {
                     self.register(holding, holding.held.len() - 1);
@@ -244,8 +230,8 @@ impl BlockStore {
             for _ in 0..(to - at).div_ceil(size) {
                 let Some(block) = self.take() else { return false };
                 let take = size.min(to - at);
-                let runs = self.runs(request, prefixes, at, take);
-                self.append(block, &runs, take);
+                let tokens = runs(request, prefixes, at, take);
+                self.append(block, &tokens, take);
                 self.blocks[block as usize].refs = 1;
                 self.misses += 1;
                 holding.held.push(block);
@@ -299,8 +285,8 @@ impl BlockStore {
         let mut reloaded = false;
         let mut key = None;
         for index in 0..request.input_tokens / self.block_size {
-            let runs = self.runs(request, prefixes, index * self.block_size, self.block_size);
-            let next = self.chain(key, runs.clone());
+            let tokens = runs(request, prefixes, index * self.block_size, self.block_size);
+            let next = self.identities.chain(key, tokens.clone());
             key = Some(next);
             if self.index.contains_key(&next) {
                 continue;
@@ -310,7 +296,7 @@ impl BlockStore {
             }
             left -= 1;
             let Some(block) = self.take() else { break };
-            self.append(block, &runs, self.block_size);
+            self.append(block, &tokens, self.block_size);
             self.blocks[block as usize].key = Some(next);
             self.index.insert(next, block);
             self.free.touch(block);
@@ -370,33 +356,9 @@ impl BlockStore {
     fn register(&mut self, holding: &Holding, at: usize) {
         let before = at.checked_sub(1).and_then(|at| self.blocks[holding.held[at] as usize].key);
         let block = holding.held[at];
-        let key = self.chain(before, self.blocks[block as usize].tokens.clone());
+        let key = self.identities.chain(before, self.blocks[block as usize].tokens.clone());
         self.blocks[block as usize].key = Some(key);
         self.index.insert(key, block);
-    }
-
-    fn chain(&mut self, before: Option<Key>, runs: Vec<TokenRun>) -> Key {
-        let next = self.interned.len() as Key;
-        *self.interned.entry((before, runs)).or_insert(next)
-    }
-
-    /// The tokens of a request's prompt-then-output sequence at `[from, from + count)`.
-    fn runs(&self, request: &Request, prefixes: &PrefixTree, from: u32, count: u32) -> Vec<TokenRun> {
-        let mut runs = Vec::new();
-        for at in from..from + count {
-            let shared = if at < request.input_tokens { request.prefix } else { request.output_prefix };
-            let mut node = shared;
-            while node != PrefixId::NONE && at < prefixes.tokens(prefixes.parent(node)) {
-                node = prefixes.parent(node);
-            }
-            let source = if node != PrefixId::NONE && at < prefixes.tokens(node) {
-                Source::Segment(node)
-            } else {
-                Source::Request(request.id)
-            };
-            push_run(&mut runs, (source, at, 1));
-        }
-        runs
     }
 
     /// Blocks that somebody holds and blocks on the free list, counted in the tables.
@@ -436,12 +398,5 @@ impl BlockStore {
             }
         }
         Ok(())
-    }
-}
-
-fn push_run(runs: &mut Vec<TokenRun>, (source, from, count): TokenRun) {
-    match runs.last_mut() {
-        Some((last, start, length)) if *last == source && *start + *length == from => *length += count,
-        _ => runs.push((source, from, count)),
     }
 }

@@ -84,10 +84,7 @@ impl RunJob {
                     preemptions: totals.preemptions,
                     busy_ratio: totals.busy as f64 / whole.max(totals.busy as f64),
                     kv_peak: ratio(totals.kv_peak as f64, f64::from(self.num_blocks)),
-                    hit_ratio: ratio(
-                        totals.cache_hits as f64,
-                        (totals.cache_hits + totals.cache_misses + totals.tier_misses) as f64,
-                    ),
+                    hit_ratio: totals.prefix_hit_ratio(),
                     series,
                 })
                 .collect(),
@@ -124,7 +121,7 @@ fn figures(report: &Report, lives: &[Life]) -> Vec<Figure> {
         figure("E2E p99", report.e2e.p99, "ms"),
         figure("SLO attainment", report.slo.slo_attainment, "%"),
         figure("KV usage, mean", report.kv.usage_mean, "%"),
-        figure("Prefix hits", report.kv.cache_hit_rate, "%"),
+        figure("Prefix hits", report.kv.prefix_cache_hit_rate.unwrap_or(report.kv.cache_hit_rate), "%"),
         figure("Preemptions", preemptions as f64, ""),
     ];
     let others = [

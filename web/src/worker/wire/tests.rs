@@ -72,6 +72,7 @@ fn every_request_is_understood() {
     let sheet = AcceleratorSheet { id: TEXT.into(), figures: [989.5, 3.35, 80.0, 0.45, 0.3] };
     let edits = [
         Edit::Base,
+        Edit::NewRules,
         Edit::Link { fragment: TEXT.into() },
         Edit::Scenario { text: "{}".into() },
         Edit::Number { path: path.clone(), value: Some(0.1 + 0.2) },
@@ -156,6 +157,7 @@ fn every_state_of_the_desk_is_read() {
             ledger: Some(ledger(sources[index % 4])),
             settings: EngineLimits { num_blocks: 1, block_size: 2, max_num_seqs: 3, max_num_batched_tokens: 4 },
             filled_in: vec![TEXT.into()],
+            defaults: vec![DefaultSetting { path: "engine.x".into(), value: "1".into(), source: TEXT.into() }],
             price_usd_per_hour: Some(4.5),
             deployment: TEXT.into(),
         };

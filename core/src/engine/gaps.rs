@@ -24,15 +24,65 @@ struct Entry {
     requests: u32,
 }
 
-/// The steps a completed request decoded in.
+/// The steps in which a request got tokens other than its first.
+#[derive(Debug, Clone)]
+pub(super) struct Participation {
+    /// Place in the log from which on it takes part in every step; [`NOWHERE`] = in none at present.
+    since: u64,
+    /// Where it took part before: log entries, the last one excluded.
+    earlier: Vec<[u64; 2]>,
+    /// Gaps that it had alone.
+    own: Vec<i64>,
+}
+
+/// No place in the log.
+const NOWHERE: u64 = u64::MAX;
+
+impl Participation {
+    pub(super) const fn new() -> Self {
+        Self { since: NOWHERE, earlier: Vec::new(), own: Vec::new() }
+    }
+
+    /// As of a request that has got nothing yet.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.since = NOWHERE;
+        self.earlier.clear();
+        self.own.clear();
+    }
+
+    /// It takes part in the step of this place in the log and in all that follow.
+    #[inline]
+    pub(super) fn join(&mut self, index: u64) {
+        self.since = index;
+    }
+
+    /// It takes part in the steps before this place in the log and in none from there on.
+    pub(super) fn leave(&mut self, index: u64) {
+        let since = core::mem::replace(&mut self.since, NOWHERE);
+        if since < index {
+            self.earlier.push([since, index]);
+        }
+    }
+
+    /// The first place in the log that matters to it.
+    pub(super) fn first(&self) -> u64 {
+        self.earlier.first().map_or(self.since, |[first, _]| *first)
+    }
+
+    /// Its runs of log entries in a log that ends at `end`.
+    fn runs(&self, end: u64) -> impl Iterator<Item = [u64; 2]> + '_ {
+        let last = (self.since < end).then_some([self.since, end]);
+        self.earlier.iter().copied().chain(last)
+    }
+}
+
+/// What a completed request took part in.
 #[derive(Debug)]
-struct Span {
+struct Completed {
     arrive: i64,
-    /// Log entries, the last one excluded, but for those it missed.
-    entries: [u64; 2],
-    missed: Vec<u64>,
-    /// The gap it had alone, 0 = none.
-    own_gap: i64,
+    runs: Vec<[u64; 2]>,
+    own: Vec<i64>,
 }
 
 /// Gap counts and the log of recent steps.
@@ -48,7 +98,7 @@ pub(super) struct Gaps {
     trim_at: usize,
     is_off: bool,
     /// Of each completed request, if requests are told apart; then the log is never cut.
-    spans: Option<Vec<Span>>,
+    completed: Option<Vec<Completed>>,
 }
 
 impl Gaps {
@@ -63,7 +113,7 @@ impl Gaps {
 
     /// Keeps from now on what [`Gaps::take_back_before`] needs; to be called before anything is counted.
     pub(super) fn tell_requests_apart(&mut self) {
-        self.spans = Some(Vec::new());
+        self.completed = Some(Vec::new());
         self.trim_at = usize::MAX;
     }
 
@@ -87,39 +137,37 @@ impl Gaps {
     }
 
     /// A gap of one request alone, which stands in no log.
-    pub(super) fn add_own(&mut self, gap: i64) {
+    pub(super) fn add_own(&mut self, participation: &mut Participation, gap: i64) {
         if !self.is_off {
             *self.slot(gap) += 1;
+            participation.own.push(gap);
         }
     }
 
-    /// Takes back the gaps of a request that joined at `since` and does not complete, but for those it missed;
-    /// `own_gap` is the one it had alone, 0 = none.
-    pub(super) fn take_back(&mut self, since: u64, missed: &[u64], own_gap: i64) {
-        if self.is_off {
-            return;
+    /// Takes back all gaps of a request that does not complete, or not now.
+    pub(super) fn take_back(&mut self, participation: &mut Participation) {
+        if !self.is_off {
+            self.count();
+            for gap in &participation.own {
+                *self.slot(*gap) -= 1;
+            }
+            for [from, to] in participation.runs(self.next_index()) {
+                for at in from - self.trimmed..to - self.trimmed {
+                    let Entry { gap, steps, .. } = self.log[at as usize];
+                    *self.slot(gap) -= u64::from(steps);
+                }
+            }
         }
-        self.count();
-        if own_gap > 0 {
-            *self.slot(own_gap) -= 1;
-        }
-        let first = (since - self.trimmed) as usize;
-        for at in first..self.log.len() {
-            let Entry { gap, steps, .. } = self.log[at];
-            *self.slot(gap) -= u64::from(steps);
-        }
-        for index in missed {
-            let Entry { gap, steps, .. } = self.log[(index - self.trimmed) as usize];
-            *self.slot(gap) += u64::from(steps);
-        }
+        participation.clear();
     }
 
-    /// A request that joined at `since` is complete, after the last step in the log.
+    /// A request that arrived at `arrive` is complete.
     #[inline]
-    pub(super) fn completed(&mut self, arrive: i64, since: u64, missed: &[u64], own_gap: i64) {
+    pub(super) fn completed(&mut self, arrive: i64, participation: &Participation) {
         let end = self.next_index();
-        if let Some(spans) = &mut self.spans {
-            spans.push(Span { arrive, entries: [since, end], missed: missed.to_vec(), own_gap });
+        if let Some(completed) = &mut self.completed {
+            let runs = participation.runs(end).collect();
+            completed.push(Completed { arrive, runs, own: participation.own.clone() });
         }
     }
 
@@ -128,23 +176,17 @@ impl Gaps {
     pub(super) fn take_back_before(&mut self, start: i64) {
         self.count();
         // By log entry, how many of them begin there less how many have ended.
-        let mut changes: Vec<i64> = Vec::new();
-        for Span { arrive, entries, missed, own_gap } in self.spans.take().unwrap_or_default() {
-            let [first, end] = entries.map(|entry| entry as usize);
+        let mut changes: Vec<i64> = alloc::vec![0; self.log.len() + 1];
+        for Completed { arrive, runs, own } in self.completed.take().unwrap_or_default() {
             if arrive >= start {
                 continue;
             }
-            if own_gap > 0 {
-                *self.slot(own_gap) -= 1;
+            for gap in own {
+                *self.slot(gap) -= 1;
             }
-            if changes.len() <= end {
-                changes.resize(end + 1, 0);
-            }
-            changes[first] += 1;
-            changes[end] -= 1;
-            for index in missed {
-                changes[index as usize] -= 1;
-                changes[index as usize + 1] += 1;
+            for [from, to] in runs {
+                changes[from as usize] += 1;
+                changes[to as usize] -= 1;
             }
         }
         let mut requests = 0;

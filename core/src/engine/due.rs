@@ -3,8 +3,10 @@
 //! A timing wheel over decode ticks: a bucket per tick modulo the size of the wheel, each a list of slots, and one bit per
 //! bucket. Entering, leaving and finding the next tick cost the same however large the batch is.
 
-use super::slots::NONE;
 use alloc::vec::Vec;
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Buckets; a power of two. Requests that finish further ahead share a bucket with nearer ones and are passed by.
 const SIZE: u64 = 2048;

@@ -1,0 +1,279 @@
+//! A server's defaults and rules are those of its version and its accelerator.
+
+use plimsoll_configs::catalog;
+use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_core::scenario::{
+    AcceleratorChoice, Batching, ClientSettings, LatencyFit, LatencyModelChoice, ModelChoice, PriorityPolicy,
+    QueueOrder, ResolvedScenario, Rules, Scenario, Scheduling, SchedulingPolicy, VllmRules,
+};
+
+fn on(accelerator: &str, version: &str) -> Scenario {
+    let mut scenario = Scenario::default();
+    scenario.deployment.accelerator = Some(AcceleratorChoice::Id(accelerator.into()));
+    scenario.deployment.server_version = Some(version.into());
+    scenario
+}
+
+fn resolved(scenario: &Scenario) -> ResolvedScenario {
+    scenario.resolve(catalog()).unwrap_or_else(|problems| panic!("{problems:?}")).value
+}
+
+fn rules(scenario: &Scenario) -> VllmRules {
+    match resolved(scenario).engine.rules {
+        Rules::VllmV1(rules) => rules,
+        Rules::Reference => panic!("the rules of the reference"),
+    }
+}
+
+/// Codes and paths of what is said about a scenario.
+fn said(scenario: &Scenario, severity: Severity) -> Vec<String> {
+    let found = match scenario.resolve(catalog()) {
+        Ok(warned) => warned.diagnostics,
+        Err(problems) => problems,
+    };
+    let told = |found: Diagnostic| {
+        assert!(!found.hint.is_empty() || found.severity != Severity::Error, "{found}");
+        (found.severity == severity).then(|| format!("{} {}", found.code, found.path))
+    };
+    found.into_iter().filter_map(told).collect()
+}
+
+#[test]
+fn limits_follow_memory_name_and_version() {
+    for (accelerator, version, tokens, places) in [
+        ("H100", "0.33", 8192, 1024),
+        ("H200-SXM", "0.33", 8192, 1024),
+        ("A100-80", "0.33", 2048, 256),
+        ("A100-SXM", "0.33", 2048, 256),
+        ("L40S", "0.33", 2048, 256),
+        ("RTX-PRO-6000-server", "0.33", 8192, 1024),
+        ("B200-SXM", "0.33", 16_384, 1024),
+        ("B300-SXM", "0.28.0", 16_384, 1024),
+        ("B300-SXM", "0.27.1", 8192, 1024),
+    ] {
+        let engine = resolved(&on(accelerator, version)).engine;
+        assert_eq!(
+            (engine.max_num_batched_tokens, engine.max_num_seqs),
+            (tokens, places),
+            "vLLM {version} on {accelerator}"
+        );
+    }
+    let found = resolved(&on("H100", "v0.33.0"));
+    let line = "max_num_seqs 1024 (default of vLLM 0.33 on H100)";
+    assert!(found.filled_in.iter().any(|filled| filled == line), "{:?}", found.filled_in);
+    let mut given = on("H100", "0.33");
+    (given.engine.max_num_seqs, given.engine.max_num_batched_tokens) = (Some(64), Some(512));
+    let found = resolved(&given);
+    assert_eq!((found.engine.max_num_seqs, found.engine.max_num_batched_tokens), (64, 512));
+    assert!(found.defaults.iter().all(|default| !default.path.contains("max_num")), "{:?}", found.defaults);
+}
+
+#[test]
+fn versions_switch_the_rules() {
+    let newest = rules(&Scenario::default());
+    assert_eq!(newest, VllmRules::default());
+    for (version, batching, reserve, lone, goes_on) in [
+        ("0.33", Batching::Async, true, true, true),
+        ("0.32", Batching::Async, true, true, false),
+        ("0.31.0", Batching::Async, true, true, false),
+        ("0.30.2", Batching::Async, true, false, false),
+        ("0.19", Batching::Async, true, false, false),
+        ("0.18.9", Batching::Async, false, false, false),
+        ("0.14", Batching::Async, false, false, false),
+        ("0.13.0", Batching::Sync, false, false, false),
+        ("0.8.5", Batching::Sync, false, false, false),
+        ("vllm/vllm-openai:v0.8.4", Batching::Sync, false, false, false),
+        ("0.40", Batching::Async, true, true, true),
+    ] {
+        let found = rules(&on("H100", version));
+        let seen = (found.batching, found.reserve_full_isl, found.is_lone_prompt_spared, found.does_pass_go_on);
+        assert_eq!(seen, (batching, reserve, lone, goes_on), "{version}");
+    }
+    let utilization = |version: &str| {
+        let found = resolved(&on("H100", version));
+        found.defaults.iter().find(|default| default.path.ends_with("utilization")).expect("left out").value.clone()
+    };
+    assert_eq!(["0.19.1", "0.20.0"].map(utilization), ["0.9", "0.92"]);
+    assert_eq!(said(&on("H100", "0.33"), Severity::Note), Vec::<String>::new());
+    let note = |version| said(&on("H100", version), Severity::Note).join(", ");
+    assert_eq!(note("0.20"), "server-version-rules deployment.server_version");
+    let old = "server-version-unknown deployment.server_version, server-version-rules deployment.server_version";
+    assert_eq!(note("0.8.4"), old);
+    assert_eq!(note("0.40"), "server-version-unknown deployment.server_version");
+    assert_eq!(said(&on("H100", "new"), Severity::Error), ["invalid-value deployment.server_version"]);
+}
+
+/// The releases of the constants are those of the list of flags, where that is at hand.
+#[test]
+fn releases_are_those_of_the_list_of_flags() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/facts/vllm_flags.csv");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        println!("the list of flags is not at hand, so nothing is compared with it");
+        return;
+    };
+    let row = |flag: &str| text.lines().find(|line| line.starts_with(&format!("{flag},"))).expect(flag);
+    for (flag, words) in [
+        ("--gpu-memory-utilization", "0.8.5: 0.9; 0.20.0: 0.92"),
+        ("--async-scheduling", "0.10.0: False; 0.14.0: None"),
+        ("--scheduler-reserve-full-isl", ",0.19.0,"),
+        ("--watermark", ",0.24.0,"),
+        ("--max-num-active-seqs", ",0.31.0,"),
+        ("--long-prefill-token-threshold-adaptive", ",0.31.0,"),
+        ("--long-prefill-token-threshold", "since 0.31.0"),
+        ("--max-num-batched-tokens", "exists since 0.28.0"),
+        ("--max-num-seqs", ">=70 GiB and not A100 1024; else 256"),
+    ] {
+        assert!(row(flag).contains(words), "{}", row(flag));
+    }
+}
+
+#[test]
+fn what_the_rules_do_not_have_is_refused_with_the_way_out() {
+    type Change = fn(&mut Scenario);
+    let cases: [(Change, &str); 9] = [
+        (|s| s.engine.kv_cpu_blocks = 100, "not-under-these-rules engine.kv_cpu_blocks"),
+        (|s| s.engine.scheduler = SchedulingPolicy::Sjf, "not-under-these-rules engine.scheduler"),
+        (|s| s.engine.scheduler = SchedulingPolicy::PriorityFcfs, "not-under-these-rules engine.scheduler"),
+        (|s| s.engine.scheduler = SchedulingPolicy::ReversePriority, "not-under-these-rules engine.scheduler"),
+        (|s| s.engine.priority = PriorityPolicy::SloBased, "not-under-these-rules engine.priority"),
+        (|s| s.engine.watermark = 1.0, "invalid-value engine.watermark"),
+        (|s| s.engine.max_num_active_seqs = Some(0), "server-refuses engine.max_num_active_seqs"),
+        (
+            |s| (s.engine.max_num_seqs, s.engine.max_num_batched_tokens) = (Some(9), Some(8)),
+            "server-refuses engine.max_num_batched_tokens",
+        ),
+        (
+            |s| (s.engine.max_model_len, s.engine.long_prefill_token_threshold) = (Some(1000), 1001),
+            "server-refuses engine.long_prefill_token_threshold",
+        ),
+    ];
+    for (change, expected) in cases {
+        let mut scenario = Scenario::default();
+        change(&mut scenario);
+        assert_eq!(said(&scenario, Severity::Error), [expected]);
+        scenario.engine.scheduling = Scheduling::Reference;
+        let is_reference_too = expected.starts_with("invalid-value");
+        assert_eq!(said(&scenario, Severity::Error).is_empty(), !is_reference_too, "{expected}");
+    }
+    let mut scenario = Scenario::base(1).expect("the first base");
+    scenario.engine.scheduler = SchedulingPolicy::Priority;
+    assert_eq!(said(&scenario, Severity::Error), ["not-under-these-rules engine.scheduler"]);
+    scenario.engine.scheduling = Scheduling::VllmV1;
+    assert_eq!(rules(&scenario).order, QueueOrder::Priority);
+    scenario.engine.block_size = 8;
+    assert_eq!(said(&scenario, Severity::Warning), ["block-size-of-backend engine.block_size"]);
+    scenario.engine.block_size = 16;
+    // A request alone must fit into one block less than there are.
+    scenario.engine.num_gpu_blocks = Some(101);
+    scenario.engine.max_model_len = Some(1600);
+    assert_eq!(said(&scenario, Severity::Error), Vec::<String>::new());
+    scenario.engine.max_model_len = Some(1601);
+    assert_eq!(said(&scenario, Severity::Error), ["kv-cache-too-small engine.max_model_len"]);
+}
+
+#[test]
+fn what_came_later_than_the_server_is_refused() {
+    let mut scenario = on("H100", "0.9.2");
+    scenario.engine.async_scheduling = Some(true);
+    scenario.engine.scheduler_reserve_full_isl = Some(true);
+    scenario.engine.watermark = 0.01;
+    scenario.engine.max_num_active_seqs = Some(8);
+    scenario.engine.long_prefill_token_threshold_adaptive = true;
+    let fields = |version: &str| {
+        let scenario = Scenario { deployment: on("H100", version).deployment, ..scenario.clone() };
+        said(&scenario, Severity::Error)
+            .iter()
+            .map(|error| error.replace("not-in-this-version engine.", ""))
+            .collect::<Vec<_>>()
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(fields("0.33"), none);
+    assert_eq!(fields("0.30"), ["long_prefill_token_threshold_adaptive", "max_num_active_seqs"].map(String::from));
+    assert_eq!(fields("0.23").len(), 3);
+    assert_eq!(fields("0.18").len(), 4);
+    assert_eq!(fields("0.9").len(), 5);
+    let found = rules(&scenario_at("0.33", &scenario));
+    assert_eq!((found.watermark, found.max_num_active_seqs, found.is_threshold_adaptive), (0.01, 8, true));
+}
+
+fn scenario_at(version: &str, scenario: &Scenario) -> Scenario {
+    Scenario { deployment: on("H100", version).deployment, ..scenario.clone() }
+}
+
+#[test]
+fn coefficients_are_those_of_the_nearest_version() {
+    // Of this deployment there are rows of 0.8.4 and of 0.10.1.1.
+    let row = catalog().coefficients.iter().find(|row| row.engine_version.ends_with("v0.10.1.1")).expect("a later row");
+    let mut scenario = Scenario::default();
+    scenario.deployment.model = ModelChoice::Id(row.model.clone());
+    scenario.deployment.accelerator = Some(AcceleratorChoice::Id(row.accelerator.clone()));
+    scenario.deployment.tensor_parallel_size = Some(row.tensor_parallel_size);
+    scenario.latency.model = LatencyModelChoice::Blackbox;
+    let found = resolved(&scenario);
+    assert_eq!(found.engine.num_blocks, row.total_kv_blocks);
+    let line = "coefficients of vllm/vllm-openai:v0.10.1.1 (the nearest to vLLM 0.33)";
+    assert!(found.filled_in.iter().any(|filled| filled == line), "{:?}", found.filled_in);
+    // A model with rows of 0.8.4 alone takes these whatever the version; the reference's rules want the very one.
+    let mut old = on("H100", "0.33");
+    old.latency.model = LatencyModelChoice::Blackbox;
+    assert_eq!(resolved(&old).engine.num_blocks, 29_205);
+    old.engine.scheduling = Scheduling::Reference;
+    assert_eq!(said(&old, Severity::Error), ["no-coefficients latency.model"]);
+}
+
+#[test]
+fn a_fit_says_when_steps_are_planned() {
+    let fitted = |joining: f64| {
+        let mut scenario = Scenario::default();
+        scenario.latency.model = LatencyModelChoice::Calibrated;
+        scenario.latency.fit = Some(LatencyFit {
+            alpha: vec![9000.0, 2.0, 0.0],
+            beta: vec![3500.0, 40.0, 6000.0, 33.0, 0.05, 3e-4, joining],
+            ..LatencyFit::default()
+        });
+        scenario
+    };
+    for (joining, batching) in [(0.0, Batching::Sync), (1.0, Batching::Async), (2.0, Batching::V0)] {
+        assert_eq!(rules(&fitted(joining)).batching, batching);
+    }
+    let mut other = fitted(2.0);
+    other.engine.async_scheduling = Some(true);
+    assert_eq!(rules(&other).batching, Batching::Async);
+    assert_eq!(said(&other, Severity::Warning), ["fit-of-another-scheduling engine.async_scheduling"]);
+}
+
+#[test]
+fn the_first_base_moves_to_the_new_rules_and_says_what_changes() {
+    let mut scenario = Scenario::base(1).expect("the first base");
+    let moved = scenario.under_new_rules(catalog()).expect("it has the old rules");
+    assert_eq!(moved.scenario, Scenario::default());
+    let changes = [
+        "scheduling: reference becomes vllm-v1",
+        "max_num_seqs: 256 becomes 1024 (default of vLLM 0.33 on H100)",
+        "max_num_batched_tokens: 2048 becomes 8192 (default of vLLM 0.33 on H100)",
+        "gpu_memory_utilization: 0.9 becomes 0.92 (default of vLLM 0.33)",
+    ];
+    assert_eq!(moved.changes, changes);
+    assert_eq!(moved.scenario.under_new_rules(catalog()), None);
+    let notes = |scenario: &Scenario| scenario.resolve(catalog()).expect("valid").diagnostics;
+    let note = notes(&scenario).into_iter().find(|found| found.code == "newer-rules").expect("a note");
+    assert_eq!(note.hint, format!("moving over changes {}", changes.join("; ")));
+    // What somebody chose stays.
+    scenario.engine.max_num_seqs = Some(128);
+    scenario.deployment.accelerator = Some(AcceleratorChoice::Id("A100-80".into()));
+    let moved = scenario.under_new_rules(catalog()).expect("it has the old rules");
+    assert_eq!((moved.scenario.engine.max_num_seqs, moved.changes.len()), (Some(128), 2), "{:?}", moved.changes);
+    scenario.engine.scheduler = SchedulingPolicy::Sjf;
+    let note = notes(&scenario).into_iter().find(|found| found.code == "newer-rules").expect("a note");
+    assert!(note.hint.contains("vLLM has no scheduler sjf"), "{note}");
+}
+
+#[test]
+fn priorities_that_nobody_hears_are_remarked() {
+    let mut scenario = Scenario::default();
+    let client = |priority| ClientSettings { priority, ..ClientSettings::default() };
+    scenario.workload.clients = vec![client(0), client(-3)];
+    assert_eq!(said(&scenario, Severity::Warning), ["setting-not-used workload.clients[1].priority"]);
+    scenario.engine.scheduler = SchedulingPolicy::Priority;
+    assert_eq!(said(&scenario, Severity::Warning), Vec::<String>::new());
+}

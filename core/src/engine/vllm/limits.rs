@@ -1,0 +1,55 @@
+//! What happens at the door (scheduler specification F).
+
+use crate::scenario::{EngineConfig, VllmRules};
+use crate::workload::Request;
+
+/// The answer tokens a request will get, or none if it is refused at the door.
+///
+/// The server stops at `max_model_len` whatever the client asks for; a prompt without room for an answer, an absurd limit,
+/// and where there is no `max_model_len` a request that would not fit alone, are refused.
+pub(super) fn answer_tokens(request: &Request, config: &EngineConfig) -> Option<u32> {
+    let (prompt, limit) = (request.input_tokens, config.max_model_len);
+    let mut answer = request.output_tokens.max(1);
+    if limit > 0 {
+        if prompt >= limit || request.answer_limit > limit {
+            return None;
+        }
+        answer = answer.min(limit - prompt);
+    }
+    // The last token is never stored, and one block is the server's own.
+    let needed = u64::from(prompt) + u64::from(answer) - 1;
+    let room = u64::from(config.block_size) * u64::from(config.num_blocks.saturating_sub(1));
+    (needed <= room).then_some(answer)
+}
+
+/// The long-prefill threshold of a call that sees `count` requests (scheduler specification C1); 0 = none.
+#[inline]
+pub(super) fn threshold(config: &EngineConfig, rules: &VllmRules, count: u32) -> u32 {
+    let threshold = config.long_prefill_token_threshold;
+    if threshold == 0 || (rules.is_lone_prompt_spared && count <= 1) {
+        0
+    } else if rules.is_threshold_adaptive {
+        threshold.max(config.max_num_batched_tokens / count.max(1))
+    } else {
+        threshold
+    }
+}
+
+/// Tokens of a chunk: no more than are left, than the threshold lets through, than the budget has.
+#[inline]
+pub(super) fn chunk(left: u32, threshold: u32, budget: u32) -> u32 {
+    let tokens = if threshold > 0 && threshold < left { threshold } else { left };
+    tokens.min(budget)
+}
+
+/// Blocks that stay free when a request is admitted beside others (scheduler specification B3).
+pub(super) fn reserved_blocks(config: &EngineConfig, rules: &VllmRules) -> u32 {
+    // Between 0 and the number of blocks.
+    (rules.watermark * f64::from(config.num_blocks)) as u32
+}
+
+/// The same limits with the batch no larger than may be active at a time.
+pub(in crate::engine) fn limited(config: EngineConfig, rules: &VllmRules) -> EngineConfig {
+    let most = if rules.max_num_active_seqs > 0 { rules.max_num_active_seqs } else { u32::MAX };
+    EngineConfig { max_num_seqs: config.max_num_seqs.min(most), ..config }
+}

@@ -1,0 +1,326 @@
+//! Whose rules the replicas follow, and what these cannot do.
+//!
+//! A setting that the chosen rules do not have is refused with the way out; nobody is served by other rules than asked for.
+
+use super::deployment::KnownDeployment;
+use super::limits::Bounds;
+use super::resolve::Resolution;
+use super::server::{EngineDefault, Limits, ServerVersion};
+use super::{
+    Batching, Deployment, EngineSettings, PriorityPolicy, QueueOrder, Rules, Scenario, SchedulerPolicy, Scheduling,
+    SchedulingPolicy, VllmRules,
+};
+use crate::diagnostic::Diagnostic;
+use crate::latency::{Joining, LatencyModel};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Multiples of this are what the usual attention kernels take as block size.
+const USUAL_BLOCK: u32 = 16;
+
+/// What is in force where the engine's settings leave something out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct InForce {
+    /// The release, within those that are known.
+    pub version: ServerVersion,
+    /// Token budget and places.
+    pub limits: Limits,
+    /// Share of the memory that is used.
+    pub gpu_memory_utilization: f64,
+    /// What was left out.
+    pub defaults: Vec<EngineDefault>,
+}
+
+impl EngineSettings {
+    /// Whether the replicas follow vLLM's rules.
+    pub(super) fn is_vllm(&self) -> bool {
+        self.scheduling == Scheduling::VllmV1
+    }
+}
+
+impl Deployment {
+    /// The release it names; none if it names none, or nothing that is a release.
+    pub(super) fn named_version(&self) -> Option<ServerVersion> {
+        ServerVersion::parse(self.server_version.as_deref()?)
+    }
+}
+
+impl Scenario {
+    /// What is in force on this deployment; `longest` is the length that the model allows, tokens, 0 = no limit.
+    pub(super) fn in_force(&self, deployment: &KnownDeployment<'_>, longest: u64) -> InForce {
+        let engine = &self.engine;
+        let version = self.deployment.named_version().unwrap_or(ServerVersion::NEWEST).known();
+        let usual = match engine.scheduling {
+            Scheduling::Reference => Limits::REFERENCE,
+            Scheduling::VllmV1 => version.limits(deployment.accelerator),
+        };
+        let longest = if engine.is_vllm() { engine.max_model_len.map_or(longest, u64::from) } else { 0 };
+        let limits = usual.with_given(engine.max_num_batched_tokens, engine.max_num_seqs, longest);
+        let usual_utilization = match engine.scheduling {
+            Scheduling::Reference => super::memory::DEFAULT_UTILIZATION,
+            Scheduling::VllmV1 => version.gpu_memory_utilization(),
+        };
+        let of_server = format!("default of vLLM {version}");
+        let (of_server, of_both) = match engine.scheduling {
+            Scheduling::Reference => ("default of the reference".to_string(), "default of the reference".to_string()),
+            Scheduling::VllmV1 if deployment.accelerator_id.is_empty() => (of_server.clone(), of_server),
+            Scheduling::VllmV1 => (of_server.clone(), format!("{of_server} on {}", deployment.accelerator_id)),
+        };
+        let mut defaults = Vec::new();
+        let mut tell = |is_left_out: bool, path, value: String, source: &str| {
+            if is_left_out {
+                defaults.push(EngineDefault { path, value, source: source.to_string() });
+            }
+        };
+        let path = "engine.max_num_batched_tokens";
+        tell(engine.max_num_seqs.is_none(), "engine.max_num_seqs", limits.max_num_seqs.to_string(), &of_both);
+        tell(engine.max_num_batched_tokens.is_none(), path, limits.max_num_batched_tokens.to_string(), &of_both);
+        let utilization = engine.gpu_memory_utilization.unwrap_or(usual_utilization);
+        let path = "engine.gpu_memory_utilization";
+        tell(engine.gpu_memory_utilization.is_none(), path, utilization.to_string(), &of_server);
+        if engine.is_vllm() {
+            let value = version.scheduler_reserve_full_isl().to_string();
+            let path = "engine.scheduler_reserve_full_isl";
+            tell(engine.scheduler_reserve_full_isl.is_none(), path, value, &of_server);
+        }
+        InForce { version, limits, gpu_memory_utilization: utilization, defaults }
+    }
+}
+
+impl Bounds<'_> {
+    /// Checks the settings that say how requests are scheduled, and whether the chosen rules have them.
+    pub(super) fn scheduling(&mut self, scenario: &Scenario) {
+        let engine = &scenario.engine;
+        if !(0.0..1.0).contains(&engine.watermark) {
+            self.reject("engine.watermark", engine.watermark, "give a share from 0 to below 1");
+        }
+        match engine.scheduling {
+            Scheduling::Reference => self.reference_rules(engine),
+            Scheduling::VllmV1 => {
+                self.vllm_rules(engine);
+                self.server_version(&scenario.deployment, engine);
+            }
+        }
+        let are_heard = engine.is_vllm() && engine.scheduler == SchedulingPolicy::Priority;
+        let first = scenario.workload.clients.iter().position(|client| client.priority != 0);
+        if let Some(index) = first.filter(|_| !are_heard) {
+            let message = "the priorities of clients are not looked at by this scheduler";
+            let diagnostic =
+                Diagnostic::warning("setting-not-used", format!("workload.clients[{index}].priority"), message)
+                    .with_hint("set engine.scheduler to priority under engine.scheduling vllm-v1, or leave them out");
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn reference_rules(&mut self, engine: &EngineSettings) {
+        if engine.scheduler == SchedulingPolicy::Priority {
+            let message = "scheduler priority is vLLM's, and the rules of the reference do not have it";
+            self.diagnostics.push(
+                Diagnostic::error("not-under-these-rules", "engine.scheduler", message)
+                    .with_hint("choose priority-fcfs, or set engine.scheduling to vllm-v1"),
+            );
+        }
+        for (is_given, field) in [
+            (engine.async_scheduling.is_some(), "async_scheduling"),
+            (engine.scheduler_reserve_full_isl.is_some(), "scheduler_reserve_full_isl"),
+            (engine.watermark > 0.0, "watermark"),
+            (engine.long_prefill_token_threshold_adaptive, "long_prefill_token_threshold_adaptive"),
+            (engine.max_num_active_seqs.is_some(), "max_num_active_seqs"),
+        ] {
+            if is_given {
+                let message = format!("the rules of the reference do not know {field}");
+                self.diagnostics.push(
+                    Diagnostic::warning("setting-not-used", format!("engine.{field}"), message)
+                        .with_hint("set engine.scheduling to vllm-v1, or leave it out"),
+                );
+            }
+        }
+    }
+
+    /// Refuses what vLLM's rules do not describe.
+    fn vllm_rules(&mut self, engine: &EngineSettings) {
+        self.diagnostics.extend(engine.obstacles_to_vllm());
+        if !engine.block_size.is_multiple_of(USUAL_BLOCK) {
+            let message = format!("block_size is {}, which the usual attention kernels do not take", engine.block_size);
+            self.diagnostics.push(
+                Diagnostic::warning("block-size-of-backend", "engine.block_size", message)
+                    .with_hint("on CUDA it is a multiple of 16"),
+            );
+        }
+    }
+
+    /// Says what is known of the release, and refuses what came later.
+    fn server_version(&mut self, deployment: &Deployment, engine: &EngineSettings) {
+        const PATH: &str = "deployment.server_version";
+        let Some(named) = &deployment.server_version else { return };
+        let Some(version) = ServerVersion::parse(named) else {
+            self.reject(PATH, named, "give a release of vLLM such as 0.33 or v0.24.0, or leave it out for the newest");
+            return;
+        };
+        let known = version.known();
+        if known != version {
+            let message = format!("vLLM {version} is not among the releases that are known, {known} stands for it");
+            let hint = format!("known are {} to {}", ServerVersion::OLDEST, ServerVersion::NEWEST);
+            self.diagnostics.push(Diagnostic::note("server-version-unknown", PATH, message).with_hint(hint));
+        }
+        if known < ServerVersion::VERIFIED {
+            let message = format!(
+                "the rules are those verified on vLLM {}, with what is known to be different in {known}",
+                ServerVersion::VERIFIED
+            );
+            let hint = "different are: asynchronous scheduling (on from 0.14), the check for the whole prompt (from 0.19), the spared lone prompt (from 0.31), and the defaults";
+            self.diagnostics.push(Diagnostic::note("server-version-rules", PATH, message).with_hint(hint));
+        }
+        for (is_used, field, since) in [
+            (engine.async_scheduling == Some(true), "async_scheduling", ServerVersion::new(10, 0)),
+            (engine.scheduler_reserve_full_isl == Some(true), "scheduler_reserve_full_isl", ServerVersion::new(19, 0)),
+            (engine.watermark > 0.0, "watermark", ServerVersion::new(24, 0)),
+            (
+                engine.long_prefill_token_threshold_adaptive,
+                "long_prefill_token_threshold_adaptive",
+                ServerVersion::new(31, 0),
+            ),
+            (engine.max_num_active_seqs.is_some(), "max_num_active_seqs", ServerVersion::new(31, 0)),
+        ] {
+            if is_used && known < since {
+                let message = format!("{field} came with vLLM {since}, and the server is {known}");
+                self.diagnostics.push(
+                    Diagnostic::error("not-in-this-version", format!("engine.{field}"), message)
+                        .with_hint(format!("leave it out, or set deployment.server_version to {since} or later")),
+                );
+            }
+        }
+    }
+}
+
+impl EngineSettings {
+    /// What of these settings vLLM's rules do not have.
+    pub(super) fn obstacles_to_vllm(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let mut refuse = |path: &str, message: String, instead: &str| {
+            let hint = format!("{instead}, or run it by the rules of the reference: engine.scheduling reference");
+            found.push(Diagnostic::error("not-under-these-rules", path, message).with_hint(hint));
+        };
+        if self.kv_cpu_blocks > 0 {
+            let message = "vLLM's rules say nothing about a prefix cache in host memory";
+            refuse("engine.kv_cpu_blocks", message.into(), "set engine.kv_cpu_blocks to 0");
+        }
+        let scheduler = match self.scheduler {
+            SchedulingPolicy::Fcfs | SchedulingPolicy::Priority => None,
+            SchedulingPolicy::PriorityFcfs => Some("priority-fcfs"),
+            SchedulingPolicy::Sjf => Some("sjf"),
+            SchedulingPolicy::ReversePriority => Some("reverse-priority"),
+        };
+        if let Some(name) = scheduler {
+            let message = format!("vLLM has no scheduler {name}");
+            refuse("engine.scheduler", message, "choose fcfs or priority");
+        }
+        if self.priority != PriorityPolicy::Constant {
+            let message = "vLLM has no priorities that change with a request's age";
+            refuse("engine.priority", message.into(), "set engine.priority to constant");
+        }
+        found
+    }
+
+    /// The order of the waiting queue under the rules of the reference; vLLM's own stands for none of these.
+    pub(super) fn reference_order(&self) -> SchedulerPolicy {
+        match self.scheduler {
+            SchedulingPolicy::Fcfs | SchedulingPolicy::Priority => SchedulerPolicy::Fcfs,
+            SchedulingPolicy::PriorityFcfs => SchedulerPolicy::PriorityFcfs,
+            SchedulingPolicy::Sjf => SchedulerPolicy::Sjf,
+            SchedulingPolicy::ReversePriority => SchedulerPolicy::ReversePriority,
+        }
+    }
+}
+
+impl Resolution<'_> {
+    /// The rules of the replicas, after what only the whole of the settings shows: whether such a server starts.
+    pub(super) fn rules(&self, latency: &LatencyModel, max_model_len: u32, diagnostics: &mut Vec<Diagnostic>) -> Rules {
+        let engine = &self.scenario.engine;
+        if !engine.is_vllm() {
+            return Rules::Reference;
+        }
+        self.does_start(max_model_len, diagnostics);
+        let version = self.in_force.version;
+        Rules::VllmV1(VllmRules {
+            batching: self.batching(latency, diagnostics),
+            order: match engine.scheduler {
+                SchedulingPolicy::Priority => QueueOrder::Priority,
+                _ => QueueOrder::Fcfs,
+            },
+            reserve_full_isl: engine.scheduler_reserve_full_isl.unwrap_or(version.scheduler_reserve_full_isl()),
+            watermark: engine.watermark,
+            is_threshold_adaptive: engine.long_prefill_token_threshold_adaptive,
+            is_lone_prompt_spared: version.spares_lone_prompts(),
+            max_num_active_seqs: engine.max_num_active_seqs.unwrap_or(0),
+            does_pass_go_on: version.goes_on_behind_victims(),
+        })
+    }
+
+    /// Refuses what `vllm serve` refuses.
+    fn does_start(&self, max_model_len: u32, diagnostics: &mut Vec<Diagnostic>) {
+        let engine = &self.scenario.engine;
+        let Limits { max_num_batched_tokens, max_num_seqs } = self.in_force.limits;
+        let mut refuse = |field: &str, message: String, hint: String| {
+            diagnostics.push(Diagnostic::error("server-refuses", format!("engine.{field}"), message).with_hint(hint));
+        };
+        if max_num_batched_tokens < max_num_seqs {
+            refuse(
+                "max_num_batched_tokens",
+                format!(
+                    "max_num_batched_tokens {max_num_batched_tokens} is less than max_num_seqs {max_num_seqs}, and vLLM does not start with that"
+                ),
+                format!("raise it to {max_num_seqs}, or lower max_num_seqs to {max_num_batched_tokens}"),
+            );
+        }
+        let threshold = engine.long_prefill_token_threshold;
+        if max_model_len > 0 && threshold > max_model_len {
+            refuse(
+                "long_prefill_token_threshold",
+                format!(
+                    "long_prefill_token_threshold {threshold} is more than max_model_len {max_model_len}, and vLLM does not start with that"
+                ),
+                format!("give at most {max_model_len}, or 0 for no limit"),
+            );
+        }
+        if let Some(active) = engine.max_num_active_seqs
+            && !(1..=max_num_seqs).contains(&active)
+        {
+            refuse(
+                "max_num_active_seqs",
+                format!("max_num_active_seqs is {active}, and vLLM does not start with that"),
+                format!("give a number from 1 to max_num_seqs {max_num_seqs}, or leave it out"),
+            );
+        }
+    }
+
+    /// When a step is planned: as the scenario says, else as the fit does, else as the release does.
+    fn batching(&self, latency: &LatencyModel, diagnostics: &mut Vec<Diagnostic>) -> Batching {
+        let of_fit = match latency {
+            LatencyModel::Calibrated(_) => Some(match latency.joining() {
+                Joining::NextStep => Batching::Sync,
+                Joining::StepAfterNext => Batching::Async,
+                Joining::OwnSteps => Batching::V0,
+            }),
+            _ => None,
+        };
+        let of = |is_async| if is_async { Batching::Async } else { Batching::Sync };
+        let given = self.scenario.engine.async_scheduling.map(of);
+        if let (Some(given), Some(of_fit)) = (given, of_fit)
+            && given != of_fit
+        {
+            let name = |batching| match batching {
+                Batching::Async => "asynchronous scheduling",
+                Batching::Sync => "synchronous scheduling",
+                Batching::V0 => "the V0 engine",
+            };
+            let message = format!("the fit found {}, and the scenario asks for {}", name(of_fit), name(given));
+            diagnostics.push(
+                Diagnostic::warning("fit-of-another-scheduling", "engine.async_scheduling", message)
+                    .with_hint("leave engine.async_scheduling out to follow the fit"),
+            );
+        }
+        given.or(of_fit).unwrap_or(of(self.in_force.version.async_scheduling()))
+    }
+}

@@ -1,0 +1,255 @@
+//! What a vLLM release does by default, and what it can be told.
+//!
+//! The figures are those of the command line of vLLM 0.8.5 to 0.33, read and run release by release.
+
+use crate::catalog::AcceleratorSpec;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+/// Accelerators with at least this much memory have the largest default token budget, GiB.
+const LARGEST_MEMORY_GIB: f64 = 160.0;
+/// Accelerators with at least this much memory have large default limits, GiB.
+const LARGE_MEMORY_GIB: f64 = 70.0;
+/// Part of the name of accelerators that have small default limits whatever their memory.
+const NAME_WITH_SMALL_LIMITS: &str = "a100";
+
+/// A release of vLLM; suffixes such as `rc1` or `+cu128` and a fourth number do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerVersion {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl ServerVersion {
+    /// The oldest release whose defaults are known; older ones are treated as this one.
+    pub const OLDEST: Self = Self::new(8, 5);
+    /// The newest release whose defaults are known; newer ones are treated as this one.
+    pub const NEWEST: Self = Self::new(33, 0);
+    /// The release whose scheduler the rules were compared with, call for call.
+    pub const VERIFIED: Self = Self::new(32, 0);
+
+    /// The release 0.`minor`.`patch`.
+    #[must_use]
+    pub const fn new(minor: u32, patch: u32) -> Self {
+        Self { major: 0, minor, patch }
+    }
+
+    /// The first release named in a text such as `0.33`, `v0.24.0rc1`, `0.11.0+cu128` or `vllm/vllm-openai:v0.8.4`.
+    ///
+    /// `latest` and `nightly` are the newest known. None if no release is named.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let starts = text.char_indices().filter(|(at, letter)| {
+            let before = text.get(..*at).and_then(|before| before.chars().next_back());
+            letter.is_ascii_digit() && !before.is_some_and(|before| before.is_ascii_digit() || before == '.')
+        });
+        let numbered = starts.filter_map(|(at, _)| Self::numbers(text.get(at..)?)).next();
+        let lower = text.trim().to_ascii_lowercase();
+        let is_newest = ["latest", "nightly"].iter().any(|name| lower == *name || lower.ends_with(&format!(":{name}")));
+        numbered.or_else(|| is_newest.then_some(Self::NEWEST))
+    }
+
+    /// Two or three numbers with points between them, at the beginning of a text.
+    fn numbers(text: &str) -> Option<Self> {
+        let mut parts = text.split('.').map(|part| {
+            let end = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+            (part.get(..end).unwrap_or_default(), end == part.len())
+        });
+        let (major, is_whole) = parts.next()?;
+        let (minor, goes_on) = parts.next()?;
+        let patch = parts.next().map_or("", |(patch, _)| patch);
+        Some(Self {
+            major: major.parse().ok().filter(|_| is_whole)?,
+            minor: minor.parse().ok()?,
+            patch: if goes_on { patch.parse().unwrap_or(0) } else { 0 },
+        })
+    }
+
+    /// The release whose defaults stand for this one.
+    #[must_use]
+    pub fn known(self) -> Self {
+        self.clamp(Self::OLDEST, Self::NEWEST)
+    }
+
+    /// How far two releases are apart: minor releases count, patches decide between equals.
+    #[must_use]
+    pub fn distance(self, other: Self) -> u64 {
+        let place = |version: Self| {
+            (u64::from(version.major) << 42) + (u64::from(version.minor) << 21) + u64::from(version.patch)
+        };
+        place(self).abs_diff(place(other))
+    }
+
+    /// Whether batches are planned one step ahead unless told otherwise.
+    #[must_use]
+    pub fn async_scheduling(self) -> bool {
+        self >= Self::new(14, 0)
+    }
+
+    /// Whether a request is admitted only when all of it fits, unless told otherwise.
+    #[must_use]
+    pub fn scheduler_reserve_full_isl(self) -> bool {
+        self >= Self::new(19, 0)
+    }
+
+    /// Whether the long-prefill threshold spares a request that is alone.
+    #[must_use]
+    pub(super) fn spares_lone_prompts(self) -> bool {
+        self >= Self::new(31, 0)
+    }
+
+    /// Whether the pass over running requests goes on behind one that preempted itself under `priority`.
+    #[must_use]
+    pub(super) fn goes_on_behind_victims(self) -> bool {
+        self >= Self::new(33, 0)
+    }
+
+    /// The share of the memory that is used unless told otherwise.
+    #[must_use]
+    pub fn gpu_memory_utilization(self) -> f64 {
+        if self >= Self::new(20, 0) { 0.92 } else { 0.9 }
+    }
+
+    /// The token budget and the most requests of a batch on this accelerator, unless told otherwise and before one
+    /// limits the other. An unknown accelerator has the small limits.
+    #[must_use]
+    pub fn limits(self, accelerator: Option<&AcceleratorSpec>) -> Limits {
+        let is_exception =
+            |card: &AcceleratorSpec| [&card.id, &card.name].iter().any(|name| contains(name, NAME_WITH_SMALL_LIMITS));
+        match accelerator {
+            Some(card) if card.memory_gib >= LARGEST_MEMORY_GIB && self >= Self::new(28, 0) => {
+                Limits { max_num_batched_tokens: 16_384, max_num_seqs: 1024 }
+            }
+            Some(card) if card.memory_gib >= LARGE_MEMORY_GIB && !is_exception(card) => {
+                Limits { max_num_batched_tokens: 8192, max_num_seqs: 1024 }
+            }
+            _ => Limits { max_num_batched_tokens: 2048, max_num_seqs: 256 },
+        }
+    }
+}
+
+fn contains(name: &str, part: &str) -> bool {
+    name.to_ascii_lowercase().contains(part)
+}
+
+impl fmt::Display for ServerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)?;
+        if self.patch > 0 { write!(f, ".{}", self.patch) } else { Ok(()) }
+    }
+}
+
+/// What bounds a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Token budget of one step.
+    pub max_num_batched_tokens: u32,
+    /// Most requests in one batch.
+    pub max_num_seqs: u32,
+}
+
+impl Limits {
+    /// The limits that the reference simulator has unless told otherwise.
+    pub const REFERENCE: Self = Self { max_num_batched_tokens: 2048, max_num_seqs: 256 };
+
+    /// The limits in force: what is given stands. By default the budget is at most what so many requests of
+    /// `max_model_len` have (0 = no limit), and there are at most as many requests as tokens.
+    #[must_use]
+    pub fn with_given(
+        self,
+        max_num_batched_tokens: Option<u32>,
+        max_num_seqs: Option<u32>,
+        max_model_len: u64,
+    ) -> Self {
+        let places = u64::from(max_num_seqs.unwrap_or(self.max_num_seqs));
+        let most = if max_model_len == 0 { u64::MAX } else { places.saturating_mul(max_model_len) };
+        let budget = u64::from(self.max_num_batched_tokens).min(most);
+        let tokens = max_num_batched_tokens.unwrap_or(u32::try_from(budget).unwrap_or(u32::MAX));
+        Self { max_num_batched_tokens: tokens, max_num_seqs: max_num_seqs.unwrap_or(self.max_num_seqs.min(tokens)) }
+    }
+}
+
+/// A setting that is left out, and what is in force in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineDefault {
+    /// Field path, e.g. `engine.max_num_seqs`.
+    pub path: &'static str,
+    /// What is in force, as it would be given.
+    pub value: String,
+    /// Whose default it is, e.g. `default of vLLM 0.33 on H100`.
+    pub source: String,
+}
+
+impl EngineDefault {
+    /// It in words, e.g. `max_num_seqs 1024 (default of vLLM 0.33 on H100)`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let name = self.path.rsplit('.').next().unwrap_or(self.path);
+        format!("{name} {} ({})", self.value, self.source)
+    }
+
+    /// Whether it is worth a line where nobody asked: the limits of a batch are, switches that hardly anybody touches
+    /// are not.
+    pub(super) fn is_told(&self) -> bool {
+        ["engine.max_num_seqs", "engine.max_num_batched_tokens"].contains(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_read_out_of_what_people_write() {
+        for (text, expected) in [
+            ("0.33", Some(ServerVersion::new(33, 0))),
+            (" v0.24.0rc1 ", Some(ServerVersion::new(24, 0))),
+            ("0.11.0+cu128", Some(ServerVersion::new(11, 0))),
+            ("0.10.1.1", Some(ServerVersion::new(10, 1))),
+            ("0.9.2", Some(ServerVersion::new(9, 2))),
+            ("0.33rc1.5", Some(ServerVersion::new(33, 0))),
+            ("vllm/vllm-openai:v0.8.4", Some(ServerVersion::new(8, 4))),
+            ("vllm/v0.23.0 V1", Some(ServerVersion::new(23, 0))),
+            ("1.0", Some(ServerVersion { major: 1, minor: 0, patch: 0 })),
+            ("vllm/vllm-openai:latest", Some(ServerVersion::NEWEST)),
+            ("nightly", Some(ServerVersion::NEWEST)),
+            ("33", None),
+            ("v", None),
+            ("", None),
+            ("0.", None),
+            ("99999999999.1", None),
+        ] {
+            assert_eq!(ServerVersion::parse(text), expected, "{text}");
+        }
+        assert_eq!(format!("{} {}", ServerVersion::NEWEST, ServerVersion::OLDEST), "0.33 0.8.5");
+    }
+
+    #[test]
+    fn older_and_newer_releases_are_treated_as_the_last_known() {
+        assert_eq!(ServerVersion::new(8, 4).known(), ServerVersion::OLDEST);
+        assert_eq!(ServerVersion::new(6, 6).known(), ServerVersion::OLDEST);
+        assert_eq!(ServerVersion::new(40, 0).known(), ServerVersion::NEWEST);
+        assert_eq!(ServerVersion::new(20, 1).known(), ServerVersion::new(20, 1));
+        let newest = ServerVersion::NEWEST;
+        assert!(newest.distance(ServerVersion::new(10, 1)) < newest.distance(ServerVersion::new(8, 4)));
+        assert!(
+            ServerVersion::new(9, 9).distance(ServerVersion::new(9, 1)) < newest.distance(ServerVersion::new(32, 0))
+        );
+    }
+
+    #[test]
+    fn limits_follow_each_other_where_they_are_not_given() {
+        let large = Limits { max_num_batched_tokens: 8192, max_num_seqs: 1024 };
+        let of = |tokens, seqs, length| {
+            let limits = large.with_given(tokens, seqs, length);
+            (limits.max_num_batched_tokens, limits.max_num_seqs)
+        };
+        assert_eq!(of(None, None, 131_072), (8192, 1024));
+        assert_eq!(of(None, None, 0), (8192, 1024));
+        assert_eq!(of(Some(512), None, 131_072), (512, 512));
+        assert_eq!(of(None, Some(2), 2048), (4096, 2));
+        assert_eq!(of(Some(512), Some(600), 4096), (512, 600));
+    }
+}

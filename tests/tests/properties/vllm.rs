@@ -1,0 +1,99 @@
+//! Skipping calls changes no byte under vLLM's rules, and no decision.
+
+use super::case::{Case, runner, vllm_case};
+use plimsoll_core::engine::Mode;
+use plimsoll_core::observation::{Fate, JumpCounts, Observer, Plan, QueueSample, ReplicaTotals, RequestRecord};
+use plimsoll_core::scenario::{Batching, QueueOrder, Rules};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// Everything a run tells, decisions included.
+#[derive(Debug, Default)]
+struct Told {
+    records: Vec<RequestRecord>,
+    samples: Vec<QueueSample>,
+    plans: Vec<Plan>,
+    totals: ReplicaTotals,
+}
+
+impl Observer for Told {
+    fn settled(&mut self, record: &RequestRecord) {
+        self.records.push(*record);
+    }
+
+    fn enqueued(&mut self, sample: &QueueSample) {
+        self.samples.push(*sample);
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        self.plans.push(plan.clone());
+    }
+
+    fn wants_plans(&self) -> bool {
+        true
+    }
+}
+
+fn run(case: &Case, mode: Mode, slice: u64) -> Told {
+    let mut told = Told::default();
+    let mut simulation = case.simulation(mode);
+    while !simulation.run_for(slice, &mut told) {}
+    told.totals = simulation.finish(&mut told).total;
+    told
+}
+
+#[test]
+fn both_modes_decide_alike_and_give_the_same_bytes() {
+    let met = RefCell::new(BTreeMap::<&str, u32>::new());
+    let strategy = (vllm_case(), proptest::prop_oneof![proptest::strategy::Just(u64::MAX), 1..50u64]);
+    runner(2_500)
+        .run(&strategy, |(case, slice)| {
+            let step = run(&case, Mode::Step, u64::MAX);
+            let mut fast = run(&case, Mode::Fast, slice);
+            let jumps = std::mem::take(&mut fast.totals.jumps);
+            proptest::prop_assert_eq!(step.totals.jumps, JumpCounts::default());
+            for (step, fast) in step.plans.iter().zip(&fast.plans) {
+                proptest::prop_assert_eq!(step, fast);
+            }
+            proptest::prop_assert_eq!(step.plans.len(), fast.plans.len());
+            proptest::prop_assert_eq!(&step.records, &fast.records);
+            proptest::prop_assert_eq!(&step.samples, &fast.samples);
+            proptest::prop_assert_eq!(&step.totals, &fast.totals);
+
+            let Rules::VllmV1(rules) = case.engine.rules else { return Ok(()) };
+            let mut seen = met.borrow_mut();
+            let mut meet = |what: &'static str, is_met: bool| *seen.entry(what).or_default() += u32::from(is_met);
+            let any = |is_met: fn(&Plan) -> bool| step.plans.iter().any(is_met);
+            let fate = |fate: Fate| step.records.iter().any(|record| record.fate == fate);
+            meet("window of 8 steps or more", jumps.long_windows > 0);
+            meet("window that evicts", jumps.evicting_windows > 0);
+            meet("window that fills", jumps.filling_windows > 0);
+            meet("preemption", step.totals.preemptions > 0);
+            meet("hit", step.totals.prefix_cache.hit_tokens > 0);
+            meet("hit after preemption", step.totals.prefix_cache.resumed_hit_tokens > 0);
+            meet("asynchronous with preemption", rules.batching == Batching::Async && step.totals.preemptions > 0);
+            meet("V0 with preemption", rules.batching == Batching::V0 && step.totals.preemptions > 0);
+            meet("priority with preemption", rules.order == QueueOrder::Priority && step.totals.preemptions > 0);
+            meet("call that only preempts", any(|plan| plan.scheduled.is_empty() && !plan.preempted.is_empty()));
+            let is_late = |record: &RequestRecord| {
+                let plan = step.plans.iter().find(|plan| plan.finished_before.contains(&record.request.id));
+                plan.is_some_and(|plan| {
+                    let before = step.plans.iter().take_while(|other| other.call < plan.call);
+                    before.last().is_some_and(|last| last.preempted.contains(&record.request.id))
+                })
+            };
+            meet("preempted with the last token on its way", step.records.iter().any(is_late));
+            meet(
+                "several chunks at once",
+                any(|plan| plan.scheduled.iter().filter(|part| part.tokens > 1).count() > 1),
+            );
+            meet("length cap", fate(Fate::LengthCapped));
+            meet("drop", fate(Fate::Dropped));
+            meet("timeout", fate(Fate::TimedOut));
+            meet("horizon cut", fate(Fate::StillRunning) || fate(Fate::StillQueued));
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let met = met.into_inner();
+    println!("{met:?}");
+}
