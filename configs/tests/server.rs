@@ -181,7 +181,10 @@ fn what_came_later_than_the_server_is_refused() {
     scenario.engine.long_prefill_token_threshold_adaptive = true;
     let fields = |version: &str| -> Vec<String> {
         let scenario = Scenario { deployment: on("H100", version).deployment, ..scenario.clone() };
-        said(&scenario, Severity::Error).iter().map(|error| error.replace("not-in-this-version engine.", "")).collect()
+        said(&scenario, Severity::Error)
+            .iter()
+            .map(|error| error.replace("not-in-this-version engine.", ""))
+            .collect::<Vec<_>>()
     };
     let none: Vec<String> = Vec::new();
     assert_eq!(fields("0.33"), none);
