@@ -285,20 +285,48 @@ fn vllm_rules() -> impl Strategy<Value = VllmRules> {
     )
 }
 
-/// The same scenarios under vLLM's rules, their requests with priorities of their own.
+/// The same scenarios under vLLM's rules, their requests with priorities of their own; three in ten of them crowded.
 pub fn vllm_case() -> impl Strategy<Value = Case> {
-    (case(), vllm_rules(), prop::collection::vec(0..3i32, 40)).prop_map(|(mut case, rules, priorities)| {
-        case.engine.rules = Rules::VllmV1(rules);
-        case.engine.scheduler = SchedulerPolicy::Fcfs;
-        case.engine.priority = PriorityPolicy::Constant;
-        case.engine.cpu_tier = None;
-        // One block is the server's own.
-        case.engine.num_blocks += 1;
-        for (request, priority) in case.requests.iter_mut().zip(priorities) {
-            request.priority = priority;
+    let priorities = prop::collection::vec(0..3i32, 40);
+    (case(), vllm_rules(), priorities, prop::bool::weighted(0.3)).prop_map(
+        |(mut case, rules, priorities, is_crowded)| {
+            case.engine.rules = Rules::VllmV1(rules);
+            case.engine.scheduler = SchedulerPolicy::Fcfs;
+            case.engine.priority = PriorityPolicy::Constant;
+            case.engine.cpu_tier = None;
+            if is_crowded {
+                crowd(&mut case);
+            }
+            // One block is the server's own.
+            case.engine.num_blocks += 1;
+            for (request, priority) in case.requests.iter_mut().zip(priorities) {
+                request.priority = priority;
+            }
+            case
+        },
+    )
+}
+
+/// Short requests that arrive together and decode together in a memory that holds little more than the longest: one is
+/// preempted with its last token on its way, or the only one that a call would have served.
+fn crowd(case: &mut Case) {
+    let first = case.requests.first().map_or(SimTime::ZERO, |request| request.arrive);
+    let size = case.engine.block_size;
+    for request in &mut case.requests {
+        let patience = request.deadline.0 - request.arrive.0;
+        request.arrive = SimTime(first.0 + (request.arrive.0 - first.0) / 16);
+        if request.deadline > SimTime::ZERO {
+            request.deadline = SimTime(request.arrive.0 + patience);
         }
-        case
-    })
+        request.output_tokens = 1 + request.output_tokens % (3 * size.min(8));
+        request.answer_limit = request.answer_limit.min(request.output_tokens);
+        request.output_prefix = PrefixId::NONE;
+    }
+    let tokens = case.requests.iter().map(|request| request.input_tokens + request.output_tokens);
+    let longest = tokens.max().unwrap_or(1).div_ceil(size);
+    case.engine.num_blocks = case.engine.num_blocks.min(longest + 2);
+    case.engine.max_num_seqs = case.engine.max_num_seqs.max(8);
+    case.engine.max_model_len = case.engine.max_model_len.min(case.engine.num_blocks * size);
 }
 
 /// A prefix that goes on where `prompt` ends and is no longer than the output: the output that comes back.

@@ -3,7 +3,7 @@
 use super::case::{Case, Told, case, runner, vllm_case};
 use plimsoll_core::cluster::Simulation;
 use plimsoll_core::engine::Mode;
-use plimsoll_core::observation::Fate;
+use plimsoll_core::observation::{Fate, RequestRecord};
 use plimsoll_core::scenario::ClusterConfig;
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{Outcome, PrefixTree, Request, RequestSource};
@@ -134,4 +134,52 @@ fn check_users(cases: impl Strategy<Value = Case>) {
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
     assert!(asked_again.into_inner() > 400 && full.into_inner() > 400, "the cases are no closed loops");
+}
+
+/// What a client sees of a request: from its arrival to its last token as reported, or to when it was given up.
+fn seen(told: &Told) -> Vec<[i64; 2]> {
+    let is_over = |fate: Fate| !matches!(fate, Fate::StillRunning | Fate::StillQueued | Fate::InPipeline);
+    let over = told.records.iter().filter(|record| is_over(record.fate));
+    over.map(|record| {
+        let arrive = record.request.arrive.0;
+        [arrive, record.e2e.map_or(record.settled_at.0.max(arrive), |e2e| arrive + e2e.0)]
+    })
+    .collect()
+}
+
+/// Little's law as a law: with as many users as requests may be open, the time that clients wait is no more than users
+/// have, and at no moment do more of them wait than there are.
+#[test]
+fn users_wait_for_what_their_clients_report_under_vllm_s_rules() {
+    let (full, with_overhead) = (RefCell::new(0u32), RefCell::new(0u32));
+    runner(1_000)
+        .run(&(vllm_case(), 1..12usize, prop_oneof![Just(0i64), 0..2_000i64]), |(case, num_users, thinks)| {
+            let told = run(&case, Users::new(&case, num_users, thinks), Mode::Fast, u64::MAX);
+            let spans = seen(&told);
+            let mut changes: Vec<(i64, i32)> = spans.iter().flat_map(|[from, to]| [(*from, 1), (*to, -1)]).collect();
+            // At equal ticks the one that leaves was there first; one that is gone at once never waits.
+            changes.sort_unstable();
+            let (mut now, mut most) = (0, 0);
+            for (_, change) in changes {
+                now += change;
+                most = most.max(now);
+            }
+            prop_assert!(most <= num_users as i32, "{} wait with {} users", most, num_users);
+            let waited: i64 = spans.iter().map(|[from, to]| to - from).sum();
+            let first = spans.iter().map(|[from, _]| *from).min().unwrap_or(0);
+            let last = spans.iter().map(|[_, to]| *to).max().unwrap_or(0);
+            prop_assert!(waited <= num_users as i64 * (last - first), "{} in {}", waited, last - first);
+            *full.borrow_mut() += u32::from(most == num_users as i32);
+            let is_longer = |record: &RequestRecord| {
+                record.e2e.is_some_and(|e2e| record.request.arrive.0 + e2e.0 > record.settled_at.0)
+            };
+            *with_overhead.borrow_mut() += u32::from(told.records.iter().any(is_longer));
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let (full, with_overhead) = (full.into_inner(), with_overhead.into_inner());
+    assert!(
+        full > 400 && with_overhead > 200,
+        "{full} full, {with_overhead} whose clients wait longer than steps last"
+    );
 }

@@ -11,3 +11,4 @@ mod fast_forward;
 mod measured;
 mod monotone;
 mod vllm;
+mod vllm_directed;

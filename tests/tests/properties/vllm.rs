@@ -42,6 +42,26 @@ fn run(case: &Case, mode: Mode, slice: u64) -> Told {
     told
 }
 
+/// How many cases at least must meet what could go wrong.
+const LEAST: [(&str, u32); 16] = [
+    ("window of 8 steps or more", 1_000),
+    ("window that evicts", 100),
+    ("window that fills", 40),
+    ("preemption", 500),
+    ("hit", 500),
+    ("hit after preemption", 100),
+    ("asynchronous with preemption", 200),
+    ("V0 with preemption", 100),
+    ("priority with preemption", 100),
+    ("call that only preempts", 20),
+    ("preempted with the last token on its way", 20),
+    ("several chunks at once", 500),
+    ("length cap", 100),
+    ("drop", 100),
+    ("timeout", 100),
+    ("horizon cut", 100),
+];
+
 #[test]
 fn both_modes_decide_alike_and_give_the_same_bytes() {
     let met = RefCell::new(BTreeMap::<&str, u32>::new());
@@ -96,4 +116,8 @@ fn both_modes_decide_alike_and_give_the_same_bytes() {
         .unwrap_or_else(|failure| panic!("{failure}"));
     let met = met.into_inner();
     println!("{met:?}");
+    for (what, least) in LEAST {
+        let count = met.get(what).copied().unwrap_or(0);
+        assert!(count >= least, "only {count} cases have met: {what}");
+    }
 }
