@@ -123,7 +123,7 @@ fn all_problems_are_told_at_once_with_their_flags() {
         "engine.max_num_seqs (--max-num-running-reqs): max_num_seqs is 0",
         "workload.request_rate (--rate): request_rate is 0",
         "did you mean meta-llama/Llama-3.1-8B-Instruct",
-        "did you mean H100",
+        "did you mean A10 or H100",
     ] {
         assert!(told.contains(expected), "{expected} is missing in\n{told}");
     }
@@ -175,7 +175,7 @@ fn a_curve_is_the_same_for_any_number_of_jobs() {
 fn a_scenario_file_and_the_same_flags_give_the_same_run() {
     let path = file(
         "scenario.yaml",
-        "version: 1\ndeployment: { model: my/server, accelerator: null, tensor_parallel_size: null }\nengine: { gpu_memory_utilization: null, max_num_seqs: 3 }\nlatency: { model: auto, alpha: [100, 1, 10], beta: [1000, 10, 100] }\nworkload:\n  num_requests: 40\n  request_rate: 20\n  arrival: { process: constant }\n",
+        "version: 2\ndeployment: { model: my/server, accelerator: null, tensor_parallel_size: null }\nengine: { gpu_memory_utilization: null, max_num_seqs: 3 }\nlatency: { model: auto, alpha: [100, 1, 10], beta: [1000, 10, 100] }\nworkload:\n  num_requests: 40\n  request_rate: 20\n  arrival: { process: constant }\n",
     );
     let from_file = plimsoll(&["run", path.to_str().expect("a path"), "--log=error"]);
     let from_flags = run(&[&OWN, &["--num-requests=40", "--rate=20", "--max-num-seqs=3"]]);
@@ -237,11 +237,12 @@ fn the_debug_log_tells_every_event_in_order_of_time() {
             "1000000 arrive       request_0",
             "1000120 enqueue      request_0",
             "1000120 admit        request_0 cached_tokens=0",
+            // A step stands where it is planned: the second while the first runs, and so on.
             "1000120 step         steps=1 duration_us=1200 running=1 waiting=0",
+            "1000120 step         steps=1 duration_us=1100 running=1 waiting=0",
             "1001320 first-token  request_0",
             "1001320 step         steps=1 duration_us=1100 running=1 waiting=0",
-            "1002420 step         steps=1 duration_us=1100 running=1 waiting=0",
-            "1002420 complete     request_0",
+            "1003520 complete     request_0",
         ]
     );
     printed(&output);

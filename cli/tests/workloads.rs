@@ -46,11 +46,12 @@ fn file(name: &str, content: &str) -> String {
 
 #[test]
 fn a_user_asks_again_after_thinking() {
-    // Queueing 120, a prefill step of 1200, two decode steps of 1100: the answer ends 3520 after its request.
-    // The second request arrives at 8520, the third at 17040 and ends at 20560.
+    // Queueing 120, a prefill step of 1200, two decode steps of 1100: the answer ends 3520 after its request, and its
+    // client sees that 30 later, 10 for each token.
+    // The second request arrives at 8550, the third at 17100 and ends at 20620.
     let users = ["--concurrency=1", "--think-time-ms=5", "--num-requests=3"];
     let output = plimsoll(&[&OWN, &SHORT, &users], "");
-    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 0.02056);
+    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 0.02062);
     assert_eq!(figure(&output, "completed_requests"), 3.0);
     let both = plimsoll(&[&OWN, &["--concurrency=1", "--rate=3"]], "");
     assert_eq!(both.status.code(), Some(1));
@@ -319,9 +320,10 @@ fn recorded_conversations_wait_for_their_answers_if_asked_to() {
     let replay = ["replay", &trace, OWN[1], OWN[2], OWN[3]];
     let closed = ["--session-mode=closed-loop"];
     let end = |flags: &[&str]| figure(&plimsoll(&[&replay, &closed, flags], ""), "vllm_estimated_duration_s");
-    // An answer takes 3520: 120 of queueing, 1200, twice 1100. The second turn is recorded 2000 after the first.
-    assert_eq!(end(&[]), 0.01004);
-    assert_eq!(end(&["--think-time-ms=10"]), 0.01804);
+    // An answer takes 3520: 120 of queueing, 1200, twice 1100; its client sees it 30 later. The second turn is recorded
+    // 2000 after the first.
+    assert_eq!(end(&[]), 0.01007);
+    assert_eq!(end(&["--think-time-ms=10"]), 0.01807);
     // Without a horizon everybody is served; with one a run says whom it cut off, and marks what it says of the others.
     let all = plimsoll(&[&replay], "");
     assert_eq!(figure(&all, "completed_requests"), 2.0);

@@ -319,7 +319,7 @@ fn every_problem_is_found_at_once_with_its_path() {
     );
     assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
     assert!(problems[9].hint.contains("did you mean meta-llama/Llama-3.1-8B-Instruct"), "{}", problems[9].hint);
-    assert!(problems[10].hint.contains("did you mean H100"), "{}", problems[10].hint);
+    assert!(problems[10].hint.contains("did you mean A10 or H100"), "{}", problems[10].hint);
 }
 
 #[test]
