@@ -64,11 +64,25 @@ const fits = async (page) => {
   await says(page, '[data-testid=calibrate-identifiability]', /Intervals hold/);
 };
 
+/** Gives a line to the dialog for the server's; on a phone the editor is closed at first. */
+const opensServeLine = async (page, line) => {
+  await page.evaluate(() => document.querySelector('.editor').setAttribute('open', ''));
+  await page.getByRole('button', { name: 'Paste a vllm serve line' }).click();
+  await page.locator('#serve-line-text').fill(line);
+  await page.getByRole('button', { name: 'Use this server' }).click();
+};
+
+const pastes = async (page) => {
+  const line = 'vllm serve meta-llama/Llama-3.1-8B-Instruct --max-num-seqs 512 --max-num-batched-tokens 16k';
+  await opensServeLine(page, `${line} --no-enable-prefix-caching --swap-space 4 --enable-lora --host 0.0.0.0 --api-key s3cret`);
+  await page.locator('[data-testid=serve-line-result]').waitFor({ timeout: 30_000 });
+};
+
 /** Opens everything the editor has. */
 const opensEditor = (page) =>
   page.evaluate(() => document.querySelectorAll('.editor, .editor details').forEach((details) => { details.open = true; }));
 
-/** The scenes: a name, the tab, the window's height where it is another, whether its answer is an old one, what the link adds, and what is done until there is something to see. */
+/** The scenes: a name, the tab, the window's height where it is another, whether its answer is an old one, the link's base where it is an old one and what the link adds, and what is done until there is something to see. */
 export const scenes = [
   {
     name: 'curves',
@@ -120,6 +134,22 @@ export const scenes = [
     fragment: ';cluster.num_replicas=4;cluster.routing.policy=least-loaded',
     prepare: (page) => says(page, '[data-testid=run-summary] h2', /requests in/),
   },
+  {
+    name: 'run-cut-off',
+    tab: 'run',
+    fragment: ';horizon_us=20000000',
+    prepare: (page) => page.locator('[data-testid=run-cut-off]').waitFor({ timeout: 60_000 }),
+  },
+  { name: 'newer-rules', tab: 'curves', base: 1, prepare: (page) => page.locator('[data-testid=newer-rules]').waitFor() },
+  { name: 'serve-line', tab: 'curves', prepare: pastes },
+  {
+    name: 'serve-line-wrong',
+    tab: 'curves',
+    prepare: async (page) => {
+      await opensServeLine(page, 'vllm serve Qwen/Qwen3-14B \\\n  --max-num-sqs 512 \\\n  --gpu-memory-utilization 90%');
+      await page.locator('#serve-line-problems .error').nth(1).waitFor({ timeout: 30_000 });
+    },
+  },
   { name: 'calibrate', tab: 'calibrate', prepare: (page) => page.locator('[data-testid=calibrate-example]').waitFor({ timeout: 60_000 }) },
   { name: 'calibrate-log', tab: 'calibrate', prepare: opensLog },
   {
@@ -135,7 +165,7 @@ export const scenes = [
 
 /** Opens a scene in a form and waits until it stands. */
 export const stage = async (browser, address, scene, form) => {
-  const fragment = `#v1;1;view.tab=${scene.tab}${scene.fragment ?? ''}`;
+  const fragment = `#v1;${scene.base ?? 2};view.tab=${scene.tab}${scene.fragment ?? ''}`;
   const viewport = { ...form.viewport, height: scene.height ?? form.viewport.height };
   const opened = await open(browser, address, { ...form, viewport, fragment });
   await atRest(opened.page);

@@ -269,7 +269,11 @@ impl Controller {
         });
     }
 
-    async fn become_reader(&self, page: Page) -> Result<(), String> {
+    /// Has workers that read files and lines take over, if they have not.
+    ///
+    /// # Errors
+    /// In words, when their module cannot be had.
+    pub async fn become_reader(&self, page: Page) -> Result<(), String> {
         if self.0.borrow().can_read {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use crate::state::fields;
 use crate::state::history::History;
 use crate::state::queue::{Asked, Origin, Queue};
 use crate::state::storage;
+use crate::view_model::serve_line::{self, Understood};
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::scenario::Choice;
@@ -36,10 +37,25 @@ pub struct Toast {
 pub enum Dialog {
     /// Paste a `config.json`.
     Config,
+    /// Paste a `vllm serve` line.
+    ServeLine,
     /// Define an accelerator.
     Accelerator,
     /// Keyboard shortcuts.
     Shortcuts,
+}
+
+/// What became of a `vllm serve` line in its dialog.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pasted {
+    /// None was given.
+    Nothing,
+    /// It is being read.
+    Reading,
+    /// It cannot be used, for these reasons.
+    Refused(Vec<Diagnostic>),
+    /// The server is now its.
+    Taken(Understood),
 }
 
 /// The page's state; a handle that is copied freely.
@@ -69,6 +85,8 @@ pub struct Page {
     pub toast: RwSignal<Option<Toast>>,
     /// The open dialog.
     pub dialog: RwSignal<Option<Dialog>>,
+    /// What became of a pasted `vllm serve` line.
+    pub pasted: RwSignal<Pasted>,
     /// Files and folders on their way to the lab.
     pub for_lab: RwSignal<Vec<JsValue>, LocalStorage>,
     /// Grows when colours change.
@@ -98,6 +116,7 @@ impl Page {
             notices: RwSignal::new(Vec::new()),
             toast: RwSignal::new(None),
             dialog: RwSignal::new(None),
+            pasted: RwSignal::new(Pasted::Nothing),
             for_lab: RwSignal::new_local(Vec::new()),
             theme: RwSignal::new(0),
             redraws: StoredValue::new_local(Redraws::default()),
@@ -157,6 +176,24 @@ impl Page {
     /// Replaces the whole scenario in one step that can be undone.
     pub fn replace(&self, edit: Edit, text: &str) {
         self.ask(Asked::by_control("", Step::Deliberate, edit).saying(text.to_owned()));
+    }
+
+    /// Makes the server that of a `vllm serve` line, in one step that can be undone; its dialog hears what became of it.
+    pub fn paste_serve_line(&self, text: String) {
+        let page = *self;
+        self.pasted.set(Pasted::Reading);
+        leptos::task::spawn_local(async move {
+            let controller = page.with_controller(Controller::clone);
+            let readiness = match controller {
+                Some(controller) => controller.become_reader(page).await,
+                None => Err("the simulator is not loaded yet; try again in a moment".to_owned()),
+            };
+            let edit = Edit::ServeLine { text };
+            match readiness {
+                Ok(()) => page.replace(edit, "The server is that of the pasted line."),
+                Err(reason) => page.refuse(&edit, Failure::new("unavailable", reason)),
+            }
+        });
     }
 
     /// Puts a change in line for the desk.
@@ -267,9 +304,12 @@ impl Page {
                 let is_asked_again = failure.code == "crashed"
                     && self.queue.try_update_value(Queue::retry).is_some_and(|given_up| given_up.is_none());
                 if !is_asked_again {
-                    self.queue.update_value(|queue| drop(queue.take()));
+                    let asked = self.queue.try_update_value(Queue::take).flatten();
                     self.end_echo();
-                    self.fail(&failure);
+                    match asked {
+                        Some(asked) => self.refuse(&asked.edit, failure),
+                        None => self.fail(&failure),
+                    }
                 }
                 self.supply();
             }
@@ -324,7 +364,16 @@ impl Page {
         if asked.origin == Origin::Address || (asked.origin == Origin::Control && is_other) {
             storage::remember(self, asked.step);
         }
-        if !asked.text.is_empty() {
+        // Beside its own dialog nothing else need say so.
+        let is_told = match said.serve_line {
+            Some(read) if self.dialog.get_untracked() == Some(Dialog::ServeLine) => {
+                let after = self.desk.get_untracked();
+                self.pasted.set(Pasted::Taken(serve_line::understood(read, &before, &after)));
+                true
+            }
+            _ => false,
+        };
+        if !asked.text.is_empty() && !is_told {
             self.toast.set(Some(Toast { text: asked.text.clone(), has_undo: true }));
         }
         if !said.remark.is_empty() {
@@ -367,8 +416,21 @@ impl Page {
         });
         if let Some(Err(failure)) = outcome {
             // Nobody was asked, so nobody will answer: what comes next must not wait for it.
-            self.queue.update_value(|queue| drop(queue.take()));
-            self.fail(&failure);
+            match self.queue.try_update_value(Queue::take).flatten() {
+                Some(asked) => self.refuse(&asked.edit, failure),
+                None => self.fail(&failure),
+            }
+        }
+    }
+
+    /// Tells why an edit was not carried out: where a line was pasted if it was one.
+    fn refuse(&self, edit: &Edit, failure: Failure) {
+        match edit {
+            Edit::ServeLine { .. } if self.dialog.get_untracked() == Some(Dialog::ServeLine) => {
+                self.pasted.set(Pasted::Refused(failure.into_problems()));
+            }
+            Edit::ServeLine { .. } => self.notices.set(failure.into_problems()),
+            _ => self.fail(&failure),
         }
     }
 

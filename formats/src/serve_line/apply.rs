@@ -7,7 +7,7 @@ use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{AcceleratorChoice, ModelChoice, Scenario, ServerVersion};
 use serde_json::Value;
 
-const MODEL: &str = "deployment.model";
+pub(super) const MODEL: &str = "deployment.model";
 
 /// Ways of quantizing weights that the server carries out itself while loading, with the bytes a weight has then,
 /// without its scales. All others say what a checkpoint is already.
@@ -77,7 +77,7 @@ fn left_out(path: &str, usual: &Value) -> Option<Value> {
     }
 }
 
-fn field<'v>(tree: &'v Value, path: &str) -> Option<&'v Value> {
+pub(super) fn field<'v>(tree: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(tree, |value, key| value.get(key))
 }
 
@@ -94,13 +94,14 @@ fn last_component(id: &str) -> &str {
     id.trim_end_matches('/').rsplit('/').next().unwrap_or(id)
 }
 
-/// The model of this name: the architecture that the scenario has under it, an entry of the catalogue, or what the name
-/// says.
+/// The model of this name: the one that the scenario has under it, an entry of the catalogue, or what the name says.
 fn model(name: &str, present: &ModelChoice, catalog: &Catalog, told: &mut Vec<Diagnostic>) -> ModelChoice {
     let is_same = |id: &str| id.eq_ignore_ascii_case(name);
-    if let ModelChoice::Custom(spec) = present
-        && is_same(&spec.id)
-    {
+    // Ids differ by more than their case.
+    if is_same(match present {
+        ModelChoice::Id(id) => id,
+        ModelChoice::Custom(spec) => &spec.id,
+    }) {
         return present.clone();
     }
     if catalog.model(name).is_none() {

@@ -6,11 +6,14 @@
 
 mod apply;
 mod command;
+mod decided;
 mod flags;
 mod settings;
 mod value;
 mod version;
 mod words;
+
+pub use decided::{Decided, Reason};
 
 use plimsoll_core::diagnostic::{Checked, Severity, Warned};
 use serde_json::Value;

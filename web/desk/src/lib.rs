@@ -91,7 +91,11 @@ impl Desk {
     }
 }
 
-fn read(scenario: &str) -> Result<Scenario, Failure> {
+/// The scenario in a text; the base if it is empty.
+///
+/// # Errors
+/// `undecodable` when it is none.
+pub fn read(scenario: &str) -> Result<Scenario, Failure> {
     if scenario.is_empty() { Ok(link::base_scenario()) } else { decode(scenario) }
 }
 
@@ -142,6 +146,10 @@ fn apply(scenario: &mut Scenario, edit: &Edit) -> Result<Said, Failure> {
         }
         Edit::Accelerator { sheet } => {
             scenario.deployment.accelerator = Some(AcceleratorChoice::Custom(Box::new(spec(sheet))));
+        }
+        // Whoever reads such lines gives the scenario that comes of one.
+        Edit::ServeLine { .. } => {
+            return Err(Failure::new("undecodable", "a line was given to a simulator that reads none"));
         }
     }
     Ok(said)

@@ -192,6 +192,7 @@ fn garbage_is_a_failure_not_a_panic() {
         ("{", Edit::Base),
         ("", Edit::Scenario { text: "7".into() }),
         ("", Edit::Value { path: "workload.trace".into(), text: "7".into() }),
+        ("", Edit::ServeLine { text: "vllm serve".into() }),
     ] {
         assert_eq!(desk.edit(scenario, &edit).expect_err("none").code, "undecodable");
     }

@@ -8,7 +8,7 @@ use plimsoll_core::curve::{CurveTrial, PointSample, TrialRun};
 use plimsoll_core::scenario::{ResolvedScenario, Scenario};
 use plimsoll_core::workload::Trace;
 use plimsoll_desk::Desk;
-use plimsoll_protocol::{DeskState, Failure, JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode};
+use plimsoll_protocol::{DeskState, Edit, Failure, JobId, Outcome, PROTOCOL_VERSION, Request, Response, Spec, decode};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -129,11 +129,8 @@ impl Host {
                 });
             }
             Request::Start { job, spec: Spec::Desk { scenario, edit } } => {
-                send(&match self.desk.edit(&scenario, &edit) {
-                    Ok((mut state, said)) => {
-                        state.recorded_rate_per_s = self.recorded_rate(&state);
-                        Response::Finished { job, outcome: Outcome::Desk { state: Box::new(state), said } }
-                    }
+                send(&match self.edit(&scenario, edit) {
+                    Ok(outcome) => Response::Finished { job, outcome },
                     Err(failure) => Response::Failed { job, failure },
                 });
             }
@@ -181,6 +178,18 @@ impl Host {
             }
         }
         !self.jobs.is_empty()
+    }
+
+    /// What an edit makes of a scenario.
+    fn edit(&mut self, scenario: &str, edit: Edit) -> Result<Outcome, Failure> {
+        #[cfg(feature = "files")]
+        let (edit, serve_line) = crate::serve_line::replaced(scenario, edit)?;
+        #[cfg(not(feature = "files"))]
+        let serve_line = None;
+        let (mut state, mut said) = self.desk.edit(scenario, &edit)?;
+        state.recorded_rate_per_s = self.recorded_rate(&state);
+        said.serve_line = serve_line;
+        Ok(Outcome::Desk { state: Box::new(state), said })
     }
 
     fn prepare(&mut self, text: String) -> Result<Arc<Prepared>, Failure> {
@@ -305,7 +314,7 @@ impl Trials {
 mod tests {
     use super::*;
     use plimsoll_core::curve::Stage;
-    use plimsoll_protocol::{Edit, encode};
+    use plimsoll_protocol::encode;
     use std::cell::Cell;
 
     const BUILD: &str = "test";

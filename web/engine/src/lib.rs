@@ -7,6 +7,8 @@ mod files;
 mod host;
 #[cfg(feature = "files")]
 mod lab;
+#[cfg(feature = "files")]
+mod serve_line;
 
 pub use host::Host as JobHost;
 

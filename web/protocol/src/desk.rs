@@ -54,6 +54,11 @@ pub enum Edit {
         /// Its figures.
         sheet: AcceleratorSheet,
     },
+    /// The server that a `vllm serve` line starts; only the workers' second form reads it.
+    ServeLine {
+        /// The line as it was pasted. It may hold secrets, so nothing keeps it.
+        text: String,
+    },
 }
 
 /// The figures of an accelerator that a person can state.
@@ -198,4 +203,30 @@ pub struct Said {
     pub notices: Vec<Diagnostic>,
     /// What was changed along with it, one sentence; empty if nothing was.
     pub remark: String,
+    /// What was understood of a `vllm serve` line.
+    pub serve_line: Option<ServeLineRead>,
+}
+
+/// What was understood of a `vllm serve` line.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeLineRead {
+    /// Every setting it decides, or leaves out although it was set.
+    pub settings: Vec<ServerSetting>,
+    /// Flags that are gone, not modelled or not known, and what else is to be said of it: notes and warnings.
+    pub remarks: Vec<Diagnostic>,
+}
+
+/// A setting of the server that a `vllm serve` line decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSetting {
+    /// Path of the field.
+    pub path: String,
+    /// What it was; none for the server's own choice.
+    pub before: Option<String>,
+    /// What it is.
+    pub after: Option<String>,
+    /// The flag that decides it, with its dashes; empty for the line itself, none where no flag does.
+    pub flag: Option<String>,
 }

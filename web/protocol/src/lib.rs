@@ -17,7 +17,10 @@ pub mod lab;
 pub mod view;
 
 pub use codec::{Decoded, decode, encode};
-pub use desk::{AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Resolved, Said};
+pub use desk::{
+    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Resolved, Said, ServeLineRead,
+    ServerSetting,
+};
 
 use plimsoll_core::curve::{CurveTrial, PointSample};
 use plimsoll_core::diagnostic::Diagnostic;
@@ -25,7 +28,7 @@ use plimsoll_core::scenario::Choice;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; the two sides must be equal.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Number of a job: grows, is never reused, stays below 2⁵³.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

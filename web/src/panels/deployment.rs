@@ -60,6 +60,9 @@ const ADMISSIONS: [(&str, &str); 3] = [
 pub fn DeploymentPanel() -> impl IntoView {
     let page = page();
     view! {
+        <div class="row">
+            <button type="button" on:click=move |_| page.dialog.set(Some(Dialog::ServeLine))>"Paste a vllm serve line"</button>
+        </div>
         <ListControl
             path="deployment.model"
             id="model"

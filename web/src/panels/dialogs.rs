@@ -1,4 +1,6 @@
-//! Dialogs: paste a `config.json`, define an accelerator, list the shortcuts.
+//! Dialogs: paste a `config.json` or a `vllm serve` line, define an accelerator, list the shortcuts.
+
+mod serve_line;
 
 use crate::commands::Command;
 use crate::components::dialog::ModalDialog;
@@ -6,6 +8,7 @@ use crate::page::{Dialog, Page, Step, page};
 use crate::view_model::format::{self, Unit};
 use leptos::prelude::*;
 use plimsoll_protocol::{AcceleratorSheet, Edit};
+use serve_line::ServeLineDialog;
 use wasm_bindgen::JsValue;
 use web_sys::Blob;
 
@@ -18,6 +21,9 @@ pub fn Dialogs() -> impl IntoView {
     view! {
         <ModalDialog title="Paste a model's config.json" is_open=is(Dialog::Config) on_close=close>
             <ConfigForm page=page />
+        </ModalDialog>
+        <ModalDialog title="Paste a vllm serve line" is_open=is(Dialog::ServeLine) on_close=close>
+            <ServeLineDialog />
         </ModalDialog>
         <ModalDialog title="Define an accelerator" is_open=is(Dialog::Accelerator) on_close=close>
             <AcceleratorForm page=page />

@@ -12,7 +12,7 @@ use plimsoll_json::{Owned, Value, json};
 use plimsoll_protocol::view::{Percentile, Tab, View};
 use plimsoll_protocol::{
     AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Failure, FileContent, JobId, Outcome,
-    Request, Resolved, Response, Said, Spec,
+    Request, Resolved, Response, Said, ServeLineRead, ServerSetting, Spec,
 };
 
 /// Writes a request.
@@ -51,6 +51,7 @@ fn edit(edit: &Edit) -> Owned {
         Edit::Accelerator { sheet: AcceleratorSheet { id, figures } } => {
             json!({ "accelerator": { "sheet": { "id": id, "figures": figures.to_vec() } } })
         }
+        Edit::ServeLine { text } => json!({ "serve-line": { "text": text } }),
     }
 }
 
@@ -197,7 +198,9 @@ read_fields! {
         total_bytes, usable_bytes, weight_bytes, activation_bytes, overhead_bytes, kv_bytes_per_token, formula_blocks,
         row_blocks, blocks, source
     }
-    Said { view, notices, remark }
+    Said { view, notices, remark, serve_line }
+    ServeLineRead { settings, remarks }
+    ServerSetting { path, before, after, flag }
     View { tab, percentile }
 }
 

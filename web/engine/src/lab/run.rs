@@ -74,6 +74,7 @@ impl RunJob {
         Some(RunSeen {
             figures: figures(&report, &watched.lives),
             verdict: Some(report.verdict),
+            cut_off: report.cut_off_requests,
             seed: self.seed,
             end_us: watched.lives.iter().map(|life| life.end).max().unwrap_or(0),
             num_blocks: self.num_blocks,
@@ -109,16 +110,24 @@ fn routed(lives: &[Life], num_replicas: usize) -> Vec<u64> {
 }
 
 fn figures(report: &Report, lives: &[Life]) -> Vec<Figure> {
-    let figure = |name: &str, value: f64, unit: &str| Figure { name: name.into(), value, unit: unit.into() };
+    let figure = |name: &str, value: f64, unit: &str| Figure {
+        name: name.into(),
+        value,
+        unit: unit.into(),
+        is_of_survivors: false,
+    };
+    // Who was cut off is in no percentile; towards the SLO and in what the replicas held it counts.
+    let is_of_survivors = report.cut_off_requests > 0;
+    let latency = |name: &str, value: f64| Figure { is_of_survivors, ..figure(name, value, "ms") };
     let count = |fate: Fate| lives.iter().filter(|life| life.record.fate == fate).count() as f64;
     let preemptions: u64 = lives.iter().map(|life| u64::from(life.num_preemptions)).sum();
     let mut figures = vec![
-        figure("TTFT p50", report.ttft.p50, "ms"),
-        figure("TTFT p99", report.ttft.p99, "ms"),
-        figure("TPOT p50", report.tpot.p50, "ms"),
-        figure("TPOT p99", report.tpot.p99, "ms"),
-        figure("E2E p50", report.e2e.p50, "ms"),
-        figure("E2E p99", report.e2e.p99, "ms"),
+        latency("TTFT p50", report.ttft.p50),
+        latency("TTFT p99", report.ttft.p99),
+        latency("TPOT p50", report.tpot.p50),
+        latency("TPOT p99", report.tpot.p99),
+        latency("E2E p50", report.e2e.p50),
+        latency("E2E p99", report.e2e.p99),
         figure("SLO attainment", report.slo.slo_attainment, "%"),
         figure("KV usage, mean", report.kv.usage_mean, "%"),
         figure("Prefix hits", report.kv.prefix_cache_hit_rate.unwrap_or(report.kv.cache_hit_rate), "%"),
@@ -297,6 +306,21 @@ mod tests {
                 .all(|fate| plimsoll_protocol::lab::FATES[usize::from(*fate)] == "refused by admission")
         );
         assert!(seen.decisions.target.iter().all(|target| *target == -2));
+    }
+
+    #[test]
+    fn what_leaves_out_requests_that_the_end_cut_off_is_marked() {
+        // At 20 requests a second some 40 arrive in two seconds, and the last of them have no time to end.
+        let cut = seen(|scenario| scenario.horizon_us = Some(2_000_000), spec(200));
+        let has_ended =
+            |fate: &u8| ["completed", "cut by length"].contains(&plimsoll_protocol::lab::FATES[usize::from(*fate)]);
+        let unfinished = cut.requests.fate.iter().filter(|fate| !has_ended(fate)).count() as u64;
+        assert!(unfinished > 0 && cut.cut_off == unfinished, "{} of {unfinished}", cut.cut_off);
+        let marked: Vec<&str> =
+            cut.figures.iter().filter(|figure| figure.is_of_survivors).map(|figure| figure.name.as_str()).collect();
+        assert_eq!(marked, ["TTFT p50", "TTFT p99", "TPOT p50", "TPOT p99", "E2E p50", "E2E p99"]);
+        let whole = seen(|_| {}, spec(200));
+        assert!(whole.cut_off == 0 && whole.figures.iter().all(|figure| !figure.is_of_survivors));
     }
 
     #[test]

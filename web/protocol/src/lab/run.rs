@@ -27,6 +27,8 @@ pub struct RunSeen {
     pub figures: Vec<Figure>,
     /// Whether the load was sustained.
     pub verdict: Option<Verdict>,
+    /// Requests that the end of the run cut off: waiting, being served, or on their way.
+    pub cut_off: u64,
     /// Seed it was made with.
     pub seed: u64,
     /// End of the run.
@@ -57,6 +59,8 @@ pub struct Figure {
     pub value: f64,
     /// Its unit; empty for a plain number, `%` for a share from 0 to 1.
     pub unit: String,
+    /// Whether it is of the requests alone that came to an end, where the end of the run cut off others.
+    pub is_of_survivors: bool,
 }
 
 /// One replica of a run.
@@ -166,7 +170,13 @@ mod tests {
     #[test]
     fn what_was_seen_survives_the_crossing() {
         let seen = RunSeen {
-            figures: vec![Figure { name: "TTFT p50".into(), value: 0.1 + 0.2, unit: "ms".into() }],
+            figures: vec![Figure {
+                name: "TTFT p50".into(),
+                value: 0.1 + 0.2,
+                unit: "ms".into(),
+                is_of_survivors: true,
+            }],
+            cut_off: 3,
             verdict: Some(Verdict::Stable),
             end_us: (1 << 53) - 1,
             requests: RequestColumns {

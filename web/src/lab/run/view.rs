@@ -67,9 +67,15 @@ pub fn RunView() -> impl IntoView {
                 <h2 aria-live="polite">{move || seen.with(|seen| seen.as_ref().map_or_else(|| "Waiting for the capacity …".to_owned(), |seen| summary(seen)))}</h2>
                 <dl class="figures">
                     {move || seen.with(|seen| seen.as_ref().map(|seen| seen.figures.iter().map(|figure| view! {
-                        <div><dt>{figure.name.clone()}</dt><dd>{words(figure)}</dd></div>
+                        <div>
+                            <dt>{figure.name.clone()}{figure.is_of_survivors.then_some("*")}</dt>
+                            <dd>{words(figure)}</dd>
+                        </div>
                     }).collect_view()))}
                 </dl>
+                {move || seen.with(|seen| seen.as_ref().and_then(|seen| survivors(seen.cut_off))).map(|text| view! {
+                    <p class="problem warning" data-testid="run-cut-off">{text}</p>
+                })}
                 <div class="progress left" role="status">
                     {move || progress.get().map(|(done, total)| view! {
                         <progress max=total.max(1).to_string() value=done.to_string() aria-label="Requests settled"></progress>
@@ -131,7 +137,23 @@ fn summary(seen: &RunSeen) -> String {
         Some(Verdict::Overloaded) => "the deployment cannot keep up",
         Some(Verdict::Undecided) | None => "too short to tell whether the load is sustained",
     };
-    format!("{count} requests in {end} s of simulated time: {verdict}")
+    let cut_off = match seen.cut_off {
+        0 => String::new(),
+        cut_off => format!(", {} of them cut off by its end", format::grouped(cut_off as f64)),
+    };
+    format!("{count} requests in {end} s of simulated time{cut_off}: {verdict}")
+}
+
+/// What the mark at a figure means, if there is one.
+fn survivors(cut_off: u64) -> Option<String> {
+    let whom = match cut_off {
+        0 => return None,
+        1 => "the request".to_owned(),
+        count => format!("the {} requests", format::grouped(count as f64)),
+    };
+    Some(format!(
+        "* Without {whom} that the end of the run cut off. A later horizon, or none, lets everybody be served."
+    ))
 }
 
 fn words(figure: &Figure) -> String {

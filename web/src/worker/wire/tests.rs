@@ -91,6 +91,7 @@ fn every_request_is_understood() {
         Edit::Choice { path: path.clone(), id: TEXT.into() },
         Edit::Value { path: path.clone(), text: TEXT.into() },
         Edit::Accelerator { sheet },
+        Edit::ServeLine { text: TEXT.into() },
     ];
     let specs = [
         Spec::Trials { scenario: TEXT.into(), trials },
@@ -187,7 +188,16 @@ fn every_state_of_the_desk_is_read() {
             diagnostics: vec![Diagnostic::note("unknown-field", "b", "c")],
             resolved: Some(Resolved { curve, basics }),
         };
-        let said = Said { view: Some(View { tab, percentile }), notices: Vec::new(), remark: TEXT.into() };
+        let setting = ServerSetting {
+            path: "engine.max_num_seqs".into(),
+            before: None,
+            after: Some("512".into()),
+            flag: (index % 2 == 0).then(|| TEXT.into()),
+        };
+        let read =
+            ServeLineRead { settings: vec![setting], remarks: vec![Diagnostic::note("flags-not-known", "", TEXT)] };
+        let view = Some(View { tab, percentile });
+        let said = Said { view, notices: Vec::new(), remark: TEXT.into(), serve_line: Some(read) };
         comes_in(&finished(Outcome::Desk { state: Box::new(state), said }));
     }
     comes_in(&finished(Outcome::Desk { state: Box::default(), said: Said::default() }));
