@@ -3,10 +3,13 @@
 //! A flag that is left out leaves the scenario file's value; without a file, what stands in brackets is used.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
+mod names;
+
+pub use names::{ArrivalName, LatencyModelName, LogLevel, PriorityName, SchedulerName, SchedulingName, TraceLevel};
+
 use crate::log_arguments::{CalibrateArguments, EvaluateArguments};
 use crate::policies::ClusterArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, Scheduling, SchedulingPolicy};
 use plimsoll_formats::trace::TraceFormat;
 use std::path::PathBuf;
 
@@ -506,111 +509,6 @@ pub struct ScenarioArguments {
     /// What is told on standard error; debug prints every event of a run.
     #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
     pub log: LogLevel,
-}
-
-/// What a run keeps of its decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TraceLevel {
-    None,
-    Decisions,
-}
-
-/// How much is told, most first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum LogLevel {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-    Fatal,
-    Panic,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LatencyModelName {
-    Auto,
-    Blackbox,
-    Calibrated,
-    Quadratic,
-    Roofline,
-    TrainedPhysics,
-}
-
-impl From<LatencyModelName> for LatencyModelChoice {
-    fn from(name: LatencyModelName) -> Self {
-        match name {
-            LatencyModelName::Auto => Self::Auto,
-            LatencyModelName::Blackbox => Self::Blackbox,
-            LatencyModelName::Calibrated => Self::Calibrated,
-            LatencyModelName::Quadratic => Self::Quadratic,
-            LatencyModelName::Roofline => Self::Roofline,
-            LatencyModelName::TrainedPhysics => Self::TrainedPhysics,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchedulingName {
-    /// Those of vLLM's scheduler.
-    VllmV1,
-    /// Those of the reference simulator.
-    Reference,
-}
-
-impl From<SchedulingName> for Scheduling {
-    fn from(name: SchedulingName) -> Self {
-        match name {
-            SchedulingName::VllmV1 => Self::VllmV1,
-            SchedulingName::Reference => Self::Reference,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchedulerName {
-    Fcfs,
-    Priority,
-    PriorityFcfs,
-    Sjf,
-    ReversePriority,
-}
-
-impl From<SchedulerName> for SchedulingPolicy {
-    fn from(name: SchedulerName) -> Self {
-        match name {
-            SchedulerName::Fcfs => Self::Fcfs,
-            SchedulerName::Priority => Self::Priority,
-            SchedulerName::PriorityFcfs => Self::PriorityFcfs,
-            SchedulerName::Sjf => Self::Sjf,
-            SchedulerName::ReversePriority => Self::ReversePriority,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PriorityName {
-    Constant,
-    SloBased,
-    InvertedSlo,
-}
-
-impl From<PriorityName> for PriorityPolicy {
-    fn from(name: PriorityName) -> Self {
-        match name {
-            PriorityName::Constant => Self::Constant,
-            PriorityName::SloBased => Self::SloBased,
-            PriorityName::InvertedSlo => Self::InvertedSlo,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ArrivalName {
-    Constant,
-    Poisson,
-    Gamma,
-    Weibull,
 }
 
 /// `CLASS=MS` as a class and its limit.

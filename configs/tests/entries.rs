@@ -110,8 +110,8 @@ fn each_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "scenarios/default.yaml",
-            "version: 1",
-            "version: 1\nseed: 43",
+            "version: 2",
+            "version: 2\nseed: 43",
             "scenarios/default.yaml:1: the default scenario differs",
         ),
     ];
@@ -123,5 +123,5 @@ fn each_kind_of_mistake_is_refused_with_its_place() {
 
 #[test]
 fn the_catalogue_as_it_stands_has_no_problem() {
-    assert_eq!(problems_after("untouched", "scenarios/default.yaml", "version: 1", "version: 1"), Vec::<String>::new());
+    assert_eq!(problems_after("untouched", "scenarios/default.yaml", "version: 2", "version: 2"), Vec::<String>::new());
 }

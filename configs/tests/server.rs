@@ -106,7 +106,7 @@ fn versions_switch_the_rules() {
 /// The releases of the constants are those of the list of flags, where that is at hand.
 #[test]
 fn releases_are_those_of_the_list_of_flags() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/facts/vllm_flags.csv");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sha", "red/facts/vllm_flags.csv");
     let Ok(text) = std::fs::read_to_string(path) else {
         println!("the list of flags is not at hand, so nothing is compared with it");
         return;

@@ -158,7 +158,7 @@ mod tests {
     /// The research table lies beside the repository, where it is at hand.
     #[test]
     fn the_table_has_every_row_of_the_research_with_its_releases() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/facts/vllm_flags.csv");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sha", "red/facts/vllm_flags.csv");
         let Ok(text) = fs::read(path) else {
             eprintln!("skipped: {path} is not there");
             return;

@@ -101,7 +101,7 @@ fn an_old_command_of_the_python_module_with_flags_that_are_gone() {
 #[test]
 fn a_container_states_the_release() {
     check(&Case {
-        line: "docker run --runtime nvidia --gpus all -v ~/.cache/huggingface:/root/.cache/huggingface \\\n  \
+        line: "docker run --runtime nvidia --gpus all -v ~/.cache/huggingface:/models/huggingface \\\n  \
                --env \"HUGGING_FACE_HUB_TOKEN=hf_secret\" -p 8000:8000 --ipc=host -it --rm \\\n  \
                vllm/vllm-openai:v0.11.0 \\\n  --model Qwen/Qwen2.5-14B-Instruct --api-key sk-secret \\\n  \
                --max-num-batched-tokens 16K --swap-space 4 --watermark 0.02",
