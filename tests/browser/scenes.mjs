@@ -74,7 +74,7 @@ const opensServeLine = async (page, line) => {
 
 const pastes = async (page) => {
   const line = 'vllm serve meta-llama/Llama-3.1-8B-Instruct --max-num-seqs 512 --max-num-batched-tokens 16k';
-  await opensServeLine(page, `${line} --no-enable-prefix-caching --swap-space 4 --enable-lora --host 0.0.0.0 --api-key s3cret`);
+  await opensServeLine(page, `${line} --no-enable-prefix-caching --swap-space 4 --enforce-eager --host 0.0.0.0 --api-key s3cret`);
   await page.locator('[data-testid=serve-line-result]').waitFor({ timeout: 30_000 });
 };
 

@@ -7,7 +7,7 @@ import { open, withSite } from '../harness.mjs';
 
 const secret = 's3cret';
 const line = `vllm serve meta-llama/Llama-3.1-8B-Instruct --max-num-seqs 512 --max-num-batched-tokens 16k \\
-  --no-enable-prefix-caching --swap-space 4 --enable-lora --host 0.0.0.0 --api-key ${secret}`;
+  --no-enable-prefix-caching --swap-space 4 --enforce-eager --host 0.0.0.0 --api-key ${secret}`;
 
 const result = '[data-testid=serve-line-result]';
 const paste = async (page, text) => {
@@ -43,12 +43,12 @@ test('a pasted line becomes the server, says what it does not do, and is one ste
     await paste(page, line);
     await page.locator(result).waitFor({ timeout: 30_000 });
     const said = await page.locator(result).innerText();
-    for (const words of [/max_num_seqs\s+default \(\d+\) → 512/, /16000/, /--no-enable-prefix-caching|--enable-prefix-caching/, /--swap-space went in 0\.18\.0/, /not modelled[^.]*--enable-lora/i, /not known here[^.]*--host, --api-key/i]) {
+    for (const words of [/max_num_seqs\s+default \(\d+\) → 512/, /→ 16000\s+--max-num-batched-tokens/, /true → false\s+--no-enable-prefix-caching/, /--swap-space went in 0\.18\.0/, /not modelled[^.]*--enforce-eager/i, /not known here[^.]*--host, --api-key/i]) {
       assert.match(said, words);
     }
     assert.ok(!(await everything(page)).includes(secret), 'the secret is nowhere');
     await page.getByRole('button', { name: 'Done' }).click();
-    assert.deepEqual(await settings(page), { max_num_seqs: '512', max_num_batched_tokens: '16000', enable_prefix_caching: false });
+    assert.deepEqual(await settings(page), { max_num_seqs: '512', max_num_batched_tokens: '16,000', enable_prefix_caching: false });
     await page.waitForURL(/engine\.max_num_seqs=512/);
     await atRest(page);
     assert.ok(!(await everything(page)).includes(secret), 'nor later');
@@ -75,7 +75,7 @@ test('what is wrong with a line is told in its place, and undo stands beside the
     await problems.locator('.error').first().waitFor({ timeout: 30_000 });
     const said = await problems.innerText();
     assert.match(said, /Line 2, column 3: .*--max-num-sqs.*--max-num-seqs/s);
-    assert.match(said, /Line 2, column 42: .*--gpu-memory-utilization.*above 0 and up to 1/s);
+    assert.match(said, /Line 2, column 21: .*--gpu-memory-utilization.*above 0 and up to 1/s);
     assert.ok(!said.includes(secret));
     assert.deepEqual(await settings(page), before, 'nothing is half-applied');
     // What was written stays, to be mended.

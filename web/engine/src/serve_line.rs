@@ -62,7 +62,7 @@ mod tests {
     }
 
     const LINE: &str = "vllm serve meta-llama/Llama-3.1-8B-Instruct --max-num-seqs 512 --max-num-batched-tokens 16k \
-                        --no-enable-prefix-caching --swap-space 4 --enable-lora --host 0.0.0.0 --api-key s3cret";
+                        --no-enable-prefix-caching --swap-space 4 --enforce-eager --host 0.0.0.0 --api-key s3cret";
 
     #[test]
     fn a_line_is_one_edit_and_tells_what_was_understood_of_it() {
@@ -87,7 +87,7 @@ mod tests {
             remarks,
             [
                 "--swap-space went in 0.18.0",
-                "not modelled, so predictions are without it: --enable-lora",
+                "not modelled, so predictions are without it: --enforce-eager",
                 "not known here, changes nothing: --host, --api-key",
             ]
         );

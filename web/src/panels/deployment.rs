@@ -12,7 +12,7 @@ const KV_DTYPES: [(&str, &str); 3] = [("", "auto"), ("fp8", "fp8"), ("bfloat16",
 
 /// Whose rules replicas follow.
 const SCHEDULINGS: [(&str, &str); 2] =
-    [("vllm-v1", "vllm-v1: vLLM's own"), ("reference", "reference: the reference simulator's")];
+    [("vllm-v1", "vllm-v1: vLLM's own"), ("reference", "reference: reference simulator's")];
 
 /// Releases on offer; the empty one is the newest, and any other can come with a file or a link.
 const VERSIONS: [(&str, &str); 9] = [

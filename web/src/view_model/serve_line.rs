@@ -55,11 +55,12 @@ fn setting(one: ServerSetting, before: &DeskState, after: &DeskState) -> Setting
     };
     Setting {
         before: if is_changed { words(one.before, before) } else { String::new() },
-        after: words(one.after, after),
-        reason: match one.flag {
-            Some(flag) => flag,
-            None => "left out".to_owned(),
+        reason: match (one.flag, one.after.as_deref()) {
+            (Some(flag), Some("false")) => flag.replacen("--", "--no-", 1),
+            (Some(flag), _) => flag,
+            (None, _) => "left out".to_owned(),
         },
+        after: words(one.after, after),
         name: one.path.rsplit('.').next().unwrap_or_default().to_owned(),
     }
 }
@@ -90,6 +91,7 @@ mod tests {
             settings: vec![
                 one("deployment.model", [Some("a/b"), Some("a/b")], Some("")),
                 one("engine.max_num_seqs", [None, Some("512")], Some("--max-num-seqs")),
+                one("engine.enable_prefix_caching", [Some("true"), Some("false")], Some("--enable-prefix-caching")),
                 one("engine.max_model_len", [Some("4096"), None], None),
             ],
             remarks: vec![
@@ -98,7 +100,7 @@ mod tests {
             ],
         };
         let words = understood(read, &DeskState::default(), &state_with_error());
-        assert_eq!(words.summary, "2 settings have changed.");
+        assert_eq!(words.summary, "3 settings have changed.");
         let rows: Vec<[&str; 4]> = words
             .settings
             .iter()
@@ -109,6 +111,7 @@ mod tests {
             [
                 ["model", "", "a/b", ""],
                 ["max_num_seqs", "default", "512", "--max-num-seqs"],
+                ["enable_prefix_caching", "true", "false", "--no-enable-prefix-caching"],
                 ["max_model_len", "4096", "default", "left out"],
             ]
         );

@@ -42,7 +42,10 @@ fn Form(page: Page, text: RwSignal<String>) -> impl IntoView {
     let is_reading = Memo::new(move |_| page.pasted.with(|pasted| *pasted == Pasted::Reading));
     let problems = Memo::new(move |_| {
         page.pasted.with(|pasted| match pasted {
-            Pasted::Refused(problems) => problems.clone(),
+            // What is worth knowing can wait until the line is understood.
+            Pasted::Refused(problems) => {
+                problems.iter().filter(|problem| problem.severity != Severity::Note).cloned().collect()
+            }
             _ => Vec::new(),
         })
     });
@@ -96,7 +99,7 @@ fn result(page: Page, understood: Understood) -> impl IntoView {
             {list(warnings)}
             {notes
                 .into_iter()
-                .map(|note| view! { <p class="help">{breakable(&said(&note))}</p> })
+                .map(|note| view! { <p class="help remark">{said(&note)}</p> })
                 .collect_view()}
             <div class="row end">
                 {is_changed.then(|| view! { <button type="button" on:click=move |_| { close(); page.undo(); }>"Undo"</button> })}
