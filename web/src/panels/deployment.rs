@@ -33,10 +33,10 @@ const SWITCH: [(&str, &str); 3] = [("", "default of the version"), ("true", "on"
 /// Orders of the waiting queue on offer.
 const SCHEDULERS: [(&str, &str); 5] = [
     ("fcfs", "fcfs: first come, first served"),
-    ("priority", "priority: the client's own, lowest first"),
-    ("priority-fcfs", "priority-fcfs: highest first (reference)"),
-    ("sjf", "sjf: shortest prompt first (reference)"),
-    ("reverse-priority", "reverse-priority (reference, pathological)"),
+    ("priority", "priority: lowest value first"),
+    ("priority-fcfs", "priority-fcfs (reference)"),
+    ("sjf", "sjf: shortest first (reference)"),
+    ("reverse-priority", "reverse-priority (reference)"),
 ];
 
 /// Who gets a request.
