@@ -3,7 +3,7 @@
 use plimsoll_tests::golden::CaseText;
 
 /// Digest of all reports; it moves only together with the model version, the set of cases, or the form or the verdicts of reports.
-pub const DIGEST: u64 = 3_781_838_330_774_752_856;
+pub const DIGEST: u64 = 858_038_353_867_976_327;
 
 macro_rules! case {
     ($name:literal) => {
