@@ -77,7 +77,7 @@ fn sample(trial: &CurveTrial) -> PointSample {
     let text = r#"{"verdict":"stable","ttft":Z,"tpot":Z,"itl":Z,"e2e":Z,"measured_requests":N,"request_throughput":1.0,
         "output_token_throughput":1.0,"goodput":1.0,"attainment":1.0,"classes":[],"mean_running":1.0,"mean_waiting":0.0,"kv_usage":0.0,
         "preemptions_per_request":0.0,"prefix_hit_ratio":0.0,"limiters":{"none":1.0,"max_num_seqs":0.0,
-        "max_num_batched_tokens":0.0,"kv_blocks":0.0},"time_shares":[],"steps":1}"#;
+        "max_num_batched_tokens":0.0,"kv_blocks":0.0},"time_shares":[],"steps":1,"limits":[],"precision":null}"#;
     let zeros = r#"{"mean":0.0,"p50":0.0,"p90":0.0,"p95":0.0,"p99":0.0,"slo":0.0}"#;
     let text = text.replace('Z', zeros).replace('N', &(trial.id + 100).to_string());
     serde_json::from_str(&text).expect("a sample")
