@@ -60,6 +60,8 @@ pub(super) enum Length {
 /// What one run says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Observed {
+    /// The rate that was run; what is reported of it is this very number, not one that came back from the logarithm.
+    rate: f64,
     /// Logarithm of the rate.
     at: f64,
     /// Measured requests.
@@ -102,6 +104,7 @@ impl Observed {
             excess = MAX_EXCESS;
         }
         Self {
+            rate,
             at: libm::log(rate),
             requests,
             share: limit.share,
@@ -166,11 +169,13 @@ struct Fit {
 ///
 /// A function of its arguments alone, so a study can ask again whenever it has to.
 pub(super) fn next(start: &Start, rounds: &[(Length, Vec<Observed>)]) -> Next {
-    let [lowest, highest] = [start.lowest, start.highest].map(libm::log);
+    // The highest rate must be one that can be run, or none would ever reach it.
+    let top = rounded(start.highest);
+    let [lowest, highest] = [start.lowest, top].map(libm::log);
     let mut runs: Vec<Observed> = rounds.iter().flat_map(|(_, round)| round).copied().collect();
     sort_few(&mut runs, |a, b| a.at.total_cmp(&b.at));
     let go = |length: Length, at: &[f64]| {
-        let rate = |at: &f64| rounded(libm::exp(at.clamp(lowest, highest)));
+        let rate = |at: &f64| if *at < highest { rounded(libm::exp(at.max(lowest))) } else { top };
         Next::Runs(length, at.iter().map(rate).collect())
     };
     if runs.is_empty() {
@@ -197,7 +202,7 @@ pub(super) fn next(start: &Start, rounds: &[(Length, Vec<Observed>)]) -> Next {
                 let is_borne_out = at >= tried.at - 0.25 * HOLDING_Z * fit.deviation;
                 let is_far_above = at > tried.at + HOLDING_Z * fit.deviation && tried.at < highest - 1e-6;
                 if (is_borne_out && !is_far_above) || (longest.len() >= MAX_FINALS) {
-                    let rate = if is_borne_out { tried.at } else { at };
+                    let rate = if is_borne_out { tried.rate } else { rounded(libm::exp(at)) };
                     Next::Found(settled(&fit, rate, &runs))
                 } else {
                     go(Length::Long, &[at; 2])
@@ -220,7 +225,7 @@ fn bracketed(
     match (low, high) {
         (None, Some(high)) if high.at <= lowest + 1e-6 => {
             let verdict = if high.verdict == Verdict::Overloaded { Verdict::Overloaded } else { Verdict::Stable };
-            Next::Found(Found { rate: 0.0, band: [0.0; 2], failing: Some((libm::exp(high.at), verdict)) })
+            Next::Found(Found { rate: 0.0, band: [0.0; 2], failing: Some((high.rate, verdict)) })
         }
         (None, Some(high)) => {
             let last = runs.last().map_or(0.0, |last| last.at);
@@ -231,8 +236,7 @@ fn bracketed(
         (Some(low), None) if low.at >= highest - 1e-6 => {
             let is_long = longest.last().is_some_and(|round| round.iter().all(|run| run.at >= highest - 1e-6));
             if is_long {
-                let rate = libm::exp(low.at);
-                Next::Found(Found { rate, band: [rate; 2], failing: None })
+                Next::Found(Found { rate: low.rate, band: [low.rate; 2], failing: None })
             } else {
                 go(Length::Long, &[highest; 2])
             }
@@ -248,11 +252,10 @@ fn bracketed(
                 let at = low.at + width * share;
                 return go(Length::Short, &[at - 0.15 * width, at + 0.15 * width]);
             }
-            let tried = longest.last().and_then(|round| Some((round.first()?.at, round)));
+            let tried = longest.last().and_then(|round| Some((round.first()?.rate, round)));
             match tried {
-                Some((at, round)) if round.iter().all(|run| run.excess < 0.0) => {
-                    let rate = libm::exp(at);
-                    let failing = libm::exp(high.at);
+                Some((rate, round)) if round.iter().all(|run| run.excess < 0.0) => {
+                    let failing = high.rate;
                     let verdict =
                         if high.verdict == Verdict::Overloaded { Verdict::Overloaded } else { Verdict::Stable };
                     Next::Found(Found {
@@ -281,9 +284,8 @@ fn holding(fit: &Fit, runs: &[Observed], planned: f64) -> f64 {
     fit.root - HOLDING_Z * libm::sqrt(beyond + error * error)
 }
 
-/// The capacity at this logarithm of the rate.
-fn settled(fit: &Fit, at: f64, runs: &[Observed]) -> Found {
-    let rate = rounded(libm::exp(at));
+/// The capacity at this rate.
+fn settled(fit: &Fit, rate: f64, runs: &[Observed]) -> Found {
     let failing = libm::exp(fit.root + HOLDING_Z * fit.deviation);
     let above = runs.iter().find(|run| run.at >= fit.root && run.excess > 0.0);
     let is_overload = above.is_some_and(|run| run.verdict == Verdict::Overloaded);

@@ -152,12 +152,16 @@ fn stable_points_of_the_default_study_serve_what_is_offered() {
 ///
 /// Against the rate at which the window's requests really came, the throughput of one run is off by the change of the
 /// number in system: a deviation of 0.5, 1.3 and 1.8 % at these loads (`docs/curve.md`), a tenth of that for the mean.
-/// Three tenths are allowed (false alarm below 0.3 %), and another half percent at load 0.9, where a run is too short
-/// for the number in system to come quite to its level.
+/// Three tenths are allowed (false alarm below 0.3 %).
+///
+/// Below the offered rate it may be by what MSER-5 leaves of the filling, too. With S the sum of squares about the mean of
+/// the n − d that remain, S/(n − d)² is least where one more that is left out has the squared distance 2S/(n − d) from the
+/// mean: the window begins at most √2 deviations below the level. Of M/G/∞ the deviation of the number in system is the
+/// root of its mean, and that many requests are missing from those that are done in the window.
 #[test]
 fn throughput_is_not_low_because_the_batch_fills() {
     let resolved = base_1().resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
-    for (rate, tolerance) in [(10.0, 0.0015), (16.0, 0.004), (18.0, 0.0105)] {
+    for (rate, tolerance) in [(10.0, 0.0015), (16.0, 0.004), (18.0, 0.0055)] {
         let share = |replicate: u32| {
             let sample = run_trial(&resolved, None, &trial(rate, replicate, 2000));
             let mut generator = Generator::new(&resolved.workload, rate, 2000, resolved.seed, replicate);
@@ -165,10 +169,13 @@ fn throughput_is_not_low_because_the_batch_fills() {
                 std::iter::from_fn(|| generator.next_request()).map(|request| request.arrive.as_seconds()).collect();
             let inside = &arrivals[arrivals.len() - sample.measured_requests as usize..];
             let came = (inside.len() - 1) as f64 / (inside[inside.len() - 1] - inside[0]);
-            sample.request_throughput / came
+            let filling = (2.0 * sample.mean_running).sqrt() / inside.len() as f64;
+            [sample.request_throughput / came, filling]
         };
-        let mean = (0..100).map(share).sum::<f64>() / 100.0;
-        assert!((mean - 1.0).abs() < tolerance, "{rate}: {mean}");
+        let [mean, filling] =
+            (0..100).map(share).fold([0.0; 2], |sum, share| [sum[0] + share[0] / 100.0, sum[1] + share[1] / 100.0]);
+        println!("{rate}: {mean:.5}, of which the filling takes {filling:.5} at most");
+        assert!(mean < 1.0 + tolerance && mean > 1.0 - tolerance - filling, "{rate}: {mean} {filling}");
     }
 }
 

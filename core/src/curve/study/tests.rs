@@ -49,7 +49,7 @@ fn outcome(trial: &CurveTrial) -> PointSample {
         } else {
             Vec::new()
         },
-        precision: is_long.then_some(Precision { in_system: 0.01, ttft: 1.0, tpot: 0.1, e2e: 20.0 }),
+        precision: is_long.then_some(Precision { in_system: 0.01, ttft: 1.0, tpot: 0.12 * rate / keeps, e2e: 20.0 }),
     }
 }
 
@@ -218,6 +218,21 @@ fn a_cliff_is_found_from_its_foot() {
     });
     let capacity = curve.capacity.expect("searched");
     assert!(capacity.is_settled && (15.2..15.4).contains(&capacity.request_rate), "{capacity:?}");
+}
+
+#[test]
+fn where_all_that_is_sustained_keeps_the_limits_the_capacity_is_the_saturation_point() {
+    let curve = run_changed(full(), |trial, sample| {
+        sample.limits.iter_mut().for_each(|limit| limit.share = 0.0);
+        if trial.stage == Stage::Saturation {
+            sample.request_throughput = 19.777;
+        }
+    });
+    let capacity = curve.capacity.expect("searched");
+    // 19.777 × 1.003 = 19.836…, which no run is at.
+    assert_eq!((capacity.request_rate, capacity.next_failing_rate), (19.83, None));
+    assert!(capacity.is_settled && !capacity.is_final, "{capacity:?}");
+    assert_eq!(curve.at_capacity.map(|point| point.request_rate), Some(19.83));
 }
 
 #[test]
