@@ -25,9 +25,18 @@ const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[10, 4], [20, 6], [32, 8]];
 /// which a point needs that grows with the load itself.
 const POINT_REQUESTS: [f64; 2] = [8.0, 45.0];
 
+/// A point whose first runs are not precise enough gets more of the same length, as many as its errors ask for and
+/// [`MARGIN`] times that, if all together are no more than so many times the first.
+const MOST_RUNS: f64 = 4.0;
+const MARGIN: f64 = 1.2;
+
+/// Where the random numbers of these further runs begin, beyond those of the points and of the capacity.
+const FURTHER_REPLICATE: u32 = 1000;
+
 /// Half of the width of the interval that contains the truth 95 times in a hundred, which a settled point's figures have
-/// at most: as a part of a TPOT or E2E or of the number in system, of a TTFT, and of a short TTFT in milliseconds.
+/// at most: as a part of a TPOT or E2E, of the number in system, of a TTFT, and of a short TTFT in milliseconds.
 const PRECISION: f64 = 0.02;
+const IN_SYSTEM_PRECISION: f64 = 0.05;
 const TTFT_PRECISION: f64 = 0.05;
 const SHORT_TTFT_MS: f64 = 5.0;
 
@@ -80,7 +89,7 @@ impl CurveStudy {
             points.retain(|point| rates.contains(&point.request_rate));
             for point in &mut points {
                 let rate = point.request_rate;
-                let runs: Vec<&PointSample> = self.runs(Kind::Settling, rate).collect();
+                let runs: Vec<&PointSample> = self.settling_runs(rate);
                 let is_overload = sustained.is_some_and(|found| rate > found.rate + 2.0 * found.error);
                 if !runs.is_empty() {
                     *point = self.settled_point(rate, &runs);
@@ -222,20 +231,43 @@ impl CurveStudy {
             let [least, most] = POINT_REQUESTS;
             let all = planned * (least / (1.0 - rate / limit).max(1e-3)).clamp(least, most);
             let num_requests = (libm::ceil(all / f64::from(num_seeds)) as u32).max(self.num_requests());
-            (0..num_seeds)
+            self.settling_replicates(rate)
                 .map(move |replicate| CurveTrial { num_requests, ..self.trial(Stage::Settling, rate, replicate) })
         })
     }
 
-    /// The outcomes of a rate by seed.
-    fn runs(&self, kind: Kind, rate: f64) -> impl Iterator<Item = &PointSample> {
-        (0..self.plan.num_seeds).filter_map(move |replicate| self.outcomes.get(&run(kind, rate, replicate)))
+    /// Random numbers of the runs that settle a point, as far as they are known to be needed.
+    fn settling_replicates(&self, rate: f64) -> impl Iterator<Item = u32> + use<> {
+        (0..self.plan.num_seeds).chain(FURTHER_REPLICATE..FURTHER_REPLICATE + self.num_further(rate))
+    }
+
+    /// How many runs a point needs beyond its first; none before those are known, or where the budget does not reach.
+    fn num_further(&self, rate: f64) -> u32 {
+        let first: Option<Vec<&PointSample>> = (0..self.plan.num_seeds)
+            .map(|replicate| self.outcomes.get(&run(Kind::Settling, rate, replicate)))
+            .collect();
+        let Some(first) = first.filter(|first| !first.is_empty()) else { return 0 };
+        let point = point(rate, &first, &self.slo);
+        let ratio = imprecision(&point, &first);
+        let times = ratio * ratio * MARGIN;
+        if point.verdict != Verdict::Stable || ratio <= 1.0 || times > MOST_RUNS {
+            return 0;
+        }
+        // Errors fall with the root of the number of runs.
+        let num_first = first.len() as f64;
+        libm::ceil(num_first * times - num_first) as u32
+    }
+
+    /// The outcomes of those runs.
+    fn settling_runs(&self, rate: f64) -> Vec<&PointSample> {
+        let of = |replicate| self.outcomes.get(&run(Kind::Settling, rate, replicate));
+        self.settling_replicates(rate).filter_map(of).collect()
     }
 
     /// The point of these runs, undecided if they do not know it well enough.
     fn settled_point(&self, rate: f64, runs: &[&PointSample]) -> CurvePoint {
         let mut point = point(rate, runs, &self.slo);
-        point.is_settled = point.verdict == Verdict::Stable && is_precise(&point, runs);
+        point.is_settled = point.verdict == Verdict::Stable && imprecision(&point, runs) <= 1.0;
         if point.verdict == Verdict::Stable && !point.is_settled {
             point.verdict = Verdict::Undecided;
             point.meets_slo = false;
@@ -244,25 +276,32 @@ impl CurveStudy {
     }
 }
 
-/// Whether the figures of a point are as precise as those of a settled one.
+/// The largest error of a point's figures, in units of what a settled one's may be; infinite if a run does not tell.
 ///
 /// The error of a mean over runs is the middle one of theirs over the root of their number: a single run in which a
 /// percentile falls next to an excursion has an error many times that of the others, which says little about the mean.
 /// Not so of TTFT, which such a run draws along.
-fn is_precise(point: &CurvePoint, runs: &[&PointSample]) -> bool {
+fn imprecision(point: &CurvePoint, runs: &[&PointSample]) -> f64 {
     let found: Vec<&Precision> = runs.iter().filter_map(|run| run.precision.as_ref()).collect();
+    if found.is_empty() || found.len() < runs.len() {
+        return f64::INFINITY;
+    }
     let count = found.len() as f64;
     let middle = |of: fn(&Precision) -> f64| {
         let mut errors: Vec<f64> = found.iter().map(|found| of(found)).collect();
         crate::numeric::sort_few(&mut errors, f64::total_cmp);
-        1.96 * errors.get(errors.len() / 2).copied().unwrap_or(f64::INFINITY) / libm::sqrt(count)
+        errors.get(errors.len() / 2).copied().unwrap_or(f64::INFINITY) / libm::sqrt(count)
     };
-    let ttft = 1.96 * libm::sqrt(found.iter().map(|found| found.ttft * found.ttft).sum::<f64>()) / count;
-    found.len() == runs.len()
-        && middle(|found| found.in_system) <= TTFT_PRECISION
-        && middle(|found| found.tpot) <= PRECISION * point.tpot.slo.mid
-        && middle(|found| found.e2e) <= PRECISION * point.e2e.slo.mid
-        && ttft <= (TTFT_PRECISION * point.ttft.slo.mid).max(SHORT_TTFT_MS)
+    let ttft = libm::sqrt(found.iter().map(|found| found.ttft * found.ttft).sum::<f64>()) / count;
+    let ratios = [
+        (middle(|found| found.in_system), IN_SYSTEM_PRECISION),
+        (middle(|found| found.tpot), PRECISION * point.tpot.slo.mid),
+        (middle(|found| found.e2e), PRECISION * point.e2e.slo.mid),
+        (ttft, (TTFT_PRECISION * point.ttft.slo.mid).max(SHORT_TTFT_MS)),
+    ];
+    // An answer of one token has no TPOT, and no error of it.
+    let ratios = ratios.iter().filter(|(error, _)| *error > 0.0).map(|(error, allowed)| 1.96 * error / allowed);
+    ratios.fold(0.0, f64::max)
 }
 
 impl Sustained {
