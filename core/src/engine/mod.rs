@@ -3,7 +3,7 @@
 //! An [`Engine`] takes requests and tells an [`Observer`] what became of them.
 //! It does not know that other replicas exist, nor routing, prices, metrics or files; whoever drives it says how far it
 //! may go.
-//! Its rules are those of the reference simulator, or in [`vllm`] those of vLLM's own scheduler.
+//! Its rules are those of the reference simulator, or in `vllm` those of vLLM's own scheduler.
 //! There are two for each: `plain` walks every step as the specification words it, and is the oracle; `fast` skips
 //! what repeats. They give the same bytes, so the page does without the first (feature `oracle`).
 
