@@ -13,7 +13,7 @@ use crate::{command, setup};
 /// When a tool is missing, the site has not been built, or a journey fails.
 pub fn journeys(repository: &Repository) -> Result<()> {
     let environment = prepare(repository)?;
-    let flags = ["--test", "--test-reporter=spec", "--test-timeout=180000"];
+    let flags = ["--test", "--test-reporter=spec", "--test-timeout=900000"];
     let mut arguments: Vec<String> = flags.map(str::to_owned).to_vec();
     let folder = repository.browser_tests().join("journeys");
     for entry in fs::read_dir(&folder).with_context(|| format!("could not read {}", folder.display()))? {
