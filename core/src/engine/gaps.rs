@@ -7,8 +7,9 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Values below this are counted in a plain array; larger gaps (four seconds and more) are rare.
-const DENSE_LIMIT: i64 = 1 << 22;
+/// Values below this are counted in a plain array. Larger gaps (an eighth of a second and more) are few: steps that long,
+/// and the stalls of preempted requests, one of which would make the array a hundred times as large as all others need.
+const DENSE_LIMIT: i64 = 1 << 17;
 /// Entries after which the log is cut behind the oldest running request.
 const TRIM_EVERY: usize = 1 << 16;
 
@@ -77,12 +78,12 @@ impl Participation {
     }
 }
 
-/// What a completed request took part in.
-#[derive(Debug)]
+/// What completed requests took part in, each with the arrival of its request.
+#[derive(Debug, Default)]
 struct Completed {
-    arrive: i64,
-    runs: Vec<[u64; 2]>,
-    own: Vec<i64>,
+    /// Runs of log entries.
+    runs: Vec<(i64, [u32; 2])>,
+    own: Vec<(i64, i64)>,
 }
 
 /// Gap counts and the log of recent steps.
@@ -97,8 +98,8 @@ pub(super) struct Gaps {
     trimmed: u64,
     trim_at: usize,
     is_off: bool,
-    /// Of each completed request, if requests are told apart; then the log is never cut.
-    completed: Option<Vec<Completed>>,
+    /// Of all completed requests, if requests are told apart; then the log is never cut.
+    completed: Option<Completed>,
 }
 
 impl Gaps {
@@ -113,7 +114,7 @@ impl Gaps {
 
     /// Keeps from now on what [`Gaps::take_back_before`] needs; to be called before anything is counted.
     pub(super) fn tell_requests_apart(&mut self) {
-        self.completed = Some(Vec::new());
+        self.completed = Some(Completed::default());
         self.trim_at = usize::MAX;
     }
 
@@ -166,8 +167,10 @@ impl Gaps {
     pub(super) fn completed(&mut self, arrive: i64, participation: &Participation) {
         let end = self.next_index();
         if let Some(completed) = &mut self.completed {
-            let runs = participation.runs(end).collect();
-            completed.push(Completed { arrive, runs, own: participation.own.clone() });
+            // A log that is never cut has fewer than 2³² entries, or else no memory holds it.
+            let runs = participation.runs(end).map(|run| (arrive, run.map(|at| at as u32)));
+            completed.runs.extend(runs);
+            completed.own.extend(participation.own.iter().map(|gap| (arrive, *gap)));
         }
     }
 
@@ -177,17 +180,13 @@ impl Gaps {
         self.count();
         // By log entry, how many of them begin there less how many have ended.
         let mut changes: Vec<i64> = alloc::vec![0; self.log.len() + 1];
-        for Completed { arrive, runs, own } in self.completed.take().unwrap_or_default() {
-            if arrive >= start {
-                continue;
-            }
-            for gap in own {
-                *self.slot(gap) -= 1;
-            }
-            for [from, to] in runs {
-                changes[from as usize] += 1;
-                changes[to as usize] -= 1;
-            }
+        let Completed { runs, own } = self.completed.take().unwrap_or_default();
+        for (_, gap) in own.into_iter().filter(|(arrive, _)| *arrive < start) {
+            *self.slot(gap) -= 1;
+        }
+        for (_, [from, to]) in runs.into_iter().filter(|(arrive, _)| *arrive < start) {
+            changes[from as usize] += 1;
+            changes[to as usize] -= 1;
         }
         let mut requests = 0;
         for (at, change) in changes.into_iter().enumerate().take(self.log.len()) {

@@ -13,7 +13,10 @@ use alloc::vec::Vec;
 struct Walk {
     budget: u32,
     threshold: u32,
-    /// Slot, tokens, position, in batch order.
+    /// Decoding requests that were served together, and the sum of their positions.
+    decoding: u32,
+    pos_sum: u64,
+    /// The others that were served: slot, tokens, position, in batch order.
     served: Vec<(u32, u32, u32)>,
     preempted: Vec<u32>,
 }
@@ -22,8 +25,54 @@ impl Fast {
     /// Plans a step in list order (scheduler specification C2).
     pub(super) fn plan_irregular<O: Observer>(&mut self, now: i64, prefixes: &PrefixTree, observer: &mut O) -> Planned {
         let mut walk = self.walk(self.config.max_num_batched_tokens);
-        self.walk_running(&mut walk, None, now, prefixes, observer);
+        let first = if self.decodes_go_together() {
+            self.serve_decodes(&mut walk, now, prefixes, observer);
+            self.prefilling.first().copied().unwrap_or(NONE)
+        } else {
+            self.slots.first
+        };
+        self.walk_running(&mut walk, first, None, now, prefixes, observer);
         self.end_walk(walk, now, prefixes, observer)
+    }
+
+    /// Whether all decoding requests stand before all prompts, and it is the blocks alone that may run short for them.
+    fn decodes_go_together(&self) -> bool {
+        self.rules.order == QueueOrder::Fcfs
+            && self.num_decoding > 0
+            && self.num_decoding <= self.config.max_num_batched_tokens
+            && self.fills.ticks_until_next(self.growth_at) > 1
+            && !self.rejoining.iter().any(|slot| self.slots.get(*slot).is_filling)
+            && self.prompts_come_last()
+    }
+
+    /// Serves all decoding requests as [`Fast::walk_running`] does, but those that it preempts.
+    ///
+    /// Blocks are taken in list order and victims come from its end, so it is their number that decides: whoever takes the
+    /// last free block is followed by the loss of the last in the list, until everybody who is left has one, or whoever
+    /// needs one is the last.
+    fn serve_decodes<O: Observer>(&mut self, walk: &mut Walk, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        let mut needed = self.growth[self.growth_at];
+        loop {
+            let taken = needed.min(self.pool.free());
+            self.pool.take_many(taken);
+            needed -= taken;
+            if needed == 0 {
+                break;
+            }
+            let victim = self.slots.last;
+            let entry = self.slots.get(victim);
+            needed -= u32::from(entry.phase == Phase::Decode && entry.growth as usize == self.growth_at);
+            walk.preempted.push(entry.request.id);
+            self.preempt(victim, now, prefixes, observer);
+            if needed == 0 {
+                break;
+            }
+        }
+        if observer.wants_plans() {
+            self.plans.all(&self.slots, self.tick, &[], [true, false]);
+        }
+        walk.budget -= self.num_decoding;
+        (walk.decoding, walk.pos_sum) = (self.num_decoding, self.pos_sum);
     }
 
     /// Plans a step of prompts alone if there is one, else one of decodes alone, which no budget limits.
@@ -40,7 +89,7 @@ impl Fast {
             Planned { stop, has_preempted: false, decoding: 0, pos_sum: 0 }
         } else {
             let mut walk = self.walk(budget);
-            self.walk_running(&mut walk, Some(Phase::Prefill), now, prefixes, observer);
+            self.walk_running(&mut walk, self.slots.first, Some(Phase::Prefill), now, prefixes, observer);
             self.end_walk(walk, now, prefixes, observer)
         };
         if !self.items.is_empty() || self.num_decoding == 0 {
@@ -57,7 +106,7 @@ impl Fast {
             return planned;
         }
         let mut walk = self.walk(u32::MAX);
-        self.walk_running(&mut walk, Some(Phase::Decode), now, prefixes, observer);
+        self.walk_running(&mut walk, self.slots.first, Some(Phase::Decode), now, prefixes, observer);
         let has_preempted = planned.has_preempted || !walk.preempted.is_empty();
         let stop = if has_preempted { Stop::KvBlocks } else { planned.stop };
         let decoding = walk.served.len() as u32;
@@ -70,13 +119,13 @@ impl Fast {
     }
 
     fn walk(&self, budget: u32) -> Walk {
-        Walk { budget, threshold: self.threshold(), served: Vec::new(), preempted: Vec::new() }
+        Walk { budget, threshold: self.threshold(), decoding: 0, pos_sum: 0, served: Vec::new(), preempted: Vec::new() }
     }
 
     /// The waiting pass behind a walked running pass, and what both have planned.
     fn end_walk<O: Observer>(&mut self, walk: Walk, now: i64, prefixes: &PrefixTree, observer: &mut O) -> Planned {
         self.items.clear();
-        let (mut decoding, mut pos_sum) = (0, 0);
+        let Walk { mut decoding, mut pos_sum, .. } = walk;
         for (slot, tokens, pos) in walk.served.iter().copied() {
             let entry = self.slots.get(slot);
             if entry.phase == Phase::Prefill {
@@ -99,16 +148,17 @@ impl Fast {
         Planned { stop, has_preempted, decoding, pos_sum }
     }
 
-    /// Serves those of the running list who are in this phase, or all.
+    /// Serves those of the running list from a place on who are in this phase, or all.
     fn walk_running<O: Observer>(
         &mut self,
         walk: &mut Walk,
+        first: u32,
         only: Option<Phase>,
         now: i64,
         prefixes: &PrefixTree,
         observer: &mut O,
     ) {
-        let mut at = self.slots.first;
+        let mut at = first;
         while at != NONE && walk.budget > 0 {
             let entry = self.slots.get(at);
             let phase = entry.phase;

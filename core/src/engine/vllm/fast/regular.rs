@@ -393,7 +393,7 @@ impl Fast {
     }
 
     /// Whether all prompts in progress stand behind all decoding requests in the running list.
-    fn prompts_come_last(&self) -> bool {
+    pub(super) fn prompts_come_last(&self) -> bool {
         let mut at = self.slots.last;
         for slot in self.prefilling.iter().rev() {
             while at != NONE && self.slots.get(at).phase == Phase::Leaving {
