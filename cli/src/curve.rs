@@ -6,16 +6,24 @@ use crate::input::{self, Input, Purpose};
 use crate::output::{Document, Failure, file_failure, tell, tell_line, tell_resolution, verdict_name, write_json};
 use crate::users;
 use indicatif::{ProgressBar, ProgressStyle};
-use plimsoll_core::curve::{Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, CurveTrial, Limiter, run_trial};
+use plimsoll_core::curve::{
+    Capacity, Curve, CurvePlan, CurvePoint, CurveStudy, CurveTrial, Limiter, TrialBuffers, run_trial_in,
+};
 use plimsoll_core::numeric::rounded_down;
 use plimsoll_core::report::Verdict;
 use plimsoll_core::scenario::{Loads, Scenario};
 use plimsoll_core::study::{Ask, Study};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
+
+thread_local! {
+    /// What the runs of a worker hand on.
+    static BUFFERS: RefCell<TrialBuffers> = RefCell::default();
+}
 
 /// Studies and prints.
 pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
@@ -34,8 +42,10 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     let settings = &input.resolved.curve;
     let recorded_rate = input.trace.as_ref().and_then(|trace| trace.request_rate());
     let study = CurveStudy::new(&input.resolved, CurvePlan::full(settings), recorded_rate);
-    let run = |trial: &CurveTrial| run_trial(&input.resolved, input.trace.as_ref(), trial);
-    let study = studied(study, jobs, run);
+    let run = |trial: &CurveTrial| {
+        BUFFERS.with_borrow_mut(|buffers| run_trial_in(buffers, &input.resolved, input.trace.as_ref(), trial))
+    };
+    let study = studied(study, jobs, run, |_| None);
     if arguments.scenario.log <= LogLevel::Info
         && let Some(found) = study.snapshot().capacity.filter(|found| found.request_rate > 0.0)
     {
@@ -44,7 +54,13 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
             rounded_down(found.request_rate, 4)
         ));
     }
-    let curve = studied(study.refined(CurvePlan::settled(settings)), jobs, run).snapshot();
+    let mut is_told = arguments.scenario.log > LogLevel::Info;
+    let settled = |study: &CurveStudy| {
+        let found = study.settled_capacity().filter(|found| !is_told && found.request_rate > 0.0)?;
+        is_told = true;
+        Some(format!("settled: the capacity is {:.4} requests/s", rounded_down(found.request_rate, 4)))
+    };
+    let curve = studied(study.refined(CurvePlan::settled(settings)), jobs, run, settled).snapshot();
     remark_loads(&mut input, arguments.scenario.log, curve.answered());
 
     let mut out = BufWriter::new(io::stdout().lock());
@@ -87,8 +103,13 @@ fn adjust(arguments: &CurveArguments, scenario: &mut Scenario) {
 /// Runs the study's trials on several threads and gives it back.
 ///
 /// The study decides from which outcomes it knows, not from their order, so the curve is the same for any number of
-/// threads.
-pub fn studied<S: Study>(mut study: S, jobs: usize, run: impl Fn(&S::Trial) -> S::Outcome + Sync) -> S
+/// threads. What `news` finds after an outcome is told at once.
+pub fn studied<S: Study>(
+    mut study: S,
+    jobs: usize,
+    run: impl Fn(&S::Trial) -> S::Outcome + Sync,
+    mut news: impl FnMut(&S) -> Option<String>,
+) -> S
 where
     S::Trial: Send,
     S::Outcome: Send,
@@ -134,6 +155,9 @@ where
             let (done, total) = study.progress();
             bar.set_length(total);
             bar.set_position(done);
+            if let Some(line) = news(&study) {
+                bar.suspend(|| tell_line(format_args!("{line}")));
+            }
         }
         drop(to_workers);
     });

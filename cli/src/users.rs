@@ -16,7 +16,7 @@ pub fn curve(arguments: &CurveArguments, input: &mut Input, jobs: usize) -> Resu
         return Err(file_failure("--require-rate", "users who wait have no rate; use --require-users"));
     }
     let study = UsersStudy::new(&input.resolved);
-    let curve = studied(study, jobs, |trial| run_users_trial(&input.resolved, trial)).snapshot();
+    let curve = studied(study, jobs, |trial| run_users_trial(&input.resolved, trial), |_| None).snapshot();
     remark_loads(input, arguments.scenario.log, curve.answered());
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {

@@ -43,8 +43,9 @@ const WINDOW: f64 = 0.03;
 /// Most rounds of a search.
 const MAX_ROUNDS: usize = 12;
 
-/// Most rounds of the longest runs.
-const MAX_FINALS: usize = 3;
+/// How many of the longest runs a capacity rests on at least, and most rounds of them, of two each.
+const MIN_LONG_RUNS: usize = 4;
+const MAX_FINALS: usize = 4;
 
 /// How long the runs of a round are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,8 +126,10 @@ impl Observed {
 pub(super) struct Start {
     /// A rate near which the capacity is thought to lie.
     pub(super) rate: f64,
-    /// The highest rate that is looked at: the end of a range that the scenario names, or what is sustained at all.
+    /// The highest rate that is looked at: the end of a range that the scenario names, or the saturation point.
     pub(super) highest: f64,
+    /// From where on the server is overloaded, if that is why none above `highest` is looked at.
+    pub(super) overloaded: Option<f64>,
     /// The lowest.
     pub(super) lowest: f64,
     /// Requests of one of the longest runs.
@@ -194,14 +197,17 @@ pub(super) fn next(start: &Start, rounds: &[(Length, Vec<Observed>)]) -> Next {
                 go(Length::Medium, &[fit.root - offset, fit.root + 0.5 * offset])
             }
             None => {
-                let at = holding(&fit, &runs, 4.0 * start.long_requests);
-                go(Length::Long, &[at; 4])
+                let at = holding(&fit, &runs, MIN_LONG_RUNS as f64 * start.long_requests);
+                go(Length::Long, &[at; 2])
             }
             Some(tried) => {
                 let at = fit.root - HOLDING_Z * fit.deviation;
                 let is_borne_out = at >= tried.at - 0.25 * HOLDING_Z * fit.deviation;
                 let is_far_above = at > tried.at + HOLDING_Z * fit.deviation && tried.at < highest - 1e-6;
-                if (is_borne_out && !is_far_above) || (longest.len() >= MAX_FINALS) {
+                let is_there = is_borne_out && !is_far_above;
+                if is_there && longest.iter().map(|round| round.len()).sum::<usize>() < MIN_LONG_RUNS {
+                    Next::Runs(Length::Long, alloc::vec![tried.rate; 2])
+                } else if is_there || longest.len() >= MAX_FINALS {
                     let rate = if is_borne_out { tried.rate } else { rounded(libm::exp(at)) };
                     Next::Found(settled(&fit, rate, &runs))
                 } else {
@@ -210,7 +216,7 @@ pub(super) fn next(start: &Start, rounds: &[(Length, Vec<Observed>)]) -> Next {
             }
         };
     }
-    bracketed(&runs, &longest, [lowest, highest], go)
+    bracketed(&runs, &longest, [lowest, highest], start.overloaded, go)
 }
 
 /// The search while no run is near the capacity: between one that keeps the limits and one that misses them.
@@ -218,6 +224,7 @@ fn bracketed(
     runs: &[Observed],
     longest: &[&Vec<Observed>],
     [lowest, highest]: [f64; 2],
+    overloaded: Option<f64>,
     go: impl Fn(Length, &[f64]) -> Next,
 ) -> Next {
     let high = runs.iter().find(|run| run.excess > 0.0);
@@ -236,7 +243,8 @@ fn bracketed(
         (Some(low), None) if low.at >= highest - 1e-6 => {
             let is_long = longest.last().is_some_and(|round| round.iter().all(|run| run.at >= highest - 1e-6));
             if is_long {
-                Next::Found(Found { rate: low.rate, band: [low.rate; 2], failing: None })
+                let band = [low.rate, overloaded.unwrap_or(low.rate)];
+                Next::Found(Found { rate: low.rate, band, failing: overloaded.map(|rate| (rate, Verdict::Overloaded)) })
             } else {
                 go(Length::Long, &[highest; 2])
             }

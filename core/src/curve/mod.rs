@@ -16,7 +16,7 @@ mod users;
 
 pub use plan::CurvePlan;
 pub use study::CurveStudy;
-pub use trial::{TrialRun, run_trial, run_users_trial};
+pub use trial::{TrialBuffers, TrialRun, run_trial, run_trial_in, run_users_trial};
 pub use types::{
     Band, Capacity, ClassPoint, ClassSample, Curve, CurvePoint, CurveScenario, CurveTrial, LatencyBands, LimitShare,
     Limiter, PointSample, Precision, SamplePercentiles, Stage,

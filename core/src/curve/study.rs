@@ -6,7 +6,7 @@ mod settle;
 
 use super::aggregate::{meets_slo, point};
 use super::plan::{CurvePlan, axis_top, coarse_to_fine, grid, round_to_digits};
-use super::types::{Curve, CurvePoint, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
+use super::types::{Capacity, Curve, CurvePoint, CurveScenario, CurveTrial, Limiter, PointSample, Stage};
 use crate::numeric::sort_few;
 use crate::report::Verdict;
 use crate::scenario::Slo;
@@ -261,6 +261,19 @@ impl CurveStudy {
             0 => self.wanted(rates).len(),
             unknown => unknown,
         }
+    }
+
+    /// The capacity, as soon as long runs have settled it; points may be missing still.
+    #[must_use]
+    pub fn settled_capacity(&self) -> Option<Capacity> {
+        let rates = self.grid();
+        if !self.plan.settles || rates.is_empty() || self.unknown_of_grid(&rates) > 0 {
+            return None;
+        }
+        let [(capacity, missing), (saturation, more)] =
+            [Goal::Capacity, Goal::Saturation].map(|goal| self.search(goal, &rates));
+        let is_bracketed = missing.is_empty() && more.is_empty();
+        self.settled(&capacity, &saturation, &rates).capacity.filter(|_| is_bracketed)
     }
 
     /// A short run of a rate; where one was extended, that counts instead.

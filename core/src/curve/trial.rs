@@ -53,6 +53,17 @@ impl TrialRun {
     /// its first `num_requests` requests are replayed, the whole scaled to the trial's rate.
     #[must_use]
     pub fn new(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial: &CurveTrial) -> Self {
+        Self::reusing(TrialBuffers::default(), scenario, trace, trial)
+    }
+
+    /// [`TrialRun::new`] with the memory of a run that is over.
+    #[must_use]
+    pub fn reusing(
+        buffers: TrialBuffers,
+        scenario: &ResolvedScenario,
+        trace: Option<&Arc<Trace>>,
+        trial: &CurveTrial,
+    ) -> Self {
         let mut engine = scenario.engine;
         engine.horizon = SimTime::MAX;
         let mut time_scale = 1.0;
@@ -95,7 +106,7 @@ impl TrialRun {
                 Simulation::new(&cluster, engine, scenario.latency.clone(), source, Mode::Fast)
                     .measuring(trial.num_requests / 2 + 2),
             ),
-            log: RunLog::with_capacity(trial.num_requests),
+            log: buffers.0.emptied(trial.num_requests),
             context: Context {
                 slo: scenario.slo.clone(),
                 limits,
@@ -132,14 +143,36 @@ impl TrialRun {
         let totals = self.simulation.take()?.finish_from(window.start, &mut self.log);
         Some(self.context.sample(&self.log, &window, &totals.total))
     }
+
+    /// The memory of this run, for another.
+    #[must_use]
+    pub fn into_buffers(self) -> TrialBuffers {
+        TrialBuffers(self.log)
+    }
 }
+
+/// Memory that runs hand on: a fresh page costs a system more than what a run writes on it.
+#[derive(Default)]
+pub struct TrialBuffers(RunLog);
 
 /// Does one run of a curve at once.
 #[must_use]
 pub fn run_trial(scenario: &ResolvedScenario, trace: Option<&Arc<Trace>>, trial: &CurveTrial) -> PointSample {
-    let mut run = TrialRun::new(scenario, trace, trial);
+    run_trial_in(&mut TrialBuffers::default(), scenario, trace, trial)
+}
+
+/// [`run_trial`] with the memory of the runs before.
+#[must_use]
+pub fn run_trial_in(
+    buffers: &mut TrialBuffers,
+    scenario: &ResolvedScenario,
+    trace: Option<&Arc<Trace>>,
+    trial: &CurveTrial,
+) -> PointSample {
+    let mut run = TrialRun::reusing(core::mem::take(buffers), scenario, trace, trial);
     loop {
         if let Some(sample) = run.run_for(u64::MAX) {
+            *buffers = run.into_buffers();
             return sample;
         }
     }
@@ -208,6 +241,7 @@ struct Settled {
 }
 
 /// A run's requests and queue.
+#[derive(Default)]
 struct RunLog {
     settled: Vec<Settled>,
     queue: Vec<QueueSample>,
@@ -217,15 +251,15 @@ struct RunLog {
 }
 
 impl RunLog {
-    fn with_capacity(num_requests: u32) -> Self {
+    /// A log of no request, with room for so many.
+    fn emptied(mut self, num_requests: u32) -> Self {
+        self.settled.clear();
+        self.queue.clear();
         // A trace may be shorter than asked for, so the capacity is a hint only.
         let capacity = num_requests.min(1 << 16) as usize;
-        Self {
-            settled: Vec::with_capacity(capacity),
-            queue: Vec::with_capacity(capacity),
-            last_arrival: SimTime(i64::MIN),
-            refused: 0,
-        }
+        self.settled.reserve(capacity);
+        self.queue.reserve(capacity);
+        Self { last_arrival: SimTime(i64::MIN), refused: 0, ..self }
     }
 }
 

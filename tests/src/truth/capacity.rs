@@ -161,6 +161,8 @@ struct Row {
     points: usize,
     /// Those of them that are beyond the limits.
     beyond: usize,
+    /// The largest errors of the points, in percent of the truth: TPOT, E2E, throughput and TTFT.
+    worst: [f64; 4],
 }
 
 fn row(number: usize, deployment: &Deployment) -> Row {
@@ -172,7 +174,7 @@ fn row(number: usize, deployment: &Deployment) -> Row {
         let holds = !meets(&truth(scenario, 0.01, 2000, SEEDS[0]));
         let word = if holds { "rightly" } else { "WRONGLY" };
         let text = format!("{number:2} {name}: no capacity reported, {word}");
-        return Row { text, holds, error: None, is_covered: holds, points: 0, beyond: 0 };
+        return Row { text, holds, error: None, is_covered: holds, points: 0, beyond: 0, worst: [0.0; 4] };
     };
     let rate = found.request_rate;
     let holds = SEEDS.iter().filter(|seed| meets(&truth(scenario, rate, REQUESTS, **seed))).count() >= 2;
@@ -193,7 +195,7 @@ fn row(number: usize, deployment: &Deployment) -> Row {
     let is_covered = (found.band[0]..=found.band[1]).contains(&truths[1]);
     let stable = curve.points.iter().rev().filter(|point| point.verdict == Verdict::Stable).take(POINTS);
     let (mut points, mut beyond) = (0, String::new());
-    let mut num_beyond = 0;
+    let (mut num_beyond, mut worst) = (0, [0.0f64; 4]);
     for point in stable {
         let report = truth(scenario, point.request_rate, REQUESTS, SEEDS[0]);
         let is_within = |found: f64, truth: f64, tolerance: f64| (found - truth).abs() <= tolerance * truth;
@@ -204,6 +206,15 @@ fn row(number: usize, deployment: &Deployment) -> Row {
             ("throughput", is_within(point.request_throughput.mid, point.request_rate, POINT_ERROR)),
             ("TTFT", is_within(ttft, true_ttft, TTFT_ERROR) || (ttft - true_ttft).abs() <= TTFT_ERROR_MS),
         ];
+        let pairs = [
+            (point.tpot.p95.mid, report.tpot.p95),
+            (point.e2e.p95.mid, report.e2e.p95),
+            (point.request_throughput.mid, point.request_rate),
+            (ttft, true_ttft),
+        ];
+        for (worst, (found, truth)) in worst.iter_mut().zip(pairs) {
+            *worst = worst.max(100.0 * (found / truth - 1.0).abs());
+        }
         points += 1;
         let wrong: Vec<&str> = checks.iter().filter(|(_, is_right)| !is_right).map(|(name, _)| *name).collect();
         if !wrong.is_empty() {
@@ -219,7 +230,7 @@ fn row(number: usize, deployment: &Deployment) -> Row {
         if is_covered { "" } else { " MISSES IT" },
         if holds { "holds" } else { "DOES NOT HOLD" },
     );
-    Row { text, holds, error: Some(error), is_covered, points, beyond: num_beyond }
+    Row { text, holds, error: Some(error), is_covered, points, beyond: num_beyond, worst }
 }
 
 /// Prints a row a deployment and the four rows of accuracy; whether all are within the limits.
@@ -279,6 +290,14 @@ fn summed(rows: &[Row]) -> bool {
         TTFT_ERROR * 100.0,
         words[2]
     );
+    let worst = |at: usize| rows.iter().map(|row| row.worst[at]).fold(0.0, f64::max);
+    println!(
+        "largest error of a point: TPOT {:.2} %, E2E {:.2} %, throughput {:.2} %, TTFT {:.2} %",
+        worst(0),
+        worst(1),
+        worst(2),
+        worst(3)
+    );
     println!("bands that cover the truth: {:.1} % (at least {limits_of_cover} %){}", covered * 100.0, words[3]);
     is_right.iter().all(|is_right| *is_right)
 }
@@ -288,7 +307,7 @@ mod tests {
     use super::*;
 
     fn row(holds: bool, error: f64, is_covered: bool, beyond: usize) -> Row {
-        Row { text: String::new(), holds, error: Some(error), is_covered, points: 6, beyond }
+        Row { text: String::new(), holds, error: Some(error), is_covered, points: 6, beyond, worst: [0.0; 4] }
     }
 
     #[test]

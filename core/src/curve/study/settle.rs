@@ -18,17 +18,21 @@ const MIN_THROUGHPUT_ERROR: f64 = 0.003;
 
 /// Requests of a run in those of the plan, by what it is for; and in those of a short run, at least.
 const SATURATION_REQUESTS: [u32; 2] = [10, 4];
-const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[10, 4], [20, 6], [32, 8]];
+const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[8, 3], [14, 4], [28, 7]];
 
-/// Requests of all runs of a point, in those of the plan: next to no load, and at most. In between they grow with
+/// Requests of all runs of a point, in those of the plan: next to no load, from [`LOADED`] on, and at most. They grow with
 /// 1/(1 − ρ), so that what is measured spans as many of the times in which a load near ρ is forgotten, less and less of
-/// which a point needs that grows with the load itself.
-const POINT_REQUESTS: [f64; 2] = [8.0, 45.0];
+/// which a point needs that grows with the load itself. Where little is in system, latencies hardly depend on others.
+const POINT_REQUESTS: [f64; 3] = [5.0, 8.0, 45.0];
+const LOADED: f64 = 0.4;
 
 /// A point whose first runs are not precise enough gets more of the same length, as many as its errors ask for and
 /// [`MARGIN`] times that, if all together are no more than so many times the first.
 const MOST_RUNS: f64 = 4.0;
 const MARGIN: f64 = 1.2;
+
+/// A point whose first run has more than so many times the error that all runs of the budget could mend gets no others.
+const HOPELESS: f64 = 2.0;
 
 /// Where the random numbers of these further runs begin, beyond those of the points and of the capacity.
 const FURTHER_REPLICATE: u32 = 1000;
@@ -64,7 +68,7 @@ impl CurveStudy {
             return Step::Needs(overloads);
         }
         let sustained = self.sustained(saturation, rates);
-        let mut needed = match self.settled_capacity(capacity, saturation, sustained) {
+        let mut needed = match self.long_runs(capacity, saturation, sustained) {
             Step::Needs(trials) => trials,
             Step::Known(_) => Vec::new(),
         };
@@ -80,7 +84,7 @@ impl CurveStudy {
         }
         let sustained = self.sustained(saturation, rates);
         let mut settled = Settled { saturation: sustained.map(Sustained::capacity), ..Settled::default() };
-        if let Step::Known((found, runs)) = self.settled_capacity(capacity, saturation, sustained) {
+        if let Step::Known((found, runs)) = self.long_runs(capacity, saturation, sustained) {
             settled.at_capacity = (!runs.is_empty()).then(|| self.settled_point(found.rate, &runs));
             settled.capacity = Some(of_found(&found));
         }
@@ -156,7 +160,7 @@ impl CurveStudy {
     }
 
     /// The settled capacity and the runs at it, or what is missing.
-    fn settled_capacity(
+    fn long_runs(
         &self,
         coarse: &Bracket,
         saturation: &Bracket,
@@ -172,11 +176,19 @@ impl CurveStudy {
         }
         let lowest = if self.range.is_some() { low } else { low / super::coarse::LOWEST_BELOW };
         // A range that is named is not left, and an overload is no capacity.
-        let highest = sustained.map_or(top.max(saturation.low), |found| found.rate + found.error);
-        let highest = if self.range.is_some() { highest.min(top) } else { highest };
+        let saturated = sustained.map(Sustained::capacity);
+        let highest = saturated.map_or(top.max(saturation.low), |found| found.request_rate);
+        let overloaded = saturated.and_then(|found| found.next_failing_rate);
+        let is_cut = self.range.is_some() && top < highest;
+        let (highest, overloaded) = if is_cut { (top, None) } else { (highest, overloaded) };
         let length = |length: Length| self.requests(CAPACITY_REQUESTS[length as usize]);
-        let start =
-            Start { rate: coarse.low.min(highest), highest, lowest, long_requests: f64::from(length(Length::Long)) };
+        let start = Start {
+            rate: coarse.low.min(highest),
+            highest,
+            overloaded,
+            lowest,
+            long_requests: f64::from(length(Length::Long)),
+        };
         let mut rounds: Vec<(Length, Vec<Observed>)> = Vec::new();
         let mut samples: Vec<(f64, Length, &PointSample)> = Vec::new();
         // Each run has random numbers of its own, and others than those of the points.
@@ -228,9 +240,11 @@ impl CurveStudy {
         let planned = f64::from(self.planned_requests());
         let num_seeds = self.plan.num_seeds;
         rates.iter().filter(move |rate| **rate < 0.999 * limit).flat_map(move |&rate| {
-            let [least, most] = POINT_REQUESTS;
-            let all = planned * (least / (1.0 - rate / limit).max(1e-3)).clamp(least, most);
-            let num_requests = (libm::ceil(all / f64::from(num_seeds)) as u32).max(self.num_requests());
+            let [idle, loaded, most] = POINT_REQUESTS;
+            let load = rate / limit;
+            let least = idle + (loaded - idle) * (load / LOADED).min(1.0);
+            let all = planned * (least / (1.0 - load).max(1e-3)).clamp(least, most);
+            let num_requests = (libm::ceil(all / f64::from(num_seeds)) as u32).max(self.planned_requests());
             self.settling_replicates(rate)
                 .map(move |replicate| CurveTrial { num_requests, ..self.trial(Stage::Settling, rate, replicate) })
         })
@@ -238,7 +252,16 @@ impl CurveStudy {
 
     /// Random numbers of the runs that settle a point, as far as they are known to be needed.
     fn settling_replicates(&self, rate: f64) -> impl Iterator<Item = u32> + use<> {
-        (0..self.plan.num_seeds).chain(FURTHER_REPLICATE..FURTHER_REPLICATE + self.num_further(rate))
+        let num_first = if self.takes_one_run(rate) { 1 } else { self.plan.num_seeds };
+        (0..num_first).chain(FURTHER_REPLICATE..FURTHER_REPLICATE + self.num_further(rate))
+    }
+
+    /// Whether the first run of a point is not known, or so uncertain that no number of runs in the budget would settle
+    /// it.
+    fn takes_one_run(&self, rate: f64) -> bool {
+        let Some(first) = self.outcomes.get(&run(Kind::Settling, rate, 0)) else { return true };
+        let ratio = imprecision(&point(rate, &[first], &self.slo), &[first]);
+        ratio > HOPELESS * libm::sqrt(f64::from(self.plan.num_seeds) * MOST_RUNS)
     }
 
     /// How many runs a point needs beyond its first; none before those are known, or where the budget does not reach.
