@@ -128,7 +128,7 @@ fn a_chunk_claims_no_more_than_its_own_blocks_when_a_reload_finds_more() {
 }
 
 /// Two replicas of a router that prefers short queues: a request goes to the second only while one waits at the first.
-fn routed(case: &Case) -> Heard {
+pub fn routed(case: &Case) -> Heard {
     let scorer = ScorerWeight { name: ScorerName::LoadAware, weight: 1.0 };
     let routing = RoutingConfig::Weighted(vec![scorer]);
     let cluster = ClusterConfig { num_replicas: 2, routing, ..ClusterConfig::single() };
@@ -138,7 +138,7 @@ fn routed(case: &Case) -> Heard {
 }
 
 /// The score of a replica where so many wait (cluster specification 5.1).
-fn score(waiting: u32) -> f64 {
+pub fn score(waiting: u32) -> f64 {
     0.5 * (1.0 - f64::from(waiting) / 128.0)
 }
 

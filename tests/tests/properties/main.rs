@@ -12,3 +12,4 @@ mod measured;
 mod monotone;
 mod vllm;
 mod vllm_directed;
+mod vllm_rare;

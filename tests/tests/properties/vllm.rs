@@ -8,12 +8,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Everything a run tells, decisions included.
-#[derive(Debug, Default)]
-struct Told {
-    records: Vec<RequestRecord>,
-    samples: Vec<QueueSample>,
-    plans: Vec<Plan>,
-    totals: ReplicaTotals,
+#[derive(Debug, Default, PartialEq)]
+pub struct Told {
+    pub records: Vec<RequestRecord>,
+    pub samples: Vec<QueueSample>,
+    pub plans: Vec<Plan>,
+    pub totals: ReplicaTotals,
 }
 
 impl Observer for Told {
@@ -34,7 +34,7 @@ impl Observer for Told {
     }
 }
 
-fn run(case: &Case, mode: Mode, slice: u64) -> Told {
+pub fn run(case: &Case, mode: Mode, slice: u64) -> Told {
     let mut told = Told::default();
     let mut simulation = case.simulation(mode);
     while !simulation.run_for(slice, &mut told) {}

@@ -8,7 +8,7 @@ use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixTree, Request};
 
 /// Steps of 10 ms, blocks of 4 tokens; requests by arrival in µs, prompt and answer.
-fn case(num_blocks: u32, batching: Batching, sizes: &[(i64, u32, u32)]) -> Case {
+pub fn case(num_blocks: u32, batching: Batching, sizes: &[(i64, u32, u32)]) -> Case {
     let requests = (0..).zip(sizes).map(|(id, (arrive, input_tokens, output_tokens))| Request {
         answer_limit: 0,
         ..Request::plain(id, SimTime(*arrive), *input_tokens, *output_tokens)

@@ -76,8 +76,10 @@ impl Fast {
             // Somebody may be preempted before.
             return call;
         }
-        // Asynchronously the first of these steps may be a shorter one that was planned before.
-        let quiet = duration.saturating_mul(steps.saturating_sub(1 + u64::from(self.lag)) as i64);
+        // Asynchronously all but the first of these calls may come earlier, behind a shorter step that was planned before. But
+        // a request leaves two calls after the one that plans its last token, and a fill lets nobody in, since with it the
+        // request takes its next block.
+        let quiet = duration.saturating_mul(steps.saturating_sub(1) as i64);
         call.saturating_add(quiet).min(outside)
     }
 
