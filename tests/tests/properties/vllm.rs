@@ -7,6 +7,9 @@ use plimsoll_core::scenario::{Batching, QueueOrder, Rules};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+/// More calls than any of the cases takes.
+const MOST_CALLS: usize = 100_000;
+
 /// Everything a run tells, decisions included.
 #[derive(Debug, Default, PartialEq)]
 pub struct Told {
@@ -26,6 +29,7 @@ impl Observer for Told {
     }
 
     fn planned(&mut self, plan: &Plan) {
+        assert!(self.plans.len() < MOST_CALLS, "a run does not end");
         self.plans.push(plan.clone());
     }
 

@@ -189,6 +189,36 @@ fn a_router_sees_that_a_filled_block_has_let_somebody_in_under_vllm_s_rules() {
     assert_eq!(scores, [[score(0); 2], [score(0); 2], [score(1), score(0)], [score(0); 2]]);
 }
 
+/// Two decode in a batch of two and the third waits: at 30 ms the second takes the last of 4 blocks, and at 50 ms the first needs
+/// one. A router that looks at 45 and 55 ms sees one waiting, and two.
+#[test]
+fn a_router_sees_that_somebody_was_preempted_under_vllm_s_rules() {
+    let sizes = [(0, 4, 12), (15_000, 4, 12), (26_000, 4, 2), (45_000, 4, 2), (55_000, 4, 2)];
+    let mut case = case(5, Batching::Sync, &sizes);
+    case.engine.max_num_seqs = 2;
+    let heard = routed(&case);
+    let scores: Vec<Vec<f64>> = heard.routings.into_iter().map(|decision| decision.scores).collect();
+    let quiet = [score(0); 2];
+    assert_eq!(scores, [quiet, quiet, quiet, [score(1), score(0)], [score(2), score(0)]]);
+    assert!(heard.totals.total.preemptions > 0);
+}
+
+/// C2c: of 12 tokens that call 3 may have, `v` gets the first and `a`, which lacks a block, the second. `v` is the victim and gives
+/// its token back, so the prompt `p`, of which call 2 has computed 12 - 1 - 4 tokens, gets 11.
+#[test]
+fn the_token_of_a_victim_is_there_for_those_behind() {
+    let mut case = case(10, Batching::Sync, &[(0, 20, 4), (11_000, 4, 8), (11_000, 18, 1)]);
+    by_priority(&mut case, Batching::Sync, &[2, 0, 1]);
+    if let Rules::VllmV1(rules) = &mut case.engine.rules {
+        rules.reserve_full_isl = false;
+    }
+    case.engine.max_num_batched_tokens = 12;
+    let told = run(&case);
+    assert_eq!(preemptions(&told), [(3, 0)]);
+    let parts = told.plans[3].scheduled.iter().map(|part| (part.id, part.tokens, part.computed));
+    assert_eq!(parts.collect::<Vec<_>>(), [(1, 1, 4), (2, 11, 7)]);
+}
+
 /// C2 in list order: call 1 computes tokens 3 to 5 of the prompt `p`, then token 3 of `c`, and both fill a block with the
 /// same content. That of `p` is the first, so it is what `d` finds with call 4, when `p` has left: one block leaves the
 /// free queue with it, and one more is taken.
