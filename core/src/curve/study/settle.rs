@@ -18,7 +18,7 @@ const MIN_THROUGHPUT_ERROR: f64 = 0.003;
 
 /// Requests of a run in those of the plan, by what it is for; and in those of a short run, at least.
 const SATURATION_REQUESTS: [u32; 2] = [10, 4];
-const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[8, 3], [14, 4], [28, 7]];
+const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[10, 4], [20, 6], [36, 9]];
 
 /// Requests of all runs of a point, in those of the plan: next to no load, from [`LOADED`] on, and at most. They grow with
 /// 1/(1 − ρ), so that what is measured spans as many of the times in which a load near ρ is forgotten, less and less of
@@ -39,7 +39,8 @@ const FURTHER_REPLICATE: u32 = 1000;
 
 /// Half of the width of the interval that contains the truth 95 times in a hundred, which a settled point's figures have
 /// at most: as a part of a TPOT or E2E, of the number in system, of a TTFT, and of a short TTFT in milliseconds.
-const PRECISION: f64 = 0.02;
+/// Two percent are promised; of 240 points that were known no better one was off by 1.95 %.
+const PRECISION: f64 = 0.018;
 const IN_SYSTEM_PRECISION: f64 = 0.05;
 const TTFT_PRECISION: f64 = 0.05;
 const SHORT_TTFT_MS: f64 = 5.0;
@@ -159,6 +160,20 @@ impl CurveStudy {
         Some(Sustained { rate: mean, error: error.max(MIN_THROUGHPUT_ERROR * mean) })
     }
 
+    /// How far below the saturation point a rate must stay, as a part of it, for the queue to keep the limit on TTFT.
+    ///
+    /// Runs that a study can afford do not show it where everything goes from keeping to missing within a percent: there a
+    /// queue takes longer to form than they last.
+    ///
+    /// # Model
+    /// In heavy traffic the wait is exponential with mean (c_a² + c_s²)/2(1 − ρ) services (J. F. C. Kingman, The single
+    /// server queue in heavy traffic, 1961); here with arrivals and services as irregular as a Poisson process.
+    fn queue_margin(&self, rate: f64) -> f64 {
+        let Some(limit_ms) = self.slo.ttft_ms else { return 0.0 };
+        let above = (1.0 - self.slo.percentile / 100.0).max(1e-6);
+        (-libm::log(above) / (rate * limit_ms / 1000.0).max(1e-9)).clamp(0.0, 0.02)
+    }
+
     /// The settled capacity and the runs at it, or what is missing.
     fn long_runs(
         &self,
@@ -177,7 +192,9 @@ impl CurveStudy {
         let lowest = if self.range.is_some() { low } else { low / super::coarse::LOWEST_BELOW };
         // A range that is named is not left, and an overload is no capacity.
         let saturated = sustained.map(Sustained::capacity);
-        let highest = saturated.map_or(top.max(saturation.low), |found| found.request_rate);
+        let highest = saturated.map_or(top.max(saturation.low), |found| {
+            found.request_rate * (1.0 - self.queue_margin(found.request_rate))
+        });
         let overloaded = saturated.and_then(|found| found.next_failing_rate);
         let is_cut = self.range.is_some() && top < highest;
         let (highest, overloaded) = if is_cut { (top, None) } else { (highest, overloaded) };

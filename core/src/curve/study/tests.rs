@@ -240,7 +240,7 @@ fn a_cliff_is_found_from_its_foot() {
 }
 
 #[test]
-fn where_all_that_is_sustained_keeps_the_limits_the_capacity_is_the_saturation_point() {
+fn where_all_that_is_sustained_keeps_the_limits_the_capacity_is_just_below_the_saturation_point() {
     let curve = run_changed(full(), |trial, sample| {
         sample.limits.iter_mut().for_each(|limit| limit.share = 0.0);
         if trial.stage == Stage::Saturation {
@@ -248,12 +248,12 @@ fn where_all_that_is_sustained_keeps_the_limits_the_capacity_is_the_saturation_p
         }
     });
     let capacity = curve.capacity.expect("searched");
-    // 19.777 less and more two errors of 0.3 %: 19.658… and 19.895….
+    // 19.777 less and more two errors of 0.3 %: 19.658… and 19.895…; a queue of 2 s has no room closer than 2 % to that.
     let failing = capacity.next_failing_rate.expect("an overload was seen");
-    assert!(capacity.request_rate == 19.65 && (19.895..19.896).contains(&failing), "{capacity:?}");
+    assert!(capacity.request_rate == 19.25 && (19.895..19.896).contains(&failing), "{capacity:?}");
     assert_eq!(capacity.next_failing_verdict, Some(Verdict::Overloaded));
     assert!(capacity.is_settled && capacity.is_final, "{capacity:?}");
-    assert_eq!(curve.at_capacity.map(|point| point.request_rate), Some(19.65));
+    assert_eq!(curve.at_capacity.map(|point| point.request_rate), Some(19.25));
 }
 
 #[test]

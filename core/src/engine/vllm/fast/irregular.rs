@@ -35,13 +35,13 @@ impl Fast {
         self.end_walk(walk, now, prefixes, observer)
     }
 
-    /// Whether all decoding requests stand before all prompts, and it is the blocks alone that may run short for them.
+    /// Whether all decoding requests stand before all prompts, and it is the blocks alone that may run short for them;
+    /// nobody misses a step in this order.
     fn decodes_go_together(&self) -> bool {
         self.rules.order == QueueOrder::Fcfs
             && self.num_decoding > 0
             && self.num_decoding <= self.config.max_num_batched_tokens
             && self.fills.ticks_until_next(self.growth_at) > 1
-            && !self.rejoining.iter().any(|slot| self.slots.get(*slot).is_filling)
             && self.prompts_come_last()
     }
 
@@ -64,9 +64,6 @@ impl Fast {
             needed -= u32::from(entry.phase == Phase::Decode && entry.growth as usize == self.growth_at);
             walk.preempted.push(entry.request.id);
             self.preempt(victim, now, prefixes, observer);
-            if needed == 0 {
-                break;
-            }
         }
         if observer.wants_plans() {
             self.plans.all(&self.slots, self.tick, &[], [true, false]);
