@@ -450,6 +450,16 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_cached_tokens_is_a_part_of_its_own_and_none_is_no_part() {
+        let mut scenario = Scenario::default();
+        scenario.workload.prefix_hit_ratio = 0.35;
+        assert_eq!(changes(&scenario), "workload.prefix_hit_ratio=0.35");
+        round_trip(&scenario, View::default());
+        scenario.workload.prefix_hit_ratio = 0.0;
+        assert_eq!(changes(&scenario), "");
+    }
+
+    #[test]
     fn a_long_one_is_packed() {
         let mut scenario = Scenario::default();
         scenario.deployment.accelerator = Some(AcceleratorChoice::Custom(Box::new(AcceleratorSpec {
