@@ -384,7 +384,7 @@ fn the_share_holds_for_traces_and_specifications_too() {
             told.split_once("Prefix Cache Hit Rate (tokens, as vLLM): ").unwrap_or_else(|| panic!("{told}"));
         rest.lines().next().and_then(|rate| rate.parse::<f64>().ok()).expect("a rate")
     };
-    let trace = file("share.csv", "arrival_us,input_tokens,output_tokens\n0,160,3\n500000,320,3\n");
+    let trace = file("share.csv", "request_id,arrival_us,input_tokens,output_tokens\n0,0,160,3\n1,500000,320,3\n");
     let path = format!("--workload-traces-filepath={trace}");
     let output = plimsoll(&[&OWN, &[&path, "--workload=traces", "--prefix-hit-ratio=0.5"]], "");
     assert_eq!(rate(&output), 0.5, "{}", text(&output.stderr));

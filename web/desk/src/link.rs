@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_share_of_cached_tokens_is_a_part_of_its_own_and_none_is_no_part() {
-        let mut scenario = Scenario::default();
+        let mut scenario = base_scenario();
         scenario.workload.prefix_hit_ratio = 0.35;
         assert_eq!(changes(&scenario), "workload.prefix_hit_ratio=0.35");
         round_trip(&scenario, View::default());
