@@ -447,6 +447,10 @@ pub struct ScenarioArguments {
     /// Share of the requests that carry a prefix [1].
     #[arg(long, value_name = "RATIO", help_heading = "Workload")]
     pub prefix_share_ratio: Option<f64>,
+    /// Share of the prompt tokens that are cached, 0 to 1, as a server's counters of hits and queries give it [0, what is
+    /// found in the cache alone].
+    #[arg(long, value_name = "RATIO", help_heading = "Workload")]
+    pub prefix_hit_ratio: Option<f64>,
     /// Mean prompt length [512].
     #[arg(long, value_name = "TOKENS", help_heading = "Workload")]
     pub prompt_tokens: Option<f64>,

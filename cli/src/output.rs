@@ -113,6 +113,7 @@ fn flag_of(path: &str) -> Option<&'static str> {
         "workload.prefix.tokens" => "--prefix-tokens",
         "workload.prefix.groups" => "--prefix-groups",
         "workload.prefix.share_ratio" => "--prefix-share-ratio",
+        "workload.prefix_hit_ratio" => "--prefix-hit-ratio",
         "workload.input_tokens.mean" => "--prompt-tokens",
         "workload.input_tokens.std_dev" => "--prompt-tokens-stdev",
         "workload.input_tokens.min" => "--prompt-tokens-min",

@@ -38,6 +38,7 @@ pub fn workload(
             workload.input_tokens = standard.input_tokens;
             workload.output_tokens = standard.output_tokens;
             workload.prefix = standard.prefix;
+            workload.prefix_hit_ratio = standard.prefix_hit_ratio;
             workload.trace = None;
             workload.clients.clear();
         }
@@ -96,6 +97,7 @@ pub fn workload(
     }
     set(&mut workload.prefix.groups, arguments.prefix_groups);
     set(&mut workload.prefix.share_ratio, arguments.prefix_share_ratio);
+    set(&mut workload.prefix_hit_ratio, arguments.prefix_hit_ratio);
     set(&mut workload.request_rate, arguments.rate);
     set(&mut workload.num_requests, arguments.num_requests);
     set(&mut scenario.seed, arguments.seed);
@@ -202,8 +204,9 @@ fn specified(
         (None, Some(_)) => 100_000_000,
         (Some(count), _) => count,
     };
-    let WorkloadSettings { timeout_s, .. } = scenario.workload;
-    scenario.workload = WorkloadSettings { timeout_s, ..spec.into_workload(limit) };
+    let WorkloadSettings { timeout_s, prefix_hit_ratio, .. } = scenario.workload;
+    let prefix_hit_ratio = arguments.prefix_hit_ratio.unwrap_or(prefix_hit_ratio);
+    scenario.workload = WorkloadSettings { timeout_s, prefix_hit_ratio, ..spec.into_workload(limit) };
     if let Some(seconds) = arguments.timeout {
         scenario.workload.timeout_s = Some(if seconds < 0.0 { 1e9 } else { seconds });
     }

@@ -348,3 +348,53 @@ fn recorded_conversations_wait_for_their_answers_if_asked_to() {
     let told = text(&refused.stderr);
     assert!(told.contains("wrong.yaml:2:11") && told.contains("did you mean max_num_seqs?"), "{told}");
 }
+
+/// Queueing 100 + 160, a step of 1,000 and 10 for each of the tokens to compute, 10 for the first token.
+#[test]
+fn a_share_of_the_prompt_can_be_given_as_cached() {
+    let prompts = ["--prompt-tokens=160", "--prompt-tokens-stdev=0", "--output-tokens=3", "--output-tokens-stdev=0"];
+    for (ratio, computed) in [("0", 160.0), ("0.5", 80.0), ("1", 16.0)] {
+        let output = plimsoll(&[&OWN, &prompts, &["--prefix-hit-ratio", ratio]], "");
+        let millis = (260.0 + 1000.0 + 10.0 * computed + 10.0) / 1000.0;
+        assert!((figure(&output, "ttft_mean_ms") - millis).abs() < 1e-9, "{ratio}: {}", text(&output.stdout));
+        if ratio == "0.5" {
+            let told = text(&output.stdout);
+            assert!(told.contains("Prefix Cache Hit Rate (tokens, as vLLM): 0.5000"), "{told}");
+        }
+    }
+    for (flag, words) in [
+        ("--scheduling=reference", "no share of cached tokens can be given"),
+        ("--no-enable-prefix-caching", "prefix caching is off"),
+        ("--prefix-hit-ratio=1.2", "1.2"),
+    ] {
+        let given: &[&str] = if flag.starts_with("--prefix") { &[] } else { &["--prefix-hit-ratio=0.5"] };
+        let refused = plimsoll(&[&OWN, given, &[flag]], "");
+        assert_eq!(refused.status.code(), Some(1), "{flag}");
+        let told = text(&refused.stderr);
+        assert!(told.contains("workload.prefix_hit_ratio (--prefix-hit-ratio)") && told.contains(words), "{told}");
+    }
+}
+
+/// A replayed trace and a specification say what arrives, and nothing of what a server has cached.
+#[test]
+fn the_share_holds_for_traces_and_specifications_too() {
+    let rate = |output: &Output| {
+        let told = text(&output.stdout);
+        let (_, rest) =
+            told.split_once("Prefix Cache Hit Rate (tokens, as vLLM): ").unwrap_or_else(|| panic!("{told}"));
+        rest.lines().next().and_then(|rate| rate.parse::<f64>().ok()).expect("a rate")
+    };
+    let trace = file("share.csv", "request_id,arrival_us,input_tokens,output_tokens\n0,0,160,3\n1,500000,320,3\n");
+    let path = format!("--workload-traces-filepath={trace}");
+    let output = plimsoll(&[&OWN, &[&path, "--workload=traces", "--prefix-hit-ratio=0.5"]], "");
+    assert_eq!(rate(&output), 0.5, "{}", text(&output.stderr));
+    let spec = file(
+        "share.yaml",
+        "version: \"2\"\naggregate_rate: 1\nnum_requests: 4\nclients:\n  - id: a\n    rate_fraction: 1\n    \
+         arrival: { process: constant }\n    input_distribution: { type: constant, params: { value: 160 } }\n    \
+         output_distribution: { type: constant, params: { value: 3 } }\n",
+    );
+    let path = format!("--workload-spec={spec}");
+    let output = plimsoll(&[&OWN, &[&path, "--prefix-hit-ratio=0.5"]], "");
+    assert_eq!(rate(&output), 0.5, "{}", text(&output.stderr));
+}

@@ -172,6 +172,33 @@ fn what_the_rules_do_not_have_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn a_share_of_cached_tokens_needs_vllm_s_rules_and_a_cache() {
+    const PATH: &str = "workload.prefix_hit_ratio";
+    let refused = |code: &str| format!("{code} {PATH}");
+    let mut scenario = Scenario::default();
+    assert_eq!(rules(&scenario).prefix_hit_ratio, 0.0);
+    scenario.workload.prefix_hit_ratio = 0.4;
+    assert_eq!(rules(&scenario).prefix_hit_ratio, 0.4);
+    assert_eq!(said(&scenario, Severity::Note), Vec::<String>::new());
+    scenario.workload.prefix.tokens = 100;
+    assert_eq!(said(&scenario, Severity::Note), [refused("hit-ratio-beside-prefixes")]);
+    scenario.workload.prefix.share_ratio = 0.0;
+    assert_eq!(said(&scenario, Severity::Note), Vec::<String>::new());
+    scenario.engine.enable_prefix_caching = false;
+    assert_eq!(said(&scenario, Severity::Error), [refused("hit-ratio-without-cache")]);
+    scenario.engine.scheduling = Scheduling::Reference;
+    let both = [refused("not-under-these-rules"), refused("hit-ratio-without-cache")];
+    assert_eq!(said(&scenario, Severity::Error), both);
+    scenario.workload.prefix_hit_ratio = 0.0;
+    assert_eq!(said(&scenario, Severity::Error), Vec::<String>::new());
+    for wrong in [-0.1, 1.5, f64::NAN] {
+        let mut scenario = Scenario::default();
+        scenario.workload.prefix_hit_ratio = wrong;
+        assert_eq!(said(&scenario, Severity::Error), [refused("invalid-value")]);
+    }
+}
+
+#[test]
 fn what_came_later_than_the_server_is_refused() {
     let mut scenario = on("H100", "0.9.2");
     scenario.engine.async_scheduling = Some(true);

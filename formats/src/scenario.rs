@@ -344,6 +344,7 @@ mod tests {
         scenario.deployment.model = ModelChoice::Custom(Box::new(good_model()));
         scenario.deployment.tensor_parallel_size = None;
         scenario.latency.alpha = Some(vec![0.1 + 0.2, 1e-300, 3.0]);
+        scenario.workload.prefix_hit_ratio = 0.35;
         scenario.seed = u64::MAX;
         let yaml = scenario_to_yaml(&scenario);
         assert_eq!(scenario_from_yaml(&yaml, "s.yaml"), Ok(scenario.clone()), "{yaml}");

@@ -213,6 +213,8 @@ fn config(settings: &EngineSettings, release: u32) -> EngineConfig {
             },
             reserve_full_isl: settings.reserve_full_isl,
             watermark: settings.watermark,
+            // Recordings found what they found.
+            prefix_hit_ratio: 0.0,
             is_threshold_adaptive: settings.long_prefill_token_threshold_adaptive,
             is_lone_prompt_spared: release >= 31,
             does_pass_go_on: release >= 33,

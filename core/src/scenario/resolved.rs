@@ -62,6 +62,8 @@ pub struct VllmRules {
     pub is_threshold_adaptive: bool,
     /// Whether the long-prefill threshold spares a request that is alone (C1); releases from 0.31 on.
     pub is_lone_prompt_spared: bool,
+    /// Share of each prompt that is taken as cached whatever is found, 0–1; 0 = what is found alone counts. Not vLLM's.
+    pub prefix_hit_ratio: f64,
     /// Most requests in one batch where that is fewer than `max_num_seqs`; 0 = no such limit.
     pub max_num_active_seqs: u32,
     /// Whether the running pass goes on after a request preempted itself under [`QueueOrder::Priority`] (C2c); releases
@@ -115,6 +117,7 @@ impl Default for VllmRules {
             order: QueueOrder::Fcfs,
             reserve_full_isl: true,
             watermark: 0.0,
+            prefix_hit_ratio: 0.0,
             is_threshold_adaptive: false,
             is_lone_prompt_spared: true,
             max_num_active_seqs: 0,

@@ -8,7 +8,7 @@ use super::resolve::Resolution;
 use super::server::{EngineDefault, Limits, ServerVersion};
 use super::{
     Batching, Deployment, EngineSettings, PriorityPolicy, QueueOrder, Rules, Scenario, SchedulerPolicy, Scheduling,
-    SchedulingPolicy, VllmRules,
+    SchedulingPolicy, VllmRules, WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
@@ -102,6 +102,7 @@ impl Bounds<'_> {
                 self.server_version(&scenario.deployment, engine);
             }
         }
+        self.prefix_hit_ratio(scenario);
         let are_heard = engine.is_vllm() && engine.scheduler == SchedulingPolicy::Priority;
         let first = scenario.workload.clients.iter().position(|client| client.priority != 0);
         if let Some(index) = first.filter(|_| !are_heard) {
@@ -110,6 +111,35 @@ impl Bounds<'_> {
                 Diagnostic::warning("setting-not-used", format!("workload.clients[{index}].priority"), message)
                     .with_hint("set engine.scheduler to priority under engine.scheduling vllm-v1, or leave them out");
             self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Refuses a given share of cached tokens where there is no cache to have it.
+    fn prefix_hit_ratio(&mut self, Scenario { engine, workload, .. }: &Scenario) {
+        const PATH: &str = "workload.prefix_hit_ratio";
+        if workload.prefix_hit_ratio == 0.0 {
+            return;
+        }
+        if !engine.is_vllm() {
+            let message = "the rules of the reference count what they find, and no share of cached tokens can be given";
+            self.diagnostics.push(
+                Diagnostic::error("not-under-these-rules", PATH, message)
+                    .with_hint("leave it out, or run it by the rules of vLLM: engine.scheduling vllm-v1"),
+            );
+        }
+        if !engine.enable_prefix_caching {
+            let message = "a share of cached tokens is given, and prefix caching is off";
+            self.diagnostics.push(
+                Diagnostic::error("hit-ratio-without-cache", PATH, message)
+                    .with_hint("leave it out, or set engine.enable_prefix_caching to true"),
+            );
+        }
+        if shares_prefixes(workload) {
+            let message = "a share of cached tokens is given, and prompts share prefixes besides";
+            self.diagnostics
+                .push(Diagnostic::note("hit-ratio-beside-prefixes", PATH, message).with_hint(
+                    "of each prompt counts whichever is more: what is given, or what is found in the cache",
+                ));
         }
     }
 
@@ -194,6 +224,18 @@ impl Bounds<'_> {
     }
 }
 
+/// Whether prompts have tokens in common, as far as is declared; what a trace holds is not known here.
+fn shares_prefixes(workload: &WorkloadSettings) -> bool {
+    match (&workload.trace, workload.clients.as_slice()) {
+        (Some(_), _) => false,
+        (None, []) => workload.prefix.tokens > 0 && workload.prefix.share_ratio > 0.0,
+        (None, clients) => clients.iter().any(|client| {
+            let is_conversation = client.session.is_some_and(|session| session.accumulates && session.max_rounds > 1);
+            is_conversation || (!client.prefix_group.is_empty() && client.prefix_tokens > 0)
+        }),
+    }
+}
+
 impl EngineSettings {
     /// What of these settings vLLM's rules do not have.
     pub(super) fn obstacles_to_vllm(&self) -> Vec<Diagnostic> {
@@ -251,6 +293,7 @@ impl Resolution<'_> {
             },
             reserve_full_isl: engine.scheduler_reserve_full_isl.unwrap_or(version.scheduler_reserve_full_isl()),
             watermark: engine.watermark,
+            prefix_hit_ratio: self.scenario.workload.prefix_hit_ratio,
             is_threshold_adaptive: engine.long_prefill_token_threshold_adaptive,
             is_lone_prompt_spared: version.spares_lone_prompts(),
             max_num_active_seqs: engine.max_num_active_seqs.unwrap_or(0),

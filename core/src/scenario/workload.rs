@@ -22,6 +22,10 @@ pub struct WorkloadSettings {
     pub output_tokens: LengthSettings,
     /// Prompt tokens shared with others, in front of one's own.
     pub prefix: PrefixSettings,
+    /// Share of the prompt tokens that the prefix cache has whatever it is found to have, 0–1, as vLLM's counters of hits
+    /// and queries give it; 0 = not given.
+    #[serde(skip_serializing_if = "is_not_given")]
+    pub prefix_hit_ratio: f64,
     /// Seconds after which a client gives up; none = never.
     pub timeout_s: Option<f64>,
     /// Replay this recorded trace instead; its lengths and arrivals replace the fields above.
@@ -294,11 +298,12 @@ pub struct SessionSettings {
 }
 
 impl WorkloadSettings {
-    /// Takes the token lengths of a preset; arrivals, rate and count stay.
+    /// Takes the token lengths of a preset and what its prompts share; arrivals, rate and count stay.
     pub fn apply_preset(&mut self, preset: &WorkloadPreset) {
         self.input_tokens = preset.input_tokens.into();
         self.output_tokens = preset.output_tokens.into();
         self.prefix = PrefixSettings { tokens: preset.prefix_tokens, ..PrefixSettings::default() };
+        self.prefix_hit_ratio = 0.0;
         self.trace = None;
         self.clients.clear();
         self.closed_loop = None;
@@ -473,6 +478,7 @@ impl Default for WorkloadSettings {
             input_tokens: lengths.clone(),
             output_tokens: lengths,
             prefix: PrefixSettings::default(),
+            prefix_hit_ratio: 0.0,
             timeout_s: None,
             trace: None,
             closed_loop: None,
@@ -483,6 +489,10 @@ impl Default for WorkloadSettings {
 
 fn is_zero(priority: &i32) -> bool {
     *priority == 0
+}
+
+fn is_not_given(ratio: &f64) -> bool {
+    *ratio == 0.0
 }
 
 impl Default for ClientSettings {

@@ -48,6 +48,7 @@ impl Bounds<'_> {
         self.integer("workload.prefix.tokens", workload.prefix.tokens, 0..=MAX_TOKENS);
         self.integer("workload.prefix.groups", workload.prefix.groups, 1..=1_000_000);
         self.within("workload.prefix.share_ratio", workload.prefix.share_ratio, 0.0..=1.0);
+        self.within("workload.prefix_hit_ratio", workload.prefix_hit_ratio, 0.0..=1.0);
         if let Some(seconds) = workload.timeout_s {
             self.positive("workload.timeout_s", seconds, 1e9);
         }

@@ -2,6 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod by_hand;
+mod hit_ratio;
 mod lever;
 mod queueing;
 mod steady;

@@ -268,14 +268,16 @@ fn vllm_rules() -> impl Strategy<Value = VllmRules> {
     let bools =
         (prop::bool::weighted(0.7), prop::bool::weighted(0.4), prop::bool::weighted(0.7), prop::bool::weighted(0.5));
     let most_active = prop_oneof![4 => Just(0u32), 1 => 1..40u32];
-    (batching, order, watermark, bools, most_active).prop_map(
-        |(batching, order, watermark, bools, max_num_active_seqs)| {
+    let hit_ratio = prop_oneof![5 => Just(0.0), 2 => 0.0..1.0f64, 1 => Just(1.0)];
+    (batching, order, watermark, bools, most_active, hit_ratio).prop_map(
+        |(batching, order, watermark, bools, max_num_active_seqs, prefix_hit_ratio)| {
             let (reserve_full_isl, is_threshold_adaptive, is_lone_prompt_spared, does_pass_go_on) = bools;
             VllmRules {
                 batching,
                 order,
                 reserve_full_isl,
                 watermark,
+                prefix_hit_ratio,
                 is_threshold_adaptive,
                 is_lone_prompt_spared,
                 does_pass_go_on,
@@ -285,10 +287,10 @@ fn vllm_rules() -> impl Strategy<Value = VllmRules> {
     )
 }
 
-/// The same scenarios under vLLM's rules, their requests with priorities of their own; three in ten of them crowded.
+/// The same scenarios under vLLM's rules, their requests with priorities of their own; four in ten of them crowded.
 pub fn vllm_case() -> impl Strategy<Value = Case> {
     let priorities = prop::collection::vec(0..3i32, 40);
-    (case(), vllm_rules(), priorities, prop::bool::weighted(0.3)).prop_map(
+    (case(), vllm_rules(), priorities, prop::bool::weighted(0.4)).prop_map(
         |(mut case, rules, priorities, is_crowded)| {
             case.engine.rules = Rules::VllmV1(rules);
             case.engine.scheduler = SchedulerPolicy::Fcfs;

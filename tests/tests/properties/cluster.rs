@@ -118,7 +118,7 @@ fn a_cluster_is_the_same_in_both_modes_and_loses_nobody() {
 
 #[test]
 fn a_cluster_under_vllm_s_rules_is_the_same_in_both_modes_and_loses_nobody() {
-    check_cluster(vllm_case(), 800);
+    check_cluster(vllm_case(), 1_200);
 }
 
 fn check_cluster(cases: impl Strategy<Value = Case>, least: u32) {

@@ -4,6 +4,7 @@ use super::case::{Case, runner, vllm_case};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Fate, JumpCounts, Observer, Plan, QueueSample, ReplicaTotals, RequestRecord};
 use plimsoll_core::scenario::{Batching, QueueOrder, Rules};
+use proptest::test_runner::TestCaseError;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -46,14 +47,44 @@ pub fn run(case: &Case, mode: Mode, slice: u64) -> Told {
     told
 }
 
+/// Each admission has at least the share of the prompt that is given, up to a block and but for the last token, and more
+/// only where that was found. Whether some share was given, whether more was found, and whether some was given to a request
+/// that had been preempted.
+fn check_given(case: &Case, ratio: f64, plans: &[Plan]) -> Result<[bool; 3], TestCaseError> {
+    let mut met = [false; 3];
+    let size = case.engine.block_size;
+    if ratio == 0.0 || !case.engine.enable_prefix_caching {
+        return Ok(met);
+    }
+    for plan in plans {
+        let admitted = plan.admitted.iter().map(|admitted| (admitted, false));
+        for ((id, cached), is_resumed) in admitted.chain(plan.resumed.iter().map(|resumed| (resumed, true))) {
+            let request = case.requests.iter().find(|request| request.id == *id);
+            let prompt = request.map_or(0, |request| request.input_tokens);
+            let most = (prompt - 1) / size * size;
+            let share = ratio * f64::from(prompt);
+            proptest::prop_assert!(f64::from(*cached) > share - f64::from(size) || *cached >= most);
+            let is_more = f64::from(*cached) >= share + f64::from(size);
+            proptest::prop_assert!(!is_more || is_resumed || case.prefixes.len() > 1);
+            met[0] |= *cached > 0 && !is_more;
+            met[1] |= is_more;
+            met[2] |= is_resumed && *cached > 0 && !is_more;
+        }
+    }
+    Ok(met)
+}
+
 /// How many cases at least must meet what could go wrong.
-const LEAST: [(&str, u32); 16] = [
+const LEAST: [(&str, u32); 19] = [
     ("window of 8 steps or more", 1_000),
     ("window that evicts", 100),
     ("window that fills", 40),
     ("preemption", 500),
     ("hit", 500),
     ("hit after preemption", 100),
+    ("given share", 500),
+    ("given share, more found", 200),
+    ("given share after preemption", 100),
     ("asynchronous with preemption", 200),
     ("V0 with preemption", 100),
     ("priority with preemption", 100),
@@ -85,6 +116,7 @@ fn both_modes_decide_alike_and_give_the_same_bytes() {
             proptest::prop_assert_eq!(&step.totals, &fast.totals);
 
             let Rules::VllmV1(rules) = case.engine.rules else { return Ok(()) };
+            let has_given = check_given(&case, rules.prefix_hit_ratio, &step.plans)?;
             let mut seen = met.borrow_mut();
             let mut meet = |what: &'static str, is_met: bool| *seen.entry(what).or_default() += u32::from(is_met);
             let any = |is_met: fn(&Plan) -> bool| step.plans.iter().any(is_met);
@@ -95,6 +127,9 @@ fn both_modes_decide_alike_and_give_the_same_bytes() {
             meet("preemption", step.totals.preemptions > 0);
             meet("hit", step.totals.prefix_cache.hit_tokens > 0);
             meet("hit after preemption", step.totals.prefix_cache.resumed_hit_tokens > 0);
+            meet("given share", has_given[0]);
+            meet("given share, more found", has_given[1]);
+            meet("given share after preemption", has_given[2]);
             meet("asynchronous with preemption", rules.batching == Batching::Async && step.totals.preemptions > 0);
             meet("V0 with preemption", rules.batching == Batching::V0 && step.totals.preemptions > 0);
             meet("priority with preemption", rules.order == QueueOrder::Priority && step.totals.preemptions > 0);

@@ -82,6 +82,27 @@ fn a_victim_resumes_with_what_is_left_of_its_blocks() {
     assert_eq!((cache.resumed_queried_tokens, cache.resumed_hit_tokens), (7, 4));
 }
 
+/// Two prompts of 8 tokens, half of each given, on 5 blocks. By hand: `a` computes its other half at 0, `c` at 14. The call
+/// at 28 preempts `c`, which has one token and needs a third block; `a` takes the fourth and the fifth, with which nothing
+/// of `c` is left to be found, and leaves at 108. `c` then has the first of its blocks as it was given to it at first, and
+/// computes the 5 known tokens behind it.
+#[test]
+fn a_victim_has_the_given_share_of_its_prompt_again() {
+    let mut case = case(6, Batching::Sync, &[(0, 8, 10), (5_000, 8, 4)]);
+    if let Rules::VllmV1(rules) = &mut case.engine.rules {
+        rules.prefix_hit_ratio = 0.5;
+    }
+    // 1 ms more for each token of a prompt.
+    case.timing = Timing::Blackbox { alpha: [0.0; 3], beta: [10_000.0, 1_000.0, 0.0] };
+    let told = run(&case);
+    // `a`: 14 ms, 14 with the prompt of `c`, then 8 steps of 10. `c`: 15 ms, and three tokens after 108.
+    assert_eq!(latencies(&told), [[14, 108], [23, 138]]);
+    assert_eq!(told.totals.preemptions, 1);
+    let cache = &told.totals.prefix_cache;
+    assert_eq!((cache.queried_tokens, cache.hit_tokens), (16, 8));
+    assert_eq!((cache.resumed_queried_tokens, cache.resumed_hit_tokens), (9, 4));
+}
+
 /// By hand: prompts of `a` and `b` until 10 ms, that of `c` until 20, then all decode once. At 30 `b` needs a third block
 /// and `c` is preempted with two answers; `a` and `b` go on until 70, since `c` would need two of the one block that is
 /// free, and `c` computes six tokens until 80 and decodes until 90.

@@ -450,6 +450,17 @@ mod tests {
     }
 
     #[test]
+    fn a_given_share_of_cached_tokens_is_kept_and_none_is_no_part() {
+        let mut scenario = base_scenario();
+        scenario.workload.prefix_hit_ratio = 0.35;
+        round_trip(&scenario, View::default());
+        let named = read("v1;2;workload.prefix_hit_ratio=0.35").expect("a link");
+        assert_eq!((named.scenario, named.warnings), (scenario.clone(), Vec::new()));
+        scenario.workload.prefix_hit_ratio = 0.0;
+        assert_eq!(changes(&scenario), "");
+    }
+
+    #[test]
     fn a_long_one_is_packed() {
         let mut scenario = Scenario::default();
         scenario.deployment.accelerator = Some(AcceleratorChoice::Custom(Box::new(AcceleratorSpec {

@@ -123,6 +123,11 @@ pub const NUMBERS: &[Number] = &[
         get: |s| Some(s.workload.prefix.share_ratio),
         set: |s, v| required(|v| s.workload.prefix.share_ratio = v, v),
     },
+    Number {
+        path: "workload.prefix_hit_ratio",
+        get: |s| Some(s.workload.prefix_hit_ratio),
+        set: |s, v| required(|v| s.workload.prefix_hit_ratio = v, v),
+    },
     Number { path: "slo.ttft_ms", get: |s| s.slo.ttft_ms, set: |s, v| s.slo.ttft_ms = v },
     Number { path: "slo.tpot_ms", get: |s| s.slo.tpot_ms, set: |s, v| s.slo.tpot_ms = v },
     Number { path: "slo.itl_ms", get: |s| s.slo.itl_ms, set: |s, v| s.slo.itl_ms = v },

@@ -59,6 +59,7 @@ pub fn WorkloadPanel() -> impl IntoView {
                 {fields::PREFIX.into_iter().map(|field| view! { <NumberControl field=field /> }).collect_view()}
             </details>
         </fieldset>
+        <NumberControl field=fields::PREFIX_HIT_RATIO />
     }
 }
 

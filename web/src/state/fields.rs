@@ -305,6 +305,18 @@ pub const PREFIX: [Field; 3] = [
     },
 ];
 
+/// What a server's counters say of the prefix cache; traces and clients have it too.
+pub const PREFIX_HIT_RATIO: Field = Field {
+    path: "workload.prefix_hit_ratio",
+    label: "Prefix hit ratio",
+    help: "Share of each prompt that is cached: hits over queries in a server's /metrics. 0: what is found alone.",
+    unit: Unit::Percent,
+    range: [0.0, 1.0],
+    scale: Scale::Linear(0.01),
+    is_whole: false,
+    ..BASE
+};
+
 /// What must hold.
 pub const SLO: [Field; 5] = [
     Field {
@@ -372,7 +384,7 @@ fn is_at(path: &str, field: &str) -> bool {
 
 /// All numbers.
 fn all() -> impl Iterator<Item = Field> {
-    ENGINE.into_iter().chain(CLUSTER).chain(WORKLOAD).chain(PREFIX).chain(SLO)
+    ENGINE.into_iter().chain(CLUSTER).chain(WORKLOAD).chain(PREFIX).chain([PREFIX_HIT_RATIO]).chain(SLO)
 }
 
 #[cfg(test)]

@@ -48,6 +48,24 @@ pub(super) fn reserved_blocks(config: &EngineConfig, rules: &VllmRules) -> u32 {
     (rules.watermark * f64::from(config.num_blocks)) as u32
 }
 
+/// Leading blocks of a prompt that count as cached whatever is found: the given share of it, the block of its last token
+/// left out.
+///
+/// Whole blocks are rounded so that a run has the share: the fraction from which on request `i` rounds up is `i` golden
+/// sections from one half, modulo one. These lie evenly in every stretch of a run and in every part of one in which the
+/// numbers of requests go up evenly, and depend on the request alone, so that it is the same at every rate.
+pub(super) fn given_blocks(request: &Request, config: &EngineConfig, rules: &VllmRules) -> u32 {
+    /// The golden section of 2³².
+    const SECTION: u32 = 0x9e37_79b9;
+    if rules.prefix_hit_ratio == 0.0 || !config.enable_prefix_caching {
+        return 0;
+    }
+    let up = f64::from(request.id.wrapping_mul(SECTION).wrapping_add(1 << 31)) / 4_294_967_296.0;
+    let blocks = rules.prefix_hit_ratio * f64::from(request.input_tokens) / f64::from(config.block_size);
+    // Between 0 and the blocks of the prompt, and one.
+    ((blocks + up) as u32).min(request.input_tokens.saturating_sub(1) / config.block_size)
+}
+
 /// The same limits with the batch no larger than may be active at a time.
 pub(in crate::engine) fn limited(config: EngineConfig, rules: &VllmRules) -> EngineConfig {
     let most = if rules.max_num_active_seqs > 0 { rules.max_num_active_seqs } else { u32::MAX };

@@ -14,10 +14,12 @@ pub struct PreviewJob {
 impl PreviewJob {
     /// Of `num_requests` at `request_rate`, or at the workload's own pace.
     pub fn new(prepared: &Prepared, request_rate: Option<f64>, num_requests: u32) -> Self {
-        Self {
-            words: words(&prepared.resolved.workload),
-            run: PreviewRun::new(&prepared.resolved, prepared.trace.as_ref(), request_rate, num_requests),
+        let workload = &prepared.resolved.workload;
+        let mut words = words(workload);
+        if workload.prefix_hit_ratio > 0.0 {
+            words.push(format!("{} % of the prompt tokens cached as given", workload.prefix_hit_ratio * 100.0));
         }
+        Self { words, run: PreviewRun::new(&prepared.resolved, prepared.trace.as_ref(), request_rate, num_requests) }
     }
 
     /// Goes on for about `max_steps`; the preview when all requests are known.

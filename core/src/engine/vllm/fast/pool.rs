@@ -211,6 +211,13 @@ impl Pool {
         }
     }
 
+    /// So many of the blocks taken last stand for blocks that would have been found.
+    #[inline]
+    pub(super) fn count_as_claimed(&mut self, blocks: u32) {
+        self.taken -= u64::from(blocks);
+        self.claimed += u64::from(blocks);
+    }
+
     /// A request takes so many more blocks.
     #[inline]
     pub(super) fn extend(&mut self, holding: &mut Holding, count: u32) {

@@ -8,6 +8,19 @@ use crate::time::SimTime;
 use crate::workload::PrefixTree;
 use alloc::vec::Vec;
 
+/// How a request of the queue would begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstChunk {
+    /// Leading blocks that are found in the cache.
+    found: u32,
+    /// Blocks behind them that count as cached because it was given that they are.
+    given: u32,
+    /// Tokens of both.
+    cached: u32,
+    /// Tokens to compute.
+    tokens: u32,
+}
+
 impl Fast {
     /// Plans a step that serves every decoding request and every prompt; none, and nothing done, if the budget or the
     /// blocks run short or the order of the list matters.
@@ -122,17 +135,16 @@ impl Fast {
     ) -> Stop {
         while budget > 0 && self.num_running() < self.config.max_num_seqs {
             let Some(front) = self.queue.front(&mut self.slots) else { break };
-            let Some([cached, tokens]) = self.fitting_chunk(front, budget, threshold, prefixes) else {
+            let Some(chunk) = self.fitting_chunk(front, budget, threshold, prefixes) else {
                 return Stop::KvBlocks;
             };
-            budget -= tokens;
-            self.admit(front, [cached, tokens], now, prefixes, observer);
+            budget -= chunk.tokens;
+            self.admit(front, chunk, now, prefixes, observer);
         }
         Stop::Other
     }
 
-    /// The cached tokens and the first chunk of the front of the queue, if it fits (B3, C4b); the pool knows what was
-    /// found.
+    /// The first chunk of the front of the queue, if it fits (B3, C4b); the pool knows what was found.
     #[inline]
     pub(super) fn fitting_chunk(
         &mut self,
@@ -140,19 +152,20 @@ impl Fast {
         budget: u32,
         threshold: u32,
         prefixes: &PrefixTree,
-    ) -> Option<[u32; 2]> {
+    ) -> Option<FirstChunk> {
         let size = self.config.block_size;
         let entry = self.slots.get(front);
         let known = entry.known();
         let hits = self.pool.lookup(entry.identity(prefixes), &entry.holding, prefixes, known);
-        let cached = hits.blocks * size;
+        let given = limits::given_blocks(&entry.request, &self.config, &self.rules).saturating_sub(hits.blocks);
+        let cached = (hits.blocks + given) * size;
         let tokens = limits::chunk(known - cached, threshold, budget);
         let limit = if self.config.max_model_len > 0 { self.config.max_model_len } else { u32::MAX };
         let whole = if self.rules.reserve_full_isl { known.min(limit) } else { 0 };
         let blocks = whole.max(cached + tokens).div_ceil(size).saturating_sub(hits.blocks);
         let reserved = if self.num_running() > 0 { self.reserved_blocks } else { 0 };
         let asked = u64::from(blocks) + u64::from(hits.free) + u64::from(reserved);
-        (asked <= u64::from(self.pool.free())).then_some([cached, tokens])
+        (asked <= u64::from(self.pool.free())).then_some(FirstChunk { found: hits.blocks, given, cached, tokens })
     }
 
     /// The front of the queue gets into the batch, with what the last lookup found and a chunk behind it.
@@ -160,7 +173,7 @@ impl Fast {
     fn admit<O: Observer>(
         &mut self,
         slot: u32,
-        [cached, tokens]: [u32; 2],
+        FirstChunk { found, given, cached, tokens }: FirstChunk,
         now: i64,
         prefixes: &PrefixTree,
         observer: &mut O,
@@ -171,7 +184,7 @@ impl Fast {
         let entry = self.slots.get_mut(slot);
         let identity = entry.identity(prefixes);
         let known = entry.known();
-        if cached > 0 {
+        if found > 0 {
             let shared = self.pool.prompt_blocks(identity, prefixes);
             self.pool.claim_found(identity.prefix, shared, &mut entry.holding);
         }
@@ -180,7 +193,8 @@ impl Fast {
         entry.pos = cached + tokens;
         entry.served = calls;
         entry.scheduling_delay = entry.scheduling_delay.or(Some(now - entry.request.arrive.0));
-        self.pool.extend(&mut entry.holding, entry.pos.div_ceil(size) - cached / size);
+        self.pool.extend(&mut entry.holding, entry.pos.div_ceil(size) - found);
+        self.pool.count_as_claimed(given);
         self.pool.publish(identity, &mut entry.holding, prefixes, entry.pos);
         self.items.push(StepItem { tokens, pos: cached, input_tokens: known });
         let (id, was_preempted) = (entry.request.id, entry.was_preempted);

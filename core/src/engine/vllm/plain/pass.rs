@@ -216,17 +216,21 @@ impl Plain {
             }
             let known = entry.known();
             let hits = self.store.lookup(&mut entry.holding, &entry.request, prefixes, known);
-            let cached = hits.len() as u32 * block_size;
+            let found = hits.len() as u32;
+            let given = limits::given_blocks(&entry.request, &self.config, &self.rules).saturating_sub(found);
+            let cached = (found + given) * block_size;
             let tokens = limits::chunk(known - cached, draft.threshold, draft.budget);
             let limit = if self.config.max_model_len > 0 { self.config.max_model_len } else { u32::MAX };
             let is_alone = self.running.is_empty();
             let reserved = if is_alone { 0 } else { limits::reserved_blocks(&self.config, &self.rules) };
             let whole = if self.rules.reserve_full_isl { known.min(limit) } else { 0 };
-            let need = Need { computed: 0, tokens, known, hits: &hits, reserved, whole };
+            // What is given has no block that could be found: it gets one of its own, with nothing to compute in it.
+            let need = Need { computed: given * block_size, tokens, known, hits: &hits, reserved, whole };
             if !self.store.allocate(&mut entry.holding, &entry.request, prefixes, need) {
                 draft.is_out_of_blocks = true;
                 break;
             }
+            self.store.count_as_claimed(given);
             self.waiting.remove(place);
             self.running.push(live);
             entry.is_running = true;

@@ -178,6 +178,12 @@ impl Store {
         true
     }
 
+    /// So many of the blocks taken last stand for blocks that would have been found.
+    pub(super) fn count_as_claimed(&mut self, blocks: u32) {
+        self.taken -= u64::from(blocks);
+        self.claimed += u64::from(blocks);
+    }
+
     /// B4.
     pub(super) fn publish(&mut self, holding: &mut Holding, request: &Request, prefixes: &PrefixTree, tokens: u32) {
         if !self.is_caching {
