@@ -87,7 +87,7 @@ fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
     };
     let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(&text, beside).map_err(told)?;
     tell(&diagnostics, Some(&text), arguments.log);
-    let kv = kv_layers_from_hf_config(&text).map_err(told)?;
+    let kv = kv_layers_from_hf_config(&text, &anatomy).map_err(told)?;
     Ok(Model { name: name.to_owned(), anatomy, kv })
 }
 

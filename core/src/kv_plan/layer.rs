@@ -91,7 +91,7 @@ pub enum StateShape {
     /// A short convolution and nothing else.
     Convolution { channels: u32, kernel: u32 },
     /// Linear attention: a matrix per head.
-    Linear { heads: u32, head_size: u32 },
+    Linear { heads: u32, key_size: u32, value_size: u32 },
 }
 
 impl StateLayer {
@@ -141,8 +141,8 @@ impl StateShape {
             StateShape::Convolution { channels, kernel } => {
                 (product(&[kept(kernel), share(channels.into(), ranks)?]), 0)
             }
-            StateShape::Linear { heads, head_size } => {
-                (0, product(&[share(heads.into(), ranks)?, head_size.into(), head_size.into()]))
+            StateShape::Linear { heads, key_size, value_size } => {
+                (0, product(&[share(heads.into(), ranks)?, key_size.into(), value_size.into()]))
             }
         })
     }

@@ -4,7 +4,7 @@ use super::configs::{config_of, own_tables};
 use super::report::{Bars, Options, Row};
 use super::table::{Cells, number, read, text};
 use plimsoll_core::kv_plan::{CacheKind, GroupLayers, KvDtype, KvGroup, KvLayout, KvRefusal, KvSettings, PlanRules};
-use plimsoll_formats::kv_layers_from_hf_config;
+use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, kv_layers_from_hf_config};
 use serde_json::json;
 use std::path::Path;
 
@@ -106,7 +106,8 @@ fn computed(cells: &Cells, table: &Path) -> Result<Figures, String> {
     let said = |problems: Vec<plimsoll_core::diagnostic::Diagnostic>| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
-    let model = kv_layers_from_hf_config(&config).map_err(said)?;
+    let anatomy = anatomy_from_hf_config(&config, BesideConfig::default()).map_err(said)?.value;
+    let model = kv_layers_from_hf_config(&config, &anatomy).map_err(said)?;
     let dtype = text(cells, "kv_cache_dtype");
     let settings = KvSettings {
         model_value_bytes: model.value_bytes,

@@ -68,7 +68,7 @@ fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
     let config = with_own_quantization(config_of(name, text(cells, "config_folder"), table)?, name)?;
     let beside = BesideConfig { quantization: quantization_in_name(name), ..BesideConfig::default() };
     let anatomy = anatomy_from_hf_config(&config, beside).map_err(said)?.value;
-    let kv = kv_layers_from_hf_config(&config).map_err(said)?;
+    let kv = kv_layers_from_hf_config(&config, &anatomy).map_err(said)?;
     let ranks = number(cells, "tp")?;
     let accelerator = accelerator(cells)?;
     let version = text(cells, "vllm");
