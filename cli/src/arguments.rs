@@ -353,13 +353,13 @@ pub struct ScenarioArguments {
     /// Tokens per KV block [16].
     #[arg(long, visible_alias = "block-size", value_name = "TOKENS", help_heading = "Engine")]
     pub block_size_in_tokens: Option<u32>,
-    /// KV blocks [from the coefficient row, else from the memory formula].
+    /// KV blocks [from the coefficient row, else from the memory].
     #[arg(long, visible_aliases = ["num-gpu-blocks", "num-gpu-blocks-override"], value_name = "N", help_heading = "Engine")]
     pub total_kv_blocks: Option<u32>,
-    /// Share of the memory the server may use; switches to the memory formula [by server version].
+    /// Share of the memory the server may use; takes the blocks from the memory [by server version].
     #[arg(long, value_name = "RATIO", help_heading = "Engine")]
     pub gpu_memory_utilization: Option<f64>,
-    /// Type of cached keys and values; switches to the memory formula [auto].
+    /// Type of cached keys and values; takes the blocks from the memory [auto].
     #[arg(long, value_name = "TYPE", help_heading = "Engine")]
     pub kv_cache_dtype: Option<String>,
     /// Do not reuse cached prefixes.

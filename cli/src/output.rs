@@ -1,12 +1,14 @@
 //! What the commands have in common on the way out: diagnostics, JSON, exit.
 
 use crate::arguments::LogLevel;
+use crate::fits::memory_json;
 use plimsoll_core::MODEL_VERSION;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::report::Verdict;
-use plimsoll_core::scenario::{Basis, BlocksSource, MemoryLedger, ResolvedScenario, SCENARIO_VERSION, Scenario};
+use plimsoll_core::scenario::{Basis, BlocksSource, Ledger, ResolvedScenario, SCENARIO_VERSION, Scenario};
 use plimsoll_formats::excerpt_of;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::{self, Write};
 
@@ -151,10 +153,11 @@ pub fn tell_resolution(resolved: &ResolvedScenario, log: LogLevel) {
         tell_line(format_args!("note: {line}"));
     }
     let blocks = resolved.engine.num_blocks;
-    let source = match resolved.ledger.as_ref().map(|ledger| ledger.source) {
+    let source = match resolved.ledger.as_ref().map(Ledger::source) {
         Some(BlocksSource::Given) => "given",
         Some(BlocksSource::CoefficientRow) => "of the coefficient row",
         Some(BlocksSource::MemoryFormula) => "by the memory formula",
+        Some(BlocksSource::Server) => "as the server plans them",
         Some(BlocksSource::Fallback) | None => "assumed or given",
     };
     let basis = match &resolved.calibrated_on {
@@ -207,7 +210,7 @@ pub struct ResolutionJson<'a> {
     basis: Basis,
     num_gpu_blocks: u32,
     max_model_len: u32,
-    memory: &'a Option<MemoryLedger>,
+    memory: Option<Value>,
     filled_in: &'a [String],
 }
 
@@ -231,11 +234,34 @@ impl<'a, T: Serialize> Document<'a, T> {
                 basis: resolved.basis,
                 num_gpu_blocks: resolved.engine.num_blocks,
                 max_model_len: resolved.engine.max_model_len,
-                memory: &resolved.ledger,
+                memory: resolved.ledger.as_ref().map(ledger_json),
                 filled_in: &resolved.filled_in,
             },
             diagnostics,
             result,
+        }
+    }
+}
+
+/// Where the memory goes and where the blocks come from.
+fn ledger_json(ledger: &Ledger) -> Value {
+    match ledger {
+        Ledger::Reference(ledger) => json!(ledger),
+        Ledger::Server(ledger) => {
+            let mut value = memory_json(&ledger.fit);
+            let plan = ledger.fit.plan.as_ref().ok();
+            for (name, figure) in [
+                ("bytes_per_block", json!(ledger.fit.layout.block_bytes)),
+                ("planned_blocks", json!(plan.map(|plan| plan.num_blocks))),
+                ("kv_cache_tokens", json!(plan.map(|_| ledger.fit.printed_tokens))),
+                ("max_concurrency", json!(plan.map(|plan| plan.max_concurrency))),
+                ("row_blocks", json!(ledger.row_blocks)),
+                ("blocks", json!(ledger.blocks)),
+                ("source", json!(ledger.source)),
+            ] {
+                value[name] = figure;
+            }
+            value
         }
     }
 }

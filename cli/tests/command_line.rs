@@ -159,7 +159,7 @@ fn a_curve_is_the_same_for_any_number_of_jobs() {
     assert_eq!(alone, curve("7", &["--json"]));
     let found: Value = serde_json::from_str(&alone).expect("JSON");
     assert_eq!(found["exporter"], "plimsoll");
-    assert_eq!(found["resolution"]["memory"]["source"], "memory-formula");
+    assert_eq!(found["resolution"]["memory"]["source"], "server");
     assert!(found["curve"]["is_complete"].as_bool().expect("a flag"));
     assert!(found["curve"]["capacity"]["request_rate"].as_f64().expect("found") > 5.0);
     let cluster = ["--json", "--num-instances=3", "--routing-policy=weighted", "--admission-latency=50"];

@@ -1,5 +1,6 @@
 //! From YAML files to the embedded catalogue, with every problem on the way.
 
+use plimsoll_anatomy::footprint_of_entry;
 use plimsoll_core::calibrate::Experiment;
 use plimsoll_core::catalog::{
     AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, Provenance, QuadraticSpec, TrainedPhysicsSpec,
@@ -238,6 +239,12 @@ fn read_models(files: &[Source], problems: &mut Vec<Problem>) -> Vec<ModelSpec> 
         if stated.is_some() && stated != model.weight_bytes_per_param {
             let message = format!("the name states {stated:?}, the entry {:?}", model.weight_bytes_per_param);
             problems.push(file.field_problem("weight_bytes_per_param", 1, message));
+        }
+    }
+    for (file, model) in &mut models {
+        match footprint_of_entry(model) {
+            Ok(footprint) => model.footprint = Some(Box::new(footprint)),
+            Err(unread) => problems.extend(unread.into_iter().map(|problem| file.problem(1, problem.message))),
         }
     }
     let mut models: Vec<ModelSpec> = models.into_iter().map(|(_, model)| model).collect();

@@ -4,7 +4,8 @@ use super::*;
 use plimsoll_core::catalog::{AcceleratorSpec, Lookup, weight_bytes_from_name};
 use plimsoll_core::diagnostic::Severity;
 use plimsoll_core::scenario::{
-    AcceleratorChoice, Basis, BlocksSource, LatencyModelChoice, ModelChoice, ResolvedScenario, Scheduling,
+    AcceleratorChoice, Basis, BlocksSource, LatencyModelChoice, Ledger, MemoryLedger, ModelChoice, ResolvedScenario,
+    Scheduling,
 };
 
 /// Under the rules of the reference: what is tested here is the catalogue.
@@ -20,6 +21,14 @@ fn deployment(model: &str, accelerator: Option<&str>, tp: Option<u32>, latency: 
 
 fn resolved(scenario: &Scenario) -> ResolvedScenario {
     scenario.resolve(catalog()).unwrap_or_else(|problems| panic!("{problems:?}")).value
+}
+
+/// The ledger by the formula of the reference.
+fn ledger(resolved: ResolvedScenario) -> MemoryLedger {
+    match resolved.ledger {
+        Some(Ledger::Reference(ledger)) => ledger,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -146,8 +155,7 @@ fn every_reachable_row_resolves_to_itself() {
         assert_eq!(found.basis, Basis::Trained);
         assert_eq!(found.engine.num_blocks, row.total_kv_blocks, "{} line {}", row.model, row.line);
         assert_eq!(found.engine.max_model_len, 0);
-        let ledger = found.ledger.expect("every model with coefficients has an architecture");
-        assert_eq!(ledger.source, BlocksSource::CoefficientRow);
+        assert_eq!(ledger(found).source, BlocksSource::CoefficientRow);
     }
 }
 
@@ -226,10 +234,11 @@ fn formula(model: &str, accelerator: &str, tp: u32) -> (u32, f64, f64) {
     let mut scenario = deployment(model, Some(accelerator), Some(tp), LatencyModelChoice::TrainedPhysics);
     scenario.engine.gpu_memory_utilization = Some(0.9);
     let found = resolved(&scenario);
-    let ledger = found.ledger.expect("the formula has a result");
+    let num_blocks = found.engine.num_blocks;
+    let ledger = ledger(found);
     assert_eq!(ledger.source, BlocksSource::MemoryFormula);
-    assert_eq!(ledger.formula_blocks, Some(u64::from(found.engine.num_blocks)));
-    (found.engine.num_blocks, ledger.kv_bytes_per_token, ledger.weight_bytes)
+    assert_eq!(ledger.formula_blocks, Some(u64::from(num_blocks)));
+    (num_blocks, ledger.kv_bytes_per_token, ledger.weight_bytes)
 }
 
 #[test]
@@ -326,7 +335,7 @@ fn every_problem_is_found_at_once_with_its_path() {
 fn kv_blocks_come_from_the_first_source_that_applies() {
     let mut scenario = deployment("meta-llama/llama-3.1-8b-instruct", Some("H100"), Some(1), LatencyModelChoice::Auto);
     let source = |scenario: &Scenario| {
-        let ledger = resolved(scenario).ledger.expect("model and memory are known");
+        let ledger = ledger(resolved(scenario));
         (ledger.source, ledger.blocks, ledger.row_blocks, ledger.formula_blocks)
     };
     assert_eq!(source(&scenario), (BlocksSource::CoefficientRow, 29_205, Some(29_205), Some(26_312)));
@@ -412,7 +421,14 @@ fn what_is_not_modelled_or_suspicious_is_said() {
     scenario.engine.max_num_seqs = Some(256);
     assert_eq!(
         warnings(&scenario),
-        ["not-modelled", "not-modelled", "not-modelled", "gamma-as-poisson", "kv-cache-limits-batch",]
+        [
+            "not-modelled",
+            "not-modelled",
+            "not-modelled",
+            "gamma-as-poisson",
+            "length-limited-by-cache",
+            "kv-cache-limits-batch",
+        ]
     );
     let on = |model: &str, accelerator: &str| {
         warnings(&deployment(model, Some(accelerator), Some(1), LatencyModelChoice::TrainedPhysics))
@@ -434,7 +450,8 @@ fn pickers_offer_exactly_what_resolves() {
     assert_eq!(models.len(), catalog().models.len());
     let find = |id: &str| models.iter().find(|choice| choice.id == id).expect("listed");
     assert!(find("meta-llama/Llama-3.1-8B-Instruct").is_available);
-    assert_eq!(find("meta-llama/Llama-3.3-70B-Instruct").reason, "with tensor_parallel_size 2");
+    // On two accelerators its weights fit, but not one sequence of the 131,072 tokens it is made for.
+    assert_eq!(find("meta-llama/Llama-3.3-70B-Instruct").reason, "with tensor_parallel_size 4");
     assert!(!find("moonshotai/Kimi-K2.5").is_available, "two terabytes do not fit into sixteen accelerators");
     let accelerators = scenario.accelerator_choices(catalog());
     assert!(accelerators.iter().all(|choice| choice.is_available), "{accelerators:?}");

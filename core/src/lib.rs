@@ -53,7 +53,7 @@ extern crate std;
 /// What moved simulated numbers, a sentence for each version of the model, the first one first.
 pub const MODEL_CHANGES: &[&str] = &[
     "The first version.",
-    "New scenarios follow the rules and the defaults of vLLM's own scheduler, users wait for what they see, and a capacity is one that holds in long runs; runs by the rules of the reference are as before.",
+    "New scenarios follow the rules and the defaults of vLLM's own scheduler, users wait for what they see, a capacity is one that holds in long runs, and the KV blocks are those that vLLM makes of the memory; runs by the rules of the reference are as before.",
 ];
 
 /// Version of the model: grows with every change that moves a simulated number, from the first release on.
@@ -70,6 +70,8 @@ pub mod random;
 
 // What is known.
 pub mod catalog;
+
+pub mod server;
 
 // What models consist of, and what a server keeps of sequences.
 pub mod anatomy;

@@ -4,12 +4,9 @@
 //! Nothing is half-loaded, and no input makes a reader panic.
 
 mod accelerator;
-mod anatomy;
-mod catalog_entry;
 mod coefficients;
 mod fields;
 mod fit;
-mod kv_layers;
 mod located;
 mod model_config;
 mod optimizer;
@@ -25,11 +22,8 @@ mod value;
 mod workload_spec;
 
 pub use accelerator::accelerator_from_text;
-pub use anatomy::{BesideConfig, anatomy_from_hf_config};
-pub use catalog_entry::{hf_config_of_entry, quantization_in_name};
 pub use coefficients::{CoefficientTables, coefficients_from_yaml};
 pub use fit::{FIT_VERSION, FitFile, FittedLatency, TrainedOn, fit_from_yaml, fit_to_yaml};
-pub use kv_layers::{KvModel, kv_layers_from_hf_config};
 pub use located::{Words, located};
 pub use model_config::model_from_hf_config;
 pub use optimizer::{OptimizerFile, RunGrid, RunSettings, RunSplit, optimizer_from_yaml};

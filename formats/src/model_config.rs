@@ -1,8 +1,8 @@
 //! Architectures from a Hugging Face `config.json` (latency specification 2).
 
-use crate::anatomy::{BesideConfig, anatomy_from_hf_config};
 use crate::place::Place;
 use crate::scenario::check_size;
+use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, footprint_from_hf_config, quantization_in_name};
 use plimsoll_core::anatomy::{Anatomy, Cache, FeedForward};
 use plimsoll_core::catalog::{Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
@@ -36,8 +36,15 @@ pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
         complete(&mut config, &read.value);
     }
     let mut reader = Reader { config, diagnostics: Vec::new() };
-    let spec = reader.model(name);
+    let mut spec = reader.model(name);
     let mut diagnostics = reader.diagnostics;
+    let states_storage = reader.config.contains_key("quantization_config");
+    let by_name = weight_bytes_from_name(&spec.id).filter(|_| !states_storage);
+    let quantization = by_name.and_then(|_| quantization_in_name(&spec.id));
+    match footprint_from_hf_config(text, BesideConfig { quantization, ..BesideConfig::default() }) {
+        Ok(read) => spec.footprint = Some(Box::new(read.value)),
+        Err(problems) => diagnostics.extend(problems.into_iter().map(not_planned)),
+    }
     let has_errors = |diagnostics: &[Diagnostic]| diagnostics.iter().any(|found| found.severity == Severity::Error);
     if !has_errors(&diagnostics) {
         diagnostics.extend(spec.problems().into_iter().map(|mut problem| {
@@ -46,6 +53,11 @@ pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
         }));
     }
     if has_errors(&diagnostics) { Err(diagnostics) } else { Ok(Warned { value: spec, diagnostics }) }
+}
+
+/// A reason for which the memory of a model is not planned; it can be simulated with the blocks that a server logs.
+fn not_planned(problem: Diagnostic) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..problem }
 }
 
 const FILE: &str = "config.json";
@@ -189,6 +201,7 @@ impl Reader {
             qk_rope_head_dim: self.first(&["qk_rope_head_dim"]),
             sliding_window: if slides { self.first(&["sliding_window"]) } else { 0 },
             hidden_act: self.text("hidden_act"),
+            footprint: None,
             provenance: Provenance {
                 source: "config.json given by the user".into(),
                 retrieved: String::new(),

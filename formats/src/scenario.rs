@@ -5,10 +5,11 @@ use crate::place::{Place, find_key};
 use crate::policy::bad_routing;
 use crate::probe::{BadField, bad_fields, explain, read};
 use crate::value::{Readable, readable_json, readable_yaml};
+use plimsoll_anatomy::footprint_of_entry;
 use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{
-    AdmissionSettings, ArrivalSettings, ClientSettings, EngineSettings, LengthSettings, RoutingSettings,
+    AdmissionSettings, ArrivalSettings, ClientSettings, EngineSettings, LengthSettings, ModelChoice, RoutingSettings,
     SCENARIO_VERSION, Scenario,
 };
 use serde::Serialize;
@@ -27,7 +28,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// together is checked by `Scenario::resolve`.
 pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     check_size(text, file)?;
-    readable_yaml(text, file).and_then(|read| scenario_from_value(read, text, file))
+    readable_yaml(text, file).and_then(|read| scenario_from_value(read, text, file)).map(with_footprint)
 }
 
 /// Reads a scenario from JSON; like [`scenario_from_yaml`] in all else.
@@ -36,7 +37,19 @@ pub fn scenario_from_yaml(text: &str, file: &str) -> Result<Scenario, Vec<Diagno
 /// Every problem found.
 pub fn scenario_from_json(text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
     check_size(text, file)?;
-    readable_json(text, file).and_then(|read| scenario_from_value(read, text, file))
+    readable_json(text, file).and_then(|read| scenario_from_value(read, text, file)).map(with_footprint)
+}
+
+/// Reads out of an architecture that somebody wrote down what it takes of a server's memory, unless that is told too.
+fn with_footprint(mut scenario: Scenario) -> Scenario {
+    if let ModelChoice::Custom(spec) = &mut scenario.deployment.model
+        && spec.footprint.is_none()
+        && spec.problems().is_empty()
+    {
+        // Whoever resolves the scenario says so where nothing is known of the layers.
+        spec.footprint = footprint_of_entry(spec).ok().map(Box::new);
+    }
+    scenario
 }
 
 /// What is worth saying about a scenario file that can be read: that it is empty, or states no version.
@@ -299,6 +312,7 @@ fn good_model() -> ModelSpec {
         qk_rope_head_dim: 0,
         sliding_window: 0,
         hidden_act: String::new(),
+        footprint: None,
         provenance: Provenance::default(),
     }
 }

@@ -9,9 +9,11 @@
 
 mod de;
 pub mod decimal;
+mod place;
 mod ser;
 mod value;
 
+pub use place::Place;
 pub use value::{Owned, Value};
 
 use core::fmt;

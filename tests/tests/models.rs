@@ -3,7 +3,7 @@
 //! The tables are those of `cargo xtask truth`, whose own copies are in `tests/truth`.
 #![cfg(not(target_arch = "wasm32"))]
 
-use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry};
+use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry};
 use plimsoll_tests::truth::configs::own_tables;
 use plimsoll_tests::truth::report::{Options, report};
 use plimsoll_tests::truth::{anatomy, quantised};

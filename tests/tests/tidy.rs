@@ -35,8 +35,9 @@ fn a_module_of_the_core_uses_only_those_above_it() {
 const ARROWS: &[(&str, &[&str])] = &[
     ("plimsoll-core", &[]),
     ("plimsoll-json", &[]),
-    ("plimsoll-configs", &["plimsoll-core", "plimsoll-json"]),
-    ("plimsoll-formats", &["plimsoll-core", "plimsoll-json", "plimsoll-configs"]),
+    ("plimsoll-anatomy", &["plimsoll-core", "plimsoll-json"]),
+    ("plimsoll-configs", &["plimsoll-anatomy", "plimsoll-core", "plimsoll-json"]),
+    ("plimsoll-formats", &["plimsoll-anatomy", "plimsoll-core", "plimsoll-json", "plimsoll-configs"]),
     ("plimsoll-logs", &["plimsoll-core"]),
     ("plimsoll-protocol", &["plimsoll-core", "plimsoll-json"]),
     ("plimsoll-desk", &["plimsoll-core", "plimsoll-configs", "plimsoll-json", "plimsoll-protocol"]),
@@ -52,10 +53,17 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("plimsoll-web", &["plimsoll-core", "plimsoll-json", "plimsoll-protocol"]),
-    ("plimsoll", &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),
+    ("plimsoll", &["plimsoll-anatomy", "plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs"]),
     (
         "plimsoll-tests",
-        &["plimsoll-core", "plimsoll-configs", "plimsoll-formats", "plimsoll-logs", "plimsoll-protocol"],
+        &[
+            "plimsoll-anatomy",
+            "plimsoll-core",
+            "plimsoll-configs",
+            "plimsoll-formats",
+            "plimsoll-logs",
+            "plimsoll-protocol",
+        ],
     ),
     ("xtask", &[]),
 ];

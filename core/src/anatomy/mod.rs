@@ -13,9 +13,10 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use crate::catalog::Part;
 pub use cache::{Cache, Span, StateShape};
 pub use layer::{Experts, FeedForward, Layer};
-pub use tensor::{Part, Tensor, WeightBytes};
+pub use tensor::{Tensor, WeightBytes};
 
 use crate::catalog::Dtype;
 use alloc::string::String;

@@ -1,42 +1,6 @@
 //! A tensor of a checkpoint, or many of one shape.
 
-/// What a tensor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Rows that are looked up by token or position.
-    Embedding,
-    /// Attention of any kind: projections, their norms, gates and sinks.
-    Attention,
-    /// Layers with a state instead of a cache: linear attention, state spaces, convolutions.
-    State,
-    /// Feed-forward layers without experts.
-    FeedForward,
-    /// Experts of which a router chooses some for each token.
-    RoutedExperts,
-    /// Experts that every token passes.
-    SharedExperts,
-    /// Which experts a token goes to.
-    Router,
-    /// Norms and whatever else is a vector between the blocks.
-    Norm,
-    /// The matrix from the last hidden state to the vocabulary.
-    Head,
-}
-
-impl Part {
-    /// All parts.
-    pub const ALL: [Part; 9] = [
-        Part::Embedding,
-        Part::Attention,
-        Part::State,
-        Part::FeedForward,
-        Part::RoutedExperts,
-        Part::SharedExperts,
-        Part::Router,
-        Part::Norm,
-        Part::Head,
-    ];
-}
+use crate::catalog::Part;
 
 /// Tensors of one shape and one purpose.
 #[derive(Debug, Clone, Copy, PartialEq)]

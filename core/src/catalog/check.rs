@@ -85,6 +85,7 @@ impl ModelSpec {
                     .with_hint("give a positive number, e.g. 4"),
             );
         }
+        problems.extend(self.footprint.iter().flat_map(|footprint| footprint.problems()));
         problems
     }
 }

@@ -5,11 +5,14 @@
 //! [`crate::scenario`].
 
 mod check;
+mod context;
+mod footprint;
 mod lookup;
 mod plausibility;
 mod spec;
 mod table;
 
+pub use footprint::{Footprint, KvLayer, KvLayers, Part, Span, Spread, StateLayer, StateShape, Weights};
 pub use lookup::{Lookup, edit_distance, meant, nearest};
 pub use spec::{AcceleratorSpec, Dtype, Generation, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};

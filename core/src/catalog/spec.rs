@@ -1,5 +1,7 @@
 //! The entries of the catalogue, as they are written in YAML and in a scenario's custom choice.
 
+use super::Footprint;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -139,6 +141,9 @@ pub struct ModelSpec {
     /// Activation of the FFN; empty = not stated.
     #[serde(default)]
     pub hidden_act: String,
+    /// What it takes of a server's memory, read from its config; none where nothing has read one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footprint: Option<Box<Footprint>>,
     /// Where the numbers come from.
     #[serde(default)]
     pub provenance: Provenance,
@@ -237,6 +242,14 @@ pub struct AcceleratorSpec {
     /// Where the numbers come from.
     #[serde(default)]
     pub provenance: Provenance,
+}
+
+impl AcceleratorSpec {
+    /// What the driver reports, GiB; for a card of one's own its stated memory less a hundredth, which drivers keep.
+    #[must_use]
+    pub fn driver_gib(&self) -> f64 {
+        if self.driver_memory_gib > 0.0 { self.driver_memory_gib } else { self.memory_gib * 0.99 }
+    }
 }
 
 /// Bytes per weight that a model's name states: `w4a16` → 0.5, `fp8` → 1; none if it states nothing.

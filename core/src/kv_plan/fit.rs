@@ -1,10 +1,11 @@
 //! Whether a model fits, how much cache is left, and what to change.
 
-use super::memory::{BatchLimits, MemoryBudget, MemoryQuestion, ModelMemory, Release};
-use super::{KvDtype, KvLayer, KvLayout, KvPlan, KvRefusal, KvSettings};
-use crate::anatomy::Anatomy;
-use crate::catalog::AcceleratorSpec;
+use super::memory::{MemoryBudget, MemoryQuestion, ModelMemory};
+use super::{KernelBlocks, KvDtype, KvLayout, KvPlan, KvRefusal, KvSettings, PlanRules, max_in_flight_tokens};
+use crate::catalog::{AcceleratorSpec, Footprint, Part};
 use crate::diagnostic::Diagnostic;
+use crate::server::{Limits, ServerVersion};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Tensor-parallel sizes that servers are started with.
@@ -12,6 +13,9 @@ const SIZES: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// The longest sequence that is looked for where neither the question nor the model states one, tokens.
 const LONGEST: u32 = 16_777_216;
+
+/// The longest sequence of a server where neither a setting nor the model says one, tokens.
+pub const USUAL_LENGTH: u32 = 8192;
 
 /// Where the blocks come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,28 +32,52 @@ pub enum CacheMemory {
 #[derive(Debug, Clone, Copy)]
 pub struct FitQuestion<'a> {
     /// The model.
-    pub anatomy: &'a Anatomy,
-    /// What its layers keep.
-    pub layers: &'a [KvLayer],
-    /// Bytes of a vision tower; 0 without one.
-    pub vision_bytes: u64,
+    pub footprint: &'a Footprint,
+    /// The longest sequence it is made for, tokens; 0 if it states none.
+    pub longest_context: u64,
     /// Each rank's accelerator.
     pub accelerator: &'a AcceleratorSpec,
-    /// Share of its memory that the server may use, 0–1.
+    /// Ranks.
+    pub tensor_parallel_size: u32,
+    /// Share of an accelerator's memory that the server may use, 0–1.
     pub utilization: f64,
     /// The server's release.
-    pub release: Release,
+    pub version: ServerVersion,
     /// The size of its batches.
-    pub limits: BatchLimits,
-    /// Length, parallelism, types and blocks.
-    pub settings: KvSettings,
+    pub limits: Limits,
+    /// The longest sequence it takes, tokens; none = the longest that the model is made for.
+    pub max_model_len: Option<u32>,
+    /// The type of cached keys and values.
+    pub kv_cache_dtype: KvDtype,
+    /// `--block-size`; none for what the kernels take.
+    pub block_size: Option<u32>,
+    /// Whether prefixes are kept for later requests.
+    pub enable_prefix_caching: bool,
+    /// Whether a step is planned while the one before it runs.
+    pub async_scheduling: bool,
     /// Where the blocks come from.
     pub memory: CacheMemory,
 }
 
-/// The answer, item by item.
+/// The answer, item by item, with what of the question it tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
+    /// The accelerator's id.
+    pub accelerator: String,
+    /// Where the figure of its memory is from; empty for a card of one's own.
+    pub memory_source: String,
+    /// Share of its memory that the server may use, 0–1.
+    pub utilization: f64,
+    /// The server's release.
+    pub version: ServerVersion,
+    /// The size of its batches.
+    pub limits: Limits,
+    /// Length, parallelism, types and blocks.
+    pub settings: KvSettings,
+    /// Where the blocks come from.
+    pub memory: CacheMemory,
+    /// The weights of the whole model by what they are for, bytes; parts without any are left out.
+    pub weights: Vec<(Part, u64)>,
     /// What of the model a rank's memory depends on.
     pub model: ModelMemory,
     /// The forward pass and the sampling of the largest batch, bytes; the larger one counts.
@@ -82,17 +110,28 @@ impl FitQuestion<'_> {
     pub fn answer(&self) -> Result<Fit, Vec<Diagnostic>> {
         let memory = self.memory_question();
         let budget = memory.budget();
-        let layout = KvLayout::new(self.layers, self.settings)?;
+        let settings = self.settings();
+        let layout = KvLayout::new(&self.footprint.layers(), settings)?;
         let num_blocks = self.num_blocks(&layout, &budget);
         let plan = layout.plan(num_blocks);
-        let limit = self.anatomy.max_position_embeddings.unwrap_or(LONGEST).max(self.settings.max_model_len);
+        let made_for = u32::try_from(self.longest_context).unwrap_or(LONGEST).min(LONGEST);
+        let limit = if made_for > 0 { made_for } else { LONGEST }.max(settings.max_model_len);
         let printed_tokens = match plan {
-            Ok(_) if self.release.prints_slots() => layout.slots(num_blocks),
+            Ok(_) if self.version.prints_slots() => layout.slots(num_blocks),
             Ok(plan) => plan.tokens,
             Err(_) => 0,
         };
-        let with_fp8 = Self { settings: KvSettings { kv_cache_dtype: KvDtype::Fp8, ..self.settings }, ..*self };
+        let with_fp8 = Self { kv_cache_dtype: KvDtype::Fp8, ..*self };
+        let weights = Part::ALL.iter().map(|part| (*part, self.footprint.bytes_of(*part)));
         Ok(Fit {
+            accelerator: self.accelerator.id.clone(),
+            memory_source: self.accelerator.driver_memory_source.clone(),
+            utilization: self.utilization,
+            version: self.version,
+            limits: self.limits,
+            settings,
+            memory: self.memory,
+            weights: weights.filter(|(_, bytes)| *bytes > 0).collect(),
             model: memory.model,
             batch_bytes: [memory.forward_bytes(), memory.sampling_bytes()],
             available_bytes: match self.memory {
@@ -111,16 +150,31 @@ impl FitQuestion<'_> {
         })
     }
 
+    /// What the planner is told.
+    fn settings(&self) -> KvSettings {
+        let made_for = u32::try_from(self.longest_context).unwrap_or(LONGEST);
+        let usual = if made_for > 0 { made_for } else { USUAL_LENGTH };
+        KvSettings {
+            model_value_bytes: self.footprint.value_bytes,
+            kv_cache_dtype: self.kv_cache_dtype,
+            block_size: self.block_size,
+            kernel_blocks: KernelBlocks::of(self.accelerator.generation),
+            enable_prefix_caching: self.enable_prefix_caching,
+            max_in_flight_tokens: max_in_flight_tokens(self.limits.max_num_batched_tokens, self.async_scheduling, 1),
+            rules: PlanRules::of(self.version),
+            ..KvSettings::new(self.tensor_parallel_size, self.max_model_len.unwrap_or(usual))
+        }
+    }
+
     fn memory_question(&self) -> MemoryQuestion<'_> {
-        let ranks = self.settings.tensor_parallel_size;
         MemoryQuestion {
             accelerator: self.accelerator,
             utilization: self.utilization,
-            tensor_parallel_size: ranks,
-            release: self.release,
+            tensor_parallel_size: self.tensor_parallel_size,
+            version: self.version,
             limits: self.limits,
-            max_model_len: self.settings.max_model_len,
-            model: ModelMemory::of(self.anatomy, ranks, self.vision_bytes),
+            max_model_len: self.settings().max_model_len,
+            model: ModelMemory::of(self.footprint, self.tensor_parallel_size),
         }
     }
 
@@ -133,15 +187,30 @@ impl FitQuestion<'_> {
     }
 
     fn with_ranks(&self, ranks: u32) -> Self {
-        Self { settings: KvSettings { tensor_parallel_size: ranks, ..self.settings }, ..*self }
+        Self { tensor_parallel_size: ranks, ..*self }
     }
 
     /// Whether such a server starts: its weights fit, its heads divide, and one sequence of the asked length fits.
     fn fits(&self) -> bool {
-        let ranks = self.settings.tensor_parallel_size;
-        let divides = self.anatomy.layers.iter().all(|layer| layer.heads.is_multiple_of(ranks));
+        let divides = self.footprint.query_heads.is_multiple_of(self.tensor_parallel_size);
         let budget = self.memory_question().budget();
         let starts = |layout: KvLayout| layout.plan(self.num_blocks(&layout, &budget)).is_ok();
-        divides && budget.available_bytes() > 0 && KvLayout::new(self.layers, self.settings).is_ok_and(starts)
+        divides
+            && budget.available_bytes() > 0
+            && KvLayout::new(&self.footprint.layers(), self.settings()).is_ok_and(starts)
+    }
+}
+
+impl Fit {
+    /// Blocks that the memory makes, whatever the server is told.
+    #[must_use]
+    pub fn planned_blocks(&self) -> u64 {
+        self.layout.num_blocks(self.budget.available_bytes())
+    }
+
+    /// Whether the weights and what is beside them leave nothing for a cache.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.budget.available_bytes() == 0
     }
 }

@@ -5,84 +5,10 @@
 
 use super::layer::product;
 use crate::catalog::{AcceleratorSpec, Generation};
+use crate::server::{Limits, ServerVersion};
 use crate::time::truncate;
 
 const GIB: f64 = 1_073_741_824.0;
-
-/// A release of vLLM, as far as its memory depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Release {
-    /// Before the first point.
-    pub major: u32,
-    /// After it.
-    pub minor: u32,
-}
-
-impl Release {
-    /// The newest release whose rules are known.
-    pub const NEWEST: Self = Self { major: 0, minor: 33 };
-
-    /// The release a version names, e.g. `0.11.2+rhai1` or `v0.20.0`; none for other texts.
-    #[must_use]
-    pub fn named(version: &str) -> Option<Self> {
-        let version = version.trim();
-        let version = version.strip_prefix("vllm/").unwrap_or(version);
-        let mut numbers = version.strip_prefix('v').unwrap_or(version).split('.');
-        let major = numbers.next()?.parse().ok()?;
-        let minor = numbers.next()?;
-        let digits = minor.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(minor.len());
-        Some(Self { major, minor: minor.get(..digits)?.parse().ok()? })
-    }
-
-    fn is_at_least(self, minor: u32) -> bool {
-        self >= Self { major: 0, minor }
-    }
-
-    /// Whether the printed size of the cache is blocks by groups, and not yet a rate at the longest length.
-    ///
-    /// # Source
-    /// Read in the releases: divided by the number of groups up to 0.20, a rate from 0.22 on.
-    #[must_use]
-    pub fn prints_slots(self) -> bool {
-        !self.is_at_least(21)
-    }
-
-    /// The share of the memory a server uses unless told otherwise.
-    ///
-    /// # Source
-    /// Read in the releases.
-    #[must_use]
-    pub fn default_utilization(self) -> f64 {
-        if self.is_at_least(20) { 0.92 } else { 0.9 }
-    }
-}
-
-/// The size of a server's batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchLimits {
-    /// `--max-num-batched-tokens`.
-    pub max_num_batched_tokens: u32,
-    /// `--max-num-seqs`.
-    pub max_num_seqs: u32,
-}
-
-impl BatchLimits {
-    /// What an API server uses on an accelerator unless told otherwise.
-    ///
-    /// # Source
-    /// Read in the releases: by memory, with the A100 among the small ones; 16,384 tokens from 160 GiB on since 0.28.
-    #[must_use]
-    pub fn usual(accelerator: &AcceleratorSpec, release: Release) -> Self {
-        let memory = driver_memory_gib(accelerator);
-        let is_large = memory >= 70.0 && !accelerator.id.to_ascii_lowercase().starts_with("a100");
-        let max_num_batched_tokens = match is_large {
-            true if memory >= 160.0 && release.is_at_least(28) => 16_384,
-            true => 8192,
-            false => 2048,
-        };
-        Self { max_num_batched_tokens, max_num_seqs: if is_large { 1024 } else { 256 } }
-    }
-}
 
 /// What of a model its memory depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,9 +41,9 @@ pub struct MemoryQuestion<'a> {
     /// Ranks.
     pub tensor_parallel_size: u32,
     /// Its release.
-    pub release: Release,
+    pub version: ServerVersion,
     /// The size of its batches.
-    pub limits: BatchLimits,
+    pub limits: Limits,
     /// The longest sequence, tokens; it sets the batch of releases before 0.8, which took a prompt in one go.
     pub max_model_len: u32,
     /// What it serves.
@@ -147,9 +73,13 @@ impl MemoryBudget {
     /// What is left for the cache, bytes; 0 if there is nothing.
     #[must_use]
     pub fn available_bytes(&self) -> u64 {
-        let used =
-            self.weight_bytes + self.activation_bytes + self.workspace_bytes + self.graph_bytes + self.other_bytes;
-        u64::try_from(truncate((self.requested_bytes - used).max(0.0))).unwrap_or(0)
+        u64::try_from(truncate((self.requested_bytes - self.used_bytes()).max(0.0))).unwrap_or(0)
+    }
+
+    /// What is taken beside the cache, bytes.
+    #[must_use]
+    pub fn used_bytes(&self) -> f64 {
+        self.weight_bytes + self.activation_bytes + self.workspace_bytes + self.graph_bytes + self.other_bytes
     }
 }
 
@@ -225,8 +155,8 @@ impl MemoryQuestion<'_> {
     pub fn budget(&self) -> MemoryBudget {
         let model = &self.model;
         let generation = self.accelerator.generation;
-        let total_bytes = driver_memory_gib(self.accelerator) * GIB;
-        let is_first_engine = !self.release.is_at_least(8);
+        let total_bytes = self.accelerator.driver_gib() * GIB;
+        let is_first_engine = !self.version.is_at_least(8);
         let is_alone = self.tensor_parallel_size <= 1;
         let other_gib = match (is_first_engine, generation.is_amd()) {
             (true, _) => FIRST_ENGINE_GIB,
@@ -259,7 +189,7 @@ impl MemoryQuestion<'_> {
     #[must_use]
     pub fn forward_bytes(&self) -> f64 {
         let model = &self.model;
-        let tokens = match self.release.is_at_least(8) {
+        let tokens = match self.version.is_at_least(8) {
             true => self.limits.max_num_batched_tokens,
             false => self.max_model_len.max(self.limits.max_num_batched_tokens),
         };
@@ -273,20 +203,11 @@ impl MemoryQuestion<'_> {
     #[must_use]
     pub fn sampling_bytes(&self) -> f64 {
         let per_logit = match () {
-            () if !self.release.is_at_least(8) => 0.0,
-            () if !self.release.is_at_least(16) => SORTED_SAMPLING,
+            () if !self.version.is_at_least(8) => 0.0,
+            () if !self.version.is_at_least(16) => SORTED_SAMPLING,
             () => UNSORTED_SAMPLING,
         };
         let sequences = self.limits.max_num_seqs.min(self.limits.max_num_batched_tokens);
         product(&[sequences.into(), self.model.vocab_size.into()]) as f64 * per_logit
-    }
-}
-
-/// What the driver reports, GiB; for a card of one's own its stated memory less a hundredth, which drivers keep.
-#[must_use]
-pub fn driver_memory_gib(accelerator: &AcceleratorSpec) -> f64 {
-    match accelerator.driver_memory_gib {
-        known if known > 0.0 => known,
-        _ => accelerator.memory_gib * 0.99,
     }
 }

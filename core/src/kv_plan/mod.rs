@@ -18,16 +18,18 @@ mod memory;
 mod of_anatomy;
 mod page;
 mod settings;
+mod told;
 mod weights;
 
 #[cfg(test)]
 mod tests;
 
-pub use fit::{CacheMemory, Fit, FitQuestion};
+pub use crate::catalog::{KvLayer, Span, StateLayer, StateShape};
+pub use fit::{CacheMemory, Fit, FitQuestion, USUAL_LENGTH};
 pub use group::{GroupLayers, KvGroup};
-pub use layer::{KvLayer, Span, StateLayer, StateShape};
 pub use layout::{KvLayout, KvPlan, KvRefusal};
-pub use memory::{BatchLimits, MemoryBudget, MemoryQuestion, ModelMemory, Release, driver_memory_gib};
+pub use memory::{MemoryBudget, MemoryQuestion, ModelMemory};
 pub use of_anatomy::CacheHints;
 pub use page::CacheKind;
 pub use settings::{KernelBlocks, KvDtype, KvSettings, PlanRules, max_in_flight_tokens};
+pub use told::{Advice, Item, grouped};

@@ -39,7 +39,7 @@ pub enum CacheKind {
 
 impl CacheKind {
     /// Whether all tokens are kept, in one of the ways that can share a group.
-    pub(super) fn keeps_all(self) -> bool {
+    pub(crate) fn keeps_all(self) -> bool {
         matches!(self, CacheKind::Full | CacheKind::Latent | CacheKind::Indexer)
     }
 }

@@ -1,6 +1,7 @@
 //! What of a server's settings the cache depends on.
 
 use crate::catalog::Generation;
+use crate::server::ServerVersion;
 
 /// The type of cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +29,21 @@ impl KvDtype {
         })
     }
 
+    /// Bytes of a value; none where the model decides.
+    #[must_use]
+    pub fn stated_bytes(self) -> Option<u32> {
+        match self {
+            KvDtype::Auto => None,
+            KvDtype::Fp8 => Some(1),
+            KvDtype::Sixteen => Some(2),
+            KvDtype::ThirtyTwo => Some(4),
+        }
+    }
+
     /// Bytes of a value, where the model's values have `model_bytes`.
     #[must_use]
     pub fn bytes(self, model_bytes: u32) -> u32 {
-        match self {
-            KvDtype::Auto => model_bytes,
-            KvDtype::Fp8 => 1,
-            KvDtype::Sixteen => 2,
-            KvDtype::ThirtyTwo => 4,
-        }
+        self.stated_bytes().unwrap_or(model_bytes)
     }
 }
 
@@ -48,6 +55,14 @@ pub enum PlanRules {
     /// That of vLLM 0.33: the block size of gated delta nets is a multiple of 64, and they too export a checkpoint
     /// (A7, C2).
     V0_33,
+}
+
+impl PlanRules {
+    /// Those of a release; older ones are treated as the oldest that is known.
+    #[must_use]
+    pub fn of(version: ServerVersion) -> Self {
+        if version.is_at_least(33) { PlanRules::V0_33 } else { PlanRules::V0_32 }
+    }
 }
 
 /// The smallest blocks that the attention kernels of an accelerator take, tokens.

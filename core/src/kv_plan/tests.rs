@@ -135,13 +135,3 @@ fn hostile_sizes_neither_overflow_nor_hang() {
     assert_eq!(problems.len(), 3);
     assert!(KvLayout::new(&[], KvSettings::new(1, 1)).unwrap().plan(7).is_ok(), "a model without a cache");
 }
-
-#[test]
-fn a_release_is_read_from_the_versions_people_have() {
-    let release = |major, minor| Some(Release { major, minor });
-    assert_eq!(Release::named("0.11.2+rhai1"), release(0, 11));
-    assert_eq!(Release::named("vllm/v0.20.0"), release(0, 20));
-    assert_eq!(Release::named(" v0.6 "), release(0, 6));
-    assert_eq!(Release::named("0.18rc1"), release(0, 18));
-    assert_eq!(Release::named("nightly"), None);
-}

@@ -1,75 +1,136 @@
 //! What of a model's weights stands on one rank.
 
 use super::memory::ModelMemory;
-use crate::anatomy::{Anatomy, Cache, FeedForward, Layer, Part, Tensor};
+use crate::anatomy::{Anatomy, Cache, FeedForward, Layer, Tensor};
+use crate::catalog::{Footprint, KvLayer, KvLayers, Part, Spread, Weights};
+use alloc::vec::Vec;
 
 /// Projections that every rank has in full: what they make is shared by all heads.
 const SHARED_BY_HEADS: [&str; 4] =
     ["self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_a_proj", "self_attn.wkv_a"];
 
-impl ModelMemory {
-    /// What a rank of `ranks` holds of a model, and what its batches are made of.
+impl Footprint {
+    /// What a model takes of a server's memory, from its anatomy and what its layers keep.
     ///
     /// `vision_bytes` are those of a tower beside the language model, which is split like it; 0 without one.
+    /// `value_bytes` are those of a cached value unless a server is told otherwise.
     ///
     /// # Model
     /// Matrices are split evenly. Norms, routers, indexers and the projections that make latent vectors stand on every
     /// rank, and so do keys and values of fewer heads than ranks.
     #[must_use]
-    pub fn of(anatomy: &Anatomy, ranks: u32, vision_bytes: u64) -> Self {
-        let ranks = ranks.max(1);
-        let outside = anatomy.outside.iter().map(|tensor| rank_bytes(tensor, ranks, 1));
-        let layers = anatomy.layers.iter().flat_map(|layer| {
-            let copies = copies_of_heads(layer, ranks);
-            layer.tensors.iter().map(move |tensor| rank_bytes(tensor, ranks, copies))
+    pub fn of(anatomy: &Anatomy, layers: &[KvLayer], vision_bytes: u64, value_bytes: u32) -> Self {
+        let outside = anatomy.outside.iter().map(|tensor| (tensor, 0));
+        let inside = anatomy.layers.iter().flat_map(|layer| {
+            let heads = kv_heads(layer);
+            layer.tensors.iter().map(move |tensor| (tensor, heads))
         });
-        let share = vision_bytes.div_ceil(ranks.into());
-        let mut memory = Self {
-            rank_weight_bytes: outside.chain(layers).fold(share, u64::saturating_add),
+        let mut weights: Vec<Weights> = Vec::new();
+        let mut add = |part, spread, bytes: u64| {
+            let alike = |known: &&mut Weights| (known.part, known.spread) == (part, spread);
+            match weights.iter_mut().find(alike) {
+                Some(known) => known.bytes = known.bytes.saturating_add(bytes),
+                None => weights.push(Weights { part, spread, bytes }),
+            }
+        };
+        for (tensor, heads) in outside.chain(inside) {
+            add(tensor.part, spread(tensor, heads), tensor.bytes());
+        }
+        if vision_bytes > 0 {
+            add(Part::Vision, Spread::Split, vision_bytes);
+        }
+        let mut footprint = Self {
+            weights,
+            caches: counted(layers),
+            value_bytes,
+            query_heads: anatomy.layers.iter().fold(0, |common, layer| greatest_divisor(common, layer.heads)),
             hidden_size: anatomy.hidden_size,
             vocab_size: anatomy.vocab_size,
             feed_forward_size: 0,
             active_experts: 0,
             expert_size: 0,
-            has_latent_attention: anatomy.caches().any(|cache| matches!(cache, Cache::Latent { .. })),
-            has_vision: vision_bytes > 0,
         };
         for layer in &anatomy.layers {
             match layer.feed_forward {
                 FeedForward::None => {}
-                FeedForward::Dense { size, .. } => memory.feed_forward_size = memory.feed_forward_size.max(size),
+                FeedForward::Dense { size, .. } => footprint.feed_forward_size = footprint.feed_forward_size.max(size),
                 FeedForward::Experts(experts) => {
-                    memory.feed_forward_size = memory.feed_forward_size.max(experts.shared_size);
-                    memory.active_experts = memory.active_experts.max(experts.active);
-                    memory.expert_size = memory.expert_size.max(experts.size);
+                    footprint.feed_forward_size = footprint.feed_forward_size.max(experts.shared_size);
+                    footprint.active_experts = footprint.active_experts.max(experts.active);
+                    footprint.expert_size = footprint.expert_size.max(experts.size);
                 }
             }
         }
-        memory
+        footprint
     }
 }
 
-/// How many ranks have the same keys and values of a layer.
-fn copies_of_heads(layer: &Layer, ranks: u32) -> u32 {
+/// How often each kind of cache occurs, the first of which is met first. The planner asks for no other order.
+fn counted(layers: &[KvLayer]) -> Vec<KvLayers> {
+    let mut counted: Vec<KvLayers> = Vec::new();
+    for layer in layers {
+        match counted.iter_mut().find(|known| known.layer == *layer) {
+            Some(known) => known.count = known.count.saturating_add(1),
+            None => counted.push(KvLayers { count: 1, layer: *layer }),
+        }
+    }
+    counted
+}
+
+fn greatest_divisor(mut a: u32, mut b: u32) -> u32 {
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
+    }
+    a
+}
+
+/// KV heads of a layer; 0 without.
+fn kv_heads(layer: &Layer) -> u32 {
     let heads = layer.caches.iter().find_map(|cache| match cache {
         Cache::Attention { heads, .. } => Some(*heads),
         _ => None,
     });
-    heads.and_then(|heads| ranks.checked_div(heads)).unwrap_or(1).max(1)
+    heads.unwrap_or(0)
 }
 
-/// Bytes of a tensor on one rank.
-fn rank_bytes(tensor: &Tensor, ranks: u32, copies: u32) -> u64 {
-    let bytes = tensor.bytes();
+/// How ranks share a tensor of a layer with so many KV heads.
+fn spread(tensor: &Tensor, heads: u32) -> Spread {
     let is_whole = matches!(tensor.part, Part::Norm | Part::Router)
         || SHARED_BY_HEADS.contains(&tensor.name)
         || tensor.name.contains("indexer.");
-    if is_whole {
-        return bytes;
-    }
-    let share = bytes.div_ceil(ranks.into());
     match tensor.name {
-        "self_attn.k_proj" | "self_attn.v_proj" => share.saturating_mul(copies.into()),
-        _ => share,
+        _ if is_whole => Spread::EachRank,
+        "self_attn.k_proj" | "self_attn.v_proj" if heads > 0 => Spread::Heads { heads },
+        _ => Spread::Split,
+    }
+}
+
+impl ModelMemory {
+    /// What a rank of `ranks` holds of a model, and what its batches are made of.
+    #[must_use]
+    pub fn of(footprint: &Footprint, ranks: u32) -> Self {
+        Self {
+            rank_weight_bytes: footprint
+                .weights
+                .iter()
+                .fold(0, |sum, weights| sum.saturating_add(rank_bytes(weights, ranks.max(1)))),
+            hidden_size: footprint.hidden_size,
+            vocab_size: footprint.vocab_size,
+            feed_forward_size: footprint.feed_forward_size,
+            active_experts: footprint.active_experts,
+            expert_size: footprint.expert_size,
+            has_latent_attention: footprint.caches.iter().any(|alike| matches!(alike.layer, KvLayer::Latent { .. })),
+            has_vision: footprint.bytes_of(Part::Vision) > 0,
+        }
+    }
+}
+
+/// Bytes on one rank.
+fn rank_bytes(weights: &Weights, ranks: u32) -> u64 {
+    let share = weights.bytes.div_ceil(ranks.into());
+    match weights.spread {
+        Spread::EachRank => weights.bytes,
+        Spread::Split => share,
+        Spread::Heads { heads } => share.saturating_mul(ranks.checked_div(heads).unwrap_or(1).max(1).into()),
     }
 }

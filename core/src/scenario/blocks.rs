@@ -3,10 +3,12 @@
 use super::deployment::KnownDeployment;
 use super::limits::{BLOCK_SIZES, NUM_BLOCKS};
 use super::memory::{MemoryQuestion, NoBlocks};
+use super::planned::PlannedServer;
 use super::resolve::{ChosenLatency, Resolution};
-use super::{BlocksSource, ClientSettings, LengthSettings, MemoryLedger, WorkloadSettings};
-use crate::catalog::ModelSpec;
+use super::{BlocksSource, ClientSettings, Ledger, LengthSettings, MemoryLedger, WorkloadSettings};
+use crate::catalog::{CoefficientRow, ModelSpec};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::kv_plan::KvDtype;
 use crate::latency::LatencyModel;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -15,10 +17,27 @@ use alloc::vec::Vec;
 /// KV blocks where nothing better is known (latency specification 5.5).
 const FALLBACK_BLOCKS: u64 = 1_000_000;
 
+/// Tokens of the blocks that servers of the coefficient rows had.
+const ROW_BLOCK_SIZE: u64 = 16;
+
 /// The KV blocks in force.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct ChosenBlocks {
     pub blocks: u32,
-    pub ledger: Option<MemoryLedger>,
+    /// Tokens of a block.
+    pub block_size: u32,
+    pub ledger: Option<Ledger>,
+    /// Where the blocks come from, where that is worth a line.
+    pub filled_in: Option<String>,
+}
+
+impl ChosenBlocks {
+    /// Tokens whose keys and values fit.
+    fn tokens(&self, is_vllm: bool) -> u64 {
+        // vLLM never gives out its first block.
+        let usable = if is_vllm { self.blocks.saturating_sub(1) } else { self.blocks };
+        u64::from(usable).saturating_mul(self.block_size.into())
+    }
 }
 
 impl Resolution<'_> {
@@ -30,7 +49,8 @@ impl Resolution<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<ChosenBlocks> {
         let engine = &self.scenario.engine;
-        let kv_value_bytes = self.kv_value_bytes(diagnostics)?;
+        let kv_cache_dtype = self.kv_cache_dtype(diagnostics)?;
+        let kv_value_bytes = kv_cache_dtype.stated_bytes().map(f64::from);
         let utilization = self.in_force.gpu_memory_utilization;
         // What is out of bounds has been reported; nothing that is computed from it would be true.
         let is_within_bounds = BLOCK_SIZES.contains(&engine.block_size)
@@ -43,7 +63,15 @@ impl Resolution<'_> {
         let prefers_formula =
             engine.gpu_memory_utilization.is_some() || kv_value_bytes.is_some() || deployment.has_custom_accelerator;
         let used_row = latency.and_then(|latency| latency.row);
-        let row_blocks = deployment.row(self.catalog).map(|row| u64::from(row.total_kv_blocks));
+        let row_blocks = deployment.row(self.catalog).map(|row| self.blocks_of_row(row));
+        if engine.is_vllm()
+            && let Some(model) = deployment.model
+            && let Some((footprint, accelerator)) = model.footprint.as_deref().zip(deployment.accelerator)
+        {
+            let server = PlannedServer { model, footprint, accelerator, kv_cache_dtype, latency };
+            let used_row = used_row.filter(|_| !prefers_formula).map(|row| self.blocks_of_row(row));
+            return self.planned(deployment, server, used_row, row_blocks, diagnostics);
+        }
         let question = deployment.model.zip(deployment.accelerator).map(|(model, accelerator)| MemoryQuestion {
             model,
             accelerator,
@@ -61,7 +89,7 @@ impl Resolution<'_> {
                 }
                 (u64::from(given), BlocksSource::Given)
             }
-            (None, Some(row), _) if !prefers_formula => (u64::from(row.total_kv_blocks), BlocksSource::CoefficientRow),
+            (None, Some(row), _) if !prefers_formula => (self.blocks_of_row(row), BlocksSource::CoefficientRow),
             (None, _, Some((question, (_, Ok(blocks))))) => {
                 self.note_formula(question, *blocks, diagnostics);
                 (*blocks, BlocksSource::MemoryFormula)
@@ -87,7 +115,7 @@ impl Resolution<'_> {
                         diagnostics.push(Diagnostic::warning(code, path, message).with_hint(
                             "the KV blocks of the coefficient row are used; set engine.num_gpu_blocks to override",
                         ));
-                        (u64::from(row.total_kv_blocks), BlocksSource::CoefficientRow)
+                        (self.blocks_of_row(row), BlocksSource::CoefficientRow)
                     }
                     None if answer.is_some() => {
                         diagnostics.push(Diagnostic::error(code, path, message).with_hint("set engine.num_gpu_blocks"));
@@ -106,31 +134,48 @@ impl Resolution<'_> {
         let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
         let ledger =
             answer.map(|(_, (ledger, _))| MemoryLedger { row_blocks, blocks: u64::from(blocks), source, ..ledger });
-        Some(ChosenBlocks { blocks, ledger })
+        if engine.is_vllm() && source == BlocksSource::MemoryFormula {
+            let message =
+                "the layers of this model are not described, so the KV blocks are by the formula of the reference";
+            let hint = "give the model's config.json, or set engine.num_gpu_blocks to what the server logs";
+            diagnostics.push(Diagnostic::warning("layers-not-described", "deployment.model", message).with_hint(hint));
+        }
+        Some(ChosenBlocks {
+            blocks,
+            block_size: engine.block_size,
+            ledger: ledger.map(Ledger::Reference),
+            filled_in: None,
+        })
     }
 
-    /// Bytes of one cached value where the scenario names a type; the outer none means it names an unknown one.
-    fn kv_value_bytes(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<Option<f64>> {
-        let Some(name) = &self.scenario.engine.kv_cache_dtype else { return Some(None) };
-        let bytes = match name.trim().to_ascii_lowercase().as_str() {
-            "auto" => return Some(None),
-            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" | "int8" => 1.0,
-            "float16" | "half" | "bfloat16" => 2.0,
-            "float32" | "float" => 4.0,
-            _ => {
-                diagnostics.push(
-                    Diagnostic::error("invalid-value", "engine.kv_cache_dtype", format!("kv_cache_dtype is {name}"))
-                        .with_hint("valid are auto, fp8, fp8_e4m3, fp8_e5m2, int8, float16, bfloat16, float32"),
-                );
-                return None;
+    /// The blocks of a coefficient row; vLLM keeps as many tokens when the size of its blocks changes.
+    fn blocks_of_row(&self, row: &CoefficientRow) -> u64 {
+        let blocks = u64::from(row.total_kv_blocks);
+        match self.scenario.engine.is_vllm() {
+            true => {
+                blocks.saturating_mul(ROW_BLOCK_SIZE).checked_div(self.scenario.engine.block_size.into()).unwrap_or(0)
             }
-        };
-        diagnostics.push(Diagnostic::note(
-            "kv-cache-dtype-capacity-only",
-            "engine.kv_cache_dtype",
-            format!("kv_cache_dtype {name} changes how many KV blocks fit; step times keep their own value size"),
-        ));
-        Some(Some(bytes))
+            false => blocks,
+        }
+    }
+
+    /// The type of cached keys and values; none if the scenario names an unknown one.
+    fn kv_cache_dtype(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<KvDtype> {
+        let Some(name) = &self.scenario.engine.kv_cache_dtype else { return Some(KvDtype::Auto) };
+        let dtype = KvDtype::named(name);
+        match dtype {
+            Some(KvDtype::Auto) => {}
+            Some(_) => diagnostics.push(Diagnostic::note(
+                "kv-cache-dtype-capacity-only",
+                "engine.kv_cache_dtype",
+                format!("kv_cache_dtype {name} changes how many KV blocks fit; step times keep their own value size"),
+            )),
+            None => diagnostics.push(
+                Diagnostic::error("invalid-value", "engine.kv_cache_dtype", format!("kv_cache_dtype is {name}"))
+                    .with_hint("valid are auto, fp8, fp8_e4m3, fp8_e5m2, int8, float16, bfloat16, float32"),
+            ),
+        }
+        dtype
     }
 
     fn note_formula(&self, question: &MemoryQuestion<'_>, blocks: u64, diagnostics: &mut Vec<Diagnostic>) {
@@ -182,12 +227,12 @@ impl Resolution<'_> {
         &self,
         deployment: &KnownDeployment<'_>,
         latency: &ChosenLatency<'_>,
-        blocks: u32,
+        memory: &ChosenBlocks,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> u32 {
-        let capacity = self.usable_tokens(blocks);
+        let capacity = memory.tokens(self.scenario.engine.is_vllm());
         if capacity == 0 {
-            let message = format!("num_gpu_blocks is {blocks}, and vLLM keeps one block for itself");
+            let message = format!("num_gpu_blocks is {}, and vLLM keeps one block for itself", memory.blocks);
             let diagnostic = Diagnostic::error("kv-cache-too-small", "engine.num_gpu_blocks", message);
             diagnostics.push(diagnostic.with_hint("give at least 2 blocks"));
         }
@@ -207,31 +252,31 @@ impl Resolution<'_> {
             }
             (None, LatencyModel::Blackbox(_)) if !self.scenario.engine.is_vllm() => 0,
             (None, _) => {
-                let derived = deployment.model.map_or(0, longest_context);
+                let derived = deployment.model.map_or(0, ModelSpec::longest_context);
+                if self.scenario.engine.is_vllm() && capacity > 0 && derived > capacity {
+                    let message = format!("max_model_len is {capacity}, all that the KV cache holds");
+                    let hint = format!("a server that is told no length refuses to start: the model's is {derived}");
+                    diagnostics.push(
+                        Diagnostic::note("length-limited-by-cache", "engine.max_model_len", message).with_hint(hint),
+                    );
+                }
                 u32::try_from(derived.min(capacity)).unwrap_or(u32::MAX)
             }
         }
-    }
-
-    /// Tokens whose keys and values fit into these blocks.
-    fn usable_tokens(&self, blocks: u32) -> u64 {
-        // vLLM never gives out its first block.
-        let usable = if self.scenario.engine.is_vllm() { blocks.saturating_sub(1) } else { blocks };
-        u64::from(usable) * u64::from(self.scenario.engine.block_size)
     }
 
     /// Warns where the workload asks more of the KV cache than it can hold.
     pub(super) fn workload_fits(
         &self,
         workload: &WorkloadSettings,
-        blocks: u32,
+        memory: &ChosenBlocks,
         max_model_len: u32,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         if workload.trace.is_some() {
             return;
         }
-        let capacity = self.usable_tokens(blocks);
+        let capacity = memory.tokens(self.scenario.engine.is_vllm());
         let limit = if max_model_len > 0 { u64::from(max_model_len).min(capacity) } else { capacity };
         let what = if limit < capacity { "max_model_len" } else { "the KV cache" };
         let (mut weights, mut typical) = (0.0, 0.0);
@@ -318,83 +363,4 @@ fn input_of(client: &ClientSettings, size: fn(&LengthSettings) -> f64) -> f64 {
     let Some(parts) = &client.multimodal else { return size(&client.input_tokens) };
     let items = [&parts.image, &parts.audio, &parts.video].into_iter().flatten();
     parts.text.as_ref().map_or(0.0, size) + items.map(|item| size(&item.tokens) * size(&item.count)).sum::<f64>()
-}
-
-/// The longest context the position embedding serves, tokens; 0 if not stated.
-///
-/// # Source
-/// Latency specification 5.6.
-pub(super) fn longest_context(model: &ModelSpec) -> u64 {
-    let stated = u64::from(model.max_position_embeddings);
-    let Some(rope) = &model.rope_scaling else { return stated };
-    let kind = rope.rope_type.to_ascii_lowercase();
-    let is_built_in = matches!(kind.as_str(), "su" | "longrope" | "llama3") || model.model_type.contains("gemma3");
-    if rope.factor <= 1.0 || is_built_in {
-        return stated;
-    }
-    let base = match (kind.as_str(), rope.original_max_position_embeddings) {
-        ("yarn", Some(original)) => u64::from(original),
-        _ => stated,
-    };
-    u64::try_from(crate::time::truncate(base as f64 * rope.factor)).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::{Dtype, Provenance, RopeScaling};
-    use alloc::string::String;
-
-    fn model(max_position_embeddings: u32, rope: Option<(&str, f64, Option<u32>)>, model_type: &str) -> ModelSpec {
-        ModelSpec {
-            id: "m".into(),
-            architecture: String::new(),
-            model_type: model_type.into(),
-            num_hidden_layers: 1,
-            hidden_size: 1,
-            num_attention_heads: 1,
-            num_key_value_heads: 1,
-            head_dim: 0,
-            intermediate_size: 1,
-            vocab_size: 1,
-            torch_dtype: Dtype::Bfloat16,
-            weight_bytes_per_param: None,
-            max_position_embeddings,
-            rope_scaling: rope.map(|(rope_type, factor, original_max_position_embeddings)| RopeScaling {
-                rope_type: rope_type.into(),
-                factor,
-                original_max_position_embeddings,
-            }),
-            tie_word_embeddings: false,
-            num_experts: 0,
-            num_experts_per_tok: 0,
-            moe_intermediate_size: 0,
-            shared_expert_intermediate_size: 0,
-            intermediate_size_mlp: 0,
-            interleave_moe_layer_step: 0,
-            first_k_dense_replace: 0,
-            kv_lora_rank: 0,
-            qk_rope_head_dim: 0,
-            sliding_window: 0,
-            hidden_act: String::new(),
-            provenance: Provenance::default(),
-        }
-    }
-
-    #[test]
-    fn rope_scaling_stretches_the_context_except_where_it_is_built_in() {
-        for (stated, rope, model_type, expected) in [
-            (4096, None, "", 4096),
-            (4096, Some(("linear", 2.5, None)), "", 10_240),
-            (4096, Some(("linear", 0.5, None)), "", 4096),
-            (131_072, Some(("llama3", 8.0, Some(8192))), "", 131_072),
-            (4096, Some(("longrope", 32.0, None)), "", 4096),
-            (4096, Some(("su", 32.0, None)), "", 4096),
-            (163_840, Some(("yarn", 40.0, Some(4096))), "", 163_840),
-            (32_768, Some(("YARN", 4.0, None)), "", 131_072),
-            (131_072, Some(("linear", 8.0, None)), "gemma3_text", 131_072),
-        ] {
-            assert_eq!(longest_context(&model(stated, rope, model_type)), expected, "{rope:?}");
-        }
-    }
 }

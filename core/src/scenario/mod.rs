@@ -8,32 +8,34 @@ mod blocks;
 mod by_name;
 mod choices;
 mod cluster;
+mod defaults;
 mod deployment;
 mod fit;
 mod limits;
 mod memory;
 mod moved;
+mod planned;
 mod resolve;
 mod resolved;
 mod rules;
-mod server;
 mod users;
 mod workload;
 mod workload_limits;
 
+pub use crate::server::{Limits, ServerVersion};
 pub use choices::Choice;
 pub use cluster::{
     AdmissionConfig, AdmissionPolicy, AdmissionSettings, ClusterConfig, ClusterSettings, RoutingConfig, RoutingPolicy,
     RoutingSettings, ScorerName, ScorerWeight,
 };
+pub use defaults::EngineDefault;
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub(crate) use memory::likely_blocks;
 pub use moved::NewRules;
 pub use resolved::{
-    Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, MemoryLedger, QueueOrder, ResolvedScenario, Rules,
-    VllmRules,
+    Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, Ledger, MemoryLedger, QueueOrder, ResolvedScenario,
+    Rules, ServerLedger, VllmRules,
 };
-pub use server::{EngineDefault, Limits, ServerVersion};
 
 pub(crate) use workload::UNNAMED_CLASS;
 pub use workload::{
@@ -141,14 +143,14 @@ pub struct EngineSettings {
     pub long_prefill_token_threshold_adaptive: bool,
     /// Longest prompt plus output, tokens; none = derived, 0 = no limit.
     pub max_model_len: Option<u32>,
-    /// Tokens per KV block.
+    /// Tokens per KV block; under vLLM's rules 16 stands for what the kernels take.
     pub block_size: u32,
-    /// KV blocks per replica; none = from the catalogue or the memory formula.
+    /// KV blocks per replica; none = from the catalogue or the memory.
     pub num_gpu_blocks: Option<u32>,
-    /// Share of accelerator memory the server may use, 0–1; naming it switches to the memory formula. None = by server
-    /// version where the formula is used.
+    /// Share of accelerator memory the server may use, 0–1; naming it takes the blocks from the memory. None = by server
+    /// version.
     pub gpu_memory_utilization: Option<f64>,
-    /// Type of cached keys and values (`auto`, `fp8`, …); naming it switches to the memory formula.
+    /// Type of cached keys and values (`auto`, `fp8`, …); naming it takes the blocks from the memory.
     pub kv_cache_dtype: Option<String>,
     /// Whether finished prompts are kept for reuse.
     pub enable_prefix_caching: bool,

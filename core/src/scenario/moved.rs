@@ -1,9 +1,8 @@
 //! From the rules of the reference to vLLM's own, in one step.
 
-use super::blocks::longest_context;
 use super::deployment::KnownDeployment;
 use super::{BlocksSource, EngineDefault, EngineSettings, Scenario, Scheduling};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ModelSpec};
 use crate::diagnostic::Diagnostic;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -32,7 +31,7 @@ impl Scenario {
         let resolved = scenario.resolve(catalog).ok().map(|warned| warned.value);
         let defaults = resolved.as_ref().map_or(&[][..], |resolved| &resolved.defaults);
         let ledger = resolved.as_ref().and_then(|resolved| resolved.ledger.as_ref());
-        let has_row = ledger.is_some_and(|ledger| ledger.source == BlocksSource::CoefficientRow);
+        let has_row = ledger.is_some_and(|ledger| ledger.source() == BlocksSource::CoefficientRow);
         Some(NewRules { changes: changes(&left_out, defaults, has_row), scenario })
     }
 
@@ -69,7 +68,8 @@ impl Scenario {
         let hint = match scenario.engine.obstacles_to_vllm().first() {
             Some(obstacle) => format!("they do not take this scenario as it is: {}", obstacle.message),
             None => {
-                let defaults = scenario.in_force(deployment, deployment.model.map_or(0, longest_context)).defaults;
+                let defaults =
+                    scenario.in_force(deployment, deployment.model.map_or(0, ModelSpec::longest_context)).defaults;
                 format!("moving over changes {}", changes(&left_out, &defaults, has_row).join("; "))
             }
         };

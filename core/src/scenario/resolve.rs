@@ -3,14 +3,12 @@
 //! Every problem is reported, not the first one; what depends on a broken part is skipped.
 //! After this the engine cannot fail.
 
-use super::blocks::longest_context;
 use super::deployment::{CoefficientsOf, KnownDeployment, look_up, under};
 use super::limits::Bounds;
 use super::rules::InForce;
-use super::server::EngineDefault;
 use super::{
-    Basis, Batching, BlocksSource, CalibratedOn, EngineConfig, LatencyModelChoice, LatencySettings, ResolvedScenario,
-    Rules, Scenario,
+    Basis, Batching, BlocksSource, CalibratedOn, EngineConfig, EngineDefault, LatencyModelChoice, LatencySettings,
+    ResolvedScenario, Rules, Scenario,
 };
 use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelSpec};
 use crate::diagnostic::{Checked, Diagnostic, Severity, Warned};
@@ -65,7 +63,7 @@ impl Scenario {
         let scheduling = self.engine.scheduling;
         let deployment = look_up(&self.deployment, scheduling, catalog, brings_coefficients, &mut diagnostics);
         let parts = deployment.and_then(|deployment| {
-            let in_force = self.in_force(&deployment, deployment.model.map_or(0, longest_context));
+            let in_force = self.in_force(&deployment, deployment.model.map_or(0, ModelSpec::longest_context));
             let resolution = Resolution { scenario: self, catalog, in_force };
             let latency = resolution.latency(&deployment, &mut diagnostics);
             let memory = resolution.blocks(&deployment, latency.as_ref(), &mut diagnostics);
@@ -85,9 +83,9 @@ impl Scenario {
             (_, None) => deployment.filled_in.retain(|line| !line.starts_with("server_version")),
             (_, Some(_)) => {}
         }
-        let max_model_len = resolution.max_model_len(&deployment, &latency, memory.blocks, &mut diagnostics);
+        let max_model_len = resolution.max_model_len(&deployment, &latency, &memory, &mut diagnostics);
         if !diagnostics.iter().any(|found| found.severity == Severity::Error && found.path.starts_with("workload")) {
-            resolution.workload_fits(&workload, memory.blocks, max_model_len, &mut diagnostics);
+            resolution.workload_fits(&workload, &memory, max_model_len, &mut diagnostics);
         }
         let rules = resolution.rules(&latency.model, max_model_len, &mut diagnostics);
         diagnostics.extend(self.newer_rules(&deployment, latency.row.is_some()));
@@ -95,7 +93,7 @@ impl Scenario {
             return Err(diagnostics);
         }
         let InForce { limits, mut defaults, version, .. } = resolution.in_force;
-        if memory.ledger.as_ref().is_some_and(|ledger| ledger.source == BlocksSource::CoefficientRow) {
+        if memory.ledger.as_ref().is_some_and(|ledger| ledger.source() == BlocksSource::CoefficientRow) {
             // No share of the memory was looked at.
             defaults.retain(|default| default.path != "engine.gpu_memory_utilization");
         }
@@ -110,9 +108,10 @@ impl Scenario {
             });
         }
         deployment.filled_in.extend(defaults.iter().filter(|default| default.is_told()).map(EngineDefault::line));
+        deployment.filled_in.extend(memory.filled_in);
         let engine = EngineConfig {
             num_blocks: memory.blocks,
-            block_size: self.engine.block_size,
+            block_size: memory.block_size,
             max_num_seqs: limits.max_num_seqs,
             max_num_batched_tokens: limits.max_num_batched_tokens,
             long_prefill_token_threshold: self.engine.long_prefill_token_threshold,

@@ -183,11 +183,57 @@ pub enum BlocksSource {
     CoefficientRow,
     /// The memory formula.
     MemoryFormula,
+    /// What the server makes of its memory, by vLLM's own planner.
+    Server,
     /// Neither a row nor enough data for the formula: one million.
     Fallback,
 }
 
-/// Where the accelerators' memory goes, per replica.
+/// Where the accelerators' memory goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ledger {
+    /// By the formula of the reference.
+    Reference(MemoryLedger),
+    /// As a vLLM server counts it.
+    Server(alloc::boxed::Box<ServerLedger>),
+}
+
+/// Where the memory of a vLLM server goes, and which blocks are in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerLedger {
+    /// What the server makes of the memory, or of the blocks that it is told.
+    pub fit: crate::kv_plan::Fit,
+    /// Blocks of the server in force.
+    pub blocks: u64,
+    /// Where they come from.
+    pub source: BlocksSource,
+    /// Blocks of the coefficient row, if there is one.
+    pub row_blocks: Option<u64>,
+    /// What is simulated in their place where they are of several kinds: blocks, and tokens of each.
+    pub stand_in: Option<(u32, u32)>,
+}
+
+impl Ledger {
+    /// Where the blocks in force come from.
+    #[must_use]
+    pub fn source(&self) -> BlocksSource {
+        match self {
+            Ledger::Reference(ledger) => ledger.source,
+            Ledger::Server(ledger) => ledger.source,
+        }
+    }
+
+    /// Bytes that a block takes on one accelerator, where the scenario's blocks have `block_size` tokens.
+    #[must_use]
+    pub fn block_bytes(&self, block_size: u32) -> f64 {
+        match self {
+            Ledger::Reference(ledger) => ledger.kv_bytes_per_token * f64::from(block_size),
+            Ledger::Server(ledger) => ledger.fit.layout.block_bytes as f64,
+        }
+    }
+}
+
+/// Where the accelerators' memory goes by the formula of the reference, per replica.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryLedger {
     /// Memory of all accelerators of a replica, bytes.
@@ -238,7 +284,7 @@ pub struct ResolvedScenario {
     /// The fit behind it.
     pub calibrated_on: Option<super::CalibratedOn>,
     /// Where the memory goes, if model and accelerator are known well enough to say.
-    pub ledger: Option<MemoryLedger>,
+    pub ledger: Option<Ledger>,
     /// Model id in force.
     pub model: String,
     /// Accelerator id in force.

@@ -5,10 +5,9 @@
 use super::deployment::KnownDeployment;
 use super::limits::Bounds;
 use super::resolve::Resolution;
-use super::server::{EngineDefault, Limits, ServerVersion};
 use super::{
-    Batching, Deployment, EngineSettings, PriorityPolicy, QueueOrder, Rules, Scenario, SchedulerPolicy, Scheduling,
-    SchedulingPolicy, VllmRules, WorkloadSettings,
+    Batching, Deployment, EngineDefault, EngineSettings, Limits, PriorityPolicy, QueueOrder, Rules, Scenario,
+    SchedulerPolicy, Scheduling, SchedulingPolicy, ServerVersion, VllmRules, WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
@@ -357,6 +356,13 @@ impl Resolution<'_> {
                     .with_hint("leave engine.async_scheduling out to follow the fit"),
             );
         }
-        given.or(of_fit).unwrap_or(of(self.in_force.version.async_scheduling()))
+        self.batching_in_force(Some(latency))
+    }
+
+    /// When a step is planned, without a word about it.
+    pub(super) fn batching_in_force(&self, latency: Option<&LatencyModel>) -> Batching {
+        let of = |is_async| if is_async { Batching::Async } else { Batching::Sync };
+        let given = self.scenario.engine.async_scheduling.map(of);
+        given.or_else(|| Batching::of_fit(latency?)).unwrap_or(of(self.in_force.version.async_scheduling()))
     }
 }

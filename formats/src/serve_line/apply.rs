@@ -135,6 +135,9 @@ fn quantize(way: &str, scenario: &mut Scenario, catalog: &Catalog, told: &mut Ve
     };
     let mut quantized = spec.clone();
     quantized.weight_bytes_per_param = Some(*bytes);
+    if let Some(footprint) = &mut quantized.footprint {
+        footprint.narrow(*bytes / spec.torch_dtype.bytes());
+    }
     // Coefficients of the model as it is published say nothing of this one.
     quantized.id = format!("{}-{way}", spec.id);
     scenario.deployment.model = ModelChoice::Custom(Box::new(quantized));
@@ -159,7 +162,7 @@ fn give_memory(bytes: u64, scenario: &mut Scenario, catalog: &Catalog, told: &mu
     // The blocks of the formula may be too few for the length; what is asked is a block's size alone.
     let asked = Scenario { engine: asked_engine(scenario), ..scenario.clone() };
     let ledger = asked.resolve(catalog).ok().and_then(|resolved| resolved.value.ledger);
-    let per_block = ledger.map(|ledger| ledger.kv_bytes_per_token * f64::from(scenario.engine.block_size));
+    let per_block = ledger.map(|ledger| ledger.block_bytes(scenario.engine.block_size));
     // At most 2⁵³ bytes, and blocks of at least a byte, leave no fraction to be wrong.
     let blocks = per_block.filter(|size| *size >= 1.0).map(|size| bytes as f64 / size);
     match blocks {

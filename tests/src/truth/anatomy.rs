@@ -3,9 +3,9 @@
 use super::configs::{own_tables, path_of};
 use super::report::{Bars, Options, Row};
 use super::table::{Cells, number, read, text};
+use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config};
 use plimsoll_core::anatomy::Anatomy;
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_formats::{BesideConfig, anatomy_from_hf_config};
 use serde_json::{Value, json};
 use std::path::Path;
 

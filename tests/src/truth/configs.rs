@@ -1,7 +1,7 @@
 //! Which `config.json` a model of a table has.
 
+use plimsoll_anatomy::hf_config_of_entry;
 use plimsoll_configs::catalog;
-use plimsoll_formats::hf_config_of_entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 use super::configs::{config_of, own_tables};
 use super::report::{Bars, Options, Row};
 use super::table::{Cells, number, read, text};
+use plimsoll_anatomy::{BesideConfig, footprint_from_hf_config};
 use plimsoll_core::kv_plan::{CacheKind, GroupLayers, KvDtype, KvGroup, KvLayout, KvRefusal, KvSettings, PlanRules};
-use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, kv_layers_from_hf_config};
 use serde_json::json;
 use std::path::Path;
 
@@ -106,8 +106,7 @@ fn computed(cells: &Cells, table: &Path) -> Result<Figures, String> {
     let said = |problems: Vec<plimsoll_core::diagnostic::Diagnostic>| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
-    let anatomy = anatomy_from_hf_config(&config, BesideConfig::default()).map_err(said)?.value;
-    let model = kv_layers_from_hf_config(&config, &anatomy).map_err(said)?;
+    let model = footprint_from_hf_config(&config, BesideConfig::default()).map_err(said)?.value;
     let dtype = text(cells, "kv_cache_dtype");
     let settings = KvSettings {
         model_value_bytes: model.value_bytes,
@@ -117,7 +116,7 @@ fn computed(cells: &Cells, table: &Path) -> Result<Figures, String> {
         rules: if text(cells, "vllm").starts_with("0.33") { PlanRules::V0_33 } else { PlanRules::V0_32 },
         ..KvSettings::new(number(cells, "tp")?, number(cells, "max_model_len")?)
     };
-    let layout = KvLayout::new(&model.layers, settings).map_err(said)?;
+    let layout = KvLayout::new(&model.layers(), settings).map_err(said)?;
     let num_blocks = layout.num_blocks(number(cells, "available_bytes_per_rank")?);
     let mut figures = Figures {
         groups: groups_text(&layout.groups),

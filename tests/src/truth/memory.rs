@@ -3,13 +3,12 @@
 use super::configs::{config_of, own_tables};
 use super::report::{Bars, Options, Row};
 use super::table::{Cells, number, read, text};
+use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, footprint_from_hf_config, quantization_in_name};
 use plimsoll_configs::catalog;
 use plimsoll_core::catalog::AcceleratorSpec;
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::kv_plan::{
-    BatchLimits, KernelBlocks, KvDtype, KvLayout, KvSettings, MemoryQuestion, ModelMemory, Release,
-};
-use plimsoll_formats::{BesideConfig, anatomy_from_hf_config, kv_layers_from_hf_config, quantization_in_name};
+use plimsoll_core::kv_plan::{KernelBlocks, KvDtype, KvLayout, KvSettings, MemoryQuestion, ModelMemory};
+use plimsoll_core::scenario::ServerVersion;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -68,42 +67,42 @@ fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
     let config = with_own_quantization(config_of(name, text(cells, "config_folder"), table)?, name)?;
     let beside = BesideConfig { quantization: quantization_in_name(name), ..BesideConfig::default() };
     let anatomy = anatomy_from_hf_config(&config, beside).map_err(said)?.value;
-    let kv = kv_layers_from_hf_config(&config, &anatomy).map_err(said)?;
+    let footprint = footprint_from_hf_config(&config, beside).map_err(said)?.value;
     let ranks = number(cells, "tp")?;
     let accelerator = accelerator(cells)?;
     let version = text(cells, "vllm");
-    let release = Release::named(version).ok_or_else(|| format!("vllm is {version}"))?;
-    let limits = BatchLimits::usual(&accelerator, release);
+    let version = ServerVersion::parse(version).ok_or_else(|| format!("vllm is {version}"))?;
+    let limits = version.known().limits(Some(&accelerator));
     let dtype = text(cells, "kv_cache_dtype");
     let mut question = MemoryQuestion {
         accelerator: &accelerator,
         utilization: number(cells, "gpu_memory_utilization")?,
         tensor_parallel_size: ranks,
-        release,
+        version,
         limits,
         max_model_len: 0,
-        model: ModelMemory::of(&anatomy, ranks, kv.vision_parameters.saturating_mul(2)),
+        model: ModelMemory::of(&footprint, ranks),
     };
     let settings = KvSettings {
-        model_value_bytes: kv.value_bytes,
+        model_value_bytes: footprint.value_bytes,
         kv_cache_dtype: KvDtype::named(dtype).ok_or_else(|| format!("kv_cache_dtype is {dtype}"))?,
         kernel_blocks: KernelBlocks::of(accelerator.generation),
         ..KvSettings::new(ranks, anatomy.max_position_embeddings.unwrap_or(USUAL_LENGTH))
     };
-    let layout = KvLayout::new(&kv.layers, settings).map_err(said)?;
+    let layout = KvLayout::new(&footprint.layers(), settings).map_err(said)?;
     // A server that takes a prompt in one go is told a length that fits, so its largest batch fits too.
     let mut length = USUAL_LENGTH;
     loop {
         question.max_model_len = length;
         let num_blocks = layout.num_blocks(question.budget().available_bytes());
-        let tokens = match release.prints_slots() {
+        let tokens = match version.prints_slots() {
             true => layout.slots(num_blocks),
             false => match layout.plan(num_blocks) {
                 Ok(plan) => plan.tokens,
                 Err(refusal) => return Err(refusal.diagnostic(settings.max_model_len).to_string()),
             },
         };
-        if tokens >= u64::from(length) || length <= 1024 || release >= (Release { major: 0, minor: 8 }) {
+        if tokens >= u64::from(length) || length <= 1024 || version >= ServerVersion::new(8, 0) {
             return if tokens > 0 { Ok(tokens) } else { Err("nothing is left for the cache".into()) };
         }
         length -= 512;

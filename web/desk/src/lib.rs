@@ -5,6 +5,7 @@
 //! what is dear to compute again.
 
 mod choices;
+mod ledger;
 mod link;
 mod numbers;
 
@@ -182,7 +183,7 @@ fn basics(scenario: &Scenario, resolved: &ResolvedScenario) -> Basics {
             .as_ref()
             .map(|on| on.request_rate.map(|rate| rate * f64::from(num_replicas)))
             .unwrap_or_default(),
-        ledger: resolved.ledger.clone(),
+        ledger: resolved.ledger.as_ref().map(|ledger| ledger::view(ledger, resolved.engine.block_size)),
         settings: EngineLimits {
             num_blocks: resolved.engine.num_blocks,
             block_size: resolved.engine.block_size,

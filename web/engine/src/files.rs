@@ -127,6 +127,7 @@ fn text_of<T: Serialize>(value: &T) -> Result<String, Vec<Diagnostic>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_core::catalog::ModelSpec;
 
     #[test]
     fn files_are_known_by_their_content() {
@@ -138,6 +139,29 @@ mod tests {
         let FileContent::Scenario { scenario } = read.content else { panic!("{:?}", read.content) };
         let scenario: Scenario = plimsoll_protocol::decode(&scenario).expect("a scenario");
         assert_eq!(scenario.slo.ttft_ms, Some(250.0));
+    }
+
+    /// What is pasted or dropped comes in here as it is.
+    #[test]
+    fn every_config_of_the_collection_is_a_model_with_its_memory() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/truth/hf-configs");
+        let mut num_read = 0;
+        for entry in std::fs::read_dir(folder).expect("the collection").filter_map(Result::ok) {
+            let name = entry.file_name().into_string().expect("a name");
+            let text = std::fs::read(entry.path().join("config.json")).expect("a config");
+            // It has no attention, which the step-time formulas need.
+            if name == "codestral-mamba-7b" {
+                assert!(read("config.json", &text).is_err());
+                continue;
+            }
+            let read = read("config.json", &text).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+            let FileContent::Model { model, .. } = read.content else { panic!("{name}: {:?}", read.content) };
+            let model: ModelSpec = plimsoll_protocol::decode(&model).expect("a model");
+            let is_described = !["deepseek-v4-flash", "recurrentgemma-default"].contains(&&*name);
+            assert_eq!(model.footprint.is_some(), is_described, "{name}");
+            num_read += 1;
+        }
+        assert_eq!(num_read, 121);
     }
 
     #[test]

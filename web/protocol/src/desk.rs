@@ -7,7 +7,7 @@
 use crate::view::View;
 use plimsoll_core::curve::CurveScenario;
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{Basis, Choice, MemoryLedger, Slo};
+use plimsoll_core::scenario::{Basis, Choice, Slo};
 use serde::{Deserialize, Serialize};
 
 /// A change of the scenario.
@@ -154,7 +154,7 @@ pub struct Basics {
     /// The lowest and the highest rate of its logs for as many replicas, requests per second; 0 if they are not known.
     pub calibrated_rates: [f64; 2],
     /// Where the memory goes.
-    pub ledger: Option<MemoryLedger>,
+    pub ledger: Option<LedgerView>,
     /// Settings of the engine in force.
     pub settings: EngineLimits,
     /// What was filled in, in words.
@@ -165,6 +165,34 @@ pub struct Basics {
     pub price_usd_per_hour: Option<f64>,
     /// Model, accelerator and parallelism in words.
     pub deployment: String,
+}
+
+/// Where the memory goes, for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerView {
+    /// Whose memory it is.
+    pub whole: String,
+    /// Parts of it, which make the whole.
+    pub parts: Vec<LedgerItem>,
+    /// What follows for the KV cache.
+    pub facts: Vec<LedgerItem>,
+    /// Which source of the number of blocks is in force, and what the others say.
+    pub source: String,
+}
+
+/// An item of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerItem {
+    /// Name.
+    pub label: String,
+    /// Amount with unit.
+    pub value: String,
+    /// How it comes about, its figures filled in; may be empty.
+    pub equation: String,
+    /// Share of the whole, 0–1; none for what is no part of it.
+    pub ratio: Option<f64>,
 }
 
 /// A setting that is left out, and what is in force in its place.

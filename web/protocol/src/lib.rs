@@ -18,8 +18,8 @@ pub mod view;
 
 pub use codec::{Decoded, decode, encode};
 pub use desk::{
-    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Resolved, Said, ServeLineRead,
-    ServerSetting,
+    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, LedgerItem, LedgerView, Resolved, Said,
+    ServeLineRead, ServerSetting,
 };
 
 use plimsoll_core::curve::{CurveTrial, PointSample};

@@ -18,14 +18,25 @@ pub fn BottleneckPanel() -> impl IntoView {
     let bars = |shares: &[Share]| -> Vec<Bar> {
         shares
             .iter()
-            .map(|share| Bar { label: share.label.clone(), text: share.text.clone(), ratio: Some(share.ratio) })
+            .map(|share| Bar {
+                label: share.label.clone(),
+                text: share.text.clone(),
+                ratio: Some(share.ratio),
+                note: String::new(),
+                color: None,
+            })
             .collect()
     };
     let levers = move || {
         found.with(|found| {
             found.as_ref().map_or_else(Vec::new, |found| {
-                let bar =
-                    |(label, text): &(String, String)| Bar { label: label.clone(), text: text.clone(), ratio: None };
+                let bar = |(label, text): &(String, String)| Bar {
+                    label: label.clone(),
+                    text: text.clone(),
+                    ratio: None,
+                    note: String::new(),
+                    color: None,
+                };
                 found.levers.iter().map(bar).collect()
             })
         })

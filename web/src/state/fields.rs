@@ -148,7 +148,7 @@ pub const ENGINE: [Field; 9] = [
     Field {
         path: "engine.num_gpu_blocks",
         label: "num_gpu_blocks",
-        help: "KV blocks per replica. Empty: from the memory formula or the catalogue.",
+        help: "KV blocks per replica. Empty: from the memory or the catalogue.",
         range: [64.0, 200_000.0],
         when_empty: Some("computed"),
         ..BASE

@@ -279,8 +279,8 @@ mod tests {
             ["55.9 – 77.3 ms", "9.00 – 21.1 s"]
         );
         assert_eq!([percent(0.954), percent(0.0123), percent(0.0)], ["95 %", "1.2 %", "0 %"]);
+        assert_eq!(number(f64::NAN, 3), "–");
         assert_eq!(bytes(16.0 * 1024.0 * 1024.0 * 1024.0), "16.0 GiB");
         assert_eq!(bytes(131_072.0), "128 KiB");
-        assert_eq!(number(f64::NAN, 3), "–");
     }
 }

@@ -5,6 +5,5 @@ pub mod bottleneck;
 pub mod chart;
 pub mod format;
 pub mod headline;
-pub mod ledger;
 pub mod serve_line;
 pub mod table;

@@ -7,12 +7,12 @@ use plimsoll_core::curve::{
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::report::{LimiterShares, TimeShare, Verdict};
-use plimsoll_core::scenario::{Basis, BlocksSource, Choice, CurveSettings, MemoryLedger, Slo};
+use plimsoll_core::scenario::{Basis, Choice, CurveSettings, Slo};
 use plimsoll_json::{Owned, Value, json};
 use plimsoll_protocol::view::{Percentile, Tab, View};
 use plimsoll_protocol::{
-    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Failure, FileContent, JobId, Outcome,
-    Request, Resolved, Response, Said, ServeLineRead, ServerSetting, Spec,
+    AcceleratorSheet, Basics, DefaultSetting, DeskState, Edit, EngineLimits, Failure, FileContent, JobId, LedgerItem,
+    LedgerView, Outcome, Request, Resolved, Response, Said, ServeLineRead, ServerSetting, Spec,
 };
 
 /// Writes a request.
@@ -194,10 +194,8 @@ read_fields! {
     }
     DefaultSetting { path, value, source }
     EngineLimits { num_blocks, block_size, max_num_seqs, max_num_batched_tokens }
-    MemoryLedger {
-        total_bytes, usable_bytes, weight_bytes, activation_bytes, overhead_bytes, kv_bytes_per_token, formula_blocks,
-        row_blocks, blocks, source
-    }
+    LedgerView { whole, parts, facts, source }
+    LedgerItem { label, value, equation, ratio }
     Said { view, notices, remark, serve_line }
     ServeLineRead { settings, remarks }
     ServerSetting { path, before, after, flag }
@@ -211,10 +209,6 @@ read_words! {
     }
     Basis {
         "calibrated" => Calibrated, "trained" => Trained, "analytical" => Analytical, "extrapolated" => Extrapolated
-    }
-    BlocksSource {
-        "given" => Given, "coefficient-row" => CoefficientRow, "memory-formula" => MemoryFormula,
-        "fallback" => Fallback
     }
     Tab {
         "curves" => Curves, "bottleneck" => Bottleneck, "memory" => Memory, "workload" => Workload, "run" => Run,

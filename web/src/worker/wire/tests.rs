@@ -142,20 +142,9 @@ fn every_response_is_read() {
 
 #[test]
 fn every_state_of_the_desk_is_read() {
-    let ledger = |source: BlocksSource| MemoryLedger {
-        total_bytes: 8.5e10,
-        usable_bytes: 1.0,
-        weight_bytes: 2.0,
-        activation_bytes: 3.0,
-        overhead_bytes: 4.0,
-        kv_bytes_per_token: 5.0,
-        formula_blocks: Some(6),
-        row_blocks: None,
-        blocks: 7,
-        source,
-    };
-    let sources =
-        [BlocksSource::Given, BlocksSource::CoefficientRow, BlocksSource::MemoryFormula, BlocksSource::Fallback];
+    let item = |ratio| LedgerItem { label: TEXT.into(), value: "1 GiB".into(), equation: String::new(), ratio };
+    let ledger =
+        LedgerView { whole: TEXT.into(), parts: vec![item(Some(0.5))], facts: vec![item(None)], source: TEXT.into() };
     let bases = [Basis::Calibrated, Basis::Trained, Basis::Analytical, Basis::Extrapolated];
     let percentiles = Percentile::ALL.into_iter().zip(Tab::ALL.into_iter().cycle());
     for (index, (percentile, tab)) in percentiles.enumerate() {
@@ -166,7 +155,7 @@ fn every_state_of_the_desk_is_read() {
             calibrated_on: TEXT.into(),
             calibrated_range: TEXT.into(),
             calibrated_rates: [0.5, 4.4],
-            ledger: Some(ledger(sources[index % 4])),
+            ledger: (index > 0).then(|| ledger.clone()),
             settings: EngineLimits { num_blocks: 1, block_size: 2, max_num_seqs: 3, max_num_batched_tokens: 4 },
             filled_in: vec![TEXT.into()],
             defaults: vec![DefaultSetting { path: "engine.x".into(), value: "1".into(), source: TEXT.into() }],

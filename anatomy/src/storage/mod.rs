@@ -79,7 +79,7 @@ fn plan(top: &Value<'_>, config: &Config<'_>, beside: BesideConfig<'_>) -> Resul
     match beside.quantization_file {
         Some(text) => {
             let file = Value::read_python(text).map_err(|offset| {
-                let path = crate::place::Place::of_offset(text, offset).in_file(QUANTIZATION_FILE);
+                let path = plimsoll_json::Place::of_offset(text, offset).in_file(QUANTIZATION_FILE);
                 Diagnostic::error("syntax", path, "not valid JSON").with_hint("give the file as it stands")
             })?;
             let inner = file.get("quantization").unwrap_or(&file);

@@ -1,13 +1,19 @@
-//! The anatomy of a model from its `config.json`.
+//! The anatomy of a model from its `config.json`, and what it takes of a server's memory.
+//!
+//! Text comes in, and an anatomy or every problem goes out; no input makes a reader panic.
+//! The catalogue is read with it when it is built, and whatever a user gives when it is opened.
 //!
 //! A family is a row of words in one of the tables of [`families`]; the few that are built otherwise have functions of
 //! their own. What a config leaves out is what the config class of its family assumes, which [`defaults`] has.
 
 mod builder;
+mod catalog_entry;
 mod config;
 mod defaults;
 mod families;
 mod family;
+mod footprint;
+mod kv_layers;
 mod pattern;
 mod routing;
 mod sections;
@@ -18,14 +24,17 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use crate::place::Place;
+pub use catalog_entry::{hf_config_of_entry, quantization_in_name, quantization_of_entry};
+pub use footprint::{footprint_from_hf_config, footprint_of_entry};
+pub use kv_layers::{KvModel, kv_layers_from_hf_config};
+
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};
 use family::Family;
 use plimsoll_core::anatomy::{Anatomy, Layer, Part};
 use plimsoll_core::catalog::Dtype;
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
-use plimsoll_json::Value;
+use plimsoll_json::{Place, Value};
 use sections::Sections;
 
 /// The longest file that is read; configs of mixed precision have some million bytes.

@@ -4,12 +4,11 @@
 
 use crate::catalog::AcceleratorSpec;
 use alloc::format;
-use alloc::string::String;
 use core::fmt;
 
-/// Accelerators with at least this much memory have the largest default token budget, GiB.
+/// Accelerators whose driver reports at least this much memory have the largest default token budget, GiB.
 const LARGEST_MEMORY_GIB: f64 = 160.0;
-/// Accelerators with at least this much memory have large default limits, GiB.
+/// Accelerators whose driver reports at least this much memory have large default limits, GiB.
 const LARGE_MEMORY_GIB: f64 = 70.0;
 /// Part of the name of accelerators that have small default limits whatever their memory.
 const NAME_WITH_SMALL_LIMITS: &str = "a100";
@@ -96,14 +95,29 @@ impl ServerVersion {
 
     /// Whether the long-prefill threshold spares a request that is alone.
     #[must_use]
-    pub(super) fn spares_lone_prompts(self) -> bool {
+    pub(crate) fn spares_lone_prompts(self) -> bool {
         self >= Self::new(31, 0)
     }
 
     /// Whether the pass over running requests goes on behind one that preempted itself under `priority`.
     #[must_use]
-    pub(super) fn goes_on_behind_victims(self) -> bool {
+    pub(crate) fn goes_on_behind_victims(self) -> bool {
         self >= Self::new(33, 0)
+    }
+
+    /// Whether it is release 0.`minor` or later.
+    #[must_use]
+    pub(crate) fn is_at_least(self, minor: u32) -> bool {
+        self >= Self::new(minor, 0)
+    }
+
+    /// Whether the printed size of the cache is blocks by groups, and not yet a rate at the longest length.
+    ///
+    /// # Source
+    /// Read in the releases: divided by the number of groups up to 0.20, a rate from 0.22 on.
+    #[must_use]
+    pub fn prints_slots(self) -> bool {
+        !self.is_at_least(21)
     }
 
     /// The share of the memory that is used unless told otherwise.
@@ -119,10 +133,10 @@ impl ServerVersion {
         let is_exception =
             |card: &AcceleratorSpec| [&card.id, &card.name].iter().any(|name| contains(name, NAME_WITH_SMALL_LIMITS));
         match accelerator {
-            Some(card) if card.memory_gib >= LARGEST_MEMORY_GIB && self >= Self::new(28, 0) => {
+            Some(card) if card.driver_gib() >= LARGEST_MEMORY_GIB && self >= Self::new(28, 0) => {
                 Limits { max_num_batched_tokens: 16_384, max_num_seqs: 1024 }
             }
-            Some(card) if card.memory_gib >= LARGE_MEMORY_GIB && !is_exception(card) => {
+            Some(card) if card.driver_gib() >= LARGE_MEMORY_GIB && !is_exception(card) => {
                 Limits { max_num_batched_tokens: 8192, max_num_seqs: 1024 }
             }
             _ => Limits { max_num_batched_tokens: 2048, max_num_seqs: 256 },
@@ -168,32 +182,6 @@ impl Limits {
         let budget = u64::from(self.max_num_batched_tokens).min(most);
         let tokens = max_num_batched_tokens.unwrap_or(u32::try_from(budget).unwrap_or(u32::MAX));
         Self { max_num_batched_tokens: tokens, max_num_seqs: max_num_seqs.unwrap_or(self.max_num_seqs.min(tokens)) }
-    }
-}
-
-/// A setting that is left out, and what is in force in its place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EngineDefault {
-    /// Field path, e.g. `engine.max_num_seqs`.
-    pub path: &'static str,
-    /// What is in force, as it would be given.
-    pub value: String,
-    /// Whose default it is, e.g. `default of vLLM 0.33 on H100`.
-    pub source: String,
-}
-
-impl EngineDefault {
-    /// It in words, e.g. `max_num_seqs 1024 (default of vLLM 0.33 on H100)`.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let name = self.path.rsplit('.').next().unwrap_or(self.path);
-        format!("{name} {} ({})", self.value, self.source)
-    }
-
-    /// Whether it is worth a line where nobody asked: the limits of a batch are, switches that hardly anybody touches
-    /// are not.
-    pub(super) fn is_told(&self) -> bool {
-        ["engine.max_num_seqs", "engine.max_num_batched_tokens"].contains(&self.path)
     }
 }
 

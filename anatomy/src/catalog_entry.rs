@@ -71,3 +71,13 @@ pub fn quantization_in_name(name: &str) -> Option<&'static str> {
     ];
     stated.into_iter().find(|(word, _)| name.contains(word)).map(|(_, scheme)| scheme)
 }
+
+/// How the weights of an entry are stored, in the words of the readers; none if as its type says.
+#[must_use]
+pub fn quantization_of_entry(model: &ModelSpec) -> Option<&'static str> {
+    quantization_in_name(&model.id).or(match model.weight_bytes_per_param {
+        Some(bytes) if bytes <= 0.625 => Some("int4"),
+        Some(bytes) if bytes <= 1.0 => Some("fp8"),
+        _ => None,
+    })
+}

@@ -1,0 +1,302 @@
+//! What a model takes of a server's memory: its weights by how ranks share them, and what its layers keep.
+
+use crate::diagnostic::Diagnostic;
+use alloc::format;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// What a tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Rows that are looked up by token or position.
+    Embedding,
+    /// Attention of any kind: projections, their norms, gates and sinks.
+    Attention,
+    /// Layers with a state instead of a cache: linear attention, state spaces, convolutions.
+    State,
+    /// Feed-forward layers without experts.
+    FeedForward,
+    /// Experts of which a router chooses some for each token.
+    RoutedExperts,
+    /// Experts that every token passes.
+    SharedExperts,
+    /// Which experts a token goes to.
+    Router,
+    /// Norms and whatever else is a vector between the blocks.
+    Norm,
+    /// The matrix from the last hidden state to the vocabulary.
+    Head,
+    /// A tower for images beside the language model.
+    Vision,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Part; 10] = [
+        Part::Embedding,
+        Part::Attention,
+        Part::State,
+        Part::FeedForward,
+        Part::RoutedExperts,
+        Part::SharedExperts,
+        Part::Router,
+        Part::Norm,
+        Part::Head,
+        Part::Vision,
+    ];
+
+    /// Its name for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Part::Embedding => "embedding",
+            Part::Attention => "attention",
+            Part::State => "state layers",
+            Part::FeedForward => "feed-forward",
+            Part::RoutedExperts => "routed experts",
+            Part::SharedExperts => "shared experts",
+            Part::Router => "routers",
+            Part::Norm => "norms",
+            Part::Head => "head",
+            Part::Vision => "vision tower",
+        }
+    }
+}
+
+/// How ranks share weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Spread {
+    /// Each rank has its part.
+    Split,
+    /// Each rank has all of it.
+    EachRank,
+    /// By KV heads; further ranks have copies.
+    Heads {
+        /// KV heads.
+        heads: u32,
+    },
+}
+
+/// Weights of one purpose that ranks share in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// What they are for.
+    pub part: Part,
+    /// How ranks share them.
+    pub spread: Spread,
+    /// Bytes of the whole model.
+    pub bytes: u64,
+}
+
+/// One cache of one layer.
+///
+/// A layer with two caches, as one whose sparse attention has an indexer, is two of these. A layer that reads another
+/// layer's cache, an encoder without a cache and a vision tower are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum KvLayer {
+    /// A key and a value per head and token.
+    Attention {
+        /// KV heads of the whole model; each rank keeps its share, and at least one.
+        heads: u32,
+        /// Values of a key.
+        key_size: u32,
+        /// Values of a value.
+        value_size: u32,
+        /// Which tokens are kept.
+        span: Span,
+    },
+    /// One latent vector per token, the same on every rank.
+    Latent {
+        /// Values of the compressed part.
+        rank: u32,
+        /// Values of the part with the position in it.
+        #[serde(default)]
+        rope: u32,
+        /// Whether an indexer chooses the tokens that are looked at; quantized vectors are then wider.
+        #[serde(default)]
+        is_sparse: bool,
+    },
+    /// Keys of an indexer, the same on every rank and of the same width whatever the type of the cache.
+    Indexer {
+        /// Bytes of a token's key with its scale.
+        bytes_per_token: u32,
+    },
+    /// A state of fixed size.
+    State(StateLayer),
+    /// Keys and values of what an encoder made, kept in full from the first token on.
+    Cross {
+        /// KV heads of the whole model.
+        heads: u32,
+        /// Values of a key.
+        key_size: u32,
+        /// Values of a value.
+        value_size: u32,
+        /// The most an encoder gives for one request.
+        encoder_tokens: u32,
+    },
+}
+
+/// Which tokens attention looks at, and so which are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "keeps", rename_all = "kebab-case")]
+pub enum Span {
+    /// All.
+    Full,
+    /// The last ones, this one included.
+    Sliding {
+        /// Tokens.
+        window: u32,
+    },
+    /// Those from the last multiple of a length on.
+    Chunked {
+        /// Tokens.
+        chunk: u32,
+    },
+}
+
+/// A state of fixed size, and how wide its values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateLayer {
+    /// What is kept.
+    pub shape: StateShape,
+    /// Bytes of a value of the convolution's part.
+    pub conv_bytes: u32,
+    /// Bytes of a value of the recurrent part.
+    pub state_bytes: u32,
+}
+
+/// The sizes of a state, for the whole model.
+///
+/// Where there is a convolution of `kernel` tokens, the last `kernel − 1` of its inputs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields are the sizes that the configs call by these names")]
+pub enum StateShape {
+    /// Selective state space, first form.
+    Mamba1 { inner: u32, state: u32, kernel: u32 },
+    /// Selective state space with heads.
+    Mamba2 { inner: u32, groups: u32, heads: u32, head_size: u32, state: u32, kernel: u32 },
+    /// Gated delta net.
+    GatedDelta { key_heads: u32, value_heads: u32, key_size: u32, value_size: u32, kernel: u32 },
+    /// Delta attention with a gate per channel (Kimi).
+    DeltaAttention { heads: u32, head_size: u32, kernel: u32 },
+    /// A short convolution and nothing else.
+    Convolution { channels: u32, kernel: u32 },
+    /// Linear attention: a matrix per head.
+    Linear { heads: u32, key_size: u32, value_size: u32 },
+}
+
+/// Caches that are the same in everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KvLayers {
+    /// How many.
+    pub count: u32,
+    /// Each of them.
+    pub layer: KvLayer,
+}
+
+/// What a model takes of a server's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Footprint {
+    /// Its weights as the checkpoint stores them.
+    pub weights: Vec<Weights>,
+    /// What its layers keep, by the place of the first of each kind.
+    pub caches: Vec<KvLayers>,
+    /// Bytes of a cached value unless a server is told otherwise.
+    pub value_bytes: u32,
+    /// Numbers of ranks that divide this divide the query heads of every layer; 0 without attention.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub query_heads: u32,
+    /// Width of the residual stream.
+    pub hidden_size: u32,
+    /// Rows of the output head.
+    pub vocab_size: u32,
+    /// Values between the matrices of the widest dense feed-forward layer; 0 without.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub feed_forward_size: u32,
+    /// Experts per token; 0 in a model without.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub active_experts: u32,
+    /// Values between the matrices of one expert.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub expert_size: u32,
+}
+
+fn is_none(size: &u32) -> bool {
+    *size == 0
+}
+
+/// More layers than any model has; a larger number is a slip of the pen.
+const MAX_LAYERS: u32 = 4096;
+
+/// The largest size that is believed.
+const MAX_SIZE: u32 = 16_777_216;
+
+impl Footprint {
+    /// Every cache of every layer.
+    #[must_use]
+    pub fn layers(&self) -> Vec<KvLayer> {
+        self.caches.iter().flat_map(|alike| (0..alike.count).map(|_| alike.layer)).collect()
+    }
+
+    /// Bytes of all weights.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.iter().fold(0, |sum, weights| sum.saturating_add(weights.bytes))
+    }
+
+    /// Bytes of a part.
+    #[must_use]
+    pub fn bytes_of(&self, part: Part) -> u64 {
+        let of_part = self.weights.iter().filter(|weights| weights.part == part);
+        of_part.fold(0, |sum, weights| sum.saturating_add(weights.bytes))
+    }
+
+    /// Makes the weights of its layers as narrow as a server does that converts them while it loads: `ratio` is the new
+    /// width by the old one. Embeddings, head, routers, norms and towers keep theirs.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn narrow(&mut self, ratio: f64) {
+        for weights in &mut self.weights {
+            if let Part::Attention | Part::State | Part::FeedForward | Part::RoutedExperts | Part::SharedExperts =
+                weights.part
+            {
+                // Weights have less than 2^53 bytes, and the conversion back saturates.
+                weights.bytes = libm::ceil(weights.bytes as f64 * ratio) as u64;
+            }
+        }
+    }
+
+    /// Every problem with it; paths are its own field names.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let mut refuse = |path: &str, value: u64, most: u32| {
+            let message = format!("{path} is {value}");
+            let hint = format!("the largest accepted value is {most}; paste the model's config.json again");
+            problems.push(Diagnostic::error("invalid-value", format!("footprint.{path}"), message).with_hint(hint));
+        };
+        let layers = self.caches.iter().fold(0_u64, |sum, alike| sum.saturating_add(alike.count.into()));
+        if layers > MAX_LAYERS.into() {
+            refuse("caches", layers, MAX_LAYERS);
+        }
+        for (path, value) in [
+            ("value_bytes", self.value_bytes),
+            ("hidden_size", self.hidden_size),
+            ("vocab_size", self.vocab_size),
+            ("feed_forward_size", self.feed_forward_size),
+            ("active_experts", self.active_experts),
+            ("expert_size", self.expert_size),
+        ] {
+            if value > MAX_SIZE {
+                refuse(path, value.into(), MAX_SIZE);
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,211 @@
+//! The KV blocks of a server by vLLM's own planner.
+
+use super::blocks::ChosenBlocks;
+use super::deployment::{KnownDeployment, under};
+use super::limits::NUM_BLOCKS;
+use super::resolve::{ChosenLatency, Resolution};
+use super::{Batching, BlocksSource, Ledger, ServerLedger, ServerVersion};
+use crate::catalog::{AcceleratorSpec, Footprint, ModelSpec};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::kv_plan::{Advice, CacheMemory, Fit, FitQuestion, KvDtype, KvRefusal, grouped};
+use crate::latency::LatencyModel;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The size of blocks that stands for none: what a server that is told nothing has, unless its kernels ask for more.
+const USUAL_BLOCK_SIZE: u32 = 16;
+
+/// What is known of a server whose memory is planned.
+#[derive(Clone, Copy)]
+pub(super) struct PlannedServer<'a> {
+    pub model: &'a ModelSpec,
+    pub footprint: &'a Footprint,
+    pub accelerator: &'a AcceleratorSpec,
+    pub kv_cache_dtype: KvDtype,
+    pub latency: Option<&'a ChosenLatency<'a>>,
+}
+
+impl Resolution<'_> {
+    /// Chooses the KV blocks as the server would: those it is told, those of the coefficient row in use, or those that
+    /// the planner makes of the memory.
+    pub(super) fn planned(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        server: PlannedServer<'_>,
+        used_row: Option<u64>,
+        row_blocks: Option<u64>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ChosenBlocks> {
+        let engine = &self.scenario.engine;
+        let (stated, source) = match (engine.num_gpu_blocks, used_row) {
+            (Some(given), _) => (Some(u64::from(given)), BlocksSource::Given),
+            (None, Some(of_row)) => (Some(of_row), BlocksSource::CoefficientRow),
+            (None, None) => (None, BlocksSource::Server),
+        };
+        let memory = stated.map_or(CacheMemory::LeftOver, CacheMemory::Blocks);
+        let fit = match self.fit_question(deployment, server, memory).answer() {
+            Ok(fit) => fit,
+            Err(problems) => {
+                let problems = problems.into_iter().map(|mut problem| {
+                    problem.path = "tensor_parallel_size".into();
+                    problem.severity = if stated.is_some() { Severity::Warning } else { Severity::Error };
+                    problem
+                });
+                diagnostics.extend(under("deployment", problems.collect()));
+                // With the blocks stated the user knows better.
+                let blocks = u32::try_from(stated?).unwrap_or(u32::MAX);
+                return Some(ChosenBlocks { blocks, block_size: engine.block_size, ledger: None, filled_in: None });
+            }
+        };
+        if let Some(problem) = refused(&fit, server.model, source, engine.max_model_len.is_some()) {
+            let is_error = problem.severity == Severity::Error;
+            diagnostics.push(problem);
+            if is_error {
+                return None;
+            }
+        }
+        let num_blocks = fit.num_blocks;
+        let is_fitted = server.latency.is_some_and(|latency| matches!(latency.model, LatencyModel::Calibrated(_)));
+        let as_stated = source == BlocksSource::Given && is_fitted;
+        let (blocks, block_size, is_stand_in) = match usual_block_size(&fit) {
+            _ if as_stated => (num_blocks, engine.block_size, false),
+            Some(block_size) => (num_blocks, block_size, false),
+            None => stand_in(&fit, num_blocks),
+        };
+        let blocks = u32::try_from(blocks).unwrap_or(u32::MAX).min(*NUM_BLOCKS.end());
+        if is_stand_in {
+            diagnostics.push(remark_stand_in(&fit, num_blocks, blocks, block_size));
+        } else if block_size != engine.block_size {
+            let message = format!("blocks are of {block_size} tokens, which the kernels of this server ask for");
+            diagnostics.push(Diagnostic::note("block-size-of-server", "engine.block_size", message));
+        }
+        let filled_in = (source == BlocksSource::Server).then(|| planned_line(&fit, num_blocks));
+        let stand_in = is_stand_in.then_some((blocks, block_size));
+        let ledger = ServerLedger { fit, blocks: num_blocks, source, row_blocks, stand_in };
+        Some(ChosenBlocks { blocks, block_size, ledger: Some(Ledger::Server(Box::new(ledger))), filled_in })
+    }
+
+    fn fit_question<'q>(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        server: PlannedServer<'q>,
+        memory: CacheMemory,
+    ) -> FitQuestion<'q> {
+        let engine = &self.scenario.engine;
+        let batching = self.batching_in_force(server.latency.map(|latency| &latency.model));
+        FitQuestion {
+            footprint: server.footprint,
+            longest_context: server.model.longest_context(),
+            accelerator: server.accelerator,
+            tensor_parallel_size: deployment.tensor_parallel_size,
+            utilization: self.in_force.gpu_memory_utilization,
+            version: self.scenario.deployment.named_version().unwrap_or(ServerVersion::NEWEST),
+            limits: self.in_force.limits,
+            max_model_len: engine.max_model_len.filter(|length| *length > 0),
+            kv_cache_dtype: server.kv_cache_dtype,
+            block_size: Some(engine.block_size).filter(|size| *size != USUAL_BLOCK_SIZE),
+            enable_prefix_caching: engine.enable_prefix_caching,
+            async_scheduling: batching == Batching::Async,
+            memory,
+        }
+    }
+}
+
+/// What stands against such a server; an error only where the blocks come of the memory, since who states them knows
+/// better.
+fn refused(fit: &Fit, model: &ModelSpec, source: BlocksSource, is_length_given: bool) -> Option<Diagnostic> {
+    let is_planned = source == BlocksSource::Server;
+    let diagnose = |code, path, message| match is_planned {
+        true => Diagnostic::error(code, path, message),
+        false => Diagnostic::warning(code, path, message),
+    };
+    let advice = || fit.advice().into_iter().map(Advice::in_settings).collect::<Vec<_>>().join(", or ");
+    if fit.is_full() {
+        let gib = |bytes: f64| bytes / 1_073_741_824.0;
+        let budget = &fit.budget;
+        let message = format!(
+            "{} needs {:.0} GiB of each accelerator ({:.0} GiB of it weights) but the server may use {:.0} GiB",
+            model.id,
+            gib(budget.used_bytes()),
+            gib(budget.weight_bytes),
+            gib(budget.requested_bytes)
+        );
+        let hint = match fit.smallest_tensor_parallel_size {
+            Some(size) if size > fit.settings.tensor_parallel_size => {
+                format!("raise tensor_parallel_size to {size}, or choose narrower weights or a larger accelerator")
+            }
+            _ => "choose narrower weights or a larger accelerator".into(),
+        };
+        return Some(diagnose("model-does-not-fit", "deployment.tensor_parallel_size", message).with_hint(hint));
+    }
+    // Where the blocks are stated a length that is left out follows them.
+    let refusal = fit.plan.err().filter(|_| is_planned)?;
+    let message = fit.refusal().unwrap_or_default();
+    let path = match refusal {
+        KvRefusal::NoMemory => "deployment.tensor_parallel_size",
+        KvRefusal::TooLong { .. } => "engine.max_model_len",
+    };
+    let hint = match is_length_given {
+        true => advice(),
+        false => format!("{}; the length is the model's own where max_model_len is left out", advice()),
+    };
+    Some(diagnose("kv-cache-too-small", path, message).with_hint(hint))
+}
+
+/// Tokens of a block where all layers keep all tokens in blocks of one size.
+fn usual_block_size(fit: &Fit) -> Option<u32> {
+    let [group] = fit.layout.groups.as_slice() else { return None };
+    let (first, others) = group.layers.split_first()?;
+    let is_usual = group.layers.iter().all(|layers| layers.kind.keeps_all())
+        && others.iter().all(|layers| layers.block_size == first.block_size);
+    u32::try_from(first.block_size).ok().filter(|_| is_usual)
+}
+
+/// Blocks of one kind that stand for those of several: as many as hold the number of sequences of the longest length
+/// that the server prints. The last value is true.
+fn stand_in(fit: &Fit, num_blocks: u64) -> (u64, u32, bool) {
+    let length = fit.settings.max_model_len;
+    let sizes = || fit.layout.groups.iter().flat_map(|group| &group.layers);
+    let of_all = sizes().filter(|layers| layers.kind.keeps_all()).map(|layers| layers.block_size).min();
+    let block_size = of_all.or_else(|| sizes().map(|layers| layers.block_size).min()).unwrap_or(1);
+    let block_size = u32::try_from(block_size).unwrap_or(u32::MAX).clamp(1, length.max(1));
+    let of_sequence = u64::from(length.div_ceil(block_size));
+    let per_request = fit.layout.blocks_per_request(length).max(1);
+    let blocks = u128::from(num_blocks) * u128::from(of_sequence) / u128::from(per_request);
+    let least = if num_blocks > per_request { of_sequence.saturating_add(1) } else { 1 };
+    (u64::try_from(blocks).unwrap_or(u64::MAX).max(least), block_size, true)
+}
+
+fn remark_stand_in(fit: &Fit, num_blocks: u64, blocks: u32, block_size: u32) -> Diagnostic {
+    let length = fit.settings.max_model_len;
+    let message = format!(
+        "not every layer keeps every token: the server shares {} blocks among {} groups of layers, and the simulation has {} blocks of {} tokens, which hold as many sequences of {} tokens",
+        grouped(num_blocks),
+        fit.layout.groups.len(),
+        grouped(blocks.into()),
+        grouped(block_size.into()),
+        grouped(length.into())
+    );
+    let hint = "blocks that leave a window are not given back during a run yet, and shorter sequences hold more of the server's blocks for each token; set engine.max_model_len near to the length of your requests";
+    Diagnostic::note("kv-blocks-stand-in", "engine.num_gpu_blocks", message).with_hint(hint)
+}
+
+/// Where planned blocks come from, in a line.
+fn planned_line(fit: &Fit, num_blocks: u64) -> String {
+    let sizes: Vec<u64> =
+        fit.layout.groups.iter().flat_map(|group| &group.layers).map(|alike| alike.block_size).collect();
+    let tokens = match sizes.iter().min().zip(sizes.iter().max()) {
+        Some((least, most)) if least == most => format!(" of {least} tokens"),
+        _ => String::new(),
+    };
+    let ranks = fit.settings.tensor_parallel_size;
+    let cards = if ranks > 1 { format!("{ranks} × {}", fit.accelerator) } else { fit.accelerator.clone() };
+    format!(
+        "{} KV blocks{tokens} (what vLLM {} would allocate on {cards}, {:.2} GiB by its driver)",
+        grouped(num_blocks),
+        fit.version,
+        fit.budget.total_bytes / 1_073_741_824.0
+    )
+}

@@ -1,0 +1,214 @@
+//! The KV blocks of a scenario under vLLM's rules: those that `plimsoll fits` tells.
+#![cfg(not(target_arch = "wasm32"))]
+
+use plimsoll_anatomy::footprint_from_hf_config;
+use plimsoll_configs::catalog;
+use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_core::scenario::{
+    AcceleratorChoice, BlocksSource, LatencyModelChoice, Ledger, ModelChoice, ResolvedScenario, Scenario, Scheduling,
+    ServerLedger,
+};
+use plimsoll_tests::truth::configs::own_tables;
+use std::fs;
+
+/// A deployment whose blocks are planned: no coefficient row is in use.
+fn planned(model: &str, accelerator: &str, ranks: u32) -> Scenario {
+    let mut scenario = Scenario::default();
+    scenario.deployment.model = ModelChoice::Id(model.into());
+    scenario.deployment.accelerator = Some(AcceleratorChoice::Id(accelerator.into()));
+    scenario.deployment.tensor_parallel_size = Some(ranks);
+    scenario.latency.model = LatencyModelChoice::TrainedPhysics;
+    scenario
+}
+
+fn resolved(scenario: &Scenario) -> ResolvedScenario {
+    scenario.resolve(catalog()).unwrap_or_else(|problems| panic!("{problems:?}")).value
+}
+
+fn server(resolved: &ResolvedScenario) -> &ServerLedger {
+    match &resolved.ledger {
+        Some(Ledger::Server(ledger)) => ledger,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(scenario: &Scenario) -> Diagnostic {
+    let problems = scenario.resolve(catalog()).expect_err("must not resolve");
+    problems.into_iter().find(|problem| problem.severity == Severity::Error).expect("an error")
+}
+
+const LLAMA: &str = "meta-llama/Llama-3.1-8B-Instruct";
+const GIB: f64 = 1_073_741_824.0;
+
+#[test]
+fn the_blocks_of_llama_on_an_h100_are_those_by_hand() {
+    // 79.11 GiB by the driver, of which 0.92; 8,030,261,248 weights of 2 bytes; sampling 1,024 sequences of 128,256
+    // logits takes 14 bytes for each; 0.15 GiB for libraries. A block has 16 tokens · 131,072 bytes.
+    let left = 79.11 * 0.92 * GIB - 16_060_522_496.0 - 1024.0 * 128_256.0 * 14.0 - 0.15 * GIB;
+    let expected = (left / (16.0 * 131_072.0)).floor();
+    let found = resolved(&planned(LLAMA, "H100", 1));
+    assert_eq!((f64::from(found.engine.num_blocks), found.engine.block_size), (expected, 16));
+    assert_eq!(server(&found).source, BlocksSource::Server);
+    let line = "28,652 KV blocks of 16 tokens (what vLLM 0.33 would allocate on H100, 79.11 GiB by its driver)";
+    assert!(found.filled_in.iter().any(|filled| filled == line), "{:?}", found.filled_in);
+    // The formula of the reference stays where its rules are asked for.
+    let mut reference = planned(LLAMA, "H100", 1);
+    reference.engine.scheduling = Scheduling::Reference;
+    assert_eq!(resolved(&reference).engine.num_blocks, 26_312);
+    // A larger share of the memory, 8-bit keys and values and larger blocks.
+    let mut scenario = planned(LLAMA, "H100", 1);
+    scenario.engine.gpu_memory_utilization = Some(0.95);
+    let more = (expected * 2_097_152.0 + 0.03 * 79.11 * GIB) / 2_097_152.0;
+    assert!((f64::from(resolved(&scenario).engine.num_blocks) - more).abs() <= 1.0);
+    scenario.engine.gpu_memory_utilization = None;
+    scenario.engine.kv_cache_dtype = Some("fp8".into());
+    assert!((f64::from(resolved(&scenario).engine.num_blocks) - 2.0 * expected).abs() <= 1.0);
+    scenario.engine.kv_cache_dtype = None;
+    scenario.engine.block_size = 64;
+    let wide = resolved(&scenario);
+    assert_eq!((wide.engine.num_blocks, wide.engine.block_size), (28_652 / 4, 64));
+}
+
+#[test]
+fn a_coefficient_row_keeps_its_tokens_when_the_size_of_blocks_changes() {
+    let mut scenario = planned(LLAMA, "H100", 1);
+    scenario.latency.model = LatencyModelChoice::Auto;
+    for (block_size, blocks) in [(16, 29_205), (32, 14_602), (64, 7301), (128, 3650)] {
+        scenario.engine.block_size = block_size;
+        let found = resolved(&scenario);
+        assert_eq!((found.engine.num_blocks, found.engine.block_size), (blocks, block_size));
+        assert_eq!(server(&found).source, BlocksSource::CoefficientRow);
+    }
+    // The reference has as many blocks whatever their size.
+    scenario.engine.scheduling = Scheduling::Reference;
+    scenario.deployment.server_version = None;
+    assert_eq!(resolved(&scenario).engine.num_blocks, 29_205);
+    // Blocks that are stated are blocks.
+    scenario.engine.scheduling = Scheduling::VllmV1;
+    scenario.engine.num_gpu_blocks = Some(29_205);
+    let found = resolved(&scenario);
+    assert_eq!((found.engine.num_blocks, found.engine.block_size), (29_205, 128));
+}
+
+#[test]
+fn a_server_that_would_not_start_is_refused_with_what_helps() {
+    // 141 GB of weights in 16 bits do not fit into one accelerator, on two 31,168 tokens fit beside them.
+    let full = refused(&planned("meta-llama/Llama-3.3-70B-Instruct", "H100", 1));
+    assert_eq!((&*full.code, &*full.path), ("model-does-not-fit", "deployment.tensor_parallel_size"));
+    assert!(full.hint.starts_with("raise tensor_parallel_size to 4"), "{full}");
+    let mut scenario = planned("meta-llama/Llama-3.3-70B-Instruct", "H100", 2);
+    let long = refused(&scenario);
+    assert_eq!((&*long.code, &*long.path), ("kv-cache-too-small", "engine.max_model_len"));
+    assert!(long.message.contains("8,192 blocks but there are 1,948"), "{long}");
+    assert!(long.hint.contains("lower max_model_len to 31168"), "{long}");
+    scenario.engine.max_model_len = Some(31_168);
+    assert_eq!(resolved(&scenario).engine.max_model_len, 31_168);
+    scenario.engine.max_model_len = Some(31_169);
+    assert_eq!(refused(&scenario).code, "kv-cache-too-small");
+    // Whoever states the blocks knows better, and the length that is left out follows them.
+    scenario.engine.max_model_len = None;
+    scenario.engine.num_gpu_blocks = Some(1001);
+    assert_eq!(resolved(&scenario).engine.max_model_len, 16_000);
+    let problems = planned(LLAMA, "H100", 3).resolve(catalog()).expect_err("8 KV heads on 3 ranks");
+    let heads = problems.iter().find(|problem| problem.code == "kv-heads-not-divisible").expect("found");
+    assert_eq!((&*heads.path, heads.severity), ("deployment.tensor_parallel_size", Severity::Error));
+}
+
+/// The model of a config of the collection.
+fn of_config(folder: &str) -> ModelChoice {
+    let text = fs::read_to_string(own_tables().join("hf-configs").join(folder).join("config.json")).expect(folder);
+    ModelChoice::Custom(Box::new(plimsoll_formats::model_from_hf_config(&text, folder).expect(folder).value))
+}
+
+#[test]
+fn layers_of_several_kinds_hold_as_many_of_the_longest_sequences_as_the_server_prints() {
+    for (folder, card, length) in [("gemma-3-27b", "H100", 131_072), ("qwen3-next-80b-a3b", "H200-SXM", 32_768)] {
+        let mut scenario = planned(LLAMA, card, 2);
+        scenario.deployment.model = of_config(folder);
+        scenario.engine.max_model_len = Some(length);
+        let found = resolved(&scenario);
+        let ledger = server(&found);
+        let plan = ledger.fit.plan.expect("it starts");
+        let (blocks, size) = (found.engine.num_blocks, found.engine.block_size);
+        assert_eq!(ledger.stand_in, Some((blocks, size)), "{folder}");
+        let simulated = f64::from(blocks) / f64::from(length.div_ceil(size));
+        assert!((simulated - plan.max_concurrency).abs() < 0.02, "{folder}: {simulated} of {plan:?}");
+        let remarks = scenario.resolve(catalog()).expect("resolves").diagnostics;
+        assert!(remarks.iter().any(|found| found.code == "kv-blocks-stand-in"), "{folder}: {remarks:?}");
+    }
+    // Where every layer keeps every token, nothing stands for anything.
+    assert_eq!(server(&resolved(&planned(LLAMA, "H100", 1))).stand_in, None);
+}
+
+#[test]
+fn the_catalogue_resolves_on_every_accelerator_or_says_why_not() {
+    let mut num_resolved = 0;
+    for model in &catalog().models {
+        for accelerator in &catalog().accelerators {
+            for ranks in [1, 3, 8] {
+                match planned(&model.id, &accelerator.id, ranks).resolve(catalog()) {
+                    Ok(found) => {
+                        num_resolved += 1;
+                        let ledger = server(&found.value);
+                        assert!(ledger.fit.plan.is_ok() && ledger.blocks > 1, "{} on {}", model.id, accelerator.id);
+                    }
+                    Err(problems) => {
+                        let error = problems.iter().find(|problem| problem.severity == Severity::Error);
+                        let error = error.expect("an error among the problems");
+                        assert!(!error.message.is_empty() && !error.hint.is_empty(), "{error}");
+                        assert!(error.path.contains('.'), "{error}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(num_resolved > 1000, "{num_resolved}");
+}
+
+#[test]
+fn what_a_model_takes_is_told_in_a_scenario_and_read_back() {
+    let mut scenario = planned(LLAMA, "H100", 2);
+    scenario.deployment.model = of_config("gemma-3-27b");
+    let yaml = plimsoll_formats::scenario_to_yaml(&scenario);
+    assert_eq!(plimsoll_formats::scenario_from_yaml(&yaml, "s.yaml").expect(&yaml), scenario);
+    // One that somebody wrote by hand gets it from what is there; one that is absurd is refused.
+    let ModelChoice::Custom(spec) = &mut scenario.deployment.model else { panic!("custom") };
+    let read = spec.footprint.take().expect("read from the config");
+    let by_hand = plimsoll_formats::scenario_from_yaml(&plimsoll_formats::scenario_to_yaml(&scenario), "s.yaml");
+    let ModelChoice::Custom(by_hand) = by_hand.expect("readable").deployment.model else { panic!("custom") };
+    assert!(by_hand.footprint.expect("derived").weight_bytes() > 0);
+    let ModelChoice::Custom(spec) = &mut scenario.deployment.model else { panic!("custom") };
+    let mut absurd = read;
+    for alike in &mut absurd.caches {
+        alike.count = u32::MAX;
+    }
+    spec.footprint = Some(absurd);
+    assert_eq!(refused(&scenario).path, "deployment.model.footprint.caches");
+}
+
+#[test]
+fn weights_that_a_server_narrows_while_it_loads_are_narrower_on_every_rank() {
+    let llama = catalog().model(LLAMA).expect("there");
+    let mut footprint = llama.footprint.as_deref().expect("every entry has one").clone();
+    let before = footprint.weight_bytes();
+    footprint.narrow(0.5);
+    // Embedding and head of 128,256 · 4,096 values stay, and so do the norms of 65 vectors.
+    let wide = 2 * (2 * 128_256 * 4096 + 65 * 4096);
+    assert_eq!(footprint.weight_bytes(), wide + (before - wide) / 2);
+}
+
+#[test]
+fn every_config_of_the_collection_has_a_footprint_or_says_what_is_not_described() {
+    let mut unknown = Vec::new();
+    for folder in fs::read_dir(own_tables().join("hf-configs")).expect("the collection").filter_map(Result::ok) {
+        let text = fs::read_to_string(folder.path().join("config.json")).expect("a config");
+        match footprint_from_hf_config(&text, plimsoll_anatomy::BesideConfig::default()) {
+            Ok(read) => assert!(read.value.weight_bytes() > 0 && read.value.problems().is_empty()),
+            Err(problems) => unknown.push((folder.file_name().into_string().expect("a name"), problems)),
+        }
+    }
+    unknown.sort_by(|left, right| left.0.cmp(&right.0));
+    assert!(unknown.iter().all(|(_, problems)| problems[0].code == "kv-cache-unknown"), "{unknown:?}");
+    let names: Vec<&str> = unknown.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["deepseek-v4-flash", "recurrentgemma-default"]);
+}
