@@ -34,8 +34,8 @@ test('a long study shows its progress, and is stopped by button and by key', { t
     const { page, errors } = await open(browser, address, { fragment: long });
     await page.locator(bar).waitFor({ timeout: 60_000 });
     assert.match(await page.locator('[data-testid=progress] span').textContent(), /^\d+ of \d+ runs$/);
-    // Short runs of one seed fill the grid of 24; two thirds of it are settled with every seed.
-    assert.ok((await page.locator(bar).evaluate((element) => element.max)) >= 16 * 40, 'every run of the grid counts');
+    // Short runs of one seed fill the grid of 24; then two thirds of it are settled with every seed.
+    await page.waitForFunction((selector) => document.querySelector(selector)?.max >= 16 * 40, bar, { timeout: 60_000 });
     await grows(page);
     await screenshot(page, 'progress');
     // A message takes up to a slice, and a slow machine some more.

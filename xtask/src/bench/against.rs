@@ -14,7 +14,7 @@ use crate::repository::{Repository, cargo};
 /// Pairs of runs; odd, so that the median is one of them.
 const NUM_PAIRS: usize = 11;
 /// What is timed, on one core.
-const TIMED: [&str; 4] = ["curve", "default", "--jobs", "1"];
+const TIMED: [&str; 6] = ["curve", "default", "--jobs", "1", "--log", "info"];
 /// What a curve is timed until: the beginning of a line on standard error, or its end; and how many times as long as all
 /// of the other revision's it may take.
 const UNTIL: [(&str, Option<&str>, f64); 3] = [
