@@ -3,8 +3,8 @@
 //! Text comes in, and an anatomy or every problem goes out; no input makes a reader panic.
 //! The catalogue is read with it when it is built, and whatever a user gives when it is opened.
 //!
-//! A family is a row of words in one of the tables of [`families`]; the few that are built otherwise have functions of
-//! their own. What a config leaves out is what the config class of its family assumes, which [`defaults`] has.
+//! A family is a row of words in one of the tables of `families`; the few that are built otherwise have functions of
+//! their own. What a config leaves out is what the config class of its family assumes, which `defaults` has.
 
 mod builder;
 mod catalog_entry;

@@ -202,10 +202,10 @@ fn a_point_that_is_not_precise_is_undecided() {
 
 #[test]
 fn a_point_that_is_nearly_precise_gets_the_runs_it_lacks() {
-    // 1.96 × 0.35 / √3 is 1.016 times 2 % of 19.48: 3 × 1.016² × 1.2 = 3.7 runs are needed, and four are enough.
+    // 1.96 × 0.315 / √3 is 1.017 times 1.8 % of 19.48: 3 × 1.017² × 1.2 = 3.7 runs are needed, and four are enough.
     let curve = run_changed(full(), |trial, sample| {
         if let Some(precision) = sample.precision.as_mut().filter(|_| trial.request_rate == 10.0) {
-            precision.tpot = 0.35;
+            precision.tpot = 0.315;
         }
     });
     let of = |rate: f64| curve.points.iter().find(|point| point.request_rate == rate).expect("a rate of the grid");
