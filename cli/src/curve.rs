@@ -56,7 +56,11 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
     }
     let mut is_told = arguments.scenario.log > LogLevel::Info;
     let settled = |study: &CurveStudy| {
-        let found = study.settled_capacity().filter(|found| !is_told && found.request_rate > 0.0)?;
+        // Asked only until there is an answer: it goes through all outcomes so far.
+        if is_told {
+            return None;
+        }
+        let found = study.settled_capacity().filter(|found| found.request_rate > 0.0)?;
         is_told = true;
         Some(format!("settled: the capacity is {:.4} requests/s", rounded_down(found.request_rate, 4)))
     };
