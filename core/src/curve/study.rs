@@ -112,6 +112,7 @@ impl CurveStudy {
             range: settings.range_per_s,
             // Enough for the batch to be full through the middle of the burst.
             probe_requests: (max_num_seqs.saturating_mul(4).clamp(200, 1000))
+                .max(max_num_seqs.saturating_mul(2).min(MAX_PROBE_REQUESTS))
                 .saturating_mul(num_replicas)
                 .min(MAX_PROBE_REQUESTS),
             num_replicas,

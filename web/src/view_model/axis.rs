@@ -3,7 +3,7 @@
 use plimsoll_json::decimal;
 
 /// Ends of an axis that read well.
-const NICE: [f64; 9] = [1.0, 1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0];
+const NICE: [f64; 10] = [1.0, 1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
 
 /// The smallest end that reads well and is not below `value`; 1 for what is not positive.
 #[must_use]
