@@ -100,9 +100,14 @@ impl Fast {
     /// Gives keys to the blocks that get theirs in the step of `residue`, which serves everybody, in list order.
     #[inline]
     pub(super) fn fill_blocks(&mut self, residue: usize, tick: u64, prefixes: &PrefixTree) {
-        if self.fills.count == 0 || self.fills.by_residue[residue].is_empty() {
-            return;
+        if self.fills.count > 0 && !self.fills.by_residue[residue].is_empty() {
+            self.fill_some(residue, tick, prefixes);
         }
+    }
+
+    /// [`Fast::fill_blocks`] where somebody fills one.
+    #[inline(never)]
+    fn fill_some(&mut self, residue: usize, tick: u64, prefixes: &PrefixTree) {
         let mut filling = core::mem::take(&mut self.fills.by_residue[residue]);
         sort_few(&mut filling, |a, b| self.slots.get(*a).admission.cmp(&self.slots.get(*b).admission));
         let before = filling.len() as u32;

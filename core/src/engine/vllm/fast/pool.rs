@@ -157,12 +157,19 @@ impl Pool {
 
     /// Finds the cached leading blocks of the first `known` tokens, the block of the last one left out (B2), for
     /// [`Pool::claim_found`].
+    #[inline]
     pub(super) fn lookup(&mut self, identity: Identity, holding: &Holding, tree: &PrefixTree, known: u32) -> Hits {
-        self.found.clear();
-        self.found_chain = None;
         if !self.is_caching || (identity.prefix == PrefixId::NONE && holding.range.is_none()) {
             return Hits { blocks: 0, free: 0 };
         }
+        self.find(identity, holding, tree, known)
+    }
+
+    /// [`Pool::lookup`] where something may be found.
+    #[inline(never)]
+    fn find(&mut self, identity: Identity, holding: &Holding, tree: &PrefixTree, known: u32) -> Hits {
+        self.found.clear();
+        self.found_chain = None;
         let most = known.saturating_sub(1) / self.block_size;
         let shared = self.prompt_blocks(identity, tree);
         let mut chained = 0;
@@ -191,8 +198,21 @@ impl Pool {
     /// The caller has checked that so many are free.
     #[inline]
     pub(super) fn take_many(&mut self, count: u32) {
+        if count == 0 {
+            return;
+        }
         self.taken += u64::from(count);
         self.free -= count;
+        // Most of the time one run of anonymous blocks is longer than what is taken.
+        match self.nodes.get_mut(self.head as usize) {
+            Some(head) if head.count > count => head.count -= count,
+            _ => self.take_runs(count),
+        }
+    }
+
+    /// [`Pool::take_many`] where the first run is used up.
+    #[inline(never)]
+    fn take_runs(&mut self, count: u32) {
         let mut left = count;
         while left > 0 {
             let head = self.head;
@@ -237,11 +257,17 @@ impl Pool {
     }
 
     /// Identifies the leading `count` blocks of a request, all of which can be.
+    #[inline]
     fn name(&mut self, identity: Identity, holding: &mut Holding, tree: &PrefixTree, count: u32) {
         let named = self.chained(holding) + holding.nodes.len() as u32;
-        if named >= count {
-            return;
+        if named < count {
+            self.name_from(named, identity, holding, tree, count);
         }
+    }
+
+    /// [`Pool::name`] where the first `named` blocks are identified already.
+    #[inline(never)]
+    fn name_from(&mut self, named: u32, identity: Identity, holding: &mut Holding, tree: &PrefixTree, count: u32) {
         self.collect_keys(identity, holding, tree, count);
         let first_private = self.tree_blocks(identity, tree);
         for at in named..count {

@@ -97,6 +97,7 @@ impl Fast {
     }
 
     /// The next chunks of the prompts in progress, which fit; the budget that is left.
+    #[inline]
     pub(super) fn continue_prompts(&mut self, mut budget: u32, threshold: u32, prefixes: &PrefixTree) -> u32 {
         for at in 0..self.prefilling.len() {
             let slot = self.prefilling[at];

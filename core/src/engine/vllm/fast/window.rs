@@ -30,6 +30,7 @@ impl Fast {
     /// The caller has checked that nobody works on a prompt. "Does not fit" cannot be undone within a window: a hit that
     /// is evicted is a block more to be taken and one less to be taken out of the free queue, and the free blocks become
     /// fewer.
+    #[inline]
     pub(super) fn can_skip(&mut self, prefixes: &PrefixTree) -> bool {
         let config = &self.config;
         if self.num_decoding > config.max_num_batched_tokens && !self.is_apart {
@@ -39,6 +40,12 @@ impl Fast {
         if self.num_running() >= config.max_num_seqs || budget == 0 {
             return true;
         }
+        self.queue.is_empty() || self.front_waits(budget, prefixes)
+    }
+
+    /// Whether the front of the queue does not fit into such a step.
+    #[inline(never)]
+    fn front_waits(&mut self, budget: u32, prefixes: &PrefixTree) -> bool {
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
         if self.fills.ticks_until_next(self.growth_at) == 1 {
             // Requests are admitted behind the fills of a step: one of them may be what the front waits for.
@@ -91,17 +98,20 @@ impl Fast {
             integral: 0,
             at: self.growth_at,
         };
-        let first_leg = if is_release { 1 } else { most };
-        self.run(&stepper, &mut progress, first_leg, until, counts_each, observer);
-        if progress.steps == 0 {
-            return false;
-        }
-        if is_release && progress.steps < most && progress.next <= until {
+        let mut leg = if is_release { 1 } else { most };
+        loop {
+            self.run(&stepper, &mut progress, leg, until, counts_each, observer);
+            if progress.steps == 0 {
+                return false;
+            }
+            if leg == most || progress.steps < leg || progress.next > until {
+                break;
+            }
             self.process(progress.next, prefixes, observer);
             if observer.wants_plans() {
                 self.plans.processed(self.pool.free());
             }
-            self.run(&stepper, &mut progress, most, until, counts_each, observer);
+            leg = most;
         }
         let Progress { steps, next, start, duration, queued, busy, integral, at } = progress;
         if !counts_each {
