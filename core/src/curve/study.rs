@@ -110,9 +110,10 @@ impl CurveStudy {
             plan: CurvePlan { num_seeds, ..plan },
             slo,
             range: settings.range_per_s,
-            // Enough for the batch to be full through the middle of the burst.
+            // Enough for the batch to be full through the middle of the burst: four batches, and where these are more than a
+            // thousand requests, two.
             probe_requests: (max_num_seqs.saturating_mul(4).clamp(200, 1000))
-                .max(max_num_seqs.saturating_mul(2).min(MAX_PROBE_REQUESTS))
+                .max(max_num_seqs.saturating_mul(2))
                 .saturating_mul(num_replicas)
                 .min(MAX_PROBE_REQUESTS),
             num_replicas,

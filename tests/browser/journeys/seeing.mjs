@@ -22,7 +22,7 @@ const linesOfCurves = async (page) => {
     const chart = `[data-testid=chart-${name}]`;
     const least = await page.locator(`${chart} .legend li:not(.band)`).count();
     wrong.push(
-      ...(await undrawn(page, { areas: `${chart} .plot`, within: `.cartesianlayer > .subplot.${subplot}`, lines: '.js-line', least, minSpread: 0.25 })),
+      ...(await undrawn(page, { areas: `${chart} .plot`, within: `.cartesianlayer > .subplot.${subplot}`, lines: '.js-line', least })),
       ...(await untrue(page, { chart, subplot })),
     );
   }
