@@ -72,6 +72,9 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
         tell_comparison(experiment, &plan.task, &problem, &fit);
         tell_limits(experiment);
     }
+    if let Some(batching) = fit.batching() {
+        tell_line(format_args!("the logs show {} (β6)", batching.words()));
+    }
     let intervals = problem.intervals(&best);
     tell_intervals(&intervals);
     write(arguments, config.is_some(), plan, (&fit, intervals), trials)
@@ -105,8 +108,7 @@ fn write(
     let file = FitFile { held_out: test_errors.clone(), intervals, ..file };
     put(out, &fit_to_yaml(&file))?;
     if arguments.save_study || (has_config && !arguments.no_save_study) {
-        let latency =
-            FittedLatency { model: fit.model, alpha: fit.alpha.clone(), beta: fit.beta.clone(), client: fit.client };
+        let latency = FittedLatency::of(fit);
         let study = StudyFile {
             best: Some(latency),
             train_errors,

@@ -28,6 +28,7 @@ pub fn replay(mut arguments: ReplayArguments) -> Result<(), Failure> {
         && scenario.serve.is_none()
     {
         as_recorded(scenario, &header.server);
+        remarks.extend(rules_not_recorded(scenario));
     }
     let (mean, deviation) = (scenario.think_time_ms.take(), arguments.think_time_stdev_ms);
     let think_time = match (arguments.session_mode, mean) {
@@ -83,6 +84,22 @@ fn as_recorded(scenario: &mut ScenarioArguments, server: &TraceServer) {
     if scenario.total_kv_blocks.is_none() {
         scenario.gpu_memory_utilization = scenario.gpu_memory_utilization.or(server.gpu_memory_utilization);
     }
+}
+
+/// No header says whose rules a server followed, of which release, and in which order its queue stood: what is taken for
+/// granted of them is told, unless flags say all.
+fn rules_not_recorded(scenario: &ScenarioArguments) -> Option<Diagnostic> {
+    let flags = [
+        ("--scheduling", scenario.scheduling.is_some()),
+        ("--vllm-version", scenario.vllm_version.is_some()),
+        ("--scheduling-policy", scenario.scheduler.is_some()),
+    ];
+    let open: Vec<&str> = flags.iter().filter(|(_, is_given)| !is_given).map(|(flag, _)| *flag).collect();
+    let message = "a header does not say by whose rules, by which release and in which order the queue was served; what no flag says is that of the newest vLLM";
+    (!open.is_empty()).then(|| {
+        Diagnostic::warning("rules-not-recorded", open.join(", "), message)
+            .with_hint("give the flags, or the scenario that was recorded")
+    })
 }
 
 /// Takes out the flags that ask for another workload, with a warning for each.

@@ -12,7 +12,7 @@ use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::RequestRecord;
 use plimsoll_core::report::{ClientReport, Collector, Decision, FitnessWeights, Report, ReportSettings, Verdict};
-use plimsoll_core::scenario::{Loads, ResolvedScenario};
+use plimsoll_core::scenario::{Loads, ResolvedScenario, Rules};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::Source;
 use serde::Serialize;
@@ -49,6 +49,9 @@ pub fn run_for(arguments: &RunArguments, purpose: Purpose, mut remarks: Vec<Diag
     tell_resolution(&input.resolved, arguments.scenario.log);
     let Simulated { mut report, decisions: made, records, source } = simulated(&input, arguments);
     report.fitness = weights.evaluate(&report);
+    if matches!(input.resolved.engine.rules, Rules::VllmV1(_)) {
+        report.summary.cut_off_requests = report.cut_off_requests;
+    }
     let resolved = &input.resolved;
     report.client_side = ClientReport::new(&records, source.details(), &resolved.workload, &resolved.slo);
     if let Some(files) = &recording {

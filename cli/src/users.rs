@@ -63,7 +63,7 @@ fn print(out: &mut impl Write, percentile: f64, curve: &UsersCurve) -> Result<()
         (Some(users), Some(next)) => format!("{users} users ({next} fail)"),
         (Some(users), None) => format!("at least {users} users (the most of the axis)"),
     };
-    writeln!(out, "capacity under the SLO: {capacity}")?;
+    writeln!(out, "capacity under the SLO: {capacity} (short runs)")?;
     out.flush()?;
     Ok(())
 }

@@ -358,6 +358,9 @@ pub struct ReplicaTotals {
     pub busy: u64,
     /// Tick of the last executed event, not beyond the horizon.
     pub end: SimTime,
+    /// When the last client had its answer, under vLLM's rules; zero under those of the reference, whose runs end with
+    /// the server's last event.
+    pub last_answer: SimTime,
     /// Length of the part of a run that steps are counted in, microseconds; 0 where that is the whole run.
     pub span: u64,
     /// Why admission stopped, per step.
@@ -370,6 +373,16 @@ pub struct ReplicaTotals {
 }
 
 impl ReplicaTotals {
+    /// How long the run took, as rates are told of it: until the server was done and, under vLLM's rules, every client had
+    /// its answer.
+    ///
+    /// Overheads that only clients see come behind the server's last event; a rate that left them out would break
+    /// Little's law where users wait.
+    #[must_use]
+    pub fn duration(&self) -> SimTime {
+        self.end.max(self.last_answer)
+    }
+
     /// Share of the prefix cache's lookups that hit, 0–1: of tokens at first admissions, as vLLM counts them; under the
     /// reference's rules of blocks.
     #[must_use]
@@ -428,6 +441,7 @@ impl ReplicaTotals {
         self.kv_integral += other.kv_integral;
         self.kv_peak = self.kv_peak.max(other.kv_peak);
         self.end = self.end.max(other.end);
+        self.last_answer = self.last_answer.max(other.last_answer);
         for (ours, theirs) in self.time_shares.iter_mut().zip(&other.time_shares) {
             *ours += theirs;
         }

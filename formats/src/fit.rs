@@ -8,7 +8,7 @@ use plimsoll_core::MODEL_VERSION;
 use plimsoll_core::calibrate::{ClientEffects, Fit, FittedModel, Interval};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::measurement::MeasuredDeployment;
-use plimsoll_core::scenario::{CalibratedOn, fitted_latency};
+use plimsoll_core::scenario::{Batching, CalibratedOn, fitted_latency};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -61,9 +61,26 @@ pub struct FittedLatency {
     pub alpha: Vec<f64>,
     /// β0…
     pub beta: Vec<f64>,
+    /// When steps are planned, where the model tells: β6 of the calibrated one by its name, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batching: Option<Batching>,
     /// What the client sees beside the steps.
     #[serde(default)]
     pub client: ClientEffects,
+}
+
+impl FittedLatency {
+    /// What a fit is of.
+    #[must_use]
+    pub fn of(fit: &Fit) -> Self {
+        Self {
+            model: fit.model,
+            alpha: fit.alpha.clone(),
+            beta: fit.beta.clone(),
+            batching: fit.batching(),
+            client: fit.client,
+        }
+    }
 }
 
 /// One log of the training set.
@@ -91,12 +108,7 @@ impl FitFile {
         Self {
             fit_version: FIT_VERSION,
             model_version: MODEL_VERSION,
-            latency: FittedLatency {
-                model: fit.model,
-                alpha: fit.alpha.clone(),
-                beta: fit.beta.clone(),
-                client: fit.client,
-            },
+            latency: FittedLatency::of(fit),
             deployment,
             calibrated_on,
             guesses,
@@ -156,7 +168,25 @@ pub fn fit_from_yaml(text: &str, file: &str) -> Result<FitFile, Vec<Diagnostic>>
     }
     let invalid = |message: String| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)];
     let read: FitFile = read(fields.clone()).map_err(invalid)?;
-    let FittedLatency { model, alpha, beta, .. } = &read.latency;
+    let FittedLatency { model, alpha, beta, batching: said, .. } = &read.latency;
+    let found = read.fit().batching();
+    if let Some(said) = said
+        && found != Some(*said)
+    {
+        let place = Place::START.in_file(file);
+        let message = format!(
+            "batching is {}, {}",
+            said.words(),
+            found.map_or("which no coefficient of this model says".into(), |found| format!(
+                "and β6 says {}",
+                found.words()
+            ))
+        );
+        return Err(vec![
+            Diagnostic::error("invalid-value", format!("{place}: latency.batching"), message)
+                .with_hint("β6 counts: 0 is synchronous scheduling, 1 asynchronous scheduling, 2 the V0 engine; leave batching out to follow it"),
+        ]);
+    }
     match fitted_latency(model.choice(), alpha, beta, None, 1) {
         Ok(_) => Ok(read),
         // What it was fitted for is known where it is used.
@@ -179,6 +209,7 @@ fn empty() -> FitFile {
             model: FittedModel::default(),
             alpha: Vec::new(),
             beta: Vec::new(),
+            batching: None,
             client: ClientEffects::default(),
         },
         deployment: MeasuredDeployment::default(),

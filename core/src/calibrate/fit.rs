@@ -11,6 +11,7 @@ use super::{
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
 use crate::measurement::{Measurement, RunFigures};
+use crate::scenario::Batching;
 use crate::search::{Candidate, Minimizer};
 use crate::study::{Ask, Study};
 use alloc::sync::Arc;
@@ -209,6 +210,16 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// When steps were planned, where the model tells: β6 of the calibrated one.
+    #[must_use]
+    pub fn batching(&self) -> Option<Batching> {
+        (self.model == FittedModel::Calibrated)
+            .then(|| LatencyModel::calibrated(&self.alpha, &self.beta).ok())
+            .flatten()
+            .as_ref()
+            .and_then(Batching::of_fit)
+    }
+
     /// The model with these coefficients, for a server.
     ///
     /// # Errors

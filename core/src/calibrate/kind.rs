@@ -163,7 +163,7 @@ impl FittedModel {
             (Self::Calibrated, "beta4") => "reading a context token in attention",
             (Self::Calibrated, "beta5") => "attention of a prompt token to one before it",
             (Self::Calibrated, "beta6") => {
-                "how prompts join the requests that decode: 0 next step, 1 one later, 2 steps of their own"
+                "how prompts join: 0 synchronous scheduling, 1 asynchronous scheduling, 2 the V0 engine"
             }
             (Self::Calibrated, "beta7") => "launching a step with prompts",
             _ => "",

@@ -65,6 +65,10 @@ pub struct SummaryJson {
     pub length_capped_requests: u64,
     /// Requests whose deadline passed.
     pub timed_out_requests: u64,
+    /// Requests that the end of the run cut off, which are in no latency above; left out when 0 and under the rules of
+    /// the reference, whose fields are fixed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut_off_requests: u64,
     /// One entry per request; in results files only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestJson>,

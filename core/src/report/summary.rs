@@ -237,7 +237,7 @@ impl Report {
         ]
         .iter()
         .all(|&(limit, stats)| limit.is_none_or(|limit| stats.slo <= limit));
-        let (slo, attainments) = attainment.report(totals.end, percentiles_hold, settings.slo.attainment);
+        let (slo, attainments) = attainment.report(totals.duration(), percentiles_hold, settings.slo.attainment);
         let classes = class_reports.into_iter().map(|(index, class): (usize, ClassReport)| ClassReport {
             slo: attainments.get(index).copied().unwrap_or_default(),
             ..class
@@ -366,7 +366,7 @@ pub(super) fn summarize(
     e2e: &LatencyStats,
     delay: &LatencyStats,
 ) -> SummaryJson {
-    let duration = totals.end.as_seconds();
+    let duration = totals.duration().as_seconds();
     let mut summary = SummaryJson {
         instance_id: "cluster".into(),
         completed_requests: totals.completed,

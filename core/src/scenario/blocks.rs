@@ -60,8 +60,11 @@ impl Resolution<'_> {
         if !is_within_bounds {
             return None;
         }
-        let prefers_formula =
-            engine.gpu_memory_utilization.is_some() || kv_value_bytes.is_some() || deployment.has_custom_accelerator;
+        // A default that is spelled out is none that somebody chose.
+        let is_usual = |share: f64| engine.is_vllm() && share == self.in_force.version.gpu_memory_utilization();
+        let prefers_formula = engine.gpu_memory_utilization.is_some_and(|share| !is_usual(share))
+            || kv_value_bytes.is_some()
+            || deployment.has_custom_accelerator;
         let used_row = latency.and_then(|latency| latency.row);
         let row_blocks = deployment.row(self.catalog).map(|row| self.blocks_of_row(row));
         if engine.is_vllm()

@@ -4,7 +4,7 @@ use super::blocks::ChosenBlocks;
 use super::deployment::{KnownDeployment, under};
 use super::limits::NUM_BLOCKS;
 use super::resolve::{ChosenLatency, Resolution};
-use super::{Batching, BlocksSource, Ledger, ServerLedger, ServerVersion};
+use super::{Batching, BlocksSource, Ledger, ServerLedger};
 use crate::catalog::{AcceleratorSpec, Footprint, ModelSpec};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kv_plan::{Advice, CacheMemory, Fit, FitQuestion, KvDtype, KvRefusal, grouped};
@@ -101,7 +101,7 @@ impl Resolution<'_> {
             accelerator: server.accelerator,
             tensor_parallel_size: deployment.tensor_parallel_size,
             utilization: self.in_force.gpu_memory_utilization,
-            version: self.scenario.deployment.named_version().unwrap_or(ServerVersion::NEWEST),
+            version: self.in_force.version,
             limits: self.in_force.limits,
             max_model_len: engine.max_model_len.filter(|length| *length > 0),
             kv_cache_dtype: server.kv_cache_dtype,

@@ -85,6 +85,16 @@ pub enum Batching {
 }
 
 impl Batching {
+    /// As it is said.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Async => "asynchronous scheduling",
+            Self::Sync => "synchronous scheduling",
+            Self::V0 => "the V0 engine",
+        }
+    }
+
     /// What a fit has found, where its model tells (β6 of the calibrated one).
     #[must_use]
     pub fn of_fit(latency: &LatencyModel) -> Option<Self> {

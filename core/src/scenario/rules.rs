@@ -345,12 +345,7 @@ impl Resolution<'_> {
         if let (Some(given), Some(of_fit)) = (given, of_fit)
             && given != of_fit
         {
-            let name = |batching| match batching {
-                Batching::Async => "asynchronous scheduling",
-                Batching::Sync => "synchronous scheduling",
-                Batching::V0 => "the V0 engine",
-            };
-            let message = format!("the fit found {}, and the scenario asks for {}", name(of_fit), name(given));
+            let message = format!("the fit found {}, and the scenario asks for {}", of_fit.words(), given.words());
             diagnostics.push(
                 Diagnostic::warning("fit-of-another-scheduling", "engine.async_scheduling", message)
                     .with_hint("leave engine.async_scheduling out to follow the fit"),

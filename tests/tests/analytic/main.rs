@@ -6,6 +6,7 @@ mod hit_ratio;
 mod lever;
 mod queueing;
 mod steady;
+mod users;
 mod verdict;
 
 use plimsoll_core::cluster::simulate;

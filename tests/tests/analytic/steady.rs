@@ -166,3 +166,27 @@ fn the_capacity_of_a_single_place_is_the_exact_one() {
     let saturation = curve.saturation.expect("searched").request_rate;
     assert!((saturation / 10.0 - 1.0).abs() < 0.02, "{saturation}");
 }
+
+/// A range that ends below the saturation: what holds up to its end rests on a point that is settled there.
+///
+/// The default server carries some 20 requests/s.
+#[test]
+fn a_capacity_at_the_end_of_a_named_range_rests_on_a_settled_point() {
+    for range in [[1.0, 15.0], [0.5, 4.0]] {
+        let mut scenario = Scenario::default();
+        (scenario.curve.num_rates, scenario.curve.range_per_s) = (6, Some(range));
+        let resolved = scenario.resolve(plimsoll_configs::catalog()).expect("the default scenario resolves").value;
+        let mut study = CurveStudy::new(&resolved, CurvePlan::settled(&resolved.curve), None);
+        while let Ask::Trial(trial) = study.ask() {
+            study.tell(&trial, run_trial(&resolved, None, &trial));
+        }
+        let curve = study.snapshot();
+        let capacity = curve.capacity.expect("the end of the range holds");
+        assert_eq!((capacity.request_rate, capacity.next_failing_rate), (range[1], None));
+        let last = curve.points.last().expect("six rates");
+        assert_eq!((last.request_rate, last.verdict), (range[1], Verdict::Stable));
+        for point in &curve.points {
+            assert!(point.is_settled && point.meets_slo, "{range:?}: {} {:?}", point.request_rate, point.verdict);
+        }
+    }
+}

@@ -169,6 +169,10 @@ fn users_wait_for_what_their_clients_report_under_vllm_s_rules() {
             let first = spans.iter().map(|[from, _]| *from).min().unwrap_or(0);
             let last = spans.iter().map(|[_, to]| *to).max().unwrap_or(0);
             prop_assert!(waited <= num_users as i64 * (last - first), "{} in {}", waited, last - first);
+            // And so does the span that a report's rates are of.
+            let answered: i64 = told.records.iter().filter_map(|record| record.e2e).map(|e2e| e2e.0).sum();
+            let duration = told.totals.duration().0;
+            prop_assert!(answered <= num_users as i64 * duration, "{} in {}", answered, duration);
             *full.borrow_mut() += u32::from(most == num_users as i32);
             let is_longer = |record: &RequestRecord| {
                 record.e2e.is_some_and(|e2e| record.request.arrive.0 + e2e.0 > record.settled_at.0)

@@ -26,6 +26,9 @@ const CAPACITY_REQUESTS: [[u32; 2]; 3] = [[10, 4], [20, 6], [36, 9]];
 const POINT_REQUESTS: [f64; 3] = [5.0, 8.0, 45.0];
 const LOADED: f64 = 0.4;
 
+/// Load of the last rate of a range that ends below the saturation, at most: what ends below it is no overload.
+const MAX_LOAD_OF_RANGE: f64 = 0.98;
+
 /// A point whose first runs are not precise enough gets more of the same length, as many as its errors ask for and
 /// [`MARGIN`] times that, if all together are no more than so many times the first.
 const MOST_RUNS: f64 = 4.0;
@@ -106,9 +109,11 @@ impl CurveStudy {
                     point.meets_slo = false;
                 }
             }
-            points.extend(
-                settled.at_capacity.clone().filter(|point| point.is_settled && !rates.contains(&point.request_rate)),
-            );
+            if let Some(at_capacity) = settled.at_capacity.clone().filter(|point| point.is_settled) {
+                // Of two points of one rate that is kept which rests on more.
+                points.retain(|point| point.request_rate.total_cmp(&at_capacity.request_rate).is_ne());
+                points.push(at_capacity);
+            }
             crate::numeric::sort_few(&mut points, |a, b| a.request_rate.total_cmp(&b.request_rate));
             settled.points = Some(points);
         }
@@ -124,6 +129,19 @@ impl CurveStudy {
         let highest = rates.last().copied().unwrap_or(1.0);
         let burst = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.request_throughput);
         saturation.high.map_or(highest, |high| high.max(saturation.low).max(burst))
+    }
+
+    /// Where the server is thought to saturate while no overload shows it.
+    ///
+    /// A named range may end before: its last rate is to be settled like the others, and how much that takes is told by
+    /// what the burst completes.
+    fn presumed_saturation(&self, saturation: &Bracket, rates: &[f64]) -> f64 {
+        let coarse = self.coarse_saturation(saturation, rates);
+        if saturation.high.is_some() {
+            return coarse;
+        }
+        let burst = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.request_throughput);
+        burst.max(coarse / MAX_LOAD_OF_RANGE)
     }
 
     /// The runs at an overload; none where nothing on the axis overloads, as a range that is named may end before.
@@ -253,7 +271,7 @@ impl CurveStudy {
         sustained: Option<Sustained>,
         rates: &[f64],
     ) -> impl Iterator<Item = CurveTrial> {
-        let limit = sustained.map_or_else(|| self.coarse_saturation(saturation, rates), |found| found.rate);
+        let limit = sustained.map_or_else(|| self.presumed_saturation(saturation, rates), |found| found.rate);
         let planned = f64::from(self.planned_requests());
         let num_seeds = self.plan.num_seeds;
         rates.iter().filter(move |rate| **rate < 0.999 * limit).flat_map(move |&rate| {

@@ -284,12 +284,7 @@ impl Logs {
         )?)?;
         let held_out = self.runs(held_out, &of.said)?;
         let mut study = StudyFile::new(task, held_out, of.said.given.clone());
-        study.best = Some(FittedLatency {
-            model: of.fit.model,
-            alpha: of.fit.alpha.clone(),
-            beta: of.fit.beta.clone(),
-            client: of.fit.client,
-        });
+        study.best = Some(FittedLatency::of(&of.fit));
         let [train, held_out] = self.report(of)?.runs;
         study.train_errors = train.into_iter().map(errors_of).collect();
         study.test_errors = held_out.into_iter().map(errors_of).collect();

@@ -216,7 +216,7 @@ pub fn CoefficientTable(
     #[prop(optional, into)]
     intervals: Option<Signal<Vec<Interval>>>,
 ) -> impl IntoView {
-    let model = fit.model;
+    let (model, batching) = (fit.model, fit.batching());
     let names = model.alpha_names().iter().chain(model.beta_names()).copied();
     let rows: Vec<(&str, f64)> = names.zip(fit.alpha.into_iter().chain(fit.beta)).collect();
     view! {
@@ -229,11 +229,15 @@ pub fn CoefficientTable(
                 <tbody>
                     {rows.into_iter().map(|(name, value)| {
                         let (factor, unit) = model.unit(name);
+                        let value = match batching.filter(|_| name == "beta6") {
+                            Some(batching) => batching.words().to_owned(),
+                            None => words::coefficient(value * factor, unit),
+                        };
                         view! {
                             <tr>
                                 <th scope="row">{words::symbol(name)}</th>
                                 <td>{model.meaning(name)}</td>
-                                <td>{words::coefficient(value * factor, unit)}</td>
+                                <td>{value}</td>
                                 {intervals.map(|intervals| view! {
                                     <td>{move || intervals.with(|intervals| words::interval(intervals, name, factor))}</td>
                                 })}

@@ -82,6 +82,8 @@ impl Fast {
         };
         self.gaps.completed(request.arrive.0, &entry.participation);
         self.totals.completed += 1;
+        let answer = request.arrive.0 + record.e2e.map_or(0, |e2e| e2e.0);
+        self.totals.last_answer = self.totals.last_answer.max(SimTime(answer));
         self.totals.length_capped += u64::from(is_capped);
         self.totals.output_tokens += u64::from(record.produced_tokens);
         self.slots.remove(slot);

@@ -332,6 +332,8 @@ impl Plain {
             gaps.iter().for_each(|gap| *self.gaps.entry(*gap).or_default() += 1);
         }
         self.totals.completed += 1;
+        let answer = SimTime(record.request.arrive.0 + record.e2e.unwrap_or_default().0);
+        self.totals.last_answer = self.totals.last_answer.max(answer);
         self.totals.length_capped += u64::from(record.fate == Fate::LengthCapped);
         self.totals.output_tokens += u64::from(record.produced_tokens);
         if observer.wants_events() {
