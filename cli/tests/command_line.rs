@@ -51,8 +51,8 @@ fn a_single_request_takes_what_it_takes_by_hand() {
     assert_eq!(found["ttft_mean_ms"], 1.33);
     assert_eq!(found["itl_mean_ms"], 1.11);
     assert_eq!(found["e2e_mean_ms"], 3.55);
-    // The first request arrives after one interval of a second.
-    assert_eq!(found["vllm_estimated_duration_s"], 1.00352);
+    // The first request arrives after one interval of a second, and its client has the answer when it is reported.
+    assert_eq!(found["vllm_estimated_duration_s"], 1.00355);
     assert_eq!(found["total_output_tokens"], 3);
     let names: Vec<&str> = found.as_object().expect("an object").keys().map(String::as_str).collect();
     assert!(names.contains(&"scheduling_delay_p99_ms") && !names.contains(&"requests"), "{names:?}");
@@ -375,7 +375,7 @@ fn a_token_trace_is_replayed_at_its_own_pace() {
     // Queueing 105 and 102, prefill steps of 1050 and 1020, one decode step of 1100; 10 more per token reported.
     let found = summary(&run(&[&OWN, &flags]));
     assert_eq!((&found["completed_requests"], &found["total_input_tokens"]), (&Value::from(2), &Value::from(7)));
-    assert_eq!(found["vllm_estimated_duration_s"], 2.001122);
+    assert_eq!(found["vllm_estimated_duration_s"], 2.001132);
     assert_eq!(found["itl_mean_ms"], 1.11);
     let cut = run(&[&OWN[..4], &flags, &["--horizon=1000000"]]);
     assert_eq!(summary(&cut)["injected_requests"], 1);

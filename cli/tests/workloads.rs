@@ -48,10 +48,10 @@ fn file(name: &str, content: &str) -> String {
 fn a_user_asks_again_after_thinking() {
     // Queueing 120, a prefill step of 1200, two decode steps of 1100: the answer ends 3520 after its request, and its
     // client sees that 30 later, 10 for each token.
-    // The second request arrives at 8550, the third at 17100 and ends at 20620.
+    // The second request arrives at 8550, the third at 17100; its client has the answer at 20650.
     let users = ["--concurrency=1", "--think-time-ms=5", "--num-requests=3"];
     let output = plimsoll(&[&OWN, &SHORT, &users], "");
-    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 0.02062);
+    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 0.02065);
     assert_eq!(figure(&output, "completed_requests"), 3.0);
     let both = plimsoll(&[&OWN, &["--concurrency=1", "--rate=3"]], "");
     assert_eq!(both.status.code(), Some(1));
@@ -163,7 +163,7 @@ fn a_specification_needs_an_end_and_explicit_flags_win() {
     assert_eq!(endless.status.code(), Some(1));
     assert!(text(&endless.stderr).contains("never ends"), "{}", text(&endless.stderr));
     let output = plimsoll(&[&OWN, &[&flag, "--num-requests=2", "--rate=7"]], "");
-    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 2.00352);
+    assert_eq!(figure(&output, "vllm_estimated_duration_s"), 2.00355);
     assert!(text(&output.stderr).contains("warning[flag-not-used] --rate"), "{}", text(&output.stderr));
     // Arrivals at 1 and 2 seconds, none at the third, which is the horizon.
     let cut = plimsoll(&[&OWN, &[&flag, "--horizon=3000000"]], "");
@@ -192,9 +192,9 @@ const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:0
 fn a_public_trace_is_replayed_in_part_and_faster() {
     let trace = format!("--trace={}", file("azure.csv", AZURE));
     let end = |flags: &[&str]| figure(&plimsoll(&[&OWN, &[&trace], flags], ""), "vllm_estimated_duration_s");
-    assert_eq!(end(&[]), 4.00352);
-    assert_eq!(end(&["--rate-scale=2"]), 2.00352);
-    assert_eq!(end(&["--trace-window=0.5:2"]), 0.50352);
+    assert_eq!(end(&[]), 4.00355);
+    assert_eq!(end(&["--rate-scale=2"]), 2.00355);
+    assert_eq!(end(&["--trace-window=0.5:2"]), 0.50355);
     assert_eq!(plimsoll(&[&OWN, &[&trace, "--trace-window=5:6"]], "").status.code(), Some(1));
 }
 
@@ -322,8 +322,8 @@ fn recorded_conversations_wait_for_their_answers_if_asked_to() {
     let end = |flags: &[&str]| figure(&plimsoll(&[&replay, &closed, flags], ""), "vllm_estimated_duration_s");
     // An answer takes 3520: 120 of queueing, 1200, twice 1100; its client sees it 30 later. The second turn is recorded
     // 2000 after the first.
-    assert_eq!(end(&[]), 0.01007);
-    assert_eq!(end(&["--think-time-ms=10"]), 0.01807);
+    assert_eq!(end(&[]), 0.0101);
+    assert_eq!(end(&["--think-time-ms=10"]), 0.0181);
     // Without a horizon everybody is served; with one a run says whom it cut off, and marks what it says of the others.
     let all = plimsoll(&[&replay], "");
     assert_eq!(figure(&all, "completed_requests"), 2.0);

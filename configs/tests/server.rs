@@ -282,6 +282,10 @@ fn the_first_base_moves_to_the_new_rules_and_says_what_changes() {
     let notes = |scenario: &Scenario| scenario.resolve(catalog()).expect("valid").diagnostics;
     let note = notes(&scenario).into_iter().find(|found| found.code == "newer-rules").expect("a note");
     assert_eq!(note.hint, format!("moving over changes {}", changes.join("; ")));
+    // What nobody has set was the reference's, and is told like what somebody has.
+    let mut unset = scenario.clone();
+    (unset.engine.max_num_seqs, unset.engine.max_num_batched_tokens) = (None, None);
+    assert_eq!(unset.under_new_rules(catalog()).expect("it has the old rules").changes, changes);
     // What somebody chose stays.
     scenario.engine.max_num_seqs = Some(128);
     scenario.deployment.accelerator = Some(AcceleratorChoice::Id("A100-80".into()));

@@ -53,6 +53,9 @@ impl Scenario {
         let places = engine.max_num_seqs.take_if(|places| Some(*places) == usual.max_num_seqs);
         let tokens = engine.max_num_batched_tokens.take_if(|tokens| Some(*tokens) == usual.max_num_batched_tokens);
         let share = engine.gpu_memory_utilization.take_if(|share| Some(*share) == usual.gpu_memory_utilization);
+        // What nobody set is the reference's, which the new rules leave to the server as well.
+        let places = places.or(usual.max_num_seqs).filter(|_| engine.max_num_seqs.is_none());
+        let tokens = tokens.or(usual.max_num_batched_tokens).filter(|_| engine.max_num_batched_tokens.is_none());
         let left_out = [
             ("engine.max_num_seqs", places.map(|value| value.to_string())),
             ("engine.max_num_batched_tokens", tokens.map(|value| value.to_string())),
