@@ -13,7 +13,6 @@ mod defaults;
 mod families;
 mod family;
 mod footprint;
-mod kv_layers;
 mod pattern;
 mod routing;
 mod sections;
@@ -26,7 +25,6 @@ mod tests;
 
 pub use catalog_entry::{hf_config_of_entry, quantization_in_name, quantization_of_entry};
 pub use footprint::{footprint_from_hf_config, footprint_of_entry};
-pub use kv_layers::{KvModel, kv_layers_from_hf_config};
 
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};

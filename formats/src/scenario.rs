@@ -6,7 +6,7 @@ use crate::policy::bad_routing;
 use crate::probe::{BadField, bad_fields, explain, read};
 use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_anatomy::footprint_of_entry;
-use plimsoll_core::catalog::{AcceleratorSpec, Dtype, ModelSpec, Provenance};
+use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec, Provenance};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::{
     AdmissionSettings, ArrivalSettings, ClientSettings, EngineSettings, LengthSettings, ModelChoice, RoutingSettings,
@@ -185,7 +185,9 @@ fn problems_of_section(section: &str, fields: &Map<String, Value>, problem: BadF
     for (key, value) in fields {
         let Err(message) = section_with(section, key, value.clone()) else { continue };
         let below = match (section, key.as_str(), value) {
-            ("deployment", "model", Value::Object(model)) => bad_fields::<ModelSpec>(model, &good(&good_model())),
+            ("deployment", "model", Value::Object(model)) => {
+                bad_fields::<ModelSpec>(model, &good(&ModelSpec::smallest("model")))
+            }
             ("deployment", "accelerator", Value::Object(sheet)) => {
                 bad_fields::<AcceleratorSpec>(sheet, &good(&good_accelerator()))
             }
@@ -283,40 +285,6 @@ pub(crate) fn good(value: &impl serde::Serialize) -> Map<String, Value> {
     }
 }
 
-/// An architecture in which every field is good, to probe others with.
-fn good_model() -> ModelSpec {
-    ModelSpec {
-        id: "model".into(),
-        architecture: String::new(),
-        model_type: String::new(),
-        num_hidden_layers: 1,
-        hidden_size: 1,
-        num_attention_heads: 1,
-        num_key_value_heads: 1,
-        head_dim: 0,
-        intermediate_size: 1,
-        vocab_size: 1,
-        torch_dtype: Dtype::Bfloat16,
-        weight_bytes_per_param: None,
-        max_position_embeddings: 0,
-        rope_scaling: None,
-        tie_word_embeddings: false,
-        num_experts: 0,
-        num_experts_per_tok: 0,
-        moe_intermediate_size: 0,
-        shared_expert_intermediate_size: 0,
-        intermediate_size_mlp: 0,
-        interleave_moe_layer_step: 0,
-        first_k_dense_replace: 0,
-        kv_lora_rank: 0,
-        qk_rope_head_dim: 0,
-        sliding_window: 0,
-        hidden_act: String::new(),
-        footprint: None,
-        provenance: Provenance::default(),
-    }
-}
-
 /// A data sheet in which every field is good, to probe others with.
 pub(crate) fn good_accelerator() -> AcceleratorSpec {
     AcceleratorSpec {
@@ -355,7 +323,7 @@ mod tests {
     #[test]
     fn every_field_survives_a_round_trip() {
         let mut scenario = Scenario::default();
-        scenario.deployment.model = ModelChoice::Custom(Box::new(good_model()));
+        scenario.deployment.model = ModelChoice::Custom(Box::new(ModelSpec::smallest("model")));
         scenario.deployment.tensor_parallel_size = None;
         scenario.latency.alpha = Some(vec![0.1 + 0.2, 1e-300, 3.0]);
         scenario.workload.prefix_hit_ratio = 0.35;

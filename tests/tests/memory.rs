@@ -4,6 +4,7 @@
 use plimsoll_anatomy::footprint_from_hf_config;
 use plimsoll_configs::catalog;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
+use plimsoll_core::kv_plan::{KvLayout, KvSettings};
 use plimsoll_core::scenario::{
     AcceleratorChoice, BlocksSource, LatencyModelChoice, Ledger, ModelChoice, ResolvedScenario, Scenario, Scheduling,
     ServerLedger,
@@ -198,17 +199,20 @@ fn weights_that_a_server_narrows_while_it_loads_are_narrower_on_every_rank() {
 }
 
 #[test]
-fn every_config_of_the_collection_has_a_footprint_or_says_what_is_not_described() {
+fn every_config_of_the_collection_has_a_footprint_and_a_server_or_says_why_not() {
     let mut unknown = Vec::new();
     for folder in fs::read_dir(own_tables().join("hf-configs")).expect("the collection").filter_map(Result::ok) {
+        let name = folder.file_name().into_string().expect("a name");
         let text = fs::read_to_string(folder.path().join("config.json")).expect("a config");
-        match footprint_from_hf_config(&text, plimsoll_anatomy::BesideConfig::default()) {
-            Ok(read) => assert!(read.value.weight_bytes() > 0 && read.value.problems().is_empty()),
-            Err(problems) => unknown.push((folder.file_name().into_string().expect("a name"), problems)),
+        let read = footprint_from_hf_config(&text, plimsoll_anatomy::BesideConfig::default());
+        let footprint = read.unwrap_or_else(|problems| panic!("{name}: {problems:?}")).value;
+        assert!(footprint.weight_bytes() > 0 && footprint.problems().is_empty(), "{name}");
+        let settings = KvSettings { state_value_bytes: footprint.state_bytes, ..KvSettings::new(1, 8192) };
+        if let Err(problems) = KvLayout::new(&footprint.all_caches(), settings) {
+            assert_eq!((problems.len(), problems[0].code.as_str()), (1, "kv-cache-unknown"), "{name}");
+            unknown.push(name);
         }
     }
-    unknown.sort_by(|left, right| left.0.cmp(&right.0));
-    assert!(unknown.iter().all(|(_, problems)| problems[0].code == "kv-cache-unknown"), "{unknown:?}");
-    let names: Vec<&str> = unknown.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names, ["deepseek-v4-flash", "recurrentgemma-default"]);
+    unknown.sort();
+    assert_eq!(unknown, ["deepseek-v4-flash", "recurrentgemma-default"]);
 }

@@ -10,6 +10,9 @@ use super::super::pattern::{Kind, every_fourth, full, window};
 use super::Row;
 use plimsoll_core::anatomy::{Cache, Part, StateShape};
 
+/// Patches of the largest image that cross attention looks at: four tiles of 1,601.
+const IMAGE_TOKENS: u32 = 6404;
+
 const SIZED: Routing = Routing { shared: Shared::Sized, ..ROUTING };
 
 pub(super) const FAMILIES: &[Row] = &[
@@ -230,7 +233,12 @@ fn mllama(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
         let normed = Heads { has_norm: When::Always, ..BARE_HEADS };
         builder.project(&normed, heads, kv_heads, [size, size], kind);
         builder.vector("cross_attn_gates", Part::Attention, 2);
-        builder.layer.caches.push(Cache::Cross { heads: kv_heads, key_size: size, value_size: size });
+        builder.layer.caches.push(Cache::Cross {
+            heads: kv_heads,
+            key_size: size,
+            value_size: size,
+            tokens: IMAGE_TOKENS,
+        });
     } else {
         builder.attention(&family.attention, kind);
     }

@@ -6,15 +6,13 @@
 //! # Source
 //! Shapes and caches of the model classes of transformers 5.24; `docs/models.md` tells them by family.
 
-mod cache;
 mod layer;
 mod tensor;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::catalog::Part;
-pub use cache::{Cache, Span, StateShape};
+pub use crate::catalog::{Cache, Part, Span, StateShape};
 pub use layer::{Experts, FeedForward, Layer};
 pub use tensor::{Tensor, WeightBytes};
 

@@ -80,7 +80,7 @@ fn compressed_and_latent_caches_grow_by_their_share() {
     assert_eq!((window.values_per_token(), window.fixed_values()), (0.0, 4 * 576));
     let chunk = Cache::Attention { heads: 1, key_size: 1, value_size: 1, span: Span::Chunked { chunk: 8 } };
     assert_eq!(chunk.fixed_values(), 14);
-    assert_eq!(Cache::Cross { heads: 1, key_size: 1, value_size: 1 }.fixed_values(), 0);
+    assert_eq!(Cache::Cross { heads: 1, key_size: 1, value_size: 1, tokens: 1 }.fixed_values(), 0);
 }
 
 #[test]

@@ -27,44 +27,16 @@ impl ModelSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Dtype, Provenance, RopeScaling};
-    use alloc::string::String;
+    use crate::catalog::RopeScaling;
 
     fn model(max_position_embeddings: u32, rope: Option<(&str, f64, Option<u32>)>, model_type: &str) -> ModelSpec {
-        ModelSpec {
-            id: "m".into(),
-            architecture: String::new(),
-            model_type: model_type.into(),
-            num_hidden_layers: 1,
-            hidden_size: 1,
-            num_attention_heads: 1,
-            num_key_value_heads: 1,
-            head_dim: 0,
-            intermediate_size: 1,
-            vocab_size: 1,
-            torch_dtype: Dtype::Bfloat16,
-            weight_bytes_per_param: None,
-            max_position_embeddings,
-            rope_scaling: rope.map(|(rope_type, factor, original_max_position_embeddings)| RopeScaling {
-                rope_type: rope_type.into(),
-                factor,
-                original_max_position_embeddings,
-            }),
-            tie_word_embeddings: false,
-            num_experts: 0,
-            num_experts_per_tok: 0,
-            moe_intermediate_size: 0,
-            shared_expert_intermediate_size: 0,
-            intermediate_size_mlp: 0,
-            interleave_moe_layer_step: 0,
-            first_k_dense_replace: 0,
-            kv_lora_rank: 0,
-            qk_rope_head_dim: 0,
-            sliding_window: 0,
-            hidden_act: String::new(),
-            footprint: None,
-            provenance: Provenance::default(),
-        }
+        let rope_scaling = rope.map(|(rope_type, factor, original_max_position_embeddings)| RopeScaling {
+            rope_type: rope_type.into(),
+            factor,
+            original_max_position_embeddings,
+        });
+        let model_type = model_type.into();
+        ModelSpec { max_position_embeddings, rope_scaling, model_type, ..ModelSpec::smallest("m") }
     }
 
     #[test]

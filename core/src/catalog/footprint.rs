@@ -1,5 +1,6 @@
 //! What a model takes of a server's memory: its weights by how ranks share them, and what its layers keep.
 
+use super::Cache;
 use crate::diagnostic::Diagnostic;
 use alloc::format;
 use alloc::vec::Vec;
@@ -91,113 +92,14 @@ pub struct Weights {
     pub bytes: u64,
 }
 
-/// One cache of one layer.
-///
-/// A layer with two caches, as one whose sparse attention has an indexer, is two of these. A layer that reads another
-/// layer's cache, an encoder without a cache and a vision tower are none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum KvLayer {
-    /// A key and a value per head and token.
-    Attention {
-        /// KV heads of the whole model; each rank keeps its share, and at least one.
-        heads: u32,
-        /// Values of a key.
-        key_size: u32,
-        /// Values of a value.
-        value_size: u32,
-        /// Which tokens are kept.
-        span: Span,
-    },
-    /// One latent vector per token, the same on every rank.
-    Latent {
-        /// Values of the compressed part.
-        rank: u32,
-        /// Values of the part with the position in it.
-        #[serde(default)]
-        rope: u32,
-        /// Whether an indexer chooses the tokens that are looked at; quantized vectors are then wider.
-        #[serde(default)]
-        is_sparse: bool,
-    },
-    /// Keys of an indexer, the same on every rank and of the same width whatever the type of the cache.
-    Indexer {
-        /// Bytes of a token's key with its scale.
-        bytes_per_token: u32,
-    },
-    /// A state of fixed size.
-    State(StateLayer),
-    /// Keys and values of what an encoder made, kept in full from the first token on.
-    Cross {
-        /// KV heads of the whole model.
-        heads: u32,
-        /// Values of a key.
-        key_size: u32,
-        /// Values of a value.
-        value_size: u32,
-        /// The most an encoder gives for one request.
-        encoder_tokens: u32,
-    },
-}
-
-/// Which tokens attention looks at, and so which are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "keeps", rename_all = "kebab-case")]
-pub enum Span {
-    /// All.
-    Full,
-    /// The last ones, this one included.
-    Sliding {
-        /// Tokens.
-        window: u32,
-    },
-    /// Those from the last multiple of a length on.
-    Chunked {
-        /// Tokens.
-        chunk: u32,
-    },
-}
-
-/// A state of fixed size, and how wide its values are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateLayer {
-    /// What is kept.
-    pub shape: StateShape,
-    /// Bytes of a value of the convolution's part.
-    pub conv_bytes: u32,
-    /// Bytes of a value of the recurrent part.
-    pub state_bytes: u32,
-}
-
-/// The sizes of a state, for the whole model.
-///
-/// Where there is a convolution of `kernel` tokens, the last `kernel − 1` of its inputs are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "form", rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the fields are the sizes that the configs call by these names")]
-pub enum StateShape {
-    /// Selective state space, first form.
-    Mamba1 { inner: u32, state: u32, kernel: u32 },
-    /// Selective state space with heads.
-    Mamba2 { inner: u32, groups: u32, heads: u32, head_size: u32, state: u32, kernel: u32 },
-    /// Gated delta net.
-    GatedDelta { key_heads: u32, value_heads: u32, key_size: u32, value_size: u32, kernel: u32 },
-    /// Delta attention with a gate per channel (Kimi).
-    DeltaAttention { heads: u32, head_size: u32, kernel: u32 },
-    /// A short convolution and nothing else.
-    Convolution { channels: u32, kernel: u32 },
-    /// Linear attention: a matrix per head.
-    Linear { heads: u32, key_size: u32, value_size: u32 },
-}
-
 /// Caches that are the same in everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KvLayers {
+pub struct Caches {
     /// How many.
     pub count: u32,
     /// Each of them.
-    pub layer: KvLayer,
+    pub cache: Cache,
 }
 
 /// What a model takes of a server's memory.
@@ -207,9 +109,12 @@ pub struct Footprint {
     /// Its weights as the checkpoint stores them.
     pub weights: Vec<Weights>,
     /// What its layers keep, by the place of the first of each kind.
-    pub caches: Vec<KvLayers>,
+    pub caches: Vec<Caches>,
     /// Bytes of a cached value unless a server is told otherwise.
     pub value_bytes: u32,
+    /// Bytes of a value of the recurrent part of a state.
+    #[serde(default = "sixteen_bits", skip_serializing_if = "is_sixteen_bits")]
+    pub state_bytes: u32,
     /// Numbers of ranks that divide this divide the query heads of every layer; 0 without attention.
     #[serde(default, skip_serializing_if = "is_none")]
     pub query_heads: u32,
@@ -228,6 +133,14 @@ pub struct Footprint {
     pub expert_size: u32,
 }
 
+fn sixteen_bits() -> u32 {
+    2
+}
+
+fn is_sixteen_bits(bytes: &u32) -> bool {
+    *bytes == 2
+}
+
 fn is_none(size: &u32) -> bool {
     *size == 0
 }
@@ -241,8 +154,8 @@ const MAX_SIZE: u32 = 16_777_216;
 impl Footprint {
     /// Every cache of every layer.
     #[must_use]
-    pub fn layers(&self) -> Vec<KvLayer> {
-        self.caches.iter().flat_map(|alike| (0..alike.count).map(|_| alike.layer)).collect()
+    pub fn all_caches(&self) -> Vec<Cache> {
+        self.caches.iter().flat_map(|alike| (0..alike.count).map(|_| alike.cache)).collect()
     }
 
     /// Bytes of all weights.
@@ -287,6 +200,7 @@ impl Footprint {
         }
         for (path, value) in [
             ("value_bytes", self.value_bytes),
+            ("state_bytes", self.state_bytes),
             ("hidden_size", self.hidden_size),
             ("vocab_size", self.vocab_size),
             ("feed_forward_size", self.feed_forward_size),

@@ -4,6 +4,7 @@
 //! It answers "what is there under this name" and nothing else: which of it a scenario uses is decided by
 //! [`crate::scenario`].
 
+mod cache;
 mod check;
 mod context;
 mod footprint;
@@ -12,7 +13,9 @@ mod plausibility;
 mod spec;
 mod table;
 
-pub use footprint::{Footprint, KvLayer, KvLayers, Part, Span, Spread, StateLayer, StateShape, Weights};
+pub(crate) use cache::product;
+pub use cache::{Cache, Span, StateShape};
+pub use footprint::{Caches, Footprint, Part, Spread, Weights};
 pub use lookup::{Lookup, edit_distance, meant, nearest};
 pub use spec::{AcceleratorSpec, Dtype, Generation, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};

@@ -149,6 +149,43 @@ pub struct ModelSpec {
     pub provenance: Provenance,
 }
 
+impl ModelSpec {
+    /// The smallest dense model, in bfloat16, of which nothing optional is stated.
+    #[must_use]
+    pub fn smallest(id: &str) -> Self {
+        Self {
+            id: id.into(),
+            architecture: String::new(),
+            model_type: String::new(),
+            num_hidden_layers: 1,
+            hidden_size: 1,
+            num_attention_heads: 1,
+            num_key_value_heads: 1,
+            head_dim: 0,
+            intermediate_size: 1,
+            vocab_size: 1,
+            torch_dtype: Dtype::Bfloat16,
+            weight_bytes_per_param: None,
+            max_position_embeddings: 0,
+            rope_scaling: None,
+            tie_word_embeddings: false,
+            num_experts: 0,
+            num_experts_per_tok: 0,
+            moe_intermediate_size: 0,
+            shared_expert_intermediate_size: 0,
+            intermediate_size_mlp: 0,
+            interleave_moe_layer_step: 0,
+            first_k_dense_replace: 0,
+            kv_lora_rank: 0,
+            qk_rope_head_dim: 0,
+            sliding_window: 0,
+            hidden_act: String::new(),
+            footprint: None,
+            provenance: Provenance::default(),
+        }
+    }
+}
+
 /// A family of accelerators, as far as a server chooses kernels by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

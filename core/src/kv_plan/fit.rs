@@ -111,7 +111,7 @@ impl FitQuestion<'_> {
         let memory = self.memory_question();
         let budget = memory.budget();
         let settings = self.settings();
-        let layout = KvLayout::new(&self.footprint.layers(), settings)?;
+        let layout = KvLayout::new(&self.footprint.all_caches(), settings)?;
         let num_blocks = self.num_blocks(&layout, &budget);
         let plan = layout.plan(num_blocks);
         let made_for = u32::try_from(self.longest_context).unwrap_or(LONGEST).min(LONGEST);
@@ -156,6 +156,7 @@ impl FitQuestion<'_> {
         let usual = if made_for > 0 { made_for } else { USUAL_LENGTH };
         KvSettings {
             model_value_bytes: self.footprint.value_bytes,
+            state_value_bytes: self.footprint.state_bytes,
             kv_cache_dtype: self.kv_cache_dtype,
             block_size: self.block_size,
             kernel_blocks: KernelBlocks::of(self.accelerator.generation),
@@ -197,7 +198,7 @@ impl FitQuestion<'_> {
         let starts = |layout: KvLayout| layout.plan(self.num_blocks(&layout, &budget)).is_ok();
         divides
             && budget.available_bytes() > 0
-            && KvLayout::new(&self.footprint.layers(), self.settings()).is_ok_and(starts)
+            && KvLayout::new(&self.footprint.all_caches(), self.settings()).is_ok_and(starts)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::group::groups;
 use super::page::{CacheKind, specs};
-use super::{GroupLayers, KvGroup, KvLayer, KvSettings};
+use super::{GroupLayers, KvGroup, KvSettings};
+use crate::catalog::Cache;
 use crate::diagnostic::Diagnostic;
 use alloc::format;
 use alloc::vec::Vec;
@@ -50,9 +51,9 @@ impl KvLayout {
     /// Lays out the caches of a model's layers.
     ///
     /// # Errors
-    /// Every setting out of range, sizes that the ranks do not divide, and mixes of layers that are not served.
-    pub fn new(layers: &[KvLayer], settings: KvSettings) -> Result<Self, Vec<Diagnostic>> {
-        let specs = specs(layers, &settings)?;
+    /// Every setting out of range, sizes that the ranks do not divide, and caches and mixes of them that are not served.
+    pub fn new(caches: &[Cache], settings: KvSettings) -> Result<Self, Vec<Diagnostic>> {
+        let specs = specs(caches, &settings)?;
         let has_window = specs.iter().any(|spec| matches!(spec.kind, CacheKind::Sliding(_)));
         if has_window && settings.decode_context_parallel_size > 1 {
             return Err(alloc::vec![

@@ -3,8 +3,7 @@
 //! A server loads its weights, runs the largest batch it may meet, and gives what is left of its share of the memory
 //! to the cache. So does this: [`MemoryQuestion::budget`] is that sum, item by item.
 
-use super::layer::product;
-use crate::catalog::{AcceleratorSpec, Generation};
+use crate::catalog::{AcceleratorSpec, Generation, product};
 use crate::server::{Limits, ServerVersion};
 use crate::time::truncate;
 

@@ -1,6 +1,6 @@
 //! What a vLLM server makes of its memory: KV cache groups, pages, blocks, and the two figures it prints.
 //!
-//! Input are plain [`KvLayer`]s, one per cache that a layer keeps, and the [`KvSettings`] of the server.
+//! Input are plain [`Cache`](crate::catalog::Cache)s, one per cache that a layer keeps, and the [`KvSettings`] of the server.
 //! A [`KvLayout`] is what does not depend on the memory: which layers share a block table, with pages made equal.
 //! [`KvLayout::plan`] cuts some memory into blocks and tells what the server would print, or why it would not start.
 //!
@@ -12,19 +12,18 @@
 
 mod fit;
 mod group;
-mod layer;
 mod layout;
 mod memory;
 mod of_anatomy;
 mod page;
 mod settings;
+mod state;
 mod told;
 mod weights;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::catalog::{KvLayer, Span, StateLayer, StateShape};
 pub use fit::{CacheMemory, Fit, FitQuestion, USUAL_LENGTH};
 pub use group::{GroupLayers, KvGroup};
 pub use layout::{KvLayout, KvPlan, KvRefusal};

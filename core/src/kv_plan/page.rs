@@ -1,9 +1,10 @@
 //! Pages: what one block of one layer takes, and the block size that makes those of a hybrid model equal.
 
-use super::layer::product;
-use super::{KvLayer, KvSettings, PlanRules, Span, StateShape};
+use super::{KvSettings, PlanRules};
+use crate::catalog::{Cache, Span, StateShape, product};
 use crate::diagnostic::Diagnostic;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The block size of a server that is told nothing and whose kernels ask for nothing (A5).
@@ -67,17 +68,18 @@ pub(super) enum Content {
     State(StateShape, u64),
 }
 
-/// The caches of a model's layers with their block sizes.
+/// A model's caches with their block sizes.
 ///
 /// # Errors
-/// Every setting and every layer that cannot be.
-pub(super) fn specs(layers: &[KvLayer], settings: &KvSettings) -> Result<Vec<Spec>, Vec<Diagnostic>> {
+/// Every setting and every cache that cannot be.
+pub(super) fn specs(caches: &[Cache], settings: &KvSettings) -> Result<Vec<Spec>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     for (name, value) in [
         ("tensor_parallel_size", settings.tensor_parallel_size),
         ("decode_context_parallel_size", settings.decode_context_parallel_size),
         ("max_model_len", settings.max_model_len),
         ("model_value_bytes", settings.model_value_bytes),
+        ("state_value_bytes", settings.state_value_bytes),
         ("block_size", settings.block_size.unwrap_or(1)),
     ] {
         if value == 0 {
@@ -88,26 +90,20 @@ pub(super) fn specs(layers: &[KvLayer], settings: &KvSettings) -> Result<Vec<Spe
     if !problems.is_empty() {
         return Err(problems);
     }
-    let blocks = BlockSizes::of(layers, settings);
-    let mut specs = Vec::with_capacity(layers.len());
-    for (index, layer) in layers.iter().enumerate() {
-        match spec(layer, settings, blocks) {
+    let blocks = BlockSizes::of(caches, settings);
+    let mut specs = Vec::with_capacity(caches.len());
+    for (index, cache) in caches.iter().enumerate() {
+        match spec(cache, settings, blocks) {
             Ok(spec) => specs.push(spec),
-            Err(message) => {
-                // The same problem in each layer is told once.
-                if !problems.iter().any(|known: &Diagnostic| known.message == message) {
-                    problems.push(
-                        Diagnostic::error("kv-heads-not-divisible", format!("layers[{index}]"), message)
-                            .with_hint("choose a tensor_parallel_size that divides the heads"),
-                    );
-                }
-            }
+            // The same problem in each layer is told once.
+            Err(problem) if problems.iter().any(|known: &Diagnostic| known.message == problem.message) => {}
+            Err(problem) => problems.push(Diagnostic { path: format!("caches[{index}]"), ..problem }),
         }
     }
     if problems.is_empty() { Ok(specs) } else { Err(problems) }
 }
 
-fn spec(layer: &KvLayer, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec, alloc::string::String> {
+fn spec(cache: &Cache, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec, Diagnostic> {
     let ranks = settings.tensor_parallel_size;
     let tokens = |kind, content, bytes_per_token| Spec {
         kind,
@@ -115,59 +111,74 @@ fn spec(layer: &KvLayer, settings: &KvSettings, blocks: BlockSizes) -> Result<Sp
         page_bytes: blocks.attention.saturating_mul(bytes_per_token),
         content,
     };
-    Ok(match *layer {
-        KvLayer::Attention { heads, key_size, value_size, span } => {
+    Ok(match *cache {
+        Cache::Attention { heads, key_size, value_size, span } => {
             let kind = match span {
                 Span::Full => CacheKind::Full,
                 Span::Sliding { window } => CacheKind::Sliding(window),
                 Span::Chunked { chunk } => CacheKind::Chunked(chunk),
             };
             let heads = heads_of_rank(heads, ranks)?;
-            tokens(kind, Content::Heads(heads, key_size, value_size), bytes_per_token(layer, settings))
+            tokens(kind, Content::Heads(heads, key_size, value_size), bytes_per_token(cache, settings))
         }
-        KvLayer::Cross { heads, key_size, value_size, encoder_tokens } => {
+        Cache::Cross { heads, key_size, value_size, tokens: most } => {
             let heads = heads_of_rank(heads, ranks)?;
             let content = Content::Heads(heads, key_size, value_size);
-            tokens(CacheKind::Cross(encoder_tokens), content, bytes_per_token(layer, settings))
+            tokens(CacheKind::Cross(most), content, bytes_per_token(cache, settings))
         }
-        KvLayer::Latent { .. } => {
-            let bytes = bytes_per_token(layer, settings);
+        Cache::Latent { span: Span::Full, .. } => {
+            let bytes = bytes_per_token(cache, settings);
             tokens(CacheKind::Latent, Content::Vector(bytes), bytes)
         }
-        KvLayer::Indexer { .. } => {
-            let bytes = bytes_per_token(layer, settings);
+        Cache::Indexer { .. } => {
+            let bytes = bytes_per_token(cache, settings);
             tokens(CacheKind::Indexer, Content::Vector(bytes), bytes)
         }
-        KvLayer::State(state) => {
-            let bytes = state.bytes(ranks).ok_or_else(|| format!("a state cannot be split over {ranks} ranks"))?;
+        Cache::Compressed { .. } | Cache::Latent { .. } | Cache::State(StateShape::Vectors { .. }) => {
+            return Err(unknown());
+        }
+        Cache::State(shape) => {
+            let bytes = shape.rank_bytes(settings);
+            let bytes = bytes.ok_or_else(|| indivisible(format!("a state cannot be split over {ranks} ranks")))?;
             Spec {
-                kind: CacheKind::State { exports_checkpoint: exports_checkpoint(layer, settings) },
+                kind: CacheKind::State { exports_checkpoint: exports_checkpoint(shape, settings) },
                 block_size: blocks.state,
                 page_bytes: blocks.padded_state_bytes.unwrap_or(bytes),
-                content: Content::State(state.shape, bytes),
+                content: Content::State(shape, bytes),
             }
         }
     })
 }
 
+fn indivisible(message: String) -> Diagnostic {
+    Diagnostic::error("kv-heads-not-divisible", "", message)
+        .with_hint("choose a tensor_parallel_size that divides the heads")
+}
+
+/// Caches that no server is known to plan.
+fn unknown() -> Diagnostic {
+    let message = "how a server keeps the caches of these layers is not described";
+    Diagnostic::error("kv-cache-unknown", "", message).with_hint("state the number of KV blocks that the server logs")
+}
+
 /// KV heads on one rank: its share, or a copy where there are fewer heads than ranks (A2).
-fn heads_of_rank(heads: u32, ranks: u32) -> Result<u32, alloc::string::String> {
+fn heads_of_rank(heads: u32, ranks: u32) -> Result<u32, Diagnostic> {
     let divides = if heads >= ranks { heads.is_multiple_of(ranks) } else { heads > 0 && ranks.is_multiple_of(heads) };
     if !divides {
-        return Err(format!("{heads} KV heads cannot be split over {ranks} ranks"));
+        return Err(indivisible(format!("{heads} KV heads cannot be split over {ranks} ranks")));
     }
     Ok(heads.checked_div(ranks).unwrap_or(0).max(1))
 }
 
 /// Bytes a token takes in a layer on one rank; 0 for a state (A2, A3).
-pub(super) fn bytes_per_token(layer: &KvLayer, settings: &KvSettings) -> u64 {
+pub(super) fn bytes_per_token(cache: &Cache, settings: &KvSettings) -> u64 {
     let value_bytes = u64::from(settings.value_bytes());
-    match *layer {
-        KvLayer::Attention { heads, key_size, value_size, .. } | KvLayer::Cross { heads, key_size, value_size, .. } => {
+    match *cache {
+        Cache::Attention { heads, key_size, value_size, .. } | Cache::Cross { heads, key_size, value_size, .. } => {
             let heads = heads.checked_div(settings.tensor_parallel_size).unwrap_or(0).max(1);
             product(&[heads.into(), u64::from(key_size).saturating_add(value_size.into()), value_bytes])
         }
-        KvLayer::Latent { rank, rope, is_sparse } => {
+        Cache::Latent { rank, rope, is_sparse, .. } => {
             if is_sparse && value_bytes == 1 {
                 // 8-bit values with a float32 scale per 128 of them, and the rotary part as 16-bit values.
                 let scales = u64::from(rank).div_ceil(128).saturating_mul(4);
@@ -175,16 +186,18 @@ pub(super) fn bytes_per_token(layer: &KvLayer, settings: &KvSettings) -> u64 {
             }
             u64::from(rank).saturating_add(rope.into()).saturating_mul(value_bytes)
         }
-        KvLayer::Indexer { bytes_per_token } => bytes_per_token.into(),
-        KvLayer::State(_) => 0,
+        // 8-bit values with a float32 scale per 128 of them, whatever the type of the cache.
+        Cache::Indexer { key_size } => {
+            let scales = u64::from(key_size).div_ceil(128).saturating_mul(4);
+            u64::from(key_size).saturating_add(scales)
+        }
+        Cache::State(_) | Cache::Compressed { .. } => 0,
     }
 }
 
 /// Whether a prompt's state can be exported within a step, which takes one more block (C2).
-fn exports_checkpoint(layer: &KvLayer, settings: &KvSettings) -> bool {
-    let KvLayer::State(state) = layer else { return false };
-    state.exports_checkpoint()
-        || settings.rules == PlanRules::V0_33 && matches!(state.shape, StateShape::GatedDelta { .. })
+fn exports_checkpoint(shape: StateShape, settings: &KvSettings) -> bool {
+    shape.exports_checkpoint() || settings.rules == PlanRules::V0_33 && matches!(shape, StateShape::GatedDelta { .. })
 }
 
 /// Tokens of a block, before pages of different layers are made equal.
@@ -199,31 +212,29 @@ struct BlockSizes {
 impl BlockSizes {
     /// # Source
     /// A5, and A7 where states stand beside attention.
-    fn of(layers: &[KvLayer], settings: &KvSettings) -> Self {
-        let kernel_block = kernel_block(layers, settings);
+    fn of(caches: &[Cache], settings: &KvSettings) -> Self {
+        let kernel_block = kernel_block(caches, settings);
         let asked = settings.block_size.map_or(kernel_block.max(DEFAULT_BLOCK_SIZE), u64::from);
         let state_block = |block: u64| match settings.enable_prefix_caching {
             true => block,
             // A single state stands for the whole sequence.
             false => settings.max_model_len.into(),
         };
-        let state_bytes = layers.iter().filter_map(|layer| match layer {
-            KvLayer::State(state) => state.bytes(settings.tensor_parallel_size),
+        let state_bytes = caches.iter().filter_map(|cache| match cache {
+            Cache::State(shape) => shape.rank_bytes(settings),
             _ => None,
         });
         let state_bytes = state_bytes.max().unwrap_or(0);
         let token_bytes =
-            layers.iter().map(|layer| bytes_per_token(layer, settings)).find(|bytes| *bytes > 0).unwrap_or(0);
+            caches.iter().map(|cache| bytes_per_token(cache, settings)).find(|bytes| *bytes > 0).unwrap_or(0);
         if state_bytes == 0 || token_bytes == 0 {
             return Self { attention: asked, state: state_block(asked), padded_state_bytes: None };
         }
         let mut step = kernel_block.max(asked);
-        if layers.iter().any(|layer| matches!(layer, KvLayer::Latent { .. })) {
+        if caches.iter().any(|cache| matches!(cache, Cache::Latent { .. })) {
             step = step.max(HYBRID_LATENT_BLOCK);
         }
-        let has_delta_net = layers.iter().any(
-            |layer| matches!(layer, KvLayer::State(state) if matches!(state.shape, StateShape::GatedDelta { .. })),
-        );
+        let has_delta_net = caches.iter().any(|cache| matches!(cache, Cache::State(StateShape::GatedDelta { .. })));
         if settings.rules == PlanRules::V0_33 && settings.enable_prefix_caching && has_delta_net {
             step = step.next_multiple_of(DELTA_CHECKPOINT_GRID);
         }
@@ -240,15 +251,15 @@ impl BlockSizes {
 }
 
 /// The smallest block that all attention kernels take; the default where there is no attention.
-fn kernel_block(layers: &[KvLayer], settings: &KvSettings) -> u64 {
+fn kernel_block(caches: &[Cache], settings: &KvSettings) -> u64 {
     let kernels = settings.kernel_blocks;
-    let of_layer = |layer: &KvLayer| match layer {
-        KvLayer::Attention { key_size: 512, .. } if settings.value_bytes() == 1 => Some(kernels.wide_fp8),
-        KvLayer::Attention { .. } | KvLayer::Cross { .. } => Some(kernels.attention),
-        KvLayer::Latent { is_sparse: true, .. } | KvLayer::Indexer { .. } => Some(kernels.sparse),
-        KvLayer::Latent { .. } if settings.value_bytes() == 1 => Some(kernels.latent_fp8),
-        KvLayer::Latent { .. } => Some(kernels.latent),
-        KvLayer::State(_) => None,
+    let of_cache = |cache: &Cache| match cache {
+        Cache::Attention { key_size: 512, .. } if settings.value_bytes() == 1 => Some(kernels.wide_fp8),
+        Cache::Attention { .. } | Cache::Cross { .. } => Some(kernels.attention),
+        Cache::Latent { is_sparse: true, .. } | Cache::Indexer { .. } => Some(kernels.sparse),
+        Cache::Latent { .. } if settings.value_bytes() == 1 => Some(kernels.latent_fp8),
+        Cache::Latent { .. } => Some(kernels.latent),
+        Cache::State(_) | Cache::Compressed { .. } => None,
     };
-    layers.iter().filter_map(of_layer).max().map_or(DEFAULT_BLOCK_SIZE, u64::from)
+    caches.iter().filter_map(of_cache).max().map_or(DEFAULT_BLOCK_SIZE, u64::from)
 }

@@ -116,6 +116,8 @@ pub struct KvSettings {
     pub decode_context_parallel_size: u32,
     /// Bytes of a value of the model's own type.
     pub model_value_bytes: u32,
+    /// Bytes of a value of the recurrent part of a state.
+    pub state_value_bytes: u32,
     /// The type of cached keys and values.
     pub kv_cache_dtype: KvDtype,
     /// `--block-size`; none for what the kernels take.
@@ -142,6 +144,7 @@ impl KvSettings {
             tensor_parallel_size,
             decode_context_parallel_size: 1,
             model_value_bytes: 2,
+            state_value_bytes: 2,
             kv_cache_dtype: KvDtype::Auto,
             block_size: None,
             kernel_blocks: KernelBlocks::HOPPER,

@@ -1,32 +1,33 @@
 //! Worked examples of the specification.
 
 use super::*;
+use crate::catalog::{Cache, Span, StateShape};
 use alloc::vec;
 use alloc::vec::Vec;
 
 const GIB: u64 = 1 << 30;
 
-fn full(heads: u32, size: u32) -> KvLayer {
-    KvLayer::Attention { heads, key_size: size, value_size: size, span: Span::Full }
+fn full(heads: u32, size: u32) -> Cache {
+    Cache::Attention { heads, key_size: size, value_size: size, span: Span::Full }
 }
 
-fn sliding(heads: u32, size: u32, window: u32) -> KvLayer {
-    KvLayer::Attention { heads, key_size: size, value_size: size, span: Span::Sliding { window } }
+fn sliding(heads: u32, size: u32, window: u32) -> Cache {
+    Cache::Attention { heads, key_size: size, value_size: size, span: Span::Sliding { window } }
 }
 
 /// Gemma-3-27B: 62 layers, every sixth of them full.
-fn gemma() -> Vec<KvLayer> {
+fn gemma() -> Vec<Cache> {
     (1..=62).map(|at| if at % 6 == 0 { full(16, 128) } else { sliding(16, 128, 1024) }).collect()
 }
 
 /// Qwen3-Next: 48 layers, every fourth of them attention.
-fn qwen_next() -> Vec<KvLayer> {
+fn qwen_next() -> Vec<Cache> {
     let shape = StateShape::GatedDelta { key_heads: 16, value_heads: 32, key_size: 128, value_size: 128, kernel: 4 };
-    let state = KvLayer::State(StateLayer { shape, conv_bytes: 2, state_bytes: 2 });
+    let state = Cache::State(shape);
     (1..=48).map(|at| if at % 4 == 0 { full(2, 256) } else { state }).collect()
 }
 
-fn layout(layers: &[KvLayer], settings: KvSettings) -> KvLayout {
+fn layout(layers: &[Cache], settings: KvSettings) -> KvLayout {
     KvLayout::new(layers, settings).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
@@ -57,7 +58,7 @@ fn windows_and_full_layers_are_groups_of_about_equal_size() {
 
 #[test]
 fn the_printed_size_is_a_rate_at_the_longest_length_and_the_tokens_in_flight() {
-    let tokens = |layers: &[KvLayer], settings: KvSettings| {
+    let tokens = |layers: &[Cache], settings: KvSettings| {
         let layout = layout(layers, settings);
         layout.plan(layout.num_blocks(40 * GIB)).unwrap().tokens
     };
@@ -88,12 +89,11 @@ fn states_are_padded_to_the_pages_of_attention() {
 
 #[test]
 fn latent_vectors_stand_on_every_rank() {
-    let latent = KvLayer::Latent { rank: 512, rope: 64, is_sparse: true };
-    let layers: Vec<KvLayer> =
-        core::iter::repeat_n([KvLayer::Indexer { bytes_per_token: 132 }, latent], 61).flatten().collect();
+    let latent = Cache::Latent { rank: 512, rope: 64, span: Span::Full, is_sparse: true };
+    let layers: Vec<Cache> = core::iter::repeat_n([Cache::Indexer { key_size: 128 }, latent], 61).flatten().collect();
     let layout = layout(&layers, KvSettings::new(8, 8192));
     assert_eq!((layout.groups.len(), layout.block_bytes, layout.num_blocks(40 * GIB)), (1, 5_012_736, 8568));
-    let plain = vec![KvLayer::Latent { rank: 512, rope: 64, is_sparse: false }; 61];
+    let plain = vec![Cache::Latent { rank: 512, rope: 64, span: Span::Full, is_sparse: false }; 61];
     let fp8 = KvSettings { kv_cache_dtype: KvDtype::Fp8, ..KvSettings::new(8, 8192) };
     let groups = super::layout::KvLayout::new(&plain, fp8).unwrap().groups;
     assert_eq!((groups[0].layers[0].block_size, groups[0].layers[0].page_bytes), (64, 576 * 64));

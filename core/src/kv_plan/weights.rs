@@ -1,8 +1,10 @@
 //! What of a model's weights stands on one rank.
 
+use super::CacheHints;
 use super::memory::ModelMemory;
-use crate::anatomy::{Anatomy, Cache, FeedForward, Layer, Tensor};
-use crate::catalog::{Footprint, KvLayer, KvLayers, Part, Spread, Weights};
+use super::of_anatomy::{caches_of_server, state_bytes};
+use crate::anatomy::{Anatomy, FeedForward, Layer, Tensor};
+use crate::catalog::{Cache, Caches, Footprint, Part, Spread, Weights};
 use alloc::vec::Vec;
 
 /// Projections that every rank has in full: what they make is shared by all heads.
@@ -10,16 +12,15 @@ const SHARED_BY_HEADS: [&str; 4] =
     ["self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_a_proj", "self_attn.wkv_a"];
 
 impl Footprint {
-    /// What a model takes of a server's memory, from its anatomy and what its layers keep.
+    /// What a model takes of a server's memory, from its anatomy and what its config says beside the layers.
     ///
     /// `vision_bytes` are those of a tower beside the language model, which is split like it; 0 without one.
-    /// `value_bytes` are those of a cached value unless a server is told otherwise.
     ///
     /// # Model
     /// Matrices are split evenly. Norms, routers, indexers and the projections that make latent vectors stand on every
     /// rank, and so do keys and values of fewer heads than ranks.
     #[must_use]
-    pub fn of(anatomy: &Anatomy, layers: &[KvLayer], vision_bytes: u64, value_bytes: u32) -> Self {
+    pub fn of(anatomy: &Anatomy, hints: CacheHints, vision_bytes: u64) -> Self {
         let outside = anatomy.outside.iter().map(|tensor| (tensor, 0));
         let inside = anatomy.layers.iter().flat_map(|layer| {
             let heads = kv_heads(layer);
@@ -41,8 +42,10 @@ impl Footprint {
         }
         let mut footprint = Self {
             weights,
-            caches: counted(layers),
-            value_bytes,
+            caches: counted(&caches_of_server(anatomy, hints)),
+            // Servers read 32-bit checkpoints as 16-bit values.
+            value_bytes: 2,
+            state_bytes: state_bytes(anatomy, hints),
             query_heads: anatomy.layers.iter().fold(0, |common, layer| greatest_divisor(common, layer.heads)),
             hidden_size: anatomy.hidden_size,
             vocab_size: anatomy.vocab_size,
@@ -66,12 +69,12 @@ impl Footprint {
 }
 
 /// How often each kind of cache occurs, the first of which is met first. The planner asks for no other order.
-fn counted(layers: &[KvLayer]) -> Vec<KvLayers> {
-    let mut counted: Vec<KvLayers> = Vec::new();
-    for layer in layers {
-        match counted.iter_mut().find(|known| known.layer == *layer) {
+fn counted(caches: &[Cache]) -> Vec<Caches> {
+    let mut counted: Vec<Caches> = Vec::new();
+    for cache in caches {
+        match counted.iter_mut().find(|known| known.cache == *cache) {
             Some(known) => known.count = known.count.saturating_add(1),
-            None => counted.push(KvLayers { count: 1, layer: *layer }),
+            None => counted.push(Caches { count: 1, cache: *cache }),
         }
     }
     counted
@@ -119,7 +122,7 @@ impl ModelMemory {
             feed_forward_size: footprint.feed_forward_size,
             active_experts: footprint.active_experts,
             expert_size: footprint.expert_size,
-            has_latent_attention: footprint.caches.iter().any(|alike| matches!(alike.layer, KvLayer::Latent { .. })),
+            has_latent_attention: footprint.caches.iter().any(|alike| matches!(alike.cache, Cache::Latent { .. })),
             has_vision: footprint.bytes_of(Part::Vision) > 0,
         }
     }

@@ -1,7 +1,7 @@
 //! The KV blocks of a server by vLLM's own planner.
 
 use super::blocks::ChosenBlocks;
-use super::deployment::{KnownDeployment, under};
+use super::deployment::KnownDeployment;
 use super::limits::NUM_BLOCKS;
 use super::resolve::{ChosenLatency, Resolution};
 use super::{Batching, BlocksSource, Ledger, ServerLedger};
@@ -48,12 +48,12 @@ impl Resolution<'_> {
         let fit = match self.fit_question(deployment, server, memory).answer() {
             Ok(fit) => fit,
             Err(problems) => {
-                let problems = problems.into_iter().map(|mut problem| {
-                    problem.path = "tensor_parallel_size".into();
-                    problem.severity = if stated.is_some() { Severity::Warning } else { Severity::Error };
-                    problem
-                });
-                diagnostics.extend(under("deployment", problems.collect()));
+                let severity = if stated.is_some() { Severity::Warning } else { Severity::Error };
+                diagnostics.extend(problems.into_iter().map(|problem| {
+                    let is_unknown = problem.code == "kv-cache-unknown";
+                    let path = if is_unknown { "engine.num_gpu_blocks" } else { "deployment.tensor_parallel_size" };
+                    Diagnostic { path: path.into(), severity, ..problem }
+                }));
                 // With the blocks stated the user knows better.
                 let blocks = u32::try_from(stated?).unwrap_or(u32::MAX);
                 return Some(ChosenBlocks { blocks, block_size: engine.block_size, ledger: None, filled_in: None });

@@ -110,13 +110,14 @@ fn computed(cells: &Cells, table: &Path) -> Result<Figures, String> {
     let dtype = text(cells, "kv_cache_dtype");
     let settings = KvSettings {
         model_value_bytes: model.value_bytes,
+        state_value_bytes: model.state_bytes,
         kv_cache_dtype: KvDtype::named(dtype).ok_or_else(|| format!("kv_cache_dtype is {dtype}"))?,
         enable_prefix_caching: text(cells, "prefix_caching") == "on",
         max_in_flight_tokens: number(cells, "max_in_flight_tokens")?,
         rules: if text(cells, "vllm").starts_with("0.33") { PlanRules::V0_33 } else { PlanRules::V0_32 },
         ..KvSettings::new(number(cells, "tp")?, number(cells, "max_model_len")?)
     };
-    let layout = KvLayout::new(&model.layers(), settings).map_err(said)?;
+    let layout = KvLayout::new(&model.all_caches(), settings).map_err(said)?;
     let num_blocks = layout.num_blocks(number(cells, "available_bytes_per_rank")?);
     let mut figures = Figures {
         groups: groups_text(&layout.groups),

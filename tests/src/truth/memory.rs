@@ -85,11 +85,12 @@ fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
     };
     let settings = KvSettings {
         model_value_bytes: footprint.value_bytes,
+        state_value_bytes: footprint.state_bytes,
         kv_cache_dtype: KvDtype::named(dtype).ok_or_else(|| format!("kv_cache_dtype is {dtype}"))?,
         kernel_blocks: KernelBlocks::of(accelerator.generation),
         ..KvSettings::new(ranks, anatomy.max_position_embeddings.unwrap_or(USUAL_LENGTH))
     };
-    let layout = KvLayout::new(&footprint.layers(), settings).map_err(said)?;
+    let layout = KvLayout::new(&footprint.all_caches(), settings).map_err(said)?;
     // A server that takes a prompt in one go is told a length that fits, so its largest batch fits too.
     let mut length = USUAL_LENGTH;
     loop {

@@ -1,28 +1,29 @@
 //! What a state takes on a rank.
 
-use crate::catalog::{StateLayer, StateShape};
+use super::KvSettings;
+use crate::catalog::{StateShape, product};
 
-impl StateLayer {
-    /// Bytes on one of `ranks`; none if the sizes cannot be split evenly.
+impl StateShape {
+    /// Bytes on one rank of a server; none if the sizes cannot be split evenly, or for a state that vLLM does not have.
     ///
     /// # Source
     /// A4. Groups of Mamba2 that the ranks do not divide are copied until there is one per rank.
     #[must_use]
-    pub fn bytes(&self, ranks: u32) -> Option<u64> {
-        let (conv, state) = self.shape.values(ranks)?;
-        let conv = conv.saturating_mul(u64::from(self.conv_bytes));
-        Some(conv.saturating_add(state.saturating_mul(u64::from(self.state_bytes))))
+    pub(super) fn rank_bytes(self, settings: &KvSettings) -> Option<u64> {
+        let (conv, state) = self.rank_values(settings.tensor_parallel_size)?;
+        let conv = conv.saturating_mul(settings.model_value_bytes.into());
+        Some(conv.saturating_add(state.saturating_mul(settings.state_value_bytes.into())))
     }
 
     /// Whether a prompt's state can be exported within a step, which takes one more block.
-    pub(super) fn exports_checkpoint(&self) -> bool {
-        matches!(self.shape, StateShape::Mamba2 { .. })
+    pub(super) fn exports_checkpoint(self) -> bool {
+        matches!(self, StateShape::Mamba2 { .. })
     }
-}
 
-impl StateShape {
     /// Values of the convolution's part and of the recurrent part on one of `ranks`.
-    fn values(self, ranks: u32) -> Option<(u64, u64)> {
+    ///
+    /// Of a convolution's `kernel` tokens the last `kernel − 1` are kept.
+    fn rank_values(self, ranks: u32) -> Option<(u64, u64)> {
         let kept = |kernel: u32| u64::from(kernel.saturating_sub(1));
         Some(match self {
             StateShape::Mamba1 { inner, state, kernel } => {
@@ -52,6 +53,7 @@ impl StateShape {
             StateShape::Linear { heads, key_size, value_size } => {
                 (0, product(&[share(heads.into(), ranks)?, key_size.into(), value_size.into()]))
             }
+            StateShape::Vectors { .. } => return None,
         })
     }
 }
@@ -60,9 +62,4 @@ impl StateShape {
 fn share(size: u64, ranks: u32) -> Option<u64> {
     let ranks = u64::from(ranks);
     size.is_multiple_of(ranks).then(|| size.checked_div(ranks)).flatten()
-}
-
-/// A product that stays at the largest number instead of running over.
-pub(super) fn product(factors: &[u64]) -> u64 {
-    factors.iter().fold(1, |product, factor| product.saturating_mul(*factor))
 }

@@ -1,13 +1,17 @@
 //! What a layer keeps of a sequence.
 
-use super::sum;
+use serde::{Deserialize, Serialize};
 
-/// One cache of one layer, in values; how wide a value is, the reader of it knows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One cache of one layer, in values of the whole model; how wide a value is, the reader of it knows.
+///
+/// A layer with two caches, as one whose sparse attention has an indexer, is two of these. A layer that reads another
+/// layer's cache, an encoder without a cache and a vision tower are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Cache {
     /// A key and a value per KV head and token.
     Attention {
-        /// KV heads.
+        /// KV heads; each rank of a server keeps its share, and at least one.
         heads: u32,
         /// Values of a key.
         key_size: u32,
@@ -16,18 +20,20 @@ pub enum Cache {
         /// Which tokens are kept.
         span: Span,
     },
-    /// One latent vector per token for all heads.
+    /// One latent vector per token for all heads, the same on every rank.
     Latent {
         /// Values of the compressed part.
         rank: u32,
         /// Values of the part with the position in it.
+        #[serde(default)]
         rope: u32,
         /// Which tokens are kept.
         span: Span,
-        /// Whether an indexer chooses the tokens that are looked at.
+        /// Whether an indexer chooses the tokens that are looked at; quantized vectors are then wider.
+        #[serde(default)]
         is_sparse: bool,
     },
-    /// One key per token by which an indexer chooses.
+    /// One key per token by which an indexer chooses, the same on every rank.
     Indexer {
         /// Values of a key.
         key_size: u32,
@@ -41,7 +47,7 @@ pub enum Cache {
     },
     /// A state of fixed size.
     State(StateShape),
-    /// Keys and values made from another input, as an image; its length is not that of the text.
+    /// Keys and values made from another input, as an image, and kept in full from the first token on.
     Cross {
         /// KV heads.
         heads: u32,
@@ -49,11 +55,14 @@ pub enum Cache {
         key_size: u32,
         /// Values of a value.
         value_size: u32,
+        /// The most tokens of that input.
+        tokens: u32,
     },
 }
 
 /// Which tokens attention looks at, and so which are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "keeps", rename_all = "kebab-case")]
 pub enum Span {
     /// All.
     Full,
@@ -69,8 +78,9 @@ pub enum Span {
     },
 }
 
-/// The sizes of a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The sizes of a state, for the whole model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the fields are the sizes that the configs call by these names")]
 pub enum StateShape {
     /// Selective state space, first form.
@@ -144,11 +154,8 @@ impl StateShape {
                 product(&[heads.into(), head_size.into(), state.into()]),
             ),
             StateShape::GatedDelta { key_heads, value_heads, key_size, value_size, kernel } => (
-                sum([
-                    product(&[2, key_heads.into(), key_size.into()]),
-                    product(&[value_heads.into(), value_size.into()]),
-                ]
-                .into_iter()),
+                product(&[2, key_heads.into(), key_size.into()])
+                    .saturating_add(product(&[value_heads.into(), value_size.into()])),
                 kernel,
                 product(&[value_heads.into(), key_size.into(), value_size.into()]),
             ),
@@ -167,6 +174,7 @@ impl StateShape {
     }
 }
 
-fn product(factors: &[u64]) -> u64 {
+/// A product that stays at the largest number instead of running over.
+pub(crate) fn product(factors: &[u64]) -> u64 {
     factors.iter().fold(1, |product, factor| product.saturating_mul(*factor))
 }
