@@ -111,7 +111,11 @@ impl Builder<'_, '_> {
     pub fn span(&mut self, kind: Kind) -> Span {
         match kind {
             Kind::Sliding => {
-                let stated = self.config.need("sliding_window");
+                let stated = match self.config.count("local_attention") {
+                    // Tokens on both sides of one.
+                    Some(both) if !self.config.states("sliding_window") => (both / 2).max(1),
+                    _ => self.config.need("sliding_window"),
+                };
                 // Where attention looks both ways, half of the window is behind a token.
                 let looks_ahead = match self.config.value("use_bidirectional_attention") {
                     Some(Value::Text(what)) => what == "all",
@@ -146,7 +150,11 @@ impl Builder<'_, '_> {
 
     fn heads(&mut self, style: &Heads, kind: Kind) {
         let heads = self.num_heads(kind);
-        let kv_heads = self.attention_size("num_key_value_heads", "swa_num_key_value_heads", kind).unwrap_or(heads);
+        let stated = self.attention_size("num_key_value_heads", "swa_num_key_value_heads", kind);
+        let mut kv_heads = stated.unwrap_or(heads);
+        if style.doubles_when_sliding && kind == Kind::Sliding && !self.config.states("swa_num_key_value_heads") {
+            kv_heads = times(2, kv_heads);
+        }
         let key_size = self.head_size(kind);
         let value_size = self.attention_size("v_head_dim", "swa_v_head_dim", kind).unwrap_or(key_size);
         let span = self.span(kind);
@@ -213,7 +221,10 @@ impl Builder<'_, '_> {
         let hidden = self.hidden;
         let heads = self.num_heads(kind);
         let rank = self.config.need("kv_lora_rank");
-        let value = self.config.need("v_head_dim");
+        let value = match self.config.count("v_head_dim") {
+            None if style.derives_value => self.hidden.checked_div(heads).unwrap_or(1),
+            _ => self.config.need("v_head_dim"),
+        };
         let query = times(heads, nope.saturating_add(rope));
         let bias = self.has(style.bias);
         self.layer.heads = heads;
@@ -338,6 +349,15 @@ impl Builder<'_, '_> {
         }
         self.layer.feed_forward =
             FeedForward::Experts(Experts { routed, active, size, shared_size, is_gated: routing.is_gated });
+    }
+
+    /// A gated network that every token passes beside the experts.
+    pub fn beside_experts(&mut self, size: u32) {
+        let names = ["residual_mlp.gate_proj", "residual_mlp.up_proj", "residual_mlp.down_proj"];
+        self.mlp(names, Part::SharedExperts, 1, size, true, false);
+        if let FeedForward::Experts(experts) = &mut self.layer.feed_forward {
+            experts.shared_size = experts.shared_size.saturating_add(size);
+        }
     }
 
     /// States what experts a layer has whose tensors were added one by one.

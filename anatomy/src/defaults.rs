@@ -5,7 +5,8 @@ use plimsoll_json::Value;
 /// A line for each `model_type`: its name, then `key=value` for every key with a default.
 ///
 /// # Source
-/// The config classes of transformers 5.24.0, made with their defaults and written down; `T` and `F` are true and
+/// The config classes of transformers 5.24.0, made with their defaults and written down, and what families with code
+/// of their own assume of their heads; `T` and `F` are true and
 /// false, `-` is null, and a list stands in brackets.
 const TABLE: &str = include_str!("defaults.txt");
 

@@ -73,6 +73,8 @@ pub(super) struct Heads {
     pub gate: Gate,
     pub has_gate: When,
     pub sinks: Sinks,
+    /// Whether sliding layers have twice the KV heads where nothing says how many.
+    pub doubles_when_sliding: bool,
 }
 
 /// Norms of queries and keys.
@@ -111,6 +113,8 @@ pub(super) struct Latent {
     pub bias: When,
     pub gate: Gate,
     pub sinks: Sinks,
+    /// Whether the hidden size over the heads is the size of a value where nothing says it.
+    pub derives_value: bool,
 }
 
 /// What a linear layer is.
@@ -203,6 +207,7 @@ pub(super) const HEADS: Heads = Heads {
     gate: Gate::None,
     has_gate: When::Always,
     sinks: Sinks::None,
+    doubles_when_sliding: false,
 };
 
 /// Heads without any bias.
@@ -216,7 +221,8 @@ pub(super) const FULLY_BIASED_HEADS: Heads = Heads { output_bias: When::Always, 
 
 pub(super) const NORMED_HEADS: Heads = Heads { has_norm: When::Always, ..HEADS };
 
-pub(super) const LATENT: Latent = Latent { bias: When::If("attention_bias"), gate: Gate::None, sinks: Sinks::None };
+pub(super) const LATENT: Latent =
+    Latent { bias: When::If("attention_bias"), gate: Gate::None, sinks: Sinks::None, derives_value: false };
 
 pub(super) const GATED: Network = Network { is_gated: true, bias: When::If("mlp_bias"), width: 0 };
 

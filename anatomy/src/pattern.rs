@@ -71,7 +71,8 @@ const NAMES: &[(&str, Kind)] = &[
 pub(super) fn kinds(config: &mut Config<'_>, pattern: Pattern, layers: u32) -> Vec<Kind> {
     let mut found = Vec::new();
     let mut unknown = None;
-    if let Some(list) = config.list("layer_types") {
+    let letters_alone = config.states("hybrid_override_pattern") && !config.states("layer_types");
+    if let Some(list) = config.list("layer_types").filter(|_| !letters_alone) {
         for value in list {
             match value {
                 Value::Text(name) => match named(name) {
@@ -96,7 +97,14 @@ pub(super) fn kinds(config: &mut Config<'_>, pattern: Pattern, layers: u32) -> V
         return Vec::new();
     }
     if found.is_empty() {
-        return (0..layers).map(|layer| pattern(config, layer, layers)).collect();
+        let kind = |layer| {
+            // Lists that a family reads have a value for each layer.
+            config.go_to(layer);
+            pattern(config, layer, layers)
+        };
+        let kinds = (0..layers).map(kind).collect();
+        config.go_to(0);
+        return kinds;
     }
     let length = layers as usize;
     // A pattern of some layers is repeated by the families that state one period of it.
@@ -169,8 +177,12 @@ pub(super) fn every_sixth_and_last(_: &mut Config<'_>, layer: u32, layers: u32) 
     if layer.wrapping_add(1) == layers { Kind::Full } else { last_of(layer, 6) }
 }
 
-/// `sliding_window_pattern` is the period.
+/// `sliding_window_pattern` is the period, or a letter for each of its layers, `G` for full ones.
 pub(super) fn stated_period(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
+    if let Some(letters) = config.text("sliding_window_pattern").map(str::as_bytes) {
+        let letter = (layer as usize).checked_rem(letters.len()).and_then(|at| letters.get(at));
+        return if letter == Some(&b'G') { Kind::Full } else { Kind::Sliding };
+    }
     let period = ["sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers"]
         .into_iter()
         .find_map(|key| config.count(key));

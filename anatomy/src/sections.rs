@@ -26,6 +26,26 @@ const INNER_PARTS: [&str; 3] = ["attn_config", "ffn_config", "ssm_cfg"];
 const NEVER_TIED: [&str; 6] =
     ["bailing_hybrid", "inkling_text", "inkling2_text", "inkling2_loop_text", "kimi_linear", "nemotron_h"];
 
+/// The family of the language model where a config of several parts has all in one and a version alone says it.
+fn built_on<'n>(name: &'n str, top: &Value<'_>) -> &'n str {
+    if !matches!(name, "minicpmv" | "minicpmo") {
+        return name;
+    }
+    let version = match top.get("version") {
+        Some(Value::Number(number)) => *number,
+        Some(Value::Text(text)) => text.parse().unwrap_or(0.0),
+        _ => 0.0,
+    };
+    match version {
+        v if v >= 4.5 => "qwen3",
+        v if v >= 4.0 => "llama",
+        v if v >= 2.6 => "qwen2",
+        v if v >= 2.5 => "llama",
+        v if v >= 2.0 => "minicpm",
+        _ => name,
+    }
+}
+
 /// A config, its text part and its family.
 pub(super) struct Sections<'v> {
     pub top: &'v Value<'v>,
@@ -60,7 +80,7 @@ impl<'v> Sections<'v> {
         };
         let by_name = |name: &str| {
             let name = name.to_ascii_lowercase();
-            families::find(&name).or_else(|| match Defaults::of(&name)?.get("text") {
+            families::find(built_on(&name, top)).or_else(|| match Defaults::of(&name)?.get("text") {
                 Some(Value::Text(text)) => families::find(text),
                 _ => None,
             })
@@ -79,9 +99,18 @@ impl<'v> Sections<'v> {
             Some(name) => ("unknown-model-type", format!("model_type is {name}, a family that is not known here")),
             None => ("missing-field", "model_type is missing, and no architecture is named".to_owned()),
         };
-        let hint =
-            "the families of transformers 5 are known; if the model is built as one of them, write its model_type";
-        Err(vec![Diagnostic::error(code, format!("{FILE}:model_type"), message).with_hint(hint)])
+        let problem = Diagnostic::error(code, format!("{FILE}:model_type"), message);
+        Err(vec![match top.get("base_model_name_or_path") {
+            Some(Value::Text(base)) if name.is_none() => {
+                problem.with_hint(format!("this describes an adapter; give the config.json of its model, {base}"))
+            }
+            _ if name.is_none() => {
+                problem.with_hint("give the file config.json of the model, not another one beside it")
+            }
+            _ => problem.with_hint(
+                "the families of transformers 5 are known; if the model is built as one of them, write its model_type",
+            ),
+        }])
     }
 
     /// The text part, to be asked for its values.

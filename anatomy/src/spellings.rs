@@ -13,12 +13,29 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ),
     (
         "num_key_value_heads",
-        &["num_kv_heads", "n_head_kv", "kv_n_heads", "n_kv_heads", "multi_query_group_num", "num_attention_groups"],
+        &[
+            "num_kv_heads",
+            "n_head_kv",
+            "kv_n_heads",
+            "n_kv_heads",
+            "multi_query_group_num",
+            "num_attention_groups",
+            "num_key_value_heads_per_layer",
+        ],
     ),
     ("head_dim", &["attention_head_dim", "kv_channels", "dim_head", "head_size"]),
     (
         "intermediate_size",
-        &["ffn_hidden_size", "n_inner", "ffn_dim", "dim_ff", "block_ff_dim", "decoder_ffn_dim", "dff"],
+        &[
+            "ffn_hidden_size",
+            "n_inner",
+            "ffn_dim",
+            "dim_ff",
+            "block_ff_dim",
+            "decoder_ffn_dim",
+            "dff",
+            "ff_intermediate_size",
+        ],
     ),
     ("vocab_size", &["n_token", "padded_vocab_size"]),
     (

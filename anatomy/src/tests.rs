@@ -126,6 +126,105 @@ fn every_problem_is_told_by_its_key() {
     assert!(hint.contains("compressed-tensors") && hint.contains("--quantization"), "{hint}");
 }
 
+/// Lists have a value for each layer, in the models' own spellings.
+#[test]
+fn layers_follow_the_lists_of_the_models_own_configs() {
+    let mimo = read(
+        r#"{"model_type": "mimo_v2_flash", "num_hidden_layers": 3, "num_key_value_heads": 4, "swa_num_key_value_heads": 8,
+        "head_dim": 192, "v_head_dim": 128, "hybrid_layer_pattern": [0, 1, 1], "sliding_window": 128,
+        "sliding_window_size": 128, "moe_layer_freq": [0, 1, 1]}"#,
+    );
+    // The layer that keeps all tokens has 4 heads of 192 and 128; the others keep 128 tokens in 8.
+    assert_eq!((mimo.kv_bytes_per_token(2), mimo.fixed_state_bytes(2)), (2560.0, 2 * 128 * 8 * 320 * 2));
+    assert!(!matches!(mimo.layers[0].feed_forward, FeedForward::Experts(_)));
+    let minimax = |list: &str| {
+        read(&format!(
+            r#"{{"model_type": "minimax_text_01", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 8,
+            "num_key_value_heads": 2, "intermediate_size": 100, "vocab_size": 10, "num_local_experts": 2,
+            "num_experts_per_tok": 1, "torch_dtype": "bfloat16", "attn_type_list": {list}}}"#
+        ))
+        .kv_bytes_per_token(2)
+    };
+    assert_eq!((minimax("[0, 1]"), minimax("[1, 1]"), minimax("[0, 0]")), (64.0, 128.0, 0.0));
+    let exaone = read(
+        r#"{"model_type": "exaone4", "num_hidden_layers": 4, "sliding_window": 512, "sliding_window_pattern": "LLLG"}"#,
+    );
+    let is_full = |layer: &Layer| matches!(layer.caches[0], Cache::Attention { span: Span::Full, .. });
+    assert_eq!(exaone.layers.iter().map(is_full).collect::<Vec<_>>(), [false, false, false, true]);
+}
+
+/// Sizes that are published for models which bring their own code.
+#[test]
+fn families_with_code_of_their_own_have_their_published_size() {
+    for (config, billions) in [
+        (
+            r#""model_type": "minicpm", "hidden_size": 2304, "intermediate_size": 5760, "num_attention_heads": 36,
+            "num_key_value_heads": 36, "num_hidden_layers": 40, "vocab_size": 122753"#,
+            2.72,
+        ),
+        (
+            r#""model_type": "phi3small", "hidden_size": 4096, "ff_intermediate_size": 14336, "num_attention_heads": 32,
+            "num_key_value_heads": 8, "num_hidden_layers": 32, "vocab_size": 100352"#,
+            7.39,
+        ),
+        (
+            r#""model_type": "jais", "n_embd": 5120, "n_head": 40, "n_layer": 40, "n_inner": 13653, "vocab_size": 84992"#,
+            13.0,
+        ),
+        (
+            r#""model_type": "arctic", "hidden_size": 7168, "intermediate_size": 4864, "num_attention_heads": 56,
+            "num_key_value_heads": 8, "num_experts_per_tok": 2, "num_hidden_layers": 35, "num_local_experts": 128,
+            "use_residual": true, "vocab_size": 32000"#,
+            479.0,
+        ),
+        (
+            r#""architectures": ["Grok1ModelForCausalLM"], "model_type": "grok-1", "hidden_size": 6144,
+            "intermediate_size": 32768, "num_attention_heads": 48, "num_key_value_heads": 8, "num_experts": 8,
+            "num_experts_per_tok": 2, "num_hidden_layers": 64, "vocab_size": 131072"#,
+            316.0,
+        ),
+        (
+            r#""model_type": "molmo", "hidden_size": 3584, "intermediate_size": 37888, "num_attention_heads": 28,
+            "num_key_value_heads": 4, "num_hidden_layers": 28, "qkv_bias": true, "vocab_size": 152064"#,
+            7.6,
+        ),
+        (
+            r#""model_type": "deci", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+            "num_hidden_layers": 4, "num_key_value_heads_per_layer": [4, 4, 2, 1], "vocab_size": 32000"#,
+            1.111,
+        ),
+    ] {
+        let found = read(&format!(r#"{{{config}, "torch_dtype": "bfloat16"}}"#)).parameters() as f64 / 1e9;
+        assert!((found / billions - 1.0).abs() < 0.007, "{config}: {found}");
+    }
+    let version = |version: &str| {
+        let text = llama("").replace(r#""llama""#, r#""minicpmv""#);
+        anatomy_from_hf_config(&text.replacen('{', &format!(r#"{{"version": {version}, "#), 1), BesideConfig::default())
+    };
+    // The same sizes with a bias on queries, keys and values in Qwen2.
+    let [llama, qwen] = ["2.5", "2.6"].map(|of| version(of).expect("known").value.parameters());
+    assert_eq!(qwen - llama, 2 * (64 + 16 + 16));
+    assert_eq!(version("1.0").expect_err("unknown")[0].code, "unknown-model-type");
+}
+
+#[test]
+fn experts_that_do_nothing_are_counted_and_not_stored() {
+    let config = r#"{"model_type": "longcat_flash", "num_layers": 1, "vocab_size": 10, "torch_dtype": "bfloat16"}"#;
+    let anatomy = read(config);
+    // 256 of them have gates in the class of transformers, and no checkpoint stores any.
+    assert_eq!(2 * anatomy.parameters() - anatomy.weight_bytes(), 2 * 256 * 2 * 2048 * 6144);
+}
+
+#[test]
+fn files_that_are_no_config_say_what_they_are() {
+    let adapter = refused(r#"{"base_model_name_or_path": "meta-llama/Llama-3.1-8B", "peft_type": "LORA", "r": 16}"#);
+    assert!(adapter[0].hint.contains("meta-llama/Llama-3.1-8B"), "{adapter:?}");
+    let generation = refused(r#"{"bos_token_id": 1, "temperature": 0.6}"#);
+    assert!(generation[0].hint.contains("config.json"), "{generation:?}");
+    let pattern = refused(r#"{"model_type": "nemotron_h", "num_hidden_layers": 52}"#);
+    assert!(pattern.iter().any(|problem| problem.path == "config.json:hybrid_override_pattern"), "{pattern:?}");
+}
+
 #[test]
 fn hostile_files_are_refused_in_milliseconds() {
     let many = |value: &str, times: usize| vec![value; times].join(",");
@@ -267,6 +366,26 @@ fn quantizers_of_every_known_kind_are_understood() {
         (r#""quant_method": "bitnet""#, linear / 2 + 2 * 7 * 2),
         (r#""quant_method": "modelopt", "quant_algo": "MXFP8", "ignore": ["lm_head"]"#, 2 * linear + groups(32)),
         (r#""quant_method": "mxfp4""#, 4 * linear),
+        (r#""quant_method": "qqq", "bits": 4, "group_size": 32"#, linear + groups(32) * 5 / 2),
+        (r#""quant_method": "w8a8_int8""#, 2 * linear + rows * 2),
+        (r#""quant_method": "auto-round", "bits": 4, "group_size": 32"#, linear + groups(32) * 5 / 2),
+        (r#""quant_method": "inc", "bits": 4, "group_size": 32"#, linear + groups(32) * 5 / 2),
+        (
+            r#""quant_method": "bitsandbytes", "_load_in_4bit": true, "bnb_4bit_use_double_quant": true"#,
+            linear + groups(64) * 127 / 125,
+        ),
+        (
+            r#""quant_method": "modelopt_fp4", "quant_algo": "NVFP4", "exclude_modules": ["lm_head"]"#,
+            linear + groups(16),
+        ),
+        (
+            r#""quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}}, "exclude": ["lm_head"]"#,
+            2 * linear + 2 * 7 * 4,
+        ),
+        (
+            r#""quant_method": "fp8", "weight_block_size": [32, 32], "modules_to_not_convert": ["lm_head"]"#,
+            2 * linear + 2 * 4 * (2 * 4 + 2 * 2 + 3 * 8),
+        ),
     ] {
         let anatomy = read(&llama(&format!(r#", "quantization_config": {{{settings}}}"#)));
         let found = anatomy.weight_bytes();

@@ -86,6 +86,9 @@ fn models(out: &mut impl Write, catalog: &Catalog) -> Result<(), Failure> {
             "{:<62} {:>3} layers, {:>5} hidden, {weights}-bit weights, {experts}",
             model.id, model.num_hidden_layers, model.hidden_size
         )?;
+        if !model.aliases.is_empty() {
+            writeln!(out, "    also known as {}", model.aliases.join(", "))?;
+        }
         origin(out, &model.provenance.source, &model.provenance.retrieved, &model.provenance.note)?;
     }
     Ok(())

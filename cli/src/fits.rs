@@ -3,19 +3,17 @@
 mod ledger;
 
 use crate::arguments::FitsArguments;
-use crate::input::read_text;
+use crate::input::{ModelTexts, read_text};
 use crate::output::{Failure, tell, tell_line, write_json};
 use ledger::write_ledger;
-use plimsoll_anatomy::{
-    BesideConfig, anatomy_from_hf_config, footprint_from_hf_config, hf_config_of_entry, quantization_of_entry,
-};
+use plimsoll_anatomy::{anatomy_from_hf_config, footprint_from_hf_config, hf_config_of_entry, quantization_of_entry};
 use plimsoll_configs::catalog;
 use plimsoll_core::anatomy::Anatomy;
 use plimsoll_core::catalog::{AcceleratorSpec, Footprint, meant};
 use plimsoll_core::diagnostic::{Diagnostic, Warned};
 use plimsoll_core::kv_plan::{CacheMemory, Fit, FitQuestion, KvDtype};
 use plimsoll_core::scenario::ServerVersion;
-use plimsoll_formats::model_from_hf_config;
+use plimsoll_formats::{ModelFiles, model_from_files};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -45,6 +43,8 @@ pub struct Model {
     pub anatomy: Anatomy,
     /// What it takes of a server's memory.
     pub footprint: Footprint,
+    /// Bytes of its checkpoint, where the index of its files states them.
+    pub checkpoint_bytes: Option<u64>,
     /// The longest sequence it is made for, tokens; 0 if it states none.
     pub longest_context: u64,
 }
@@ -53,37 +53,40 @@ pub struct Model {
 fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
     let name = arguments.model.as_str();
     let path = Path::new(name);
-    let (text, quantizer_file, stated) = match catalog().model(name) {
-        Some(known) if !path.exists() => (hf_config_of_entry(known), None, quantization_of_entry(known)),
+    let known = catalog().model(name).filter(|_| !path.exists());
+    let name = known.map_or(name, |known| known.id.as_str());
+    let (texts, stated) = match known {
+        Some(known) => (ModelTexts::of_config(hf_config_of_entry(known)), quantization_of_entry(known)),
         None if !path.exists() => {
             let hint = meant(name, catalog().models.iter().map(|model| model.id.as_str()));
             let problem = Diagnostic::error("unknown-model", "MODEL", format!("there is no model or file {name}"));
             tell_line(problem.with_hint(format!("{hint}; or give a config.json")));
             return Err(Failure::Invalid);
         }
-        _ if path.is_dir() => {
-            let beside = path.join("hf_quant_config.json");
-            let quantizer_file = if beside.exists() { Some(read_text(&beside)?) } else { None };
-            (read_text(&path.join("config.json"))?, quantizer_file, None)
-        }
-        _ => (read_text(path)?, None, None),
+        _ if path.is_dir() => (ModelTexts::of_folder(path)?, None),
+        _ => (ModelTexts::of_config(read_text(path)?), None),
     };
-    let beside = BesideConfig {
-        quantization_file: quantizer_file.as_deref(),
-        quantization: arguments.quantization.as_deref().or(stated),
-    };
+    let files = ModelFiles { stored_as: arguments.quantization.as_deref().or(stated), ..texts.files() };
+    let (text, beside) = (files.config, files.beside());
     let told = |problems: Vec<Diagnostic>| {
-        tell(&problems, Some(&text), arguments.log);
+        tell(&problems, Some(text), arguments.log);
         Failure::Invalid
     };
-    let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(&text, beside).map_err(told)?;
-    tell(&diagnostics, Some(&text), arguments.log);
-    let footprint = footprint_from_hf_config(&text, beside).map_err(told)?.value;
-    let longest_context = match model_from_hf_config(&text, name) {
+    let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside).map_err(told)?;
+    tell(&diagnostics, Some(text), arguments.log);
+    let mut footprint = footprint_from_hf_config(text, beside).map_err(told)?.value;
+    let checkpoint_bytes = files.checkpoint_bytes().unwrap_or_else(|problem| {
+        tell(&[problem], None, arguments.log);
+        None
+    });
+    if let Some(bytes) = checkpoint_bytes {
+        footprint.be_of_checkpoint(bytes);
+    }
+    let longest_context = match model_from_files(files, name) {
         Ok(read) => read.value.longest_context(),
         Err(_) => anatomy.max_position_embeddings.map_or(0, u64::from),
     };
-    Ok(Model { name: name.to_owned(), anatomy, footprint, longest_context })
+    Ok(Model { name: name.to_owned(), anatomy, footprint, checkpoint_bytes, longest_context })
 }
 
 /// The server that is asked for; every problem is told at once.
@@ -182,7 +185,7 @@ fn as_json(model: &Model, fit: &Fit) -> Value {
         "fits": fit.plan.is_ok(),
         "parameters": anatomy.parameters(),
         "active_parameters": anatomy.active_parameters(),
-        "weight_bytes": anatomy.weight_bytes(),
+        "weight_bytes": model.checkpoint_bytes.unwrap_or(anatomy.weight_bytes()),
         "kv_bytes_per_token": anatomy.kv_bytes_per_token(value_bytes),
         "fixed_state_bytes_per_sequence": anatomy.fixed_state_bytes(value_bytes),
         "kv_cache_tokens": plan.map(|_| fit.printed_tokens),

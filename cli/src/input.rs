@@ -14,8 +14,8 @@ use plimsoll_core::scenario::{
 };
 use plimsoll_core::workload::Trace;
 use plimsoll_formats::{
-    Words, accelerator_from_text, coefficients_from_yaml, fit_from_yaml, model_from_hf_config, scenario_from_json,
-    scenario_from_yaml, scenario_remarks,
+    ModelFiles, Words, accelerator_from_text, coefficients_from_yaml, fit_from_yaml, model_from_files,
+    scenario_from_json, scenario_from_yaml, scenario_remarks,
 };
 use std::borrow::Cow;
 use std::fs;
@@ -213,12 +213,12 @@ fn deployment(
         deployment.server_version = (!version.is_empty()).then(|| version.clone());
     }
     if let Some(folder) = arguments.model_config_folder.as_deref() {
-        let text = read_text(&folder.join("config.json"))?;
+        let texts = ModelTexts::of_folder(folder)?;
         let name = match &deployment.model {
             ModelChoice::Id(id) => id.clone(),
             ModelChoice::Custom(spec) => spec.id.clone(),
         };
-        let spec = accept(model_from_hf_config(&text, &name), &text, arguments, diagnostics)?;
+        let spec = accept(model_from_files(texts.files(), &name), &texts.config, arguments, diagnostics)?;
         deployment.model = ModelChoice::Custom(Box::new(spec));
     }
     if let Some(path) = arguments.hardware_config.as_deref() {
@@ -242,6 +242,49 @@ fn deployment(
         scenario.latency.beta.clone_from(&arguments.beta_coeffs);
     }
     Ok(())
+}
+
+/// What is read of a model's folder.
+#[derive(Debug, Default)]
+pub struct ModelTexts {
+    /// `config.json`.
+    pub config: String,
+    /// `hf_quant_config.json`, if it is there.
+    quantization: Option<String>,
+    /// `model.safetensors.index.json`, if it is there.
+    index: Option<String>,
+}
+
+impl ModelTexts {
+    /// A config alone.
+    pub fn of_config(config: String) -> Self {
+        Self { config, ..Self::default() }
+    }
+
+    /// Reads the folder's config and what lies beside it.
+    ///
+    /// # Errors
+    /// When the config cannot be read, or what is there besides.
+    pub fn of_folder(folder: &Path) -> Result<Self, Failure> {
+        let beside = |name: &str| {
+            let path = folder.join(name);
+            if path.exists() { read_text(&path).map(Some) } else { Ok(None) }
+        };
+        Ok(Self {
+            config: read_text(&folder.join("config.json"))?,
+            quantization: beside("hf_quant_config.json")?,
+            index: beside("model.safetensors.index.json")?,
+        })
+    }
+
+    /// The same for the readers.
+    pub fn files(&self) -> ModelFiles<'_> {
+        ModelFiles {
+            quantization: self.quantization.as_deref(),
+            index: self.index.as_deref(),
+            ..ModelFiles::of_config(&self.config)
+        }
+    }
 }
 
 /// Sets a field if its flag is given.

@@ -31,6 +31,67 @@ fn the_fields_of_a_model_are_those_of_its_config() {
     assert_eq!(answer["max_concurrency"].as_f64().expect("a number"), tokens / 131_072.0);
 }
 
+/// A folder of its own for a model, with these files.
+fn folder(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    folder
+}
+
+const SMALL: &str = r#"{"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "torch_dtype": "bfloat16"}"#;
+
+#[test]
+fn what_lies_in_the_folder_of_a_model_is_heard() {
+    let of = |name: &str, beside: &[(&str, &str)]| {
+        let files: Vec<(&str, &str)> = std::iter::once(("config.json", SMALL)).chain(beside.iter().copied()).collect();
+        json(&[folder(name, &files).to_str().expect("UTF-8"), "--hardware", "H100"])
+    };
+    let bare = of("fits-bare", &[]);
+    assert_eq!(bare["weight_bytes"], 16_060_522_496_u64);
+    let index =
+        r#"{"metadata": {"total_size": 16060522500}, "weight_map": {"lm_head.weight": "model-00001.safetensors"}}"#;
+    let indexed = of("fits-index", &[("model.safetensors.index.json", index)]);
+    assert_eq!(indexed["weight_bytes"], 16_060_522_500_u64);
+    assert_eq!(indexed["parameters"], bare["parameters"]);
+    assert_eq!(indexed["memory"]["rank_weight_bytes"], 16_060_522_500.0);
+    let quantizer =
+        r#"{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}"#;
+    let fp8 = of("fits-modelopt", &[("hf_quant_config.json", quantizer)]);
+    // Layers at a byte with a scale for each of seven matrices; embedding, head and norms at two.
+    let linear = 32 * (2 * 4096 * 4096 + 2 * 1024 * 4096 + 3 * 14_336 * 4096);
+    assert_eq!(fp8["weight_bytes"], 16_060_522_496_u64 - linear + 32 * 7 * 4);
+}
+
+#[test]
+fn an_unknown_quantizer_lists_those_that_are_known_and_can_be_overruled() {
+    let config = SMALL.replacen('{', r#"{"quantization_config": {"quant_method": "magic"}, "#, 1);
+    let folder = folder("fits-magic", &[("config.json", &config)]);
+    let path = folder.to_str().expect("UTF-8");
+    let output = fits(&[path, "--hardware", "H100"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for expected in ["magic", "compressed-tensors", "bitsandbytes", "--quantization"] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+    let told = json(&[path, "--hardware", "H100", "--quantization", "int4"]);
+    assert!(told["weight_bytes"].as_u64().expect("a number") < 7_000_000_000, "{told}");
+}
+
+#[test]
+fn a_merged_name_is_the_model_it_became() {
+    let of = |name: &str| {
+        let mut answer = json(&[name, "--hardware", "H100"]);
+        let name = answer["model"].take();
+        (name, answer)
+    };
+    let (name, answer) = of("openai/gpt-oss-120b-mxfp4");
+    assert_eq!((name, answer), of("openai/gpt-oss-120b"));
+}
+
 #[test]
 fn blocks_and_bytes_are_taken_as_vllm_takes_them() {
     let overridden = json(&[LLAMA, "--hardware", "H100", "--num-gpu-blocks-override", "29205"]);

@@ -241,6 +241,14 @@ fn read_models(files: &[Source], problems: &mut Vec<Problem>) -> Vec<ModelSpec> 
             problems.push(file.field_problem("weight_bytes_per_param", 1, message));
         }
     }
+    let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    for (file, model) in &models {
+        for name in std::iter::once(&model.id).chain(&model.aliases) {
+            if let Some(other) = names.insert(name.to_lowercase(), &model.id) {
+                problems.push(file.field_problem("aliases", 1, format!("{name} is a name of {other} already")));
+            }
+        }
+    }
     for (file, model) in &mut models {
         match footprint_of_entry(model) {
             Ok(footprint) => model.footprint = Some(Box::new(footprint)),

@@ -39,7 +39,7 @@ fn the_catalogue_has_every_entry_of_its_sources() {
     assert_eq!(catalog.shadowed_rows().len(), 24);
     assert_eq!(catalog.model_defaults.len(), 28);
     assert_eq!(catalog.presets.len(), 4);
-    assert_eq!(catalog.models.len(), 52 + 18, "52 configurations and 18 variants of them");
+    assert_eq!(catalog.models.len(), 52 + 16, "52 configurations and 16 variants of them");
     assert_eq!(catalog.accelerators.len(), 36);
     assert_eq!(catalog.coefficients.first().map(|row| row.line), Some(2));
     assert_eq!(catalog.coefficients.last().map(|row| row.line), Some(110));

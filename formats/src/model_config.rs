@@ -1,24 +1,37 @@
 //! Architectures from a Hugging Face `config.json` (latency specification 2).
 
+use crate::model_files::{ModelFiles, OneText};
 use crate::place::Place;
 use crate::scenario::check_size;
-use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, footprint_from_hf_config, quantization_in_name};
-use plimsoll_core::anatomy::{Anatomy, Cache, FeedForward};
+use plimsoll_anatomy::{anatomy_from_hf_config, footprint_from_hf_config, quantization_in_name};
+use plimsoll_core::anatomy::{Anatomy, Cache, FeedForward, StateShape};
 use plimsoll_core::catalog::{Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use serde_json::{Map, Value};
 
-/// Reads a model's architecture from the text of its `config.json`.
+/// Reads a model's architecture from the text of its `config.json`, or of its files in one object by their names.
 ///
-/// `name` becomes the id; where the config states no quantization, the weight width is read from it (`…-fp8`,
+/// # Errors
+/// Those of [`model_from_files`].
+pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
+    match plimsoll_json::Value::read_python(text).ok().as_ref().and_then(OneText::of) {
+        Some(files) => model_from_files(files.files(), name),
+        None => model_from_files(ModelFiles::of_config(text), name),
+    }
+}
+
+/// Reads a model's architecture from its `config.json` and what lies beside it.
+///
+/// `name` becomes the id; where the files state no quantization, the weight width is read from it (`…-fp8`,
 /// `….w4a16`). Empty: the config's own `_name_or_path`, else its architecture class.
 ///
 /// Keys of `text_config` override those at the top, every known alias of a key is understood, and numbers are
 /// truncated to integers.
 ///
 /// # Errors
-/// Every missing or unusable key at once.
-pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
+/// Every missing or unusable key at once, and weights whose width nothing says.
+pub fn model_from_files(files: ModelFiles<'_>, name: &str) -> Checked<ModelSpec> {
+    let text = files.config;
     check_size(text, FILE)?;
     let read = plimsoll_json::Value::read_python(text).map_err(|offset| {
         let path = Place::of_offset(text, offset).in_file(FILE);
@@ -31,18 +44,39 @@ pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
         ]);
     };
     let mut config = flattened(fields);
-    // What stands under other names, or is what the family's class assumes, the anatomy knows.
-    if let Ok(read) = anatomy_from_hf_config(text, BesideConfig::default()) {
-        complete(&mut config, &read.value);
+    let mut beside = files.beside();
+    if beside.quantization.is_none()
+        && beside.quantization_file.is_none()
+        && !config.contains_key("quantization_config")
+    {
+        beside.quantization = weight_bytes_from_name(name).and_then(|_| quantization_in_name(name));
     }
-    let mut reader = Reader { config, diagnostics: Vec::new() };
+    // What stands under other names, or is what the family's class assumes, the anatomy knows.
+    let anatomy = match anatomy_from_hf_config(text, beside) {
+        Ok(read) => Some(read.value),
+        Err(problems) if problems.iter().any(is_of_storage) => return Err(problems),
+        Err(_) => None,
+    };
+    let mut has_states = false;
+    if let Some(anatomy) = &anatomy {
+        complete(&mut config, anatomy);
+        has_states = anatomy.caches().any(|cache| matches!(cache, Cache::State(_)));
+    }
+    let mut reader = Reader { config, diagnostics: Vec::new(), has_states };
     let mut spec = reader.model(name);
+    if files.stored_as.is_some() || spec.weight_bytes_per_param.is_none() {
+        spec.weight_bytes_per_param = anatomy.as_ref().and_then(stored_width).or(spec.weight_bytes_per_param);
+    }
     let mut diagnostics = reader.diagnostics;
-    let states_storage = reader.config.contains_key("quantization_config");
-    let by_name = weight_bytes_from_name(&spec.id).filter(|_| !states_storage);
-    let quantization = by_name.and_then(|_| quantization_in_name(&spec.id));
-    match footprint_from_hf_config(text, BesideConfig { quantization, ..BesideConfig::default() }) {
-        Ok(read) => spec.footprint = Some(Box::new(read.value)),
+    match footprint_from_hf_config(text, beside) {
+        Ok(Warned { value: mut footprint, .. }) => {
+            match files.checkpoint_bytes() {
+                Ok(Some(bytes)) => footprint.be_of_checkpoint(bytes),
+                Ok(None) => {}
+                Err(problem) => diagnostics.push(problem),
+            }
+            spec.footprint = Some(Box::new(footprint));
+        }
         Err(problems) => diagnostics.extend(problems.into_iter().map(not_planned)),
     }
     let has_errors = |diagnostics: &[Diagnostic]| diagnostics.iter().any(|found| found.severity == Severity::Error);
@@ -53,6 +87,20 @@ pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
         }));
     }
     if has_errors(&diagnostics) { Err(diagnostics) } else { Ok(Warned { value: spec, diagnostics }) }
+}
+
+/// Whether a problem is how the weights are stored, without which nothing is known of their size.
+fn is_of_storage(problem: &Diagnostic) -> bool {
+    problem.severity == Severity::Error
+        && (problem.code == "unknown-quantization" || problem.path.starts_with("quantization"))
+}
+
+/// Bytes of a weight of the layers' largest matrices, where a quantizer stores them; none if they are as wide as the
+/// activations.
+fn stored_width(anatomy: &Anatomy) -> Option<f64> {
+    let matrices = anatomy.layers.iter().flat_map(|layer| &layer.tensors).filter(|tensor| tensor.is_linear);
+    let largest = matrices.max_by_key(|tensor| tensor.parameters())?;
+    Some(largest.stored.bits / 8.0).filter(|bytes| *bytes > 0.0 && *bytes < anatomy.dtype.bytes())
 }
 
 /// A reason for which the memory of a model is not planned; it can be simulated with the blocks that a server logs.
@@ -99,7 +147,14 @@ fn complete(config: &mut Map<String, Value>, anatomy: &Anatomy) {
     add("hidden_size", anatomy.hidden_size);
     add("vocab_size", anatomy.vocab_size);
     add("max_position_embeddings", anatomy.max_position_embeddings.unwrap_or(0));
-    add("num_attention_heads", anatomy.layers.iter().map(|layer| layer.heads).max().unwrap_or(0));
+    match anatomy.layers.iter().map(|layer| layer.heads).max() {
+        Some(heads) if heads > 0 => add("num_attention_heads", heads),
+        _ => {
+            // The formulas know no layers without attention; the fewest keys and values come nearest to a state.
+            add("num_attention_heads", heads_of_states(anatomy));
+            add("num_key_value_heads", 1);
+        }
+    }
     let attention = anatomy.caches().find_map(|cache| match *cache {
         Cache::Attention { heads, key_size, .. } => Some((heads, key_size)),
         _ => None,
@@ -120,6 +175,7 @@ fn complete(config: &mut Map<String, Value>, anatomy: &Anatomy) {
             FeedForward::None => {}
         }
     }
+    add("intermediate_size", inner_size(anatomy));
     if !config.contains_key("torch_dtype") && !config.contains_key("dtype") {
         let name = match anatomy.dtype {
             Dtype::Float32 => "float32",
@@ -130,9 +186,29 @@ fn complete(config: &mut Map<String, Value>, anatomy: &Anatomy) {
     }
 }
 
+/// Heads that stand for those of a model without attention: those of its states, or as many of a usual size.
+fn heads_of_states(anatomy: &Anatomy) -> u32 {
+    let heads = anatomy.caches().find_map(|cache| match *cache {
+        Cache::State(StateShape::Mamba2 { heads, .. } | StateShape::Linear { heads, .. }) => Some(heads),
+        _ => None,
+    });
+    heads.filter(|heads| anatomy.hidden_size.is_multiple_of(*heads)).unwrap_or((anatomy.hidden_size / 64).max(1))
+}
+
+/// Values inside the mixers of layers without a network; their three matrices are as wide as those of one.
+fn inner_size(anatomy: &Anatomy) -> u32 {
+    let inner = anatomy.caches().find_map(|cache| match *cache {
+        Cache::State(StateShape::Mamba1 { inner, .. } | StateShape::Mamba2 { inner, .. }) => Some(inner),
+        _ => None,
+    });
+    inner.unwrap_or(0)
+}
+
 struct Reader {
     config: Map<String, Value>,
     diagnostics: Vec<Diagnostic>,
+    /// Whether the anatomy has layers with a state.
+    has_states: bool,
 }
 
 impl Reader {
@@ -201,6 +277,7 @@ impl Reader {
             qk_rope_head_dim: self.first(&["qk_rope_head_dim"]),
             sliding_window: if slides { self.first(&["sliding_window"]) } else { 0 },
             hidden_act: self.text("hidden_act"),
+            aliases: Vec::new(),
             footprint: None,
             provenance: Provenance {
                 source: "config.json given by the user".into(),
@@ -308,7 +385,8 @@ impl Reader {
         let has_linear_layers = self.config.get("layer_types").and_then(Value::as_array).is_some_and(|layers| {
             layers.iter().filter_map(Value::as_str).any(|layer| layer.contains("linear") || layer.contains("mamba"))
         });
-        let is_hybrid = has_linear_layers
+        let is_hybrid = self.has_states
+            || has_linear_layers
             || self.config.keys().any(|key| key.starts_with("mamba_") || key.starts_with("linear_num_"));
         if is_hybrid {
             let message = "the model has linear or state-space layers, which the formulas treat as full attention";

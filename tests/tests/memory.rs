@@ -199,6 +199,23 @@ fn weights_that_a_server_narrows_while_it_loads_are_narrower_on_every_rank() {
 }
 
 #[test]
+fn the_bytes_of_a_checkpoint_are_met_exactly_and_a_tower_takes_what_is_left() {
+    let mut llama = catalog().model(LLAMA).and_then(|model| model.footprint.as_deref().cloned()).expect("there");
+    let [head, all] = [llama.bytes_of(plimsoll_core::catalog::Part::Head), llama.weight_bytes()];
+    llama.be_of_checkpoint(all / 2 + 1);
+    assert_eq!(llama.weight_bytes(), all / 2 + 1);
+    assert!(llama.bytes_of(plimsoll_core::catalog::Part::Head).abs_diff(head / 2) <= 1);
+    let ModelChoice::Custom(seeing) = of_config("gemma-3-27b") else { panic!("custom") };
+    let mut seeing = *seeing.footprint.expect("described");
+    let tower = seeing.bytes_of(plimsoll_core::catalog::Part::Vision);
+    assert!(tower > 0);
+    let [head, all] = [seeing.bytes_of(plimsoll_core::catalog::Part::Attention), seeing.weight_bytes()];
+    seeing.be_of_checkpoint(all + 5000);
+    assert_eq!(seeing.bytes_of(plimsoll_core::catalog::Part::Vision), tower + 5000);
+    assert_eq!(seeing.bytes_of(plimsoll_core::catalog::Part::Attention), head);
+}
+
+#[test]
 fn every_config_of_the_collection_has_a_footprint_and_a_server_or_says_why_not() {
     let mut unknown = Vec::new();
     for folder in fs::read_dir(own_tables().join("hf-configs")).expect("the collection").filter_map(Result::ok) {

@@ -4,6 +4,9 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry};
+use plimsoll_core::scenario::Scenario;
+use plimsoll_desk::Desk;
+use plimsoll_protocol::Edit;
 use plimsoll_tests::truth::configs::own_tables;
 use plimsoll_tests::truth::report::{Options, report};
 use plimsoll_tests::truth::{anatomy, quantised};
@@ -116,17 +119,46 @@ fn every_model_of_the_catalogue_has_an_anatomy_of_the_size_its_name_tells() {
     }
 }
 
-/// What the page's paste dialog makes of the collection: every model with attention can be simulated.
+/// What the page's paste dialog makes of the collection: every model can be simulated.
 #[test]
 fn every_config_of_the_collection_becomes_a_model() {
     let folders = fs::read_dir(own_tables().join("hf-configs")).expect("the collection");
-    let mut refused = Vec::new();
+    let mut num_read = 0;
     for folder in folders.filter_map(Result::ok) {
         let text = fs::read_to_string(folder.path().join("config.json")).expect("a config");
-        if let Err(problems) = plimsoll_formats::model_from_hf_config(&text, "own model") {
-            refused.push((folder.file_name(), problems));
+        let read = plimsoll_formats::model_from_hf_config(&text, "own model");
+        let model = read.unwrap_or_else(|problems| panic!("{:?}: {problems:?}", folder.file_name())).value;
+        assert!(model.footprint.is_some(), "{:?}", folder.file_name());
+        num_read += 1;
+    }
+    assert_eq!(num_read, 122);
+}
+
+/// Entries that were one model twice were merged, and what names the old ones means the same for ever.
+#[test]
+fn merged_names_mean_their_model_in_links_and_files() {
+    for (old, id) in [
+        ("openai/gpt-oss-120b-mxfp4", "openai/gpt-oss-120b"),
+        ("openai/gpt-oss-20b-mxfp4", "openai/gpt-oss-20b"),
+        ("GPT-OSS-20B-mxfp4", "openai/gpt-oss-20b"),
+    ] {
+        let catalog = plimsoll_configs::catalog();
+        assert_eq!(catalog.model(old).map(|model| model.id.as_str()), Some(id));
+        let of_link = |name: &str| {
+            let fragment = format!("v1;2;deployment.model={name};deployment.accelerator=H100");
+            let (state, said) = Desk::default().edit("", &Edit::Link { fragment }).expect("it opens");
+            assert!(said.notices.iter().all(|notice| notice.code == "link-other-model-version"), "{:?}", said.notices);
+            plimsoll_protocol::decode::<Scenario>(&state.scenario).expect("a scenario")
+        };
+        let of_file = |name: &str| {
+            let yaml = format!("version: 2\ndeployment: {{model: {name}, accelerator: H100, tensor_parallel_size: 1}}");
+            plimsoll_formats::scenario_from_yaml(&yaml, "scenario.yaml").expect("a scenario")
+        };
+        for (written, expected) in [(of_link(old), of_link(id)), (of_file(old), of_file(id))] {
+            let resolved = |scenario: &Scenario| scenario.resolve(catalog).map(|found| found.value);
+            let found = resolved(&written).unwrap_or_else(|problems| panic!("{old}: {problems:?}"));
+            assert_eq!(found.model, id);
+            assert_eq!(Ok(found), resolved(&expected), "{old}");
         }
     }
-    // It has no attention, which the step-time formulas need.
-    assert!(matches!(&refused[..], [(name, _)] if name == "codestral-mamba-7b"), "{refused:#?}");
 }

@@ -180,6 +180,9 @@ fn modernbert_head(builder: &mut Builder<'_, '_>) {
     let hidden = builder.hidden;
     builder.outer("lm_head.dense", Part::Head, 1, [hidden, hidden]);
     builder.outer("lm_head.norm", Part::Norm, 1, [hidden, 1]);
+    if builder.config.flag("norm_bias") {
+        builder.outer("embeddings.norm, final_norm, lm_head.norm", Part::Norm, 1, [hidden, 3]);
+    }
     if builder.config.flag("classifier_bias") {
         builder.outer("lm_head.dense", Part::Head, 1, [hidden, 1]);
     }

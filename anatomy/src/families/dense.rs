@@ -1,10 +1,11 @@
 //! Families without experts whose attention keeps keys and values per head.
 
+use super::super::builder::Builder;
 use super::super::family::{
     Attention, BARE_HEADS, BIASED_HEADS, Extra, FULLY_BIASED_HEADS, Family, GATED, Gate, HEADS, HeadNorm, Heads, LLAMA,
-    NORMED_HEADS, NORMS, Network, Norms, OUTSIDE, Outside, PLAIN, Sinks, Size, When,
+    Layers, NORMED_HEADS, NORMS, Network, Norms, OUTSIDE, Outside, PLAIN, Sinks, Size, When,
 };
-use super::super::pattern::{every_fourth, first_of_four, stated_period, upper_window, window};
+use super::super::pattern::{Kind, every_fourth, first_of_four, stated_period, upper_window, window};
 use super::Row;
 
 const LAYER_NORM: Norms = Norms { bias: When::Always, ..NORMS };
@@ -42,10 +43,17 @@ const PERSIMMON: Family = Family {
 pub(super) const FAMILIES: &[Row] = &[
     (
         "llama exaone iquestcoder granite granite4_vision_text granite_docling_text emu3_text_model yi aquila \
-         xverse baichuan solar llava_llama",
+         xverse baichuan solar deci llava_llama",
         LLAMA,
     ),
-    ("helium", Family { attention: Attention::Heads(Heads { output_bias: When::Never, ..HEADS }), ..LLAMA }),
+    (
+        "helium",
+        Family {
+            attention: Attention::Heads(Heads { output_bias: When::Never, ..HEADS }),
+            layer: Layers::And(square_output),
+            ..LLAMA
+        },
+    ),
     ("cwm", Family { attention: Attention::Heads(BARE_HEADS), pattern: first_of_four, ..LLAMA }),
     (
         "internlm3",
@@ -193,3 +201,11 @@ pub(super) const FAMILIES: &[Row] = &[
         },
     ),
 ];
+
+/// The output's matrix is square, whatever the heads make.
+fn square_output(builder: &mut Builder<'_, '_>, _: Kind) {
+    let hidden = u64::from(builder.hidden);
+    for tensor in builder.layer.tensors.iter_mut().filter(|tensor| tensor.name == "self_attn.o_proj") {
+        tensor.columns = hidden;
+    }
+}

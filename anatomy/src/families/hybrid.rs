@@ -78,11 +78,12 @@ pub(super) const FAMILIES: &[Row] = &[
     (
         "nemotron_h",
         Family {
+            attention: Attention::Heads(BARE_HEADS),
             network: PLAIN,
             state: State::Mamba2,
             experts: Some(Routing { is_gated: false, shared: Shared::Sized, ..ROUTING }),
             norms: Norms { per_layer: 1, ..NORMS },
-            pattern: all_linear,
+            pattern: nemotron_kinds,
             layer: Layers::Own(nemotron),
             ..LLAMA
         },
@@ -152,6 +153,22 @@ fn all_linear(_: &mut Config<'_>, _: u32, _: u32) -> Kind {
 
 fn all_hybrid(_: &mut Config<'_>, _: u32, _: u32) -> Kind {
     Kind::Hybrid
+}
+
+/// One layer of each kind, which is what the class makes of a config that lists none.
+fn nemotron_kinds(config: &mut Config<'_>, layer: u32, layers: u32) -> Kind {
+    match (layer, layers) {
+        (0, 4) => Kind::Linear,
+        (1, 4) => Kind::Moe,
+        (2, 4) => Kind::Full,
+        (3, 4) => Kind::Mlp,
+        _ => {
+            let key = "hybrid_override_pattern";
+            let message = "nothing says which layers attend and which have a state";
+            config.error("missing-field", key, message, "paste the config.json of the model's own repository");
+            Kind::Full
+        }
+    }
 }
 
 /// The last layer of every `full_attention_interval` attends.

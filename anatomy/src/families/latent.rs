@@ -26,7 +26,11 @@ pub(super) const FAMILIES: &[Row] = &[
     ),
     ("deepseek_v32", Family { pattern: indexed, experts: Some(Routing { dense_first: 3, ..COUNTED }), ..DEEPSEEK }),
     ("glm_moe_dsa", Family { pattern: indexed, experts: Some(Routing { dense_first: 3, ..COUNTED }), ..DEEPSEEK }),
-    ("minicpm3 youtu", Family { experts: None, ..DEEPSEEK }),
+    ("youtu", Family { experts: None, ..DEEPSEEK }),
+    (
+        "minicpm3",
+        Family { attention: Attention::Latent(Latent { derives_value: true, ..LATENT }), experts: None, ..DEEPSEEK },
+    ),
     ("longcat_flash", Family { layer: Layers::Own(longcat), ..DEEPSEEK }),
     ("deepseek deepseek_ocr2_text", Family { attention: Attention::Heads(HEADS), pattern: full, ..DEEPSEEK }),
     (
@@ -91,6 +95,9 @@ fn norm_after_experts(builder: &mut Builder<'_, '_>, _: Kind) {
 }
 
 /// Two attentions and two networks in a layer, with experts beside them of which some do nothing.
+/// Parameters that a class has and its checkpoints lack.
+pub(crate) const NOT_STORED: &str = "(not stored)";
+
 fn longcat(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     let part = Part::RoutedExperts;
     for _ in 0..2 {
@@ -104,9 +111,10 @@ fn longcat(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     let size = builder.config.need("moe_intermediate_size");
     let active = builder.config.count("num_experts_per_tok").unwrap_or(1);
     builder.plain("mlp.router.classifier", Part::Router, [routed.saturating_add(idle), hidden]);
-    // The class of transformers has gates for the idle experts too.
-    builder.matrices("mlp.experts.gate_up_proj", part, routed.saturating_add(idle), [times(2, size), hidden], false);
+    builder.matrices("mlp.experts.gate_up_proj", part, routed, [times(2, size), hidden], false);
     builder.matrices("mlp.experts.down_proj", part, routed, [hidden, size], false);
+    // The class of transformers has gates for the idle experts too, which no checkpoint stores.
+    builder.matrices(NOT_STORED, part, idle, [times(2, size), hidden], false);
     builder.routed(routed, active, size);
 }
 

@@ -12,6 +12,7 @@ mod routed;
 
 use super::defaults::Defaults;
 use super::family::Family;
+pub(super) use latent::NOT_STORED;
 
 /// Names of a family, with spaces between, and how it is built.
 type Row = (&'static str, Family);

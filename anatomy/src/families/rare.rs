@@ -140,7 +140,7 @@ fn zamba(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     let kv_heads = builder.config.count("num_key_value_heads").unwrap_or(heads);
     let double = times(2, hidden);
     let size = double.checked_div(heads).unwrap_or(1);
-    let inner = builder.config.need("intermediate_size");
+    let inner = builder.count_or("intermediate_size", times(4, hidden));
     builder.layer.heads = heads;
     builder.layer.caches.push(Cache::Attention {
         heads: kv_heads,

@@ -11,7 +11,7 @@ use super::super::pattern::{
     window,
 };
 use super::Row;
-use plimsoll_core::anatomy::Part;
+use plimsoll_core::anatomy::{Cache, Part, Span};
 use plimsoll_json::Value;
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
@@ -189,9 +189,15 @@ pub(super) const FAMILIES: &[Row] = &[
     (
         "mimo_v2_flash",
         Family {
-            attention: Attention::Heads(Heads { output_bias: When::Never, sinks: Sinks::Sliding, ..HEADS }),
-            experts: Some(ROUTING),
+            attention: Attention::Heads(Heads {
+                output_bias: When::Never,
+                sinks: Sinks::Sliding,
+                doubles_when_sliding: true,
+                ..HEADS
+            }),
+            experts: Some(Routing { dense_first: 1, ..ROUTING }),
             pattern: mimo,
+            layer: Layers::And(mimo_window),
             ..LLAMA
         },
     ),
@@ -229,6 +235,16 @@ fn mimo(config: &mut Config<'_>, layer: u32, _: u32) -> Kind {
         None => layer == 0 || layer % 6 == 5,
     };
     if is_full { Kind::Full } else { Kind::Sliding }
+}
+
+/// The models' own configs count the tokens before the one being computed.
+fn mimo_window(builder: &mut Builder<'_, '_>, _: Kind) {
+    let Some(before) = builder.config.count("sliding_window_size") else { return };
+    for cache in &mut builder.layer.caches {
+        if let Cache::Attention { span: Span::Sliding { window }, .. } = cache {
+            *window = before.saturating_add(1);
+        }
+    }
 }
 
 /// A gate for each head, or for each value.

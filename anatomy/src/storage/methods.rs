@@ -54,7 +54,7 @@ const NF4: Scheme = Scheme::new(4.0, Scales::Groups { size: 64, bytes: 1.016 });
 
 /// The methods of [`from_config`], for the message that lists them.
 const METHODS: &str = "fp8, fbgemm_fp8, compressed-tensors, modelopt, gptq, awq, auto-round, bitsandbytes, torchao, hqq, \
-                       quark, mxfp4, mxfp8, fp_quant, quanto, eetq, aqlm, higgs, bitnet, experts_int8";
+                       quark, mxfp4, mxfp8, fp_quant, quanto, eetq, aqlm, higgs, bitnet, experts_int8, qqq, bitblas";
 
 /// Keys under which methods name modules that they leave alone.
 const LEFT_ALONE: [&str; 8] = [
@@ -87,12 +87,12 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
     let mut plan = Plan::default();
     plan.rules.usual = match method.as_str() {
         "fp8" | "finegrained-fp8" | "deepgemm" => Some(settings.fp8()),
-        "fbgemm-fp8" | "ptpc-fp8" => Some(FP8_ROWS),
+        "fbgemm-fp8" | "ptpc-fp8" | "w8a8-fp8" => Some(FP8_ROWS),
         "compressed-tensors" => return settings.compressed_tensors(),
         "modelopt" | "modelopt-fp4" | "modelopt-mixed" => return settings.modelopt(),
         "" if settings.get("quant_algo").is_some() => return settings.modelopt(),
         "" if settings.get("config_groups").is_some() => return settings.compressed_tensors(),
-        "gptq" | "gptq-marlin" | "gptq-marlin-24" | "marlin" | "gptqmodel" => {
+        "gptq" | "gptq-marlin" | "gptq-marlin-24" | "gptq-bitblas" | "bitblas" | "marlin" | "gptqmodel" | "qqq" => {
             settings.dynamic(&mut plan)?;
             Some(settings.gptq())
         }
@@ -104,7 +104,7 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
         "" if settings.number("bits").is_some() => Some(settings.gptq()),
         "bitsandbytes" | "bnb" => settings.bitsandbytes(),
         "torchao" => Some(settings.torchao()?),
-        "hqq" | "sinq" => Some(settings.hqq()?),
+        "hqq" | "hqq-marlin" | "sinq" => Some(settings.hqq()?),
         "quark" => return settings.quark(),
         "mxfp4" => {
             plan.only_experts = true;
@@ -116,7 +116,8 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
             Some(if is_nvidia { NVFP4 } else { MXFP4 })
         }
         "quanto" => Some(settings.quanto()?),
-        "eetq" | "tpu-int8" => Some(INT8_ROWS),
+        "eetq" | "tpu-int8" | "w8a8-int8" => Some(INT8_ROWS),
+        "petit-nvfp4" => Some(NVFP4),
         "experts-int8" => {
             plan.only_experts = true;
             Some(INT8_ROWS)

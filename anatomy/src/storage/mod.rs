@@ -7,6 +7,7 @@ mod scheme;
 
 use super::BesideConfig;
 use super::config::{Config, FILE};
+use super::families::NOT_STORED;
 use methods::Plan;
 use plimsoll_core::anatomy::{Anatomy, Part, Tensor, WeightBytes};
 use plimsoll_core::diagnostic::Diagnostic;
@@ -20,7 +21,7 @@ pub(super) fn store(anatomy: &mut Anatomy, top: &Value<'_>, config: &mut Config<
     let bits = anatomy.dtype.bytes() * 8.0;
     let usual = WeightBytes { bits, scale_bytes: 0 };
     for tensor in anatomy.outside.iter_mut().chain(anatomy.layers.iter_mut().flat_map(|layer| &mut layer.tensors)) {
-        tensor.stored = usual;
+        tensor.stored = if tensor.name == NOT_STORED { WeightBytes { bits: 0.0, scale_bytes: 0 } } else { usual };
     }
     let plan = match plan(top, config, beside) {
         Ok(Some(plan)) => plan,
@@ -28,7 +29,7 @@ pub(super) fn store(anatomy: &mut Anatomy, top: &Value<'_>, config: &mut Config<
         Err(problem) => return config.problems.push(problem),
     };
     let apply = |layer: &str, tensor: &mut Tensor| {
-        if !tensor.is_linear || plan.only_experts && tensor.part != Part::RoutedExperts {
+        if !tensor.is_linear || tensor.name == NOT_STORED || plan.only_experts && tensor.part != Part::RoutedExperts {
             return;
         }
         if tensor.part == Part::Head && !plan.converts_head {

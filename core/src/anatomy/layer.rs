@@ -65,6 +65,8 @@ impl Layer {
             _ => (1, 1),
         };
         let of = |tensor: &Tensor| match tensor.part {
+            // What no checkpoint stores takes part in nothing.
+            _ if tensor.stored.bits == 0.0 => 0,
             Part::RoutedExperts => tensor.parameters().saturating_mul(active).checked_div(routed).unwrap_or(0),
             _ => tensor.parameters(),
         };

@@ -185,6 +185,32 @@ impl Footprint {
         }
     }
 
+    /// Makes its weights those of a checkpoint of so many bytes: a tower is what the language model leaves of them, and
+    /// without one each part has its share.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn be_of_checkpoint(&mut self, bytes: u64) {
+        let described = self.weight_bytes();
+        let tower = self.bytes_of(Part::Vision);
+        let language = described.saturating_sub(tower);
+        let mut left = bytes;
+        // A tower is only estimated, so that it takes the difference; it has its share where there is none.
+        let takes_rest = tower > 0 && language < bytes;
+        let ratio = bytes as f64 / described.max(1) as f64;
+        for weights in self.weights.iter_mut().filter(|weights| weights.part != Part::Vision || !takes_rest) {
+            if !takes_rest {
+                // Weights have less than 2^53 bytes.
+                weights.bytes = ((weights.bytes as f64 * ratio) as u64).min(left);
+            }
+            left = left.saturating_sub(weights.bytes);
+        }
+        // What rounding has left, or all of the tower, so that the sum is that of the checkpoint.
+        let is_rest =
+            |weights: &&mut Weights| if takes_rest { weights.part == Part::Vision } else { weights.bytes > 0 };
+        if let Some(rest) = self.weights.iter_mut().find(is_rest) {
+            rest.bytes = if takes_rest { left } else { rest.bytes.saturating_add(left) };
+        }
+    }
+
     /// Every problem with it; paths are its own field names.
     #[must_use]
     pub fn problems(&self) -> Vec<Diagnostic> {

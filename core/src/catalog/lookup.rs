@@ -20,14 +20,18 @@ pub struct Lookup<'a> {
 }
 
 impl Catalog {
-    /// The architecture with this id, or the only one whose last path component is `id`.
+    /// The architecture with this id or alias, or the only one of which `id` is the last path component.
     #[must_use]
     pub fn model(&self, id: &str) -> Option<&ModelSpec> {
         let id = id.trim();
-        if let Some(model) = self.models.iter().find(|model| model.id.eq_ignore_ascii_case(id)) {
+        let has = |model: &&ModelSpec, part: fn(&str) -> &str| {
+            let mut names = core::iter::once(&model.id).chain(&model.aliases);
+            names.any(|name| part(name).eq_ignore_ascii_case(id))
+        };
+        if let Some(model) = self.models.iter().find(|model| has(model, |name| name)) {
             return Some(model);
         }
-        let mut same_name = self.models.iter().filter(|model| last_component(&model.id).eq_ignore_ascii_case(id));
+        let mut same_name = self.models.iter().filter(|model| has(model, last_component));
         same_name.next().filter(|_| same_name.next().is_none())
     }
 

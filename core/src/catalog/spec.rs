@@ -141,6 +141,9 @@ pub struct ModelSpec {
     /// Activation of the FFN; empty = not stated.
     #[serde(default)]
     pub hidden_act: String,
+    /// Other names it is known by; compared like ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// What it takes of a server's memory, read from its config; none where nothing has read one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footprint: Option<Box<Footprint>>,
@@ -180,6 +183,7 @@ impl ModelSpec {
             qk_rope_head_dim: 0,
             sliding_window: 0,
             hidden_act: String::new(),
+            aliases: Vec::new(),
             footprint: None,
             provenance: Provenance::default(),
         }

@@ -149,18 +149,34 @@ mod tests {
         for entry in std::fs::read_dir(folder).expect("the collection").filter_map(Result::ok) {
             let name = entry.file_name().into_string().expect("a name");
             let text = std::fs::read(entry.path().join("config.json")).expect("a config");
-            // It has no attention, which the step-time formulas need.
-            if name == "codestral-mamba-7b" {
-                assert!(read("config.json", &text).is_err());
-                continue;
-            }
             let read = read("config.json", &text).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
             let FileContent::Model { model, .. } = read.content else { panic!("{name}: {:?}", read.content) };
             let model: ModelSpec = plimsoll_protocol::decode(&model).expect("a model");
             assert!(model.footprint.is_some(), "{name}");
             num_read += 1;
         }
-        assert_eq!(num_read, 121);
+        assert_eq!(num_read, 122);
+    }
+
+    /// The page joins what lies in a model's folder, and what a person says of the weights, into one text.
+    #[test]
+    fn a_config_with_what_lies_beside_it_comes_as_one_text() {
+        let config = r#"{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8,
+            "num_key_value_heads": 2, "intermediate_size": 128, "vocab_size": 1000, "torch_dtype": "bfloat16",
+            "quantization_config": {"quant_method": "magic"}}"#;
+        let model = |text: &str| -> ModelSpec {
+            let read = read("my/model", text.as_bytes()).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+            let FileContent::Model { model, .. } = read.content else { panic!("{text}") };
+            plimsoll_protocol::decode(&model).expect("a model")
+        };
+        let problems = read("my/model", config.as_bytes()).err().expect("an unknown quantizer");
+        assert!(problems.iter().any(|problem| problem.hint.contains("compressed-tensors")), "{problems:?}");
+        let told = model(&format!(r#"{{"quantization": "fp8", "config.json": {config}}}"#));
+        assert_eq!((told.id.as_str(), told.weight_bytes_per_param), ("model", Some(1.0)));
+        let plain = config.replace(r#""magic""#, r#""fp8""#);
+        let index = r#"{"metadata": {"total_size": 123456}, "weight_map": {}}"#;
+        let folder = model(&format!(r#"{{"config.json": {plain}, "model.safetensors.index.json": {index}}}"#));
+        assert_eq!(folder.footprint.expect("described").weight_bytes(), 123_456);
     }
 
     #[test]

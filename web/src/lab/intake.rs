@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use plimsoll_protocol::view::Tab;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
+use web_sys::{Blob, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 /// Most files of folders that are taken at once.
 const MAX_FILES: usize = 2000;
@@ -33,10 +33,41 @@ pub fn take(lab: Lab, given: Vec<JsValue>) {
         if files.is_empty() {
             return lab.page(|page| page.say("The folder holds no files."));
         }
+        if let Some((name, text)) = model_in(&files).await {
+            return match Blob::new_with_str_sequence(&Array::of1(&text.into())) {
+                Ok(blob) => lab.page(|page| page.keep(&blob, &name, "", "")),
+                Err(_) => lab.page(|page| page.say("The browser does not let the page read the folder.")),
+            };
+        }
+        let files: Vec<File> = files.into_iter().map(|(_, file)| file).collect();
         let tab = tab_of(lab, &files).await;
         lab.page(|page| page.show(tab.id()));
         lab.files.set(Some((tab, Given { files, is_folder })));
     });
+}
+
+/// Files of a model's folder that are read, by name; weights are not.
+const MODEL_FILES: [&str; 3] = ["config.json", "hf_quant_config.json", "model.safetensors.index.json"];
+
+/// What is read of a model's folder, as one object by the files' names, with the folder's name; none if it is no such
+/// folder.
+async fn model_in(files: &[(String, File)]) -> Option<(String, String)> {
+    let (path, _) = files.iter().find(|(_, file)| file.name() == MODEL_FILES[0])?;
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut members = Vec::new();
+    for name in MODEL_FILES {
+        let is_it = |(path, file): &&(String, File)| {
+            file.name() == name && path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder
+        };
+        let Some((_, file)) = files.iter().find(is_it) else { continue };
+        let text = JsFuture::from(file.text()).await.ok()?.as_string()?;
+        if name == MODEL_FILES[0] && !(text.contains("\"model_type\"") || text.contains("\"architectures\"")) {
+            return None;
+        }
+        members.push(format!("\"{name}\":{text}"));
+    }
+    let name = folder.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(MODEL_FILES[0]);
+    Some((name.to_owned(), format!("{{{}}}", members.join(","))))
 }
 
 /// The tab that files are for: a ServeGen folder is a workload, a log among them makes all of them logs.
@@ -62,12 +93,17 @@ pub fn is_chunk(name: &str) -> bool {
 
 /// Whether a file was chosen with its folder.
 fn is_of_folder(file: &File) -> bool {
-    let path = js_sys::Reflect::get(file, &"webkitRelativePath".into());
-    path.ok().and_then(|path| path.as_string()).is_some_and(|path| !path.is_empty())
+    !path_of(file).is_empty()
 }
 
-/// Every file in what was given, those of folders by path and without hidden ones; and how many there were beyond the most that are taken.
-async fn flat(given: Vec<JsValue>) -> (Vec<File>, usize) {
+/// The path of a file that was chosen with its folder; empty for others.
+fn path_of(file: &File) -> String {
+    let path = js_sys::Reflect::get(file, &"webkitRelativePath".into());
+    path.ok().and_then(|path| path.as_string()).unwrap_or_default()
+}
+
+/// Every file in what was given with its path, those of folders by path and without hidden ones; and how many there were beyond the most that are taken.
+async fn flat(given: Vec<JsValue>) -> (Vec<(String, File)>, usize) {
     let mut files: Vec<(String, File)> = Vec::new();
     let mut entries: Vec<FileSystemEntry> = Vec::new();
     let mut num_left = 0;
@@ -83,7 +119,7 @@ async fn flat(given: Vec<JsValue>) -> (Vec<File>, usize) {
     };
     for found in given {
         match found.dyn_into::<File>() {
-            Ok(file) => keep(String::new(), file),
+            Ok(file) => keep(path_of(&file), file),
             Err(entry) => entries.push(entry.unchecked_into()),
         }
     }
@@ -95,7 +131,7 @@ async fn flat(given: Vec<JsValue>) -> (Vec<File>, usize) {
         }
     }
     files.sort_by(|a, b| a.0.cmp(&b.0));
-    (files.into_iter().map(|(_, file)| file).collect(), num_left)
+    (files, num_left)
 }
 
 /// What lies in a folder; a folder that cannot be read has nothing.

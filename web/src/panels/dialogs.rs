@@ -48,8 +48,14 @@ pub fn Dialogs() -> impl IntoView {
 fn ConfigForm(page: Page) -> impl IntoView {
     let name = RwSignal::new(String::new());
     let text = RwSignal::new(String::new());
+    let quantization = RwSignal::new(String::new());
     let send = move || {
-        let (name, text) = (name.get_untracked(), text.get_untracked());
+        let (name, mut text) = (name.get_untracked(), text.get_untracked());
+        let word = quantization.get_untracked().replace(['"', '\\'], "");
+        if !word.trim().is_empty() {
+            // The reader's form for a config with something beside it.
+            text = format!(r#"{{"quantization":"{word}","config.json":{text}}}"#);
+        }
         let name = if name.trim().is_empty() { "config.json".to_owned() } else { name.trim().to_owned() };
         if let Ok(blob) = Blob::new_with_str_sequence(&js_sys::Array::of1(&JsValue::from_str(&text))) {
             page.with_controller(|controller| controller.read_file(page, &name, &blob));
@@ -58,11 +64,16 @@ fn ConfigForm(page: Page) -> impl IntoView {
     };
     view! {
         <form method="dialog" on:submit=move |event| { event.prevent_default(); send(); }>
-            <p class="help">"The file that lies beside a model's weights. It is read in this tab."</p>
+            <p class="help">"The file that lies beside a model's weights. It is read in this tab. The whole folder can be dropped, too."</p>
             <div class="control">
                 <label for="config-name">"Name of the model"</label>
                 <input id="config-name" type="text" placeholder="my/model-fp8" prop:value=name on:input=move |event| name.set(event_target_value(&event)) />
                 <p class="help">"A name that ends in -fp8 or w4a16 says how the weights are quantized if the file does not."</p>
+            </div>
+            <div class="control">
+                <label for="config-quantization">"Quantization"</label>
+                <input id="config-quantization" type="text" placeholder="fp8, int4, awq, nvfp4, mxfp4, …" prop:value=quantization on:input=move |event| quantization.set(event_target_value(&event)) />
+                <p class="help">"How the weights are stored, where that is not as the file says or it does not say it."</p>
             </div>
             <div class="control">
                 <label for="config-text">"config.json"</label>
