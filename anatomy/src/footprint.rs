@@ -3,7 +3,7 @@
 use crate::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry, quantization_of_entry};
 use plimsoll_core::catalog::{Footprint, ModelSpec};
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
-use plimsoll_core::kv_plan::CacheHints;
+use plimsoll_core::kv_plan::{CacheHints, Pipeline};
 use plimsoll_json::Value;
 
 /// Bytes of a parameter of a vision tower, which quantizers leave alone.
@@ -25,6 +25,17 @@ pub fn footprint_from_hf_config(text: &str, beside: BesideConfig<'_>) -> Checked
     let top = Value::read_python(text).unwrap_or(Value::Null);
     let vision = top.get("vision_config").map_or(0, vision_parameters).saturating_mul(VISION_BYTES);
     Ok(Warned { value: Footprint::of(&anatomy, hints(&top), vision), diagnostics })
+}
+
+/// Cuts a model into pipeline stages, from the text of its `config.json`.
+///
+/// # Errors
+/// Those of [`anatomy_from_hf_config`], and a number of stages that the layers do not make.
+pub fn pipeline_from_hf_config(text: &str, beside: BesideConfig<'_>, stages: u32) -> Checked<Pipeline> {
+    let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside)?;
+    let top = Value::read_python(text).unwrap_or(Value::Null);
+    let vision = top.get("vision_config").map_or(0, vision_parameters).saturating_mul(VISION_BYTES);
+    Ok(Warned { value: Pipeline::of(&anatomy, hints(&top), vision, stages)?, diagnostics })
 }
 
 /// What a model whose architecture is known, but not its config, takes of a server's memory.

@@ -24,7 +24,7 @@ mod storage;
 mod tests;
 
 pub use catalog_entry::{hf_config_of_entry, quantization_in_name, quantization_of_entry};
-pub use footprint::{footprint_from_hf_config, footprint_of_entry};
+pub use footprint::{footprint_from_hf_config, footprint_of_entry, pipeline_from_hf_config};
 
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};
@@ -60,7 +60,8 @@ pub fn anatomy_from_hf_config(text: &str, beside: BesideConfig<'_>) -> Checked<A
     }
     let top = Value::read_python(text).map_err(|offset| {
         let path = Place::of_offset(text, offset).in_file(FILE);
-        vec![Diagnostic::error("syntax", path, "not valid JSON").with_hint("paste the whole config.json of the model")]
+        let message = Value::refusal(text, offset);
+        vec![Diagnostic::error("syntax", path, message).with_hint("paste the whole config.json of the model")]
     })?;
     if !matches!(top, Value::Map(_)) {
         return Err(vec![

@@ -95,6 +95,35 @@ impl From<TraceFormatName> for TraceFormat {
     }
 }
 
+/// The longest sequence of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxModelLen {
+    /// The longest that fits.
+    Auto,
+    /// So many tokens.
+    Tokens(u32),
+}
+
+/// A length as vLLM reads it: `8192`, `128k` (thousands), `128K` (of 1,024), `-1` and `auto`.
+fn max_model_len(text: &str) -> Result<MaxModelLen, String> {
+    if matches!(text, "-1" | "auto") {
+        return Ok(MaxModelLen::Auto);
+    }
+    let (digits, unit) = match text.strip_suffix(['k', 'K', 'm', 'M']) {
+        Some(digits) => match text.as_bytes().last() {
+            Some(b'k') => (digits, 1e3),
+            Some(b'K') => (digits, 1024.0),
+            Some(b'm') => (digits, 1e6),
+            _ => (digits, 1_048_576.0),
+        },
+        None => (text, 1.0),
+    };
+    let number = digits.parse::<f64>().ok().map(|number| number * unit).filter(|number| (1.0..=1e9).contains(number));
+    let tokens = number.filter(|number| number.fract() == 0.0);
+    let tokens = tokens.and_then(|tokens| u32::try_from(plimsoll_core::time::truncate(tokens)).ok());
+    tokens.map(MaxModelLen::Tokens).ok_or_else(|| "give a number of tokens, e.g. 8192 or 128k, or auto".to_owned())
+}
+
 #[derive(Debug, Args)]
 pub struct FitsArguments {
     /// Id of a model of the catalogue, or a config.json, or a folder with one.
@@ -106,9 +135,15 @@ pub struct FitsArguments {
     /// Accelerators that the model is split over [1].
     #[arg(long, alias = "tensor-parallel-size", value_name = "N", default_value_t = 1)]
     pub tp: u32,
-    /// Longest sequence, tokens [what the model is made for].
-    #[arg(long, value_name = "N")]
-    pub max_model_len: Option<u32>,
+    /// Pipeline stages that the layers are cut into [1].
+    #[arg(long, alias = "pipeline-parallel-size", value_name = "N", default_value_t = 1)]
+    pub pp: u32,
+    /// Replicas with a cache each, which share the experts [1].
+    #[arg(long, alias = "data-parallel-size", value_name = "N", default_value_t = 1)]
+    pub dp: u32,
+    /// Longest sequence, tokens; -1 or auto for the longest that fits [what the model is made for].
+    #[arg(long, value_name = "N", value_parser = max_model_len, allow_hyphen_values = true)]
+    pub max_model_len: Option<MaxModelLen>,
     /// Release of vLLM [0.32].
     #[arg(long, value_name = "V")]
     pub vllm_version: Option<String>,

@@ -2,16 +2,19 @@
 
 mod ledger;
 
-use crate::arguments::FitsArguments;
+use crate::arguments::{FitsArguments, MaxModelLen};
 use crate::input::{ModelTexts, read_text};
 use crate::output::{Failure, tell, tell_line, write_json};
 use ledger::write_ledger;
-use plimsoll_anatomy::{anatomy_from_hf_config, footprint_from_hf_config, hf_config_of_entry, quantization_of_entry};
+use plimsoll_anatomy::{
+    anatomy_from_hf_config, footprint_from_hf_config, hf_config_of_entry, pipeline_from_hf_config,
+    quantization_of_entry,
+};
 use plimsoll_configs::catalog;
 use plimsoll_core::anatomy::Anatomy;
 use plimsoll_core::catalog::{AcceleratorSpec, Footprint, meant};
 use plimsoll_core::diagnostic::{Diagnostic, Warned};
-use plimsoll_core::kv_plan::{CacheMemory, Fit, FitQuestion, KvDtype};
+use plimsoll_core::kv_plan::{CacheMemory, Fit, FitQuestion, KvDtype, Pipeline};
 use plimsoll_core::scenario::ServerVersion;
 use plimsoll_formats::{ModelFiles, model_from_files};
 use serde_json::{Value, json};
@@ -22,7 +25,12 @@ use std::path::Path;
 pub fn fits(arguments: &FitsArguments) -> Result<(), Failure> {
     let model = model(arguments)?;
     let accelerator = catalog().accelerator(&arguments.hardware);
-    let fit = question(arguments, &model, accelerator)?.answer().map_err(|problems| {
+    let question = question(arguments, &model, accelerator)?;
+    let answer = match arguments.max_model_len {
+        Some(MaxModelLen::Auto) => question.answer_for_longest(),
+        _ => question.answer(),
+    };
+    let fit = answer.map_err(|problems| {
         problems.iter().for_each(tell_line);
         Failure::Invalid
     })?;
@@ -32,7 +40,7 @@ pub fn fits(arguments: &FitsArguments) -> Result<(), Failure> {
         false => write_ledger(&mut out, &model, &fit)?,
     }
     out.flush()?;
-    if fit.plan.is_ok() { Ok(()) } else { Err(Failure::NotMet) }
+    if fit.starts() { Ok(()) } else { Err(Failure::NotMet) }
 }
 
 /// A model by its parts.
@@ -45,6 +53,8 @@ pub struct Model {
     pub footprint: Footprint,
     /// Bytes of its checkpoint, where the index of its files states them.
     pub checkpoint_bytes: Option<u64>,
+    /// Its pipeline stages, where there are several.
+    pub pipeline: Option<Pipeline>,
     /// The longest sequence it is made for, tokens; 0 if it states none.
     pub longest_context: u64,
 }
@@ -75,6 +85,10 @@ fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
     let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside).map_err(told)?;
     tell(&diagnostics, Some(text), arguments.log);
     let mut footprint = footprint_from_hf_config(text, beside).map_err(told)?.value;
+    let pipeline = match arguments.pp {
+        1 => None,
+        stages => Some(pipeline_from_hf_config(text, beside, stages).map_err(told)?.value),
+    };
     let checkpoint_bytes = files.checkpoint_bytes().unwrap_or_else(|problem| {
         tell(&[problem], None, arguments.log);
         None
@@ -86,7 +100,7 @@ fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
         Ok(read) => read.value.longest_context(),
         Err(_) => anatomy.max_position_embeddings.map_or(0, u64::from),
     };
-    Ok(Model { name: name.to_owned(), anatomy, footprint, checkpoint_bytes, longest_context })
+    Ok(Model { name: name.to_owned(), anatomy, footprint, checkpoint_bytes, pipeline, longest_context })
 }
 
 /// The server that is asked for; every problem is told at once.
@@ -96,6 +110,12 @@ fn question<'a>(
     accelerator: Option<&'a AcceleratorSpec>,
 ) -> Result<FitQuestion<'a>, Failure> {
     let mut problems = Vec::new();
+    for (flag, value) in [("--tp", arguments.tp), ("--pp", arguments.pp), ("--dp", arguments.dp)] {
+        if value == 0 {
+            let problem = Diagnostic::error("invalid-value", flag, format!("{flag} is 0"));
+            problems.push(problem.with_hint("give at least 1"));
+        }
+    }
     if accelerator.is_none() {
         let message = format!("there is no accelerator {}", arguments.hardware);
         let hint = meant(&arguments.hardware, catalog().accelerators.iter().map(|known| known.id.as_str()));
@@ -129,12 +149,18 @@ fn question<'a>(
         problems.iter().for_each(tell_line);
         return Err(Failure::Invalid);
     };
-    let longest = arguments.max_model_len.map_or(model.longest_context, u64::from);
+    let max_model_len = match arguments.max_model_len {
+        Some(MaxModelLen::Tokens(tokens)) => Some(tokens),
+        Some(MaxModelLen::Auto) | None => None,
+    };
+    let longest = max_model_len.map_or(model.longest_context, u64::from);
     Ok(FitQuestion {
         footprint: &model.footprint,
         longest_context: model.longest_context,
         accelerator,
         tensor_parallel_size: arguments.tp,
+        pipeline: model.pipeline.as_ref(),
+        data_parallel_size: arguments.dp,
         utilization: arguments.gpu_memory_utilization.unwrap_or(version.gpu_memory_utilization()),
         version,
         limits: version.known().limits(Some(accelerator)).with_given(
@@ -142,7 +168,7 @@ fn question<'a>(
             arguments.max_num_seqs,
             longest,
         ),
-        max_model_len: arguments.max_model_len,
+        max_model_len,
         kv_cache_dtype,
         block_size: arguments.block_size,
         enable_prefix_caching: !arguments.no_enable_prefix_caching,
@@ -180,9 +206,11 @@ fn as_json(model: &Model, fit: &Fit) -> Value {
         "model": model.name,
         "hardware": fit.accelerator,
         "tensor_parallel_size": settings.tensor_parallel_size,
+        "pipeline_parallel_size": fit.stage.1,
+        "tightest_stage": fit.stage.0,
         "vllm_version": fit.version.to_string(),
         "max_model_len": settings.max_model_len,
-        "fits": fit.plan.is_ok(),
+        "fits": fit.starts(),
         "parameters": anatomy.parameters(),
         "active_parameters": anatomy.active_parameters(),
         "weight_bytes": model.checkpoint_bytes.unwrap_or(anatomy.weight_bytes()),

@@ -127,3 +127,72 @@ fn every_problem_is_told_at_once() {
     let unknown = fits(&["no/such-model", "--hardware", "H100"]);
     assert_eq!(unknown.status.code(), Some(1));
 }
+
+#[test]
+fn pipeline_stages_have_their_layers_and_the_smallest_rules() {
+    let told = "--kv-cache-memory-bytes=42949672960";
+    let of = |more: &[&str]| json(&[&[LLAMA, "--hardware", "H100", told], more].concat());
+    // 16 layers of 65,536 bytes in a block of a stage.
+    assert_eq!(of(&["--pp", "2"])["num_gpu_blocks"], 40_960);
+    // 11, 11 and 10 layers: those left over go to the stages before the last.
+    let three = of(&["--pipeline-parallel-size", "3"]);
+    assert_eq!(three["num_gpu_blocks"], 42_949_672_960_u64 / (11 * 65_536));
+    assert_eq!((&three["pipeline_parallel_size"], &three["tightest_stage"]), (&Value::from(3), &Value::from(1)));
+    // The last of two has the head and the last norm, and samples.
+    let two = json(&[LLAMA, "--hardware", "H100", "--pp", "2"]);
+    assert_eq!(two["memory"]["rank_weight_bytes"], (16 * 436_224_000_u64 + 1_050_673_152 + 8192) as f64);
+    let output = fits(&[LLAMA, "--hardware", "H100", "--pp", "33"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}
+
+#[test]
+fn replicas_share_their_experts() {
+    let rank = |more: &[&str]| {
+        let answer = json(&[&["mistralai/Mixtral-8x7B-v0.1", "--hardware", "H200", "--tp", "2"], more].concat());
+        answer["memory"]["rank_weight_bytes"].as_f64().expect("a number")
+    };
+    // A quarter of 32 layers with 8 experts of three matrices, instead of half.
+    let experts = 2 * 32 * 8 * 3 * 4096 * 14_336_u64;
+    assert_eq!(rank(&[]) - rank(&["--dp", "2"]), (experts / 4) as f64);
+}
+
+#[test]
+fn the_longest_sequence_that_fits_is_found_where_that_is_asked() {
+    let of = |more: &[&str]| {
+        json(&[&["meta-llama/Llama-3.3-70B-Instruct", "--hardware", "H100", "--tp", "2"], more].concat())
+    };
+    let longest = of(&[])["longest_context"].clone();
+    assert!(longest.as_u64().expect("a number") < 131_072, "{longest}");
+    for word in ["-1", "auto"] {
+        let auto = of(&["--max-model-len", word]);
+        assert_eq!((&auto["fits"], &auto["max_model_len"]), (&Value::from(true), &longest), "{word}");
+    }
+    assert_eq!(of(&["--max-model-len", "2k"])["max_model_len"], 2000);
+    assert_eq!(of(&["--max-model-len", "2K"])["max_model_len"], 2048);
+}
+
+#[test]
+fn the_answer_has_the_named_fields() {
+    let answer = json(&[LLAMA, "--hardware", "H100"]);
+    for field in [
+        "parameters",
+        "weight_bytes",
+        "kv_bytes_per_token",
+        "fixed_state_bytes_per_sequence",
+        "kv_cache_tokens",
+        "max_concurrency",
+        "smallest_tensor_parallel_size",
+    ] {
+        assert!(answer[field].is_number(), "{field}: {answer}");
+    }
+}
+
+#[test]
+fn a_cache_that_is_told_must_fit_beside_the_weights() {
+    for told in ["--num-gpu-blocks-override=20000", "--kv-cache-memory-bytes=50000000000"] {
+        let output = fits(&["meta-llama/Meta-Llama-3.1-405B", "--hardware", "H100", "--max-model-len=4096", told]);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("the cache is told to have") && said.contains("--tp 16"), "{said}");
+    }
+}

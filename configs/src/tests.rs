@@ -60,10 +60,21 @@ fn accelerators_are_found_by_the_names_people_type() {
         ("Tesla T4", "T4"),
         ("AMD Instinct MI300X", "MI300X"),
         ("B200", "B200-SXM"),
+        ("h200 sxm 141gb", "H200-SXM"),
+        ("a100 40gb", "A100-40"),
+        ("NVIDIA A100-PCIE-40GB", "A100-40-PCIe"),
+        ("mi300x 192GB", "MI300X"),
+        ("Tesla V100-SXM2-16GB", "V100-16"),
+        ("NVIDIA A100-SXM4-80GB", "A100-SXM"),
+        ("l4 24gb", "L4"),
+        ("RTX 4090 24 GB", "RTX4090"),
+        ("rtx 6000 ada", "RTX-6000-Ada"),
     ] {
         assert_eq!(catalog().accelerator(name).map(|found| found.id.as_str()), Some(id), "{name}");
     }
-    assert!(catalog().accelerator("H1000").is_none());
+    for wrong in ["H1000", "h100 40gb", "rtx 4090 80gb", "80gb"] {
+        assert!(catalog().accelerator(wrong).is_none(), "{wrong}");
+    }
     // No name leads to two cards.
     let names = |spec: &AcceleratorSpec| {
         let all = std::iter::once(&spec.id).chain(&spec.aliases);

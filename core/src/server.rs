@@ -111,6 +111,15 @@ impl ServerVersion {
         self >= Self::new(minor, 0)
     }
 
+    /// Whether CUDA graphs are counted before the cache is made, and not captured beside it afterwards.
+    ///
+    /// # Source
+    /// Read in the releases: an estimate of them is taken from the cache from 0.20 on.
+    #[must_use]
+    pub fn counts_graphs(self) -> bool {
+        self.is_at_least(20)
+    }
+
     /// Whether the printed size of the cache is blocks by groups, and not yet a rate at the longest length.
     ///
     /// # Source

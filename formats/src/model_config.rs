@@ -35,7 +35,8 @@ pub fn model_from_files(files: ModelFiles<'_>, name: &str) -> Checked<ModelSpec>
     check_size(text, FILE)?;
     let read = plimsoll_json::Value::read_python(text).map_err(|offset| {
         let path = Place::of_offset(text, offset).in_file(FILE);
-        vec![Diagnostic::error("syntax", path, "not valid JSON").with_hint("paste the whole config.json of the model")]
+        let message = plimsoll_json::Value::refusal(text, offset);
+        vec![Diagnostic::error("syntax", path, message).with_hint("paste the whole config.json of the model")]
     })?;
     let Value::Object(fields) = owned(read) else {
         return Err(vec![

@@ -48,6 +48,23 @@ impl<'a> Value<'a> {
         Reader { text, at: 0, is_python: true }.whole()
     }
 
+    /// Why [`Value::read_python`] stopped at an offset: the text is no JSON there, or nested deeper than is read.
+    #[must_use]
+    pub fn refusal(text: &str, offset: usize) -> &'static str {
+        let (mut depth, mut is_text, mut is_escaped) = (0_u32, false, false);
+        for byte in text.bytes().take(offset) {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' if is_text => is_escaped = true,
+                b'"' => is_text = !is_text,
+                b'[' | b'{' if !is_text => depth = depth.saturating_add(1),
+                b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if depth > MAX_DEPTH { "values are nested more than 32 deep" } else { "not valid JSON" }
+    }
+
     /// The same without borrowing the text.
     #[must_use]
     pub fn into_owned(self) -> Owned {

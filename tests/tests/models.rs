@@ -16,14 +16,14 @@ use std::path::PathBuf;
 #[test]
 fn parameters_and_caches_are_those_of_the_real_classes() {
     let (rows, bars) = anatomy::rows(&Options::default()).expect("the own table");
-    let (text, is_good) = report(&rows, bars);
+    let (text, is_good) = report(&rows, &bars);
     assert!(is_good && rows.len() == 105, "{text}");
 }
 
 #[test]
 fn weight_bytes_are_those_of_the_quantized_checkpoints() {
     let (rows, bars) = quantised::rows(&Options::default()).expect("the own table");
-    let (text, is_good) = report(&rows, bars);
+    let (text, is_good) = report(&rows, &bars);
     assert!(is_good && rows.len() == 17, "{text}");
 }
 
@@ -59,7 +59,7 @@ fn a_row_that_is_wrong_refused_or_missing_fails_the_table() {
     ] {
         let path = folder(name, &table);
         let (rows, bars) = anatomy::rows(&Options { path: Some(path), ..Options::default() }).expect("a table");
-        let (text, found) = report(&rows, bars);
+        let (text, found) = report(&rows, &bars);
         assert_eq!(found, is_good, "{name}: {text}");
     }
 }

@@ -8,9 +8,10 @@ use std::io::Write;
 /// Writes the ledger.
 pub fn write_ledger(out: &mut impl Write, model: &Model, fit: &Fit) -> Result<(), Failure> {
     let ranks = fit.settings.tensor_parallel_size;
+    let stages = if fit.stage.1 > 1 { format!("{} stages of ", fit.stage.1) } else { String::new() };
     writeln!(
         out,
-        "{} on {ranks} × {}, vLLM {}, sequences of up to {} tokens",
+        "{} on {stages}{ranks} × {}, vLLM {}, sequences of up to {} tokens",
         model.name,
         fit.accelerator,
         fit.version,

@@ -1,8 +1,11 @@
 //! What is taken for granted of a server where its logs do not tell.
 
 use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec, weight_bytes_from_name};
+use crate::kv_plan::{CacheMemory, FitQuestion, KvDtype};
 use crate::measurement::MeasuredDeployment;
-use crate::scenario::{Batching, EngineConfig, PriorityPolicy, Rules, SchedulerPolicy, VllmRules, likely_blocks};
+use crate::scenario::{
+    Batching, EngineConfig, PriorityPolicy, Rules, SchedulerPolicy, ServerVersion, VllmRules, simulated_blocks,
+};
 use crate::time::SimTime;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -62,9 +65,15 @@ impl Deployment {
             guesses.push(format!("tensor_parallel_size {size}"));
             size
         });
-        let block_size = stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1);
         let likely = model.as_ref().zip(accelerator.as_ref());
-        let likely = likely.and_then(|(m, a)| likely_blocks(m, a, tensor_parallel_size, block_size));
+        let likely = likely.and_then(|(m, a)| likely_blocks(m, a, tensor_parallel_size, stated));
+        let block_size = likely.map_or(stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1), |(_, tokens)| tokens);
+        // Blocks that a log states are of the size that it states.
+        let block_size = match stated.num_gpu_blocks.filter(|blocks| *blocks > 0) {
+            Some(_) => stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1),
+            None => block_size,
+        };
+        let likely = likely.map(|(blocks, _)| blocks);
         let mut or_default = |value: Option<u32>, name: &str, default: u32| {
             value.filter(|value| *value > 0).unwrap_or_else(|| {
                 guesses.push(format!("{name} {default}"));
@@ -96,6 +105,44 @@ impl Deployment {
     }
 }
 
+/// Blocks of a server whose log states none, as vLLM's planner makes them of the memory, and the tokens of one; none
+/// where the model's layers are not known, or leave no memory.
+fn likely_blocks(
+    model: &ModelSpec,
+    accelerator: &AcceleratorSpec,
+    tensor_parallel_size: u32,
+    stated: &MeasuredDeployment,
+) -> Option<(u32, u32)> {
+    let version = stated.engine_version.as_deref().and_then(ServerVersion::parse).unwrap_or(ServerVersion::NEWEST);
+    let length = stated.max_model_len.filter(|length| *length > 0);
+    let longest_context = model.longest_context();
+    let limits = version.known().limits(Some(accelerator)).with_given(
+        stated.max_num_batched_tokens.filter(|tokens| *tokens > 0),
+        stated.max_num_seqs.filter(|sequences| *sequences > 0),
+        length.map_or(longest_context, u64::from),
+    );
+    let question = FitQuestion {
+        footprint: model.footprint.as_deref()?,
+        longest_context,
+        accelerator,
+        tensor_parallel_size: tensor_parallel_size.max(1),
+        pipeline: None,
+        data_parallel_size: 1,
+        utilization: version.gpu_memory_utilization(),
+        version,
+        limits,
+        max_model_len: length,
+        kv_cache_dtype: KvDtype::Auto,
+        block_size: stated.block_size.filter(|tokens| *tokens > 0),
+        enable_prefix_caching: stated.enable_prefix_caching.unwrap_or(true),
+        async_scheduling: version.async_scheduling(),
+        memory: CacheMemory::LeftOver,
+    };
+    let fit = question.answer().ok().filter(|fit| !fit.is_full())?;
+    let (blocks, tokens) = simulated_blocks(&fit);
+    u32::try_from(blocks).ok().filter(|blocks| *blocks > 0).map(|blocks| (blocks, tokens))
+}
+
 /// The architecture of that id, or of one that is named alike but for a vendor, a prefix or a quantization.
 fn guess_model(catalog: &Catalog, id: &str, guesses: &mut Vec<String>) -> Option<ModelSpec> {
     let bytes = weight_bytes_from_name(id);
@@ -106,6 +153,11 @@ fn guess_model(catalog: &Catalog, id: &str, guesses: &mut Vec<String>) -> Option
     let alike = catalog.models.iter().find(|model| stem(&model.id) == wanted)?;
     let mut model = alike.clone();
     model.weight_bytes_per_param = bytes;
+    let width = |model: &ModelSpec| model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
+    let ratio = width(&model) / width(alike);
+    if let Some(footprint) = &mut model.footprint {
+        footprint.narrow(ratio);
+    }
     guesses.push(format!("architecture of {}", alike.id));
     Some(model)
 }

@@ -1,7 +1,9 @@
 //! Whether a model fits, how much cache is left, and what to change.
 
 use super::memory::{MemoryBudget, MemoryQuestion, ModelMemory};
-use super::{KernelBlocks, KvDtype, KvLayout, KvPlan, KvRefusal, KvSettings, PlanRules, max_in_flight_tokens};
+use super::{
+    KernelBlocks, KvDtype, KvLayout, KvPlan, KvRefusal, KvSettings, Pipeline, PlanRules, max_in_flight_tokens,
+};
 use crate::catalog::{AcceleratorSpec, Footprint, Part};
 use crate::diagnostic::Diagnostic;
 use crate::server::{Limits, ServerVersion};
@@ -37,8 +39,12 @@ pub struct FitQuestion<'a> {
     pub longest_context: u64,
     /// Each rank's accelerator.
     pub accelerator: &'a AcceleratorSpec,
-    /// Ranks.
+    /// Ranks that split each layer.
     pub tensor_parallel_size: u32,
+    /// The model cut into pipeline stages; none for a single one.
+    pub pipeline: Option<&'a Pipeline>,
+    /// Replicas that the server consists of, each with a cache of its own; they share the experts among them.
+    pub data_parallel_size: u32,
     /// Share of an accelerator's memory that the server may use, 0–1.
     pub utilization: f64,
     /// The server's release.
@@ -76,7 +82,9 @@ pub struct Fit {
     pub settings: KvSettings,
     /// Where the blocks come from.
     pub memory: CacheMemory,
-    /// The weights of the whole model by what they are for, bytes; parts without any are left out.
+    /// The pipeline stage with the fewest blocks, from 1 on, and how many stages there are; the figures are its.
+    pub stage: (u32, u32),
+    /// Its weights by what they are for, all ranks together, bytes; parts without any are left out.
     pub weights: Vec<(Part, u64)>,
     /// What of the model a rank's memory depends on.
     pub model: ModelMemory,
@@ -102,17 +110,38 @@ pub struct Fit {
     pub fits_with_fp8: Option<bool>,
 }
 
+/// A rank of a pipeline stage.
+struct Stage<'a> {
+    number: usize,
+    footprint: &'a Footprint,
+    memory: MemoryQuestion<'a>,
+    budget: MemoryBudget,
+    layout: KvLayout,
+    num_blocks: u64,
+}
+
 impl FitQuestion<'_> {
+    /// Answers, for the longest sequence that fits where the asked one does not, as `--max-model-len auto` does.
+    ///
+    /// # Errors
+    /// Those of [`FitQuestion::answer`].
+    pub fn answer_for_longest(&self) -> Result<Fit, Vec<Diagnostic>> {
+        let fit = self.answer()?;
+        match fit.plan {
+            Err(KvRefusal::TooLong { longest, .. }) if longest > 0 => {
+                Self { max_model_len: Some(longest), ..*self }.answer()
+            }
+            _ => Ok(fit),
+        }
+    }
+
     /// Answers.
     ///
     /// # Errors
-    /// Settings out of range, heads that the ranks do not divide, and mixes of layers that are not served.
+    /// Settings out of range, heads that the ranks do not divide, and caches and mixes of them that are not served.
     pub fn answer(&self) -> Result<Fit, Vec<Diagnostic>> {
-        let memory = self.memory_question();
-        let budget = memory.budget();
         let settings = self.settings();
-        let layout = KvLayout::new(&self.footprint.all_caches(), settings)?;
-        let num_blocks = self.num_blocks(&layout, &budget);
+        let Stage { number, footprint, memory, budget, layout, num_blocks } = self.tightest()?;
         let plan = layout.plan(num_blocks);
         let made_for = u32::try_from(self.longest_context).unwrap_or(LONGEST).min(LONGEST);
         let limit = if made_for > 0 { made_for } else { LONGEST }.max(settings.max_model_len);
@@ -122,7 +151,7 @@ impl FitQuestion<'_> {
             Err(_) => 0,
         };
         let with_fp8 = Self { kv_cache_dtype: KvDtype::Fp8, ..*self };
-        let weights = Part::ALL.iter().map(|part| (*part, self.footprint.bytes_of(*part)));
+        let weights = Part::ALL.iter().map(|part| (*part, footprint.bytes_of(*part)));
         Ok(Fit {
             accelerator: self.accelerator.id.clone(),
             memory_source: self.accelerator.driver_memory_source.clone(),
@@ -131,6 +160,7 @@ impl FitQuestion<'_> {
             limits: self.limits,
             settings,
             memory: self.memory,
+            stage: (u32::try_from(number + 1).unwrap_or(u32::MAX), self.num_stages()),
             weights: weights.filter(|(_, bytes)| *bytes > 0).collect(),
             model: memory.model,
             batch_bytes: [memory.forward_bytes(), memory.sampling_bytes()],
@@ -161,21 +191,59 @@ impl FitQuestion<'_> {
             block_size: self.block_size,
             kernel_blocks: KernelBlocks::of(self.accelerator.generation),
             enable_prefix_caching: self.enable_prefix_caching,
-            max_in_flight_tokens: max_in_flight_tokens(self.limits.max_num_batched_tokens, self.async_scheduling, 1),
+            max_in_flight_tokens: max_in_flight_tokens(
+                self.limits.max_num_batched_tokens,
+                self.async_scheduling,
+                self.num_stages(),
+            ),
             rules: PlanRules::of(self.version),
             ..KvSettings::new(self.tensor_parallel_size, self.max_model_len.unwrap_or(usual))
         }
     }
 
-    fn memory_question(&self) -> MemoryQuestion<'_> {
+    fn num_stages(&self) -> u32 {
+        self.pipeline.map_or(1, |pipeline| u32::try_from(pipeline.stages.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The stage with the fewest blocks, which every other one has to do with.
+    fn tightest(&self) -> Result<Stage<'_>, Vec<Diagnostic>> {
+        let settings = self.settings();
+        let stage = |number: usize, footprint, layout: KvLayout| {
+            let memory = self.memory_question(footprint);
+            let budget = memory.budget();
+            let num_blocks = self.num_blocks(&layout, &budget);
+            Stage { number, footprint, memory, budget, layout, num_blocks }
+        };
+        let own = |pipeline: &Pipeline, number: usize| {
+            KvLayout::of_stage(&pipeline.caches, |place| pipeline.stage_of(place) == number, settings)
+        };
+        let Some((pipeline, (first, further))) = self.pipeline.and_then(|cut| Some((cut, cut.stages.split_first()?)))
+        else {
+            return Ok(stage(0, self.footprint, KvLayout::new(&self.footprint.all_caches(), settings)?));
+        };
+        let mut tightest = stage(0, first, own(pipeline, 0)?);
+        for (number, footprint) in (1..).zip(further) {
+            let next = stage(number, footprint, own(pipeline, number)?);
+            // Stages of equal blocks, as told ones are, are told apart by what they leave.
+            let key = |stage: &Stage<'_>| (stage.num_blocks, stage.budget.available_bytes());
+            if key(&next) < key(&tightest) {
+                tightest = next;
+            }
+        }
+        Ok(tightest)
+    }
+
+    fn memory_question<'q>(&'q self, footprint: &'q Footprint) -> MemoryQuestion<'q> {
+        let world_size = self.tensor_parallel_size.saturating_mul(self.num_stages());
         MemoryQuestion {
             accelerator: self.accelerator,
             utilization: self.utilization,
             tensor_parallel_size: self.tensor_parallel_size,
+            world_size: world_size.saturating_mul(self.data_parallel_size.max(1)),
             version: self.version,
             limits: self.limits,
             max_model_len: self.settings().max_model_len,
-            model: ModelMemory::of(self.footprint, self.tensor_parallel_size),
+            model: ModelMemory::of(footprint, self.tensor_parallel_size, self.data_parallel_size),
         }
     }
 
@@ -194,11 +262,9 @@ impl FitQuestion<'_> {
     /// Whether such a server starts: its weights fit, its heads divide, and one sequence of the asked length fits.
     fn fits(&self) -> bool {
         let divides = self.footprint.query_heads.is_multiple_of(self.tensor_parallel_size);
-        let budget = self.memory_question().budget();
-        let starts = |layout: KvLayout| layout.plan(self.num_blocks(&layout, &budget)).is_ok();
-        divides
-            && budget.available_bytes() > 0
-            && KvLayout::new(&self.footprint.all_caches(), self.settings()).is_ok_and(starts)
+        let starts =
+            |stage: Stage<'_>| stage.budget.available_bytes() > 0 && stage.layout.plan(stage.num_blocks).is_ok();
+        divides && self.tightest().is_ok_and(starts)
     }
 }
 
@@ -207,6 +273,18 @@ impl Fit {
     #[must_use]
     pub fn planned_blocks(&self) -> u64 {
         self.layout.num_blocks(self.budget.available_bytes())
+    }
+
+    /// Whether weights and cache are more than the accelerator has, as they may be where the cache is told.
+    #[must_use]
+    pub fn exceeds_memory(&self) -> bool {
+        self.budget.weight_bytes + self.available_bytes as f64 > self.budget.total_bytes
+    }
+
+    /// Whether such a server starts.
+    #[must_use]
+    pub fn starts(&self) -> bool {
+        self.plan.is_ok() && !self.exceeds_memory()
     }
 
     /// Whether the weights and what is beside them leave nothing for a cache.

@@ -26,17 +26,19 @@ pub struct GroupLayers {
 }
 
 impl KvGroup {
-    fn of(specs: &[Spec]) -> Self {
+    /// The group of some caches, of which those count that `is_here` says.
+    pub(super) fn of(specs: &[Spec], is_here: impl Fn(usize) -> bool) -> Self {
         let mut layers: Vec<GroupLayers> = Vec::new();
         for spec in specs {
+            let own = u64::from(is_here(spec.place));
             let alike = |known: &&mut GroupLayers| {
                 (known.kind, known.block_size, known.page_bytes) == (spec.kind, spec.block_size, spec.page_bytes)
             };
             match layers.iter_mut().find(alike) {
-                Some(known) => known.num_layers = known.num_layers.saturating_add(1),
+                Some(known) => known.num_layers = known.num_layers.saturating_add(own),
                 None => layers.push(GroupLayers {
                     kind: spec.kind,
-                    num_layers: 1,
+                    num_layers: own,
                     block_size: spec.block_size,
                     page_bytes: spec.page_bytes,
                 }),
@@ -57,19 +59,19 @@ impl KvGroup {
 ///
 /// # Errors
 /// Pages that cannot be made equal.
-pub(super) fn groups(specs: Vec<Spec>, is_hybrid_manager_disabled: bool) -> Result<Vec<KvGroup>, Vec<Diagnostic>> {
+pub(super) fn groups(specs: Vec<Spec>, is_hybrid_manager_disabled: bool) -> Result<Vec<Vec<Spec>>, Vec<Diagnostic>> {
     let specs = if is_hybrid_manager_disabled { promoted(&specs)? } else { specs };
     if specs.is_empty() {
         return Ok(Vec::new());
     }
     if is_one_kind(&specs) {
-        return Ok(vec![KvGroup::of(&specs)]);
+        return Ok(vec![specs]);
     }
     let Some(specs) = with_equal_pages(&specs) else {
         // Plain windows beside latent vectors are kept in full instead.
         let is_supported = specs.iter().all(|spec| spec.kind.keeps_all() || matches!(spec.kind, CacheKind::Sliding(_)));
         return match promoted(&specs) {
-            Ok(specs) if is_supported => Ok(vec![KvGroup::of(&specs)]),
+            Ok(specs) if is_supported => Ok(vec![specs]),
             _ => Err(vec![
                 Diagnostic::error(
                     "kv-pages-unequal",
@@ -151,7 +153,7 @@ fn with_equal_pages(specs: &[Spec]) -> Option<Vec<Spec>> {
 fn buckets(specs: Vec<Spec>) -> Vec<Vec<Spec>> {
     let mut buckets: Vec<Vec<Spec>> = Vec::new();
     for spec in specs {
-        match buckets.iter_mut().find(|bucket| bucket.first() == Some(&spec)) {
+        match buckets.iter_mut().find(|bucket| bucket.first().is_some_and(|first| first.is_like(&spec))) {
             Some(bucket) => bucket.push(spec),
             None => buckets.push(vec![spec]),
         }
@@ -160,7 +162,7 @@ fn buckets(specs: Vec<Spec>) -> Vec<Vec<Spec>> {
 }
 
 /// Cuts the buckets into groups of about equal numbers of layers (B3).
-fn split(buckets: &[Vec<Spec>]) -> Vec<KvGroup> {
+fn split(buckets: &[Vec<Spec>]) -> Vec<Vec<Spec>> {
     let smallest = buckets.iter().map(Vec::len).min().unwrap_or(1).max(1);
     let largest = buckets.iter().map(Vec::len).max().unwrap_or(1);
     // Less than one and a half times as many are cheaper padded than split.
@@ -169,8 +171,7 @@ fn split(buckets: &[Vec<Spec>]) -> Vec<KvGroup> {
     for bucket in buckets {
         let num_groups = bucket.len().div_ceil(size);
         for index in 0..num_groups {
-            let layers: Vec<Spec> = bucket.iter().skip(index).step_by(num_groups).copied().collect();
-            groups.push(KvGroup::of(&layers));
+            groups.push(bucket.iter().skip(index).step_by(num_groups).copied().collect());
         }
     }
     groups

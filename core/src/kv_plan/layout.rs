@@ -53,6 +53,19 @@ impl KvLayout {
     /// # Errors
     /// Every setting out of range, sizes that the ranks do not divide, and caches and mixes of them that are not served.
     pub fn new(caches: &[Cache], settings: KvSettings) -> Result<Self, Vec<Diagnostic>> {
+        Self::of_stage(caches, |_| true, settings)
+    }
+
+    /// Lays out what one pipeline stage keeps: groups are those of the whole model, and of each the stage has the
+    /// caches whose places `is_here` names.
+    ///
+    /// # Errors
+    /// Those of [`KvLayout::new`].
+    pub fn of_stage(
+        caches: &[Cache],
+        is_here: impl Fn(usize) -> bool,
+        settings: KvSettings,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let specs = specs(caches, &settings)?;
         let has_window = specs.iter().any(|spec| matches!(spec.kind, CacheKind::Sliding(_)));
         if has_window && settings.decode_context_parallel_size > 1 {
@@ -66,6 +79,7 @@ impl KvLayout {
             ]);
         }
         let groups = groups(specs, settings.is_hybrid_manager_disabled)?;
+        let groups: Vec<KvGroup> = groups.iter().map(|specs| KvGroup::of(specs, &is_here)).collect();
         let block_bytes = groups.iter().map(KvGroup::block_bytes).max().unwrap_or(0);
         Ok(Self { groups, block_bytes, settings })
     }

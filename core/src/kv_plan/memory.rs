@@ -37,8 +37,10 @@ pub struct MemoryQuestion<'a> {
     pub accelerator: &'a AcceleratorSpec,
     /// Share of its memory that the server may use, 0–1.
     pub utilization: f64,
-    /// Ranks.
+    /// Ranks that split each layer.
     pub tensor_parallel_size: u32,
+    /// All ranks of the server, those of other pipeline stages and replicas included.
+    pub world_size: u32,
     /// Its release.
     pub version: ServerVersion,
     /// The size of its batches.
@@ -156,7 +158,7 @@ impl MemoryQuestion<'_> {
         let generation = self.accelerator.generation;
         let total_bytes = self.accelerator.driver_gib() * GIB;
         let is_first_engine = !self.version.is_at_least(8);
-        let is_alone = self.tensor_parallel_size <= 1;
+        let is_alone = self.world_size <= 1;
         let other_gib = match (is_first_engine, generation.is_amd()) {
             (true, _) => FIRST_ENGINE_GIB,
             (false, true) if is_alone => AMD_GIB.0,

@@ -55,6 +55,15 @@ pub(super) struct Spec {
     pub page_bytes: u64,
     /// What the layer stores, which tells apart layers whose pages are equal by chance.
     pub content: Content,
+    /// Which of the model's caches it is; no part of what makes layers alike.
+    pub place: usize,
+}
+
+impl Spec {
+    /// Whether two caches are the same in everything.
+    pub fn is_like(&self, other: &Self) -> bool {
+        *self == Self { place: self.place, ..*other }
+    }
 }
 
 /// What a layer stores of a token or a sequence, on one rank.
@@ -94,7 +103,7 @@ pub(super) fn specs(caches: &[Cache], settings: &KvSettings) -> Result<Vec<Spec>
     let mut specs = Vec::with_capacity(caches.len());
     for (index, cache) in caches.iter().enumerate() {
         match spec(cache, settings, blocks) {
-            Ok(spec) => specs.push(spec),
+            Ok(spec) => specs.push(Spec { place: index, ..spec }),
             // The same problem in each layer is told once.
             Err(problem) if problems.iter().any(|known: &Diagnostic| known.message == problem.message) => {}
             Err(problem) => problems.push(Diagnostic { path: format!("caches[{index}]"), ..problem }),
@@ -110,6 +119,7 @@ fn spec(cache: &Cache, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec
         block_size: blocks.attention,
         page_bytes: blocks.attention.saturating_mul(bytes_per_token),
         content,
+        place: 0,
     };
     Ok(match *cache {
         Cache::Attention { heads, key_size, value_size, span } => {
@@ -145,6 +155,7 @@ fn spec(cache: &Cache, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec
                 block_size: blocks.state,
                 page_bytes: blocks.padded_state_bytes.unwrap_or(bytes),
                 content: Content::State(shape, bytes),
+                place: 0,
             }
         }
     })

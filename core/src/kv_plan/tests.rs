@@ -135,3 +135,15 @@ fn hostile_sizes_neither_overflow_nor_hang() {
     assert_eq!(problems.len(), 3);
     assert!(KvLayout::new(&[], KvSettings::new(1, 1)).unwrap().plan(7).is_ok(), "a model without a cache");
 }
+
+#[test]
+fn a_stage_has_its_layers_of_the_groups_of_the_whole_model() {
+    let settings = KvSettings::new(1, 8192);
+    let first = KvLayout::of_stage(&gemma(), |place| place < 31, settings).expect("laid out");
+    // Of 31 layers 5 are full and 26 have a window, in six groups of which every sixth is one's.
+    let counts: Vec<u64> = first.groups.iter().map(|group| group.layers[0].num_layers).collect();
+    assert_eq!(counts, [5, 5, 4, 4, 4, 4, 5]);
+    assert_eq!(first.block_bytes, 5 * 16 * 16 * 128 * 2 * 2);
+    // What a sequence holds is told in blocks, which are those of all stages.
+    assert_eq!(first.blocks_per_request(8192), layout(&gemma(), settings).blocks_per_request(8192));
+}

@@ -41,7 +41,10 @@ impl Fit {
         let ranks = self.settings.tensor_parallel_size;
         let weights: Vec<String> =
             self.weights.iter().map(|(part, bytes)| format!("{} {:.2}", part.label(), *bytes as f64 / GIB)).collect();
-        let share = if ranks > 1 { format!(", {ranks} ranks") } else { String::new() };
+        let mut share = if ranks > 1 { format!(", {ranks} ranks") } else { String::new() };
+        if let (number, 2..) = self.stage {
+            share = format!("{share}, stage {number} of {}", self.stage.1);
+        }
         let cache = self.available_bytes as f64;
         let left = budget.requested_bytes - budget.used_bytes();
         let cache_equation = match self.memory {
@@ -68,12 +71,20 @@ impl Fit {
             let what = "of experts, latent attention or towers";
             items.push(part("buffers", budget.workspace_bytes, what.to_owned()));
         }
-        items.push(part("CUDA graphs", budget.graph_bytes, "within what the other items leave".to_owned()));
+        items.push(part("CUDA graphs", budget.graph_bytes, self.graphs_text().to_owned()));
         items.push(part("non-torch", budget.other_bytes, "libraries, communication included".to_owned()));
         items.push(part("KV cache", cache, cache_equation));
         let unused = (budget.total_bytes - budget.requested_bytes + left - cache).max(0.0);
         items.push(part("not used by the server", unused, String::new()));
         items
+    }
+
+    /// Why CUDA graphs are no part of what is taken from the cache.
+    fn graphs_text(&self) -> &'static str {
+        match self.version.counts_graphs() {
+            true => "counted before the cache, but logged servers have no less cache than the other items leave",
+            false => "captured after the cache, outside the server's share",
+        }
     }
 
     /// The largest batch in words.
@@ -141,6 +152,14 @@ impl Fit {
     /// Why the server does not start, in words; none if it does.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
+        if self.plan.is_ok() && self.exceeds_memory() {
+            return Some(format!(
+                "weights take {}, the cache is told to have {}, and the accelerator has {}",
+                gib(self.budget.weight_bytes),
+                gib(self.available_bytes as f64),
+                gib(self.budget.total_bytes)
+            ));
+        }
         Some(match self.plan.err()? {
             KvRefusal::NoMemory => format!(
                 "weights take {}, a batch and libraries {}, and the server may use {} of each accelerator",
@@ -161,14 +180,14 @@ impl Fit {
     #[must_use]
     pub fn advice(&self) -> Vec<Advice> {
         let mut advice = Vec::new();
-        if self.plan.is_ok() {
+        if self.starts() {
             return advice;
         }
         advice.push(match self.smallest_tensor_parallel_size {
             Some(size) if size > self.settings.tensor_parallel_size => Advice::Ranks(size),
             _ => Advice::OtherHardware,
         });
-        if self.longest > 0 {
+        if self.longest > 0 && self.plan.is_err() {
             advice.push(Advice::Length(self.longest));
         }
         if self.fits_with_fp8 == Some(true) {

@@ -109,14 +109,16 @@ fn spread(tensor: &Tensor, heads: u32) -> Spread {
 }
 
 impl ModelMemory {
-    /// What a rank of `ranks` holds of a model, and what its batches are made of.
+    /// What a rank of `ranks` holds of a model, and what its batches are made of; `replicas` with experts share these.
     #[must_use]
-    pub fn of(footprint: &Footprint, ranks: u32) -> Self {
+    pub fn of(footprint: &Footprint, ranks: u32, replicas: u32) -> Self {
+        let ranks = ranks.max(1);
+        let bytes = |weights: &Weights| match weights.part {
+            Part::RoutedExperts => rank_bytes(weights, ranks.saturating_mul(replicas.max(1))),
+            _ => rank_bytes(weights, ranks),
+        };
         Self {
-            rank_weight_bytes: footprint
-                .weights
-                .iter()
-                .fold(0, |sum, weights| sum.saturating_add(rank_bytes(weights, ranks.max(1)))),
+            rank_weight_bytes: footprint.weights.iter().fold(0, |sum, weights| sum.saturating_add(bytes(weights))),
             hidden_size: footprint.hidden_size,
             vocab_size: footprint.vocab_size,
             feed_forward_size: footprint.feed_forward_size,

@@ -10,26 +10,6 @@ const GIB: f64 = 1_073_741_824.0;
 /// Share of the memory a server uses unless told otherwise; the server's own default.
 pub(super) const DEFAULT_UTILIZATION: f64 = 0.9;
 
-/// What a server takes of each accelerator beside weights and blocks, GiB.
-///
-/// # Source
-/// A server of Qwen3-14B on an H100 (vLLM 0.23, utilization 0.9) reported 18,038 blocks of 16 tokens; with nothing reserved
-/// it would have had 18,220.
-const RESERVED_GIB: f64 = 0.5;
-
-/// Blocks that a server of this model is likely to have at the usual utilization.
-pub(crate) fn likely_blocks(
-    model: &ModelSpec,
-    accelerator: &AcceleratorSpec,
-    tensor_parallel_size: u32,
-    block_size: u32,
-) -> Option<u32> {
-    let utilization = DEFAULT_UTILIZATION;
-    let (tensor_parallel_size, block_size) = (tensor_parallel_size.max(1), block_size.max(1));
-    MemoryQuestion { model, accelerator, tensor_parallel_size, block_size, utilization, kv_value_bytes: None }
-        .likely_blocks()
-}
-
 /// What the formula is computed for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MemoryQuestion<'a> {
@@ -106,24 +86,6 @@ impl MemoryQuestion<'_> {
             }
             _ => (ledger, Err(does_not_fit)),
         }
-    }
-
-    /// Blocks that a server is likely to have: what the weights and [`RESERVED_GIB`] leave, divided by a block on all
-    /// accelerators together. None where the architecture lacks something, or nothing is left.
-    ///
-    /// The reference's formula is meant for deployments that are planned; this one for servers that ran.
-    fn likely_blocks(&self) -> Option<u32> {
-        if self.missing().is_some() {
-            return None;
-        }
-        let tp = f64::from(self.tensor_parallel_size);
-        let usable = (self.accelerator.memory_gib * self.utilization - RESERVED_GIB) * tp * GIB;
-        // A latent vector, and heads fewer than the accelerators, stand on each of them.
-        let heads = f64::from(self.model.num_key_value_heads.max(1));
-        let copies = if self.model.kv_lora_rank > 0 { 1.0 } else { (tp / heads).max(1.0) };
-        let block = self.kv_bytes_per_token() * tp * copies * f64::from(self.block_size);
-        let blocks = u32::try_from(crate::time::truncate((usable - self.weight_bytes()) / block)).ok()?;
-        (blocks > 0).then_some(blocks)
     }
 
     /// Keys and values of one token on one accelerator, bytes.

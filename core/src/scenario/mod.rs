@@ -30,8 +30,8 @@ pub use cluster::{
 };
 pub use defaults::EngineDefault;
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
-pub(crate) use memory::likely_blocks;
 pub use moved::NewRules;
+pub(crate) use planned::simulated_blocks;
 pub use resolved::{
     Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, Ledger, MemoryLedger, QueueOrder, ResolvedScenario,
     Rules, ServerLedger, VllmRules,

@@ -100,6 +100,8 @@ impl Resolution<'_> {
             longest_context: server.model.longest_context(),
             accelerator: server.accelerator,
             tensor_parallel_size: deployment.tensor_parallel_size,
+            pipeline: None,
+            data_parallel_size: 1,
             utilization: self.in_force.gpu_memory_utilization,
             version: self.in_force.version,
             limits: self.in_force.limits,
@@ -152,6 +154,18 @@ fn refused(fit: &Fit, model: &ModelSpec, source: BlocksSource, is_length_given: 
         false => format!("{}; the length is the model's own where max_model_len is left out", advice()),
     };
     Some(diagnose("kv-cache-too-small", path, message).with_hint(hint))
+}
+
+/// The blocks that a simulation has of an answer, and the tokens of one: the server's own, or those that stand in for
+/// blocks of several kinds.
+pub(crate) fn simulated_blocks(fit: &Fit) -> (u64, u32) {
+    match usual_block_size(fit) {
+        Some(block_size) => (fit.num_blocks, block_size),
+        None => {
+            let (blocks, block_size, _) = stand_in(fit, fit.num_blocks);
+            (blocks, block_size)
+        }
+    }
 }
 
 /// Tokens of a block where all layers keep all tokens in blocks of one size.

@@ -53,7 +53,7 @@ fn main() -> std::process::ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (text, is_good) = report(&rows, bars);
+    let (text, is_good) = report(&rows, &bars);
     print!("{text}");
     if let Some(path) = &options.json
         && let Err(error) = std::fs::write(path, format!("{:#}\n", rows_json(&rows)))

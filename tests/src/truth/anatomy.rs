@@ -2,11 +2,11 @@
 
 use super::configs::{own_tables, path_of};
 use super::report::{Bars, Options, Row};
-use super::table::{Cells, number, read, text};
+use super::table::{Cells, judged, number, read, text};
 use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config};
 use plimsoll_core::anatomy::Anatomy;
 use plimsoll_core::diagnostic::Diagnostic;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 
 /// Percent by which parameters and KV growth may differ.
@@ -27,26 +27,21 @@ pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
     let path = if path.is_dir() { path.join("model_truth.csv") } else { path };
     let table = read(&path)?;
     let limit = options.worst.unwrap_or(LIMIT);
-    let rows: Vec<Row> = table.iter().map(|cells| row(cells, &path, limit)).collect();
+    let rows = judged(&table, limit, |cells| row(cells, &path, limit));
     let exact = (rows.len() * EXACT.0).div_ceil(EXACT.1);
     let bars = Bars {
         median: options.median.unwrap_or(0.0),
         exact: Some(options.exact.unwrap_or(exact)),
-        limit: "0.1 % (fixed state 1 %)",
+        limit: options.limit("0.1 % (fixed state 1 %)"),
     };
     Ok((rows, bars))
 }
 
 fn row(cells: &Cells, table: &Path, limit: f64) -> Row {
     let name = text(cells, "model").to_owned();
-    let judged =
+    let found =
         anatomy_of(&name, text(cells, "config_folder"), table).and_then(|anatomy| judge(cells, &anatomy, limit));
-    judged.map(|row| Row { name: name.clone(), ..row }).unwrap_or_else(|reason| refused(&name, limit, reason))
-}
-
-/// A row without figures.
-pub(super) fn refused(name: &str, limit: f64, note: String) -> Row {
-    Row { name: name.to_owned(), error: None, limit, note, json: Value::Null }
+    found.map(|row| Row { name: name.clone(), ..row }).unwrap_or_else(|reason| Row::refused(&name, limit, reason))
 }
 
 /// The anatomy of a model of a table.

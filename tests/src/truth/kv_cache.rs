@@ -2,7 +2,7 @@
 
 use super::configs::{config_of, own_tables};
 use super::report::{Bars, Options, Row};
-use super::table::{Cells, number, read, text};
+use super::table::{Cells, judged, number, read, text};
 use plimsoll_anatomy::{BesideConfig, footprint_from_hf_config};
 use plimsoll_core::kv_plan::{CacheKind, GroupLayers, KvDtype, KvGroup, KvLayout, KvRefusal, KvSettings, PlanRules};
 use serde_json::json;
@@ -16,8 +16,9 @@ pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
     let path = options.path.clone().unwrap_or_else(|| own_tables().join("vllm_kv_cache.csv"));
     let table = read(&path)?;
     let limit = options.worst.unwrap_or(0.0);
-    let rows = table.iter().map(|cells| row(cells, &path, limit)).collect();
-    Ok((rows, Bars { median: options.median.unwrap_or(0.0), exact: options.exact, limit: "0 % (every figure equal)" }))
+    let rows = judged(&table, limit, |cells| row(cells, &path, limit));
+    let limit = options.limit("0 % (every figure equal)");
+    Ok((rows, Bars { median: options.median.unwrap_or(0.0), exact: options.exact, limit }))
 }
 
 /// The figures of a row, as the table writes them.

@@ -2,7 +2,7 @@
 
 use super::configs::{config_of, own_tables};
 use super::report::{Bars, Options, Row};
-use super::table::{Cells, number, read, text};
+use super::table::{Cells, judged, number, read, text};
 use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, footprint_from_hf_config, quantization_in_name};
 use plimsoll_configs::catalog;
 use plimsoll_core::catalog::AcceleratorSpec;
@@ -26,9 +26,9 @@ const USUAL_LENGTH: u32 = 32_768;
 pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
     let path = options.path.clone().unwrap_or_else(|| own_tables().join("kv_cache_size.csv"));
     let table = read(&path)?;
-    let rows = table.iter().map(|cells| row(cells, &path, options.worst)).collect();
-    let bars =
-        Bars { median: options.median.unwrap_or(4.0), exact: options.exact, limit: "15 % (logged) and 20 % (derived)" };
+    let rows = judged(&table, options.worst.unwrap_or(LOGGED), |cells| row(cells, &path, options.worst));
+    let limit = options.limit("15 % (logged) and 20 % (derived)");
+    let bars = Bars { median: options.median.unwrap_or(4.0), exact: options.exact, limit };
     Ok((rows, bars))
 }
 
@@ -78,10 +78,11 @@ fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
         accelerator: &accelerator,
         utilization: number(cells, "gpu_memory_utilization")?,
         tensor_parallel_size: ranks,
+        world_size: ranks,
         version,
         limits,
         max_model_len: 0,
-        model: ModelMemory::of(&footprint, ranks),
+        model: ModelMemory::of(&footprint, ranks, 1),
     };
     let settings = KvSettings {
         model_value_bytes: footprint.value_bytes,

@@ -1,9 +1,9 @@
 //! Weight bytes of quantized checkpoints, every matrix with its scales, against ours.
 
-use super::anatomy::{anatomy_of, percent, refused};
+use super::anatomy::{anatomy_of, percent};
 use super::configs::own_tables;
 use super::report::{Bars, Options, Row};
-use super::table::{Cells, number, read, text};
+use super::table::{Cells, judged, number, read, text};
 use serde_json::json;
 use std::path::Path;
 
@@ -19,8 +19,9 @@ pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
     let path = if path.is_dir() { path.join("quantised_truth.csv") } else { path };
     let table = read(&path)?;
     let limit = options.worst.unwrap_or(LIMIT);
-    let rows = table.iter().map(|cells| row(cells, &path, limit)).collect();
-    Ok((rows, Bars { median: options.median.unwrap_or(LIMIT), exact: options.exact, limit: "1 %" }))
+    let rows = judged(&table, limit, |cells| row(cells, &path, limit));
+    let told = options.limit("1 %");
+    Ok((rows, Bars { median: options.median.unwrap_or(LIMIT), exact: options.exact, limit: told }))
 }
 
 fn row(cells: &Cells, table: &Path, limit: f64) -> Row {
@@ -28,7 +29,7 @@ fn row(cells: &Cells, table: &Path, limit: f64) -> Row {
     let name = format!("{scheme} of {}", text(cells, "base_model"));
     let stated = text(cells, "config_folder");
     let folder = if stated.is_empty() { format!("quantised-{scheme}") } else { stated.to_owned() };
-    let judged = anatomy_of(scheme, &folder, table).and_then(|anatomy| {
+    let found = anatomy_of(scheme, &folder, table).and_then(|anatomy| {
         let found = anatomy.weight_bytes();
         let expected: f64 = number(cells, "weight_bytes")?;
         Ok(Row {
@@ -39,5 +40,5 @@ fn row(cells: &Cells, table: &Path, limit: f64) -> Row {
             json: json!({ "parameters": anatomy.parameters(), "weight_bytes": found }),
         })
     });
-    judged.unwrap_or_else(|reason| refused(&name, limit, reason))
+    found.unwrap_or_else(|reason| Row::refused(&name, limit, reason))
 }

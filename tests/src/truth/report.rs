@@ -20,6 +20,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// How the limit of a row is told: as asked, or the usual one.
+    #[must_use]
+    pub fn limit(&self, usual: &str) -> String {
+        self.worst.map_or_else(|| usual.to_owned(), |worst| format!("{worst} %"))
+    }
+
     /// Reads the arguments behind the name of a table.
     ///
     /// # Errors
@@ -29,7 +35,10 @@ impl Options {
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
-            let number = |text: &String| text.parse().map_err(|_| format!("{argument} {text} is not a number"));
+            let number = |text: &String| match text.parse::<f64>() {
+                Ok(number) if number >= 0.0 => Ok(number),
+                _ => Err(format!("{argument} {text} is not a number of 0 or more")),
+            };
             match argument.as_str() {
                 "--json" => options.json = Some(value()?.into()),
                 "--median" => options.median = Some(number(value()?)?),
@@ -63,6 +72,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row without figures.
+    #[must_use]
+    pub fn refused(name: &str, limit: f64, note: String) -> Self {
+        Self { name: name.to_owned(), error: None, limit, note, json: Value::Null }
+    }
+
     /// Whether the row is within its limit.
     #[must_use]
     pub fn is_within(&self) -> bool {
@@ -71,21 +86,21 @@ impl Row {
 }
 
 /// The bars of a table.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Bars {
     /// The largest allowed median error, percent.
     pub median: f64,
     /// How many rows must be exact; none for no such bar.
     pub exact: Option<usize>,
     /// How the limit of a row is told in the last line.
-    pub limit: &'static str,
+    pub limit: String,
 }
 
 /// The report of a table, and whether every bar is met.
 ///
 /// A table without rows meets none.
 #[must_use]
-pub fn report(rows: &[Row], bars: Bars) -> (String, bool) {
+pub fn report(rows: &[Row], bars: &Bars) -> (String, bool) {
     let mut text = String::new();
     for row in rows {
         let mark = if row.is_within() { "ok  " } else { "FAIL" };

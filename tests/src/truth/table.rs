@@ -6,20 +6,47 @@ use std::path::Path;
 /// A row: cells by the names of their columns.
 pub type Cells = BTreeMap<String, String>;
 
-/// Reads a table whose first line names the columns.
+/// A row that cannot be read: where it stands and why.
+pub type Unreadable = String;
+
+/// Reads a table whose first line names the columns; a row that is no row of it is told instead.
 ///
 /// # Errors
-/// A file that cannot be read, or a row with another number of cells than the first line.
-pub fn read(path: &Path) -> Result<Vec<Cells>, String> {
-    let mut reader = csv::Reader::from_path(path).map_err(|error| format!("{}: {error}", path.display()))?;
+/// A file that cannot be read.
+pub fn read(path: &Path) -> Result<Vec<Result<Cells, Unreadable>>, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(path)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     let columns: Vec<String> =
         reader.headers().map_err(|error| format!("{}: {error}", path.display()))?.iter().map(str::to_owned).collect();
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| format!("{}: {error}", path.display()))?;
-        rows.push(columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect());
+        rows.push(match record {
+            Ok(record) if record.len() == columns.len() => {
+                Ok(columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect())
+            }
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                let start: String = record.iter().collect::<Vec<_>>().join(",").chars().take(60).collect();
+                Err(format!("line {line} has {} cells of {}: {start}", record.len(), columns.len()))
+            }
+            // A file that breaks off would give the same error for ever.
+            Err(error) if error.is_io_error() => return Err(format!("{}: {error}", path.display())),
+            Err(error) => Err(error.to_string()),
+        });
     }
     Ok(rows)
+}
+
+/// What becomes of each row, read or not.
+pub(super) fn judged(
+    table: &[Result<Cells, Unreadable>],
+    limit: f64,
+    row: impl Fn(&Cells) -> super::report::Row,
+) -> Vec<super::report::Row> {
+    let unreadable = |reason: &Unreadable| super::report::Row::refused("unreadable row", limit, reason.clone());
+    table.iter().map(|read| read.as_ref().map_or_else(unreadable, &row)).collect()
 }
 
 /// A cell as a number.
