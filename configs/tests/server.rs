@@ -3,8 +3,8 @@
 use plimsoll_configs::catalog;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, Batching, ClientSettings, LatencyFit, LatencyModelChoice, Ledger, ModelChoice, PriorityPolicy,
-    QueueOrder, ResolvedScenario, Rules, Scenario, Scheduling, SchedulingPolicy, VllmRules,
+    AcceleratorChoice, Batching, ClientSettings, LatencyFit, LatencyModelChoice, Ledger, ModelChoice, PerformanceMode,
+    PriorityPolicy, QueueOrder, ResolvedScenario, Rules, Scenario, Scheduling, SchedulingPolicy, VllmRules,
 };
 
 fn on(accelerator: &str, version: &str) -> Scenario {
@@ -68,6 +68,167 @@ fn limits_follow_memory_name_and_version() {
     assert!(found.defaults.iter().all(|default| !default.path.contains("max_num")), "{:?}", found.defaults);
 }
 
+/// The figures are those of the list of flags; the way experts are reached, and what is raised for whole prompts, were read
+/// in the sources beside it.
+#[test]
+fn limits_follow_what_the_server_is_tuned_for() {
+    type Change = fn(&mut Scenario);
+    let limits = |card: &str, version: &str, change: Change| {
+        let mut scenario = on(card, version);
+        change(&mut scenario);
+        let engine = resolved(&scenario).engine;
+        (engine.max_num_batched_tokens, engine.max_num_seqs)
+    };
+    let throughput: Change = |s| s.engine.performance_mode = PerformanceMode::Throughput;
+    assert_eq!(limits("H100", "0.33", throughput), (16_384, 2048));
+    assert_eq!(limits("B200-SXM", "0.33", throughput), (32_768, 2048));
+    assert_eq!(limits("B200-SXM", "0.27", throughput), (16_384, 2048));
+    assert_eq!(limits("A100-80", "0.17", throughput), (4096, 512));
+    assert_eq!(limits("H100", "0.33", |s| s.engine.performance_mode = PerformanceMode::Interactivity), (8192, 1024));
+    let given: Change = |s| {
+        s.engine.performance_mode = PerformanceMode::Throughput;
+        s.engine.max_num_seqs = Some(100);
+    };
+    assert_eq!(limits("H100", "0.33", given), (16_384, 100));
+    let line = "max_num_seqs 2048 (default of vLLM 0.33 on H100 for throughput)";
+    let mut scenario = on("H100", "0.33");
+    throughput(&mut scenario);
+    assert!(resolved(&scenario).filled_in.iter().any(|filled| filled == line));
+    scenario.deployment.server_version = Some("0.16".into());
+    assert_eq!(said(&scenario, Severity::Error), ["not-in-this-version engine.performance_mode"]);
+    // Without chunks a prompt of the longest length fits into a step.
+    let whole: Change = |s| (s.engine.enable_chunked_prefill, s.engine.max_model_len) = (false, Some(20_000));
+    assert_eq!(limits("H100", "0.33", whole), (20_000, 1024));
+    let short: Change = |s| (s.engine.enable_chunked_prefill, s.engine.max_model_len) = (false, Some(2000));
+    assert_eq!(limits("H100", "0.33", short), (8192, 1024));
+    // Experts whose ranks exchange batches.
+    let experts: Change = |s| {
+        s.deployment.model = ModelChoice::Id("Qwen/Qwen3-30B-A3B".into());
+        s.engine.all2all_backend = Some("deepep_low_latency".into());
+        s.engine.enable_expert_parallel = true;
+        s.cluster.num_replicas = 2;
+    };
+    assert_eq!(limits("H100", "0.33", experts), (256, 256));
+    let other: Change = |s| {
+        s.deployment.model = ModelChoice::Id("Qwen/Qwen3-30B-A3B".into());
+        s.engine.all2all_backend = Some("deepep_high_throughput".into());
+        s.engine.enable_expert_parallel = true;
+        s.cluster.num_replicas = 2;
+    };
+    assert_eq!(limits("H100", "0.33", other), (8192, 1024));
+}
+
+#[test]
+fn the_smaller_of_two_budgets_counts_and_the_larger_is_compared_with_the_places() {
+    let with = |scheduled: u32, batched: Option<u32>| {
+        let mut scenario = on("H100", "0.33");
+        scenario.engine.max_num_scheduled_tokens = Some(scheduled);
+        scenario.engine.max_num_batched_tokens = batched;
+        scenario
+    };
+    assert_eq!(resolved(&with(16_384, None)).engine.max_num_batched_tokens, 8192);
+    assert_eq!(resolved(&with(512, None)).engine.max_num_batched_tokens, 512);
+    assert_eq!(resolved(&with(512, None)).engine.max_num_seqs, 1024);
+    assert_eq!(resolved(&with(512, Some(2048))).engine.max_num_batched_tokens, 512);
+    assert_eq!(said(&with(0, None), Severity::Error), ["invalid-value engine.max_num_scheduled_tokens"]);
+    let mut old = with(512, None);
+    old.deployment.server_version = Some("0.25".into());
+    assert_eq!(said(&old, Severity::Error), ["not-in-this-version engine.max_num_scheduled_tokens"]);
+}
+
+/// Llama 3.1 8B is made for 131,072 tokens.
+#[test]
+fn lengths_that_a_server_does_not_start_with_are_refused() {
+    let mut scenario = on("H200-SXM", "0.33");
+    scenario.engine.max_model_len = Some(131_073);
+    assert_eq!(said(&scenario, Severity::Error), ["server-refuses engine.max_model_len"]);
+    scenario.engine.allow_long_max_model_len = true;
+    assert_eq!(said(&scenario, Severity::Error), Vec::<String>::new());
+    scenario.engine.allow_long_max_model_len = false;
+    scenario.engine.max_model_len = Some(131_072);
+    assert_eq!(said(&scenario, Severity::Error), Vec::<String>::new());
+    scenario.engine.max_num_batched_tokens = Some(2048);
+    scenario.engine.enable_chunked_prefill = false;
+    assert_eq!(said(&scenario, Severity::Error), ["server-refuses engine.max_num_batched_tokens"]);
+    scenario.engine.max_model_len = Some(2048);
+    assert_eq!(said(&scenario, Severity::Error), Vec::<String>::new());
+}
+
+#[test]
+fn the_v0_engine_is_refused_where_there_is_none() {
+    let mut scenario = on("H100", "0.11");
+    scenario.engine.use_v1 = false;
+    scenario.engine.enable_chunked_prefill = false;
+    scenario.engine.max_model_len = Some(4096);
+    let found = resolved(&scenario);
+    assert_eq!((found.engine.max_num_batched_tokens, found.engine.max_num_seqs), (4096, 256));
+    assert_eq!(rules(&scenario).batching, Batching::V0);
+    assert!(said(&scenario, Severity::Note).contains(&"server-version-v0 engine.use_v1".to_owned()));
+    assert_eq!(said(&scenario, Severity::Warning), Vec::<String>::new());
+    scenario.engine.async_scheduling = Some(true);
+    assert_eq!(said(&scenario, Severity::Error), ["not-in-this-version engine.async_scheduling"]);
+    scenario.engine.async_scheduling = None;
+    scenario.deployment.server_version = Some("0.12".into());
+    assert_eq!(said(&scenario, Severity::Error), ["not-in-this-version engine.use_v1"]);
+}
+
+/// 20 · 2³⁰ bytes of Llama 3.1 8B, whose token takes 2¹⁷ on one accelerator.
+#[test]
+fn told_bytes_follow_parallelism_and_blocks_and_told_blocks_win() {
+    let blocks = |change: fn(&mut Scenario)| {
+        let mut scenario = on("H100", "0.33");
+        scenario.engine.kv_cache_memory_bytes = Some(20 << 30);
+        change(&mut scenario);
+        resolved(&scenario).engine.num_blocks
+    };
+    assert_eq!(blocks(|_| ()), 10_240);
+    assert_eq!(blocks(|s| s.engine.block_size = 64), 2560);
+    assert_eq!(blocks(|s| s.deployment.tensor_parallel_size = Some(4)), 40_960);
+    assert_eq!(blocks(|s| s.engine.num_gpu_blocks = Some(9000)), 9000);
+    assert_eq!(blocks(|s| s.engine.gpu_memory_utilization = Some(0.3)), 10_240);
+    assert_eq!(blocks(|s| s.engine.scheduling = Scheduling::Reference), 10_240);
+    let mut scenario = on("H100", "0.33");
+    scenario.engine.kv_cache_memory_bytes = Some(20 << 30);
+    let found = resolved(&scenario);
+    assert!(found.filled_in.iter().any(|line| line.contains("10,240 KV blocks of 16 tokens (what vLLM 0.33 makes of")));
+    assert!(found.defaults.iter().all(|default| !default.path.ends_with("utilization")), "{:?}", found.defaults);
+    // Beside 15 GiB of weights no 70 GiB fit into 79.
+    scenario.engine.kv_cache_memory_bytes = Some(70 << 30);
+    assert_eq!(said(&scenario, Severity::Error), ["model-does-not-fit deployment.tensor_parallel_size"]);
+    scenario.engine.kv_cache_memory_bytes = Some(0);
+    assert_eq!(said(&scenario, Severity::Error), ["invalid-value engine.kv_cache_memory_bytes"]);
+}
+
+#[test]
+fn experts_over_data_parallel_ranks_are_named_where_they_do_not_fit() {
+    let mut scenario = on("H200-SXM", "0.33");
+    scenario.deployment.model = ModelChoice::Id("deepseek-ai/DeepSeek-V3".into());
+    scenario.cluster.num_replicas = 8;
+    scenario.engine.enable_expert_parallel = true;
+    let problems = scenario.resolve(catalog()).expect_err("too large");
+    let found = problems.iter().find(|found| found.code == "model-does-not-fit").expect("it does not fit");
+    assert!(found.hint.contains("each of the 8 replicas is counted with all experts"), "{found}");
+    assert!(found.hint.ends_with("take tensor_parallel_size 8 in one replica instead"), "{found}");
+}
+
+/// What the list of flags dates, and nothing that is the same in that release.
+#[test]
+fn a_version_is_told_with_what_is_different_in_it() {
+    let hint = |version: &str| {
+        let found = on("H100", version).resolve(catalog()).expect("valid").diagnostics;
+        found.into_iter().find(|found| found.code == "server-version-rules").expect("a note").hint
+    };
+    let words = ["asynchronous", "first chunk", "0.9 of", "watermark", "160 GiB", "lone prompts"];
+    let told = |version: &str| words.map(|word| hint(version).contains(word));
+    assert_eq!(told("0.13"), [true; 6]);
+    assert_eq!(told("0.14"), [false, true, true, true, true, true]);
+    assert_eq!(told("0.19"), [false, false, true, true, true, true]);
+    assert_eq!(told("0.23"), [false, false, false, true, true, true]);
+    assert_eq!(told("0.24"), [false, false, false, false, true, true]);
+    assert_eq!(told("0.30"), [false, false, false, false, false, true]);
+    assert_eq!(hint("0.31"), "nothing that is simulated is known to be");
+}
+
 #[test]
 fn versions_switch_the_rules() {
     let newest = rules(&Scenario::default());
@@ -114,6 +275,10 @@ fn releases_are_those_of_the_list_of_flags() {
         ("--scheduler-reserve-full-isl", ",0.19.0,"),
         ("--watermark", ",0.24.0,"),
         ("--max-num-active-seqs", ",0.31.0,"),
+        ("--max-num-scheduled-tokens", ",0.26.0,"),
+        ("--performance-mode", ",0.17.0,"),
+        ("--kv-cache-memory-bytes", ",0.10.2,"),
+        ("--max-num-partial-prefills", "0.8.5-0.11 fall back to V0"),
         ("--long-prefill-token-threshold-adaptive", ",0.31.0,"),
     ] {
         assert!(row(flag).contains(words), "{}", row(flag));

@@ -31,6 +31,7 @@ pub(crate) fn scenario(alpha: [f64; 3], beta: [f64; 3], workload: WorkloadSettin
         accelerator: String::new(),
         tensor_parallel_size: 1,
         filled_in: Vec::new(),
+        server_version: None,
         defaults: Vec::new(),
     }
 }

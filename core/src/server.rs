@@ -3,8 +3,8 @@
 //! The figures are those of the command line of vLLM 0.8.5 to 0.33, read and run release by release.
 
 use crate::catalog::AcceleratorSpec;
-use alloc::format;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// Accelerators whose driver reports at least this much memory have the largest default token budget, GiB.
 const LARGEST_MEMORY_GIB: f64 = 160.0;
@@ -35,19 +35,30 @@ impl ServerVersion {
         Self { major: 0, minor, patch }
     }
 
-    /// The first release named in a text such as `0.33`, `v0.24.0rc1`, `0.11.0+cu128` or `vllm/vllm-openai:v0.8.4`.
+    /// The first release named in a text such as `0.33`, `v0.24.0rc1`, `0.11.0+cu128` or `vllm/vllm-openai:v0.8.4`; what
+    /// stands before the last `vllm` of a text does not count, as in `rocm6.4.1_vllm_0.10.1`.
     ///
     /// `latest` and `nightly` are the newest known. None if no release is named.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let starts = text.char_indices().filter(|(at, letter)| {
+        Self::named(text).or_else(|| Self::is_newest(text).then_some(Self::NEWEST))
+    }
+
+    /// Whether a text such as `nightly` or `vllm/vllm-openai:latest` means the newest release without naming it.
+    #[must_use]
+    pub fn is_newest(text: &str) -> bool {
+        let tag = text.rsplit_once(':').map_or(text, |(_, tag)| tag).trim().to_ascii_lowercase();
+        ["latest", "nightly"].iter().any(|name| tag.starts_with(name)) && Self::named(&tag).is_none()
+    }
+
+    /// The release that a text names by its numbers.
+    fn named(text: &str) -> Option<Self> {
+        let text = text.rsplit_once("vllm").map_or(text, |(_, behind)| behind);
+        let mut starts = text.char_indices().filter(|(at, letter)| {
             let before = text.get(..*at).and_then(|before| before.chars().next_back());
             letter.is_ascii_digit() && !before.is_some_and(|before| before.is_ascii_digit() || before == '.')
         });
-        let numbered = starts.filter_map(|(at, _)| Self::numbers(text.get(at..)?)).next();
-        let lower = text.trim().to_ascii_lowercase();
-        let is_newest = ["latest", "nightly"].iter().any(|name| lower == *name || lower.ends_with(&format!(":{name}")));
-        numbered.or_else(|| is_newest.then_some(Self::NEWEST))
+        starts.find_map(|(at, _)| Self::numbers(text.get(at..)?))
     }
 
     /// Two or three numbers with points between them, at the beginning of a text.
@@ -103,6 +114,15 @@ impl ServerVersion {
     #[must_use]
     pub(crate) fn goes_on_behind_victims(self) -> bool {
         self >= Self::new(33, 0)
+    }
+
+    /// Whether it has the V0 engine beside V1.
+    ///
+    /// # Source
+    /// The list of flags: up to 0.11 settings that V1 does not have fall back to V0.
+    #[must_use]
+    pub fn has_v0(self) -> bool {
+        self < Self::new(12, 0)
     }
 
     /// Whether it is release 0.`minor` or later.
@@ -164,6 +184,27 @@ impl fmt::Display for ServerVersion {
     }
 }
 
+/// What a server is tuned for, as its `--performance-mode` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PerformanceMode {
+    /// Neither of the others.
+    #[default]
+    Balanced,
+    /// Small batches: more sizes of them are captured, which is not modelled.
+    Interactivity,
+    /// Large batches: limits that are left out are twice what they would be.
+    Throughput,
+}
+
+impl PerformanceMode {
+    /// Whether it is the one that nobody has to name.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        *self == Self::Balanced
+    }
+}
+
 /// What bounds a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -176,6 +217,39 @@ pub struct Limits {
 impl Limits {
     /// The limits that the reference simulator has unless told otherwise.
     pub const REFERENCE: Self = Self { max_num_batched_tokens: 2048, max_num_seqs: 256 };
+
+    /// The limits of vLLM's V0 engine unless told otherwise: without chunks, prompts of `max_model_len` tokens (0 = no
+    /// limit) fit into a step.
+    ///
+    /// # Source
+    /// Read in the releases that have it.
+    #[must_use]
+    pub fn of_v0(max_model_len: u64, is_chunked: bool) -> Self {
+        Self::REFERENCE.for_whole_prompts(max_model_len, is_chunked)
+    }
+
+    /// These limits for prompts that are not computed in chunks: the budget holds one of `max_model_len` tokens.
+    #[must_use]
+    pub fn for_whole_prompts(self, max_model_len: u64, is_chunked: bool) -> Self {
+        let longest = u32::try_from(max_model_len).unwrap_or(u32::MAX);
+        let least = if is_chunked { 0 } else { longest };
+        Self { max_num_batched_tokens: self.max_num_batched_tokens.max(least), ..self }
+    }
+
+    /// These limits where experts of data-parallel ranks are exchanged in batches.
+    #[must_use]
+    pub fn with_batched_experts(self) -> Self {
+        Self { max_num_batched_tokens: 256, ..self }
+    }
+
+    /// Twice these limits, as [`PerformanceMode::Throughput`] makes them.
+    #[must_use]
+    pub fn doubled(self) -> Self {
+        Self {
+            max_num_batched_tokens: self.max_num_batched_tokens.saturating_mul(2),
+            max_num_seqs: self.max_num_seqs.saturating_mul(2),
+        }
+    }
 
     /// The limits in force: what is given stands. By default the budget is at most what so many requests of
     /// `max_model_len` have (0 = no limit), and there are at most as many requests as tokens.
@@ -197,6 +271,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     #[test]
     fn a_release_is_read_out_of_what_people_write() {
@@ -209,9 +284,15 @@ mod tests {
             ("0.33rc1.5", Some(ServerVersion::new(33, 0))),
             ("vllm/vllm-openai:v0.8.4", Some(ServerVersion::new(8, 4))),
             ("vllm/v0.23.0 V1", Some(ServerVersion::new(23, 0))),
+            ("rocm6.4.1_vllm_0.10.1_20250909", Some(ServerVersion::new(10, 1))),
+            ("rocm/vllm:rocm6.4.1_vllm_0.10.1_20250909", Some(ServerVersion::new(10, 1))),
+            ("0.8.5.post1", Some(ServerVersion::new(8, 5))),
+            ("v0.11.0-cu128", Some(ServerVersion::new(11, 0))),
+            ("0.x", None),
             ("1.0", Some(ServerVersion { major: 1, minor: 0, patch: 0 })),
             ("vllm/vllm-openai:latest", Some(ServerVersion::NEWEST)),
             ("nightly", Some(ServerVersion::NEWEST)),
+            ("vllm/vllm-openai:nightly-aarch64", Some(ServerVersion::NEWEST)),
             ("33", None),
             ("v", None),
             ("", None),

@@ -14,6 +14,7 @@ mod optimizer;
 mod place;
 mod policy;
 mod probe;
+mod release_field;
 mod scenario;
 mod serve_line;
 mod servegen;
@@ -32,7 +33,7 @@ pub use optimizer::{OptimizerFile, RunGrid, RunSettings, RunSplit, optimizer_fro
 pub use place::{excerpt, excerpt_of};
 pub use policy::{PolicyBundle, policies_from_yaml};
 pub use scenario::{scenario_from_json, scenario_from_yaml, scenario_remarks, scenario_to_yaml};
-pub use serve_line::{Change, Decided, Reason, ServeLine, ServerRelease, serve_line};
+pub use serve_line::{Change, Decided, Reason, ServeLine, ServerRelease, serve_line, size};
 pub use servegen::{ServeGenFile, servegen_clients};
 pub use study::{STUDY_VERSION, StudyFile, StudyTrial, is_study, study_from_json, study_to_json};
 pub use trace::trace_from_bytes;

@@ -4,6 +4,7 @@ use crate::fields::shown_path;
 use crate::place::{Place, find_key};
 use crate::policy::bad_routing;
 use crate::probe::{BadField, bad_fields, explain, read};
+use crate::release_field::{explain_release, read_release};
 use crate::value::{Readable, readable_json, readable_yaml};
 use plimsoll_anatomy::footprint_of_entry;
 use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec, Provenance};
@@ -93,7 +94,7 @@ pub(crate) fn check_size(text: &str, file: &str) -> Result<(), Vec<Diagnostic>> 
 }
 
 fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Scenario, Vec<Diagnostic>> {
-    let Readable { value, problems: found } = read_text;
+    let Readable { value, problems: mut found } = read_text;
     let mut fields = match &value {
         Value::Null => Map::new(),
         Value::Object(fields) => fields.clone(),
@@ -120,12 +121,15 @@ fn scenario_from_value(read_text: Readable, text: &str, file: &str) -> Result<Sc
             .with_hint(format!("this program reads up to version {SCENARIO_VERSION}; a newer program wrote the file")),
         ]);
     }
+    found.extend(read_release(&mut fields, text, file));
     let problems = problems_of(&fields);
     if problems.is_empty() && found.is_empty() {
         return read(fields)
             .map_err(|message| vec![Diagnostic::error("invalid-value", Place::START.in_file(file), message)]);
     }
-    Err(placed(problems, found, &value, text, file))
+    let mut problems = placed(problems, found, &value, text, file);
+    explain_release(&mut problems);
+    Err(problems)
 }
 
 /// Spells out what version 1 meant by what it leaves out, where version 2 means something else.

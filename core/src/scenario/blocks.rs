@@ -1,7 +1,7 @@
 //! How much of the memory is left for keys and values, and what that allows.
 
 use super::deployment::KnownDeployment;
-use super::limits::{BLOCK_SIZES, NUM_BLOCKS};
+use super::limits::{BLOCK_SIZES, KV_BYTES, NUM_BLOCKS};
 use super::memory::{MemoryQuestion, NoBlocks};
 use super::planned::PlannedServer;
 use super::resolve::{ChosenLatency, Resolution};
@@ -55,6 +55,7 @@ impl Resolution<'_> {
         // What is out of bounds has been reported; nothing that is computed from it would be true.
         let is_within_bounds = BLOCK_SIZES.contains(&engine.block_size)
             && engine.num_gpu_blocks.is_none_or(|blocks| NUM_BLOCKS.contains(&blocks))
+            && engine.kv_cache_memory_bytes.is_none_or(|bytes| KV_BYTES.contains(&bytes))
             && utilization > 0.0
             && utilization <= 1.0;
         if !is_within_bounds {
@@ -64,6 +65,7 @@ impl Resolution<'_> {
         let is_usual = |share: f64| engine.is_vllm() && share == self.in_force.version.gpu_memory_utilization();
         let prefers_formula = engine.gpu_memory_utilization.is_some_and(|share| !is_usual(share))
             || kv_value_bytes.is_some()
+            || engine.kv_cache_memory_bytes.is_some()
             || deployment.has_custom_accelerator;
         let used_row = latency.and_then(|latency| latency.row);
         let row_blocks = deployment.row(self.catalog).map(|row| self.blocks_of_row(row));
@@ -85,12 +87,17 @@ impl Resolution<'_> {
         });
         let answer = question.map(|question| (question, question.answer()));
 
-        let (blocks, source) = match (engine.num_gpu_blocks, used_row, &answer) {
+        let of_bytes = engine.kv_cache_memory_bytes.zip(answer.as_ref()).and_then(|(bytes, (_, (ledger, _)))| {
+            let per_block = ledger.kv_bytes_per_token * f64::from(engine.block_size);
+            // Both are far below 2⁵³, and `as` ends at the largest number.
+            (per_block > 0.0).then(|| (bytes as f64 / per_block) as u64)
+        });
+        let (blocks, source) = match (engine.num_gpu_blocks.map(u64::from).or(of_bytes), used_row, &answer) {
             (Some(given), _, answer) => {
                 if let Some((question, (ledger, Err(NoBlocks::DoesNotFit { .. })))) = answer {
                     diagnostics.push(self.does_not_fit(question, ledger, Severity::Warning));
                 }
-                (u64::from(given), BlocksSource::Given)
+                (given, BlocksSource::Given)
             }
             (None, Some(row), _) if !prefers_formula => (self.blocks_of_row(row), BlocksSource::CoefficientRow),
             (None, _, Some((question, (_, Ok(blocks))))) => {

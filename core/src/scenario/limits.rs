@@ -20,6 +20,9 @@ pub(super) const BLOCK_SIZES: RangeInclusive<u32> = 1..=65_536;
 /// KV blocks of a replica.
 pub(super) const NUM_BLOCKS: RangeInclusive<u32> = 1..=1_000_000_000;
 
+/// Bytes of the KV cache on an accelerator.
+pub(super) const KV_BYTES: RangeInclusive<u64> = 1..=1_000_000_000_000_000;
+
 /// Most runs of a curve's grid.
 const MAX_CURVE_RUNS: u64 = 10_000;
 
@@ -78,6 +81,15 @@ impl Bounds<'_> {
         if let Some(tokens) = engine.max_num_batched_tokens {
             self.integer("engine.max_num_batched_tokens", tokens, 1..=MAX_TOKENS);
         }
+        if let Some(tokens) = engine.max_num_scheduled_tokens {
+            self.integer("engine.max_num_scheduled_tokens", tokens, 1..=MAX_TOKENS);
+        }
+        if let Some(bytes) = engine.kv_cache_memory_bytes
+            && !KV_BYTES.contains(&bytes)
+        {
+            let hint = format!("give the bytes on each accelerator, from {} to {}", KV_BYTES.start(), KV_BYTES.end());
+            self.reject("engine.kv_cache_memory_bytes", bytes, hint);
+        }
         self.integer("engine.long_prefill_token_threshold", engine.long_prefill_token_threshold, 0..=MAX_TOKENS);
         self.integer("engine.max_model_len", engine.max_model_len.unwrap_or(0), 0..=2 * MAX_TOKENS);
         self.integer("engine.block_size", engine.block_size, BLOCK_SIZES);
@@ -125,7 +137,7 @@ impl Bounds<'_> {
                 "the figures are those of experts split by tensor parallelism",
             ),
             (
-                !engine.enable_chunked_prefill,
+                !engine.enable_chunked_prefill && engine.use_v1,
                 "engine.enable_chunked_prefill",
                 "prefill without chunking is not modelled".into(),
                 "the figures are those of prompts chunked by max_num_batched_tokens",

@@ -22,7 +22,7 @@ mod users;
 mod workload;
 mod workload_limits;
 
-pub use crate::server::{Limits, ServerVersion};
+pub use crate::server::{Limits, PerformanceMode, ServerVersion};
 pub use choices::Choice;
 pub use cluster::{
     AdmissionConfig, AdmissionPolicy, AdmissionSettings, ClusterConfig, ClusterSettings, RoutingConfig, RoutingPolicy,
@@ -137,16 +137,28 @@ pub struct EngineSettings {
     pub max_num_active_seqs: Option<u32>,
     /// Token budget of one step; none = by server version and accelerator.
     pub max_num_batched_tokens: Option<u32>,
+    /// Most tokens that the scheduler gives out in one step where these are fewer than the budget; none = the budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_num_scheduled_tokens: Option<u32>,
+    /// What the server is tuned for: the limits above that are left out follow it.
+    #[serde(skip_serializing_if = "PerformanceMode::is_balanced")]
+    pub performance_mode: PerformanceMode,
     /// Longest prompt chunk of one request in one step; 0 = no limit of its own.
     pub long_prefill_token_threshold: u32,
     /// Whether that limit is never below a fair share of the budget.
     pub long_prefill_token_threshold_adaptive: bool,
     /// Longest prompt plus output, tokens; none = derived, 0 = no limit.
     pub max_model_len: Option<u32>,
+    /// Whether the server takes a length beyond what the model is made for, as with `VLLM_ALLOW_LONG_MAX_MODEL_LEN=1`.
+    #[serde(skip_serializing_if = "is_off")]
+    pub allow_long_max_model_len: bool,
     /// Tokens per KV block; under vLLM's rules 16 stands for what the kernels take.
     pub block_size: u32,
-    /// KV blocks per replica; none = from the catalogue or the memory.
+    /// KV blocks per replica, whatever else says how many; none = from the catalogue or the memory.
     pub num_gpu_blocks: Option<u32>,
+    /// Memory of the KV cache on each accelerator, bytes; wins over the share of the memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_cache_memory_bytes: Option<u64>,
     /// Share of accelerator memory the server may use, 0–1; naming it takes the blocks from the memory. None = by server
     /// version.
     pub gpu_memory_utilization: Option<f64>,
@@ -174,8 +186,23 @@ pub struct EngineSettings {
     pub pipeline_parallel_size: u32,
     /// Accepted for compatibility; not modelled, see the diagnostic `not-modelled`.
     pub enable_expert_parallel: bool,
-    /// Accepted for compatibility; prompts are always chunked by the token budget.
+    /// How experts on several ranks exchange tokens; only the default budget that it brings is modelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all2all_backend: Option<String>,
+    /// Whether prompts may be computed in chunks. vLLM's V1 engine is always simulated with chunks of the token budget,
+    /// which holds a whole prompt where it is off.
     pub enable_chunked_prefill: bool,
+    /// Whether the server has its V1 engine; releases before 0.12 have another one too, as with `VLLM_USE_V1=0`.
+    #[serde(skip_serializing_if = "is_on")]
+    pub use_v1: bool,
+}
+
+fn is_on(is_on: &bool) -> bool {
+    *is_on
+}
+
+fn is_off(is_on: &bool) -> bool {
+    !is_on
 }
 
 /// Whose rules a replica follows.
@@ -394,11 +421,15 @@ impl Default for EngineSettings {
             max_num_seqs: None,
             max_num_active_seqs: None,
             max_num_batched_tokens: None,
+            max_num_scheduled_tokens: None,
+            performance_mode: PerformanceMode::Balanced,
             long_prefill_token_threshold: 0,
             long_prefill_token_threshold_adaptive: false,
             max_model_len: None,
+            allow_long_max_model_len: false,
             block_size: 16,
             num_gpu_blocks: None,
+            kv_cache_memory_bytes: None,
             gpu_memory_utilization: None,
             kv_cache_dtype: None,
             enable_prefix_caching: true,
@@ -412,7 +443,9 @@ impl Default for EngineSettings {
             kv_transfer_base_latency_us: 0,
             pipeline_parallel_size: 1,
             enable_expert_parallel: false,
+            all2all_backend: None,
             enable_chunked_prefill: true,
+            use_v1: true,
         }
     }
 }

@@ -44,7 +44,8 @@ impl Resolution<'_> {
             (None, Some(of_row)) => (Some(of_row), BlocksSource::CoefficientRow),
             (None, None) => (None, BlocksSource::Server),
         };
-        let memory = stated.map_or(CacheMemory::LeftOver, CacheMemory::Blocks);
+        let told = engine.kv_cache_memory_bytes.map_or(CacheMemory::LeftOver, CacheMemory::Bytes);
+        let memory = stated.map_or(told, CacheMemory::Blocks);
         let fit = match self.fit_question(deployment, server, memory).answer() {
             Ok(fit) => fit,
             Err(problems) => {
@@ -59,7 +60,7 @@ impl Resolution<'_> {
                 return Some(ChosenBlocks { blocks, block_size: engine.block_size, ledger: None, filled_in: None });
             }
         };
-        if let Some(problem) = refused(&fit, server.model, source, engine.max_model_len.is_some()) {
+        if let Some(problem) = self.refused(&fit, server.model, source) {
             let is_error = problem.severity == Severity::Error;
             diagnostics.push(problem);
             if is_error {
@@ -113,47 +114,70 @@ impl Resolution<'_> {
             memory,
         }
     }
-}
 
-/// What stands against such a server; an error only where the blocks come of the memory, since who states them knows
-/// better.
-fn refused(fit: &Fit, model: &ModelSpec, source: BlocksSource, is_length_given: bool) -> Option<Diagnostic> {
-    let is_planned = source == BlocksSource::Server;
-    let diagnose = |code, path, message| match is_planned {
-        true => Diagnostic::error(code, path, message),
-        false => Diagnostic::warning(code, path, message),
-    };
-    let advice = || fit.advice().into_iter().map(Advice::in_settings).collect::<Vec<_>>().join(", or ");
-    if fit.is_full() {
-        let gib = |bytes: f64| bytes / 1_073_741_824.0;
+    /// What stands against such a server; an error only where the blocks come of the memory, since who states them
+    /// knows better.
+    fn refused(&self, fit: &Fit, model: &ModelSpec, source: BlocksSource) -> Option<Diagnostic> {
+        let is_planned = source == BlocksSource::Server;
+        let diagnose = |code, path, message| match is_planned {
+            true => Diagnostic::error(code, path, message),
+            false => Diagnostic::warning(code, path, message),
+        };
+        let advice = || fit.advice().into_iter().map(Advice::in_settings).collect::<Vec<_>>().join(", or ");
         let budget = &fit.budget;
-        let message = format!(
-            "{} needs {:.0} GiB of each accelerator ({:.0} GiB of it weights) but the server may use {:.0} GiB",
-            model.id,
-            gib(budget.used_bytes()),
-            gib(budget.weight_bytes),
-            gib(budget.requested_bytes)
-        );
-        let hint = match fit.smallest_tensor_parallel_size {
+        // Told bytes are taken beside all else, whatever share of the memory the server may use.
+        let (needed, usable) = match fit.memory {
+            CacheMemory::Bytes(bytes) => (budget.used_bytes() + bytes as f64, budget.total_bytes),
+            CacheMemory::LeftOver | CacheMemory::Blocks(_) => (budget.used_bytes(), budget.requested_bytes),
+        };
+        let is_full = match fit.memory {
+            CacheMemory::Bytes(_) => needed > usable,
+            CacheMemory::LeftOver | CacheMemory::Blocks(_) => fit.is_full(),
+        };
+        if is_full {
+            let gib = |bytes: f64| bytes / 1_073_741_824.0;
+            let message = format!(
+                "{} needs {:.0} GiB of each accelerator ({:.0} GiB of it weights) but the server may use {:.0} GiB",
+                model.id,
+                gib(needed),
+                gib(budget.weight_bytes),
+                gib(usable)
+            );
+            return Some(
+                diagnose("model-does-not-fit", "deployment.tensor_parallel_size", message)
+                    .with_hint(self.where_it_fits(fit)),
+            );
+        }
+        // Where the blocks are stated a length that is left out follows them.
+        let refusal = fit.plan.err().filter(|_| is_planned)?;
+        let message = fit.refusal().unwrap_or_default();
+        let path = match refusal {
+            KvRefusal::NoMemory => "deployment.tensor_parallel_size",
+            KvRefusal::TooLong { .. } => "engine.max_model_len",
+        };
+        let hint = match self.scenario.engine.max_model_len {
+            Some(_) => advice(),
+            None => format!("{}; the length is the model's own where max_model_len is left out", advice()),
+        };
+        Some(diagnose("kv-cache-too-small", path, message).with_hint(hint))
+    }
+
+    /// What would make room for the weights.
+    fn where_it_fits(&self, fit: &Fit) -> String {
+        let ranks = self.scenario.cluster.num_replicas;
+        if self.scenario.engine.enable_expert_parallel && ranks > 1 {
+            return format!(
+                "each of the {ranks} replicas is counted with all experts, which expert parallelism over data-parallel ranks would divide and which is not modelled; take tensor_parallel_size {} in one replica instead",
+                u64::from(ranks) * u64::from(fit.settings.tensor_parallel_size)
+            );
+        }
+        match fit.smallest_tensor_parallel_size {
             Some(size) if size > fit.settings.tensor_parallel_size => {
                 format!("raise tensor_parallel_size to {size}, or choose narrower weights or a larger accelerator")
             }
             _ => "choose narrower weights or a larger accelerator".into(),
-        };
-        return Some(diagnose("model-does-not-fit", "deployment.tensor_parallel_size", message).with_hint(hint));
+        }
     }
-    // Where the blocks are stated a length that is left out follows them.
-    let refusal = fit.plan.err().filter(|_| is_planned)?;
-    let message = fit.refusal().unwrap_or_default();
-    let path = match refusal {
-        KvRefusal::NoMemory => "deployment.tensor_parallel_size",
-        KvRefusal::TooLong { .. } => "engine.max_model_len",
-    };
-    let hint = match is_length_given {
-        true => advice(),
-        false => format!("{}; the length is the model's own where max_model_len is left out", advice()),
-    };
-    Some(diagnose("kv-cache-too-small", path, message).with_hint(hint))
 }
 
 /// The blocks that a simulation has of an answer, and the tokens of one: the server's own, or those that stand in for
@@ -216,6 +240,14 @@ fn planned_line(fit: &Fit, num_blocks: u64) -> String {
     };
     let ranks = fit.settings.tensor_parallel_size;
     let cards = if ranks > 1 { format!("{ranks} × {}", fit.accelerator) } else { fit.accelerator.clone() };
+    if let CacheMemory::Bytes(bytes) = fit.memory {
+        return format!(
+            "{} KV blocks{tokens} (what vLLM {} makes of {} bytes)",
+            grouped(num_blocks),
+            fit.version,
+            grouped(bytes)
+        );
+    }
     format!(
         "{} KV blocks{tokens} (what vLLM {} would allocate on {cards}, {:.2} GiB by its driver)",
         grouped(num_blocks),

@@ -93,11 +93,12 @@ impl Scenario {
             return Err(diagnostics);
         }
         let InForce { limits, mut defaults, version, .. } = resolution.in_force;
-        if memory.ledger.as_ref().is_some_and(|ledger| ledger.source() == BlocksSource::CoefficientRow) {
+        let is_of_row = memory.ledger.as_ref().is_some_and(|ledger| ledger.source() == BlocksSource::CoefficientRow);
+        if is_of_row || self.engine.kv_cache_memory_bytes.is_some() {
             // No share of the memory was looked at.
             defaults.retain(|default| default.path != "engine.gpu_memory_utilization");
         }
-        if let (Rules::VllmV1(rules), None) = (&rules, self.engine.async_scheduling) {
+        if let (Rules::VllmV1(rules), None, true) = (&rules, self.engine.async_scheduling, self.engine.use_v1) {
             defaults.push(EngineDefault {
                 path: "engine.async_scheduling",
                 value: (rules.batching == Batching::Async).to_string(),
@@ -113,7 +114,10 @@ impl Scenario {
             num_blocks: memory.blocks,
             block_size: memory.block_size,
             max_num_seqs: limits.max_num_seqs,
-            max_num_batched_tokens: limits.max_num_batched_tokens,
+            // The smaller of the two counts; the larger one is what the server prepares for.
+            max_num_batched_tokens: limits
+                .max_num_batched_tokens
+                .min(self.engine.max_num_scheduled_tokens.filter(|_| self.engine.is_vllm()).unwrap_or(u32::MAX)),
             long_prefill_token_threshold: self.engine.long_prefill_token_threshold,
             max_model_len,
             enable_prefix_caching: self.engine.enable_prefix_caching,
@@ -140,6 +144,7 @@ impl Scenario {
             accelerator: deployment.accelerator_id,
             tensor_parallel_size: deployment.tensor_parallel_size,
             filled_in: deployment.filled_in,
+            server_version: self.engine.is_vllm().then_some(version),
             defaults,
         };
         Ok(Warned { value, diagnostics })

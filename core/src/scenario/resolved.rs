@@ -303,6 +303,8 @@ pub struct ResolvedScenario {
     pub tensor_parallel_size: u32,
     /// What was filled in from the catalogue, in words, e.g. `tensor_parallel_size 2 (default of the model)`.
     pub filled_in: Vec<String>,
+    /// The release whose defaults and rules are in force; none under the rules of the reference.
+    pub server_version: Option<super::ServerVersion>,
     /// The engine settings that were left out, with what is in force in their place.
     pub defaults: Vec<super::EngineDefault>,
 }

@@ -6,8 +6,8 @@ use super::deployment::KnownDeployment;
 use super::limits::Bounds;
 use super::resolve::Resolution;
 use super::{
-    Batching, Deployment, EngineDefault, EngineSettings, Limits, PriorityPolicy, QueueOrder, Rules, Scenario,
-    SchedulerPolicy, Scheduling, SchedulingPolicy, ServerVersion, VllmRules, WorkloadSettings,
+    Batching, Deployment, EngineDefault, EngineSettings, Limits, PerformanceMode, PriorityPolicy, QueueOrder, Rules,
+    Scenario, SchedulerPolicy, Scheduling, SchedulingPolicy, ServerVersion, VllmRules, WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
@@ -18,6 +18,9 @@ use alloc::vec::Vec;
 /// Multiples of this are what the usual attention kernels take as block size.
 const USUAL_BLOCK: u32 = 16;
 
+/// Ways of exchanging tokens between experts by which the ranks of a server put theirs into batches.
+const BATCHED_EXCHANGE: [&str; 2] = ["deepep_low_latency", "nixl_ep"];
+
 /// What is in force where the engine's settings leave something out.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct InForce {
@@ -25,6 +28,8 @@ pub(super) struct InForce {
     pub version: ServerVersion,
     /// Token budget and places.
     pub limits: Limits,
+    /// The length that the model is made for, tokens; 0 = no limit.
+    pub longest_context: u64,
     /// Share of the memory that is used.
     pub gpu_memory_utilization: f64,
     /// What was left out.
@@ -47,14 +52,11 @@ impl Deployment {
 
 impl Scenario {
     /// What is in force on this deployment; `longest` is the length that the model allows, tokens, 0 = no limit.
-    pub(super) fn in_force(&self, deployment: &KnownDeployment<'_>, longest: u64) -> InForce {
+    pub(super) fn in_force(&self, deployment: &KnownDeployment<'_>, longest_context: u64) -> InForce {
         let engine = &self.engine;
         let version = self.deployment.named_version().unwrap_or(ServerVersion::NEWEST).known();
-        let usual = match engine.scheduling {
-            Scheduling::Reference => Limits::REFERENCE,
-            Scheduling::VllmV1 => version.limits(deployment.accelerator),
-        };
-        let longest = if engine.is_vllm() { engine.max_model_len.map_or(longest, u64::from) } else { 0 };
+        let longest = if engine.is_vllm() { engine.max_model_len.map_or(longest_context, u64::from) } else { 0 };
+        let usual = self.usual_limits(deployment, version, longest);
         let limits = usual.with_given(engine.max_num_batched_tokens, engine.max_num_seqs, longest);
         let usual_utilization = match engine.scheduling {
             Scheduling::Reference => super::memory::DEFAULT_UTILIZATION,
@@ -65,6 +67,10 @@ impl Scenario {
             Scheduling::Reference => ("default of the reference".to_string(), "default of the reference".to_string()),
             Scheduling::VllmV1 if deployment.accelerator_id.is_empty() => (of_server.clone(), of_server),
             Scheduling::VllmV1 => (of_server.clone(), format!("{of_server} on {}", deployment.accelerator_id)),
+        };
+        let of_both = match engine.performance_mode {
+            PerformanceMode::Throughput if engine.is_vllm() && engine.use_v1 => format!("{of_both} for throughput"),
+            _ => of_both,
         };
         let mut defaults = Vec::new();
         let mut tell = |is_left_out: bool, path, value: String, source: &str| {
@@ -83,7 +89,29 @@ impl Scenario {
             let path = "engine.scheduler_reserve_full_isl";
             tell(engine.scheduler_reserve_full_isl.is_none(), path, value, &of_server);
         }
-        InForce { version, limits, gpu_memory_utilization: utilization, defaults }
+        InForce { version, limits, longest_context, gpu_memory_utilization: utilization, defaults }
+    }
+
+    /// Token budget and places of a server that is told neither, before one limits the other.
+    fn usual_limits(&self, deployment: &KnownDeployment<'_>, version: ServerVersion, longest: u64) -> Limits {
+        let engine = &self.engine;
+        let is_chunked = engine.enable_chunked_prefill;
+        if !engine.is_vllm() {
+            return Limits::REFERENCE;
+        }
+        if !engine.use_v1 {
+            return Limits::of_v0(longest, is_chunked);
+        }
+        let mut limits = version.limits(deployment.accelerator);
+        let has_experts = deployment.model.is_some_and(|model| model.num_experts > 0);
+        let exchanges_batches = engine.all2all_backend.as_deref().is_some_and(|name| BATCHED_EXCHANGE.contains(&name));
+        if has_experts && exchanges_batches && engine.enable_expert_parallel && self.cluster.num_replicas > 1 {
+            limits = limits.with_batched_experts();
+        }
+        if engine.performance_mode == PerformanceMode::Throughput {
+            limits = limits.doubled();
+        }
+        limits.for_whole_prompts(longest, is_chunked)
     }
 }
 
@@ -99,6 +127,7 @@ impl Bounds<'_> {
             Scheduling::VllmV1 => {
                 self.vllm_rules(engine);
                 self.server_version(&scenario.deployment, engine);
+                self.v0(&scenario.deployment, engine);
             }
         }
         self.prefix_hit_ratio(scenario);
@@ -156,6 +185,9 @@ impl Bounds<'_> {
             (engine.watermark > 0.0, "watermark"),
             (engine.long_prefill_token_threshold_adaptive, "long_prefill_token_threshold_adaptive"),
             (engine.max_num_active_seqs.is_some(), "max_num_active_seqs"),
+            (engine.max_num_scheduled_tokens.is_some(), "max_num_scheduled_tokens"),
+            (!engine.performance_mode.is_balanced(), "performance_mode"),
+            (!engine.use_v1, "use_v1"),
         ] {
             if is_given {
                 let message = format!("the rules of the reference do not know {field}");
@@ -179,6 +211,33 @@ impl Bounds<'_> {
         }
     }
 
+    /// Says how the V0 engine is simulated, and refuses it where there is none.
+    fn v0(&mut self, deployment: &Deployment, engine: &EngineSettings) {
+        const PATH: &str = "engine.use_v1";
+        if engine.use_v1 {
+            return;
+        }
+        let version = deployment.named_version().unwrap_or(ServerVersion::NEWEST).known();
+        if !version.has_v0() {
+            let message = format!("vLLM {version} has no V0 engine");
+            let hint = "leave it out, or set deployment.server_version to 0.11 or earlier";
+            self.diagnostics.push(Diagnostic::error("not-in-this-version", PATH, message).with_hint(hint));
+        }
+        if engine.async_scheduling == Some(true) {
+            let message = "the V0 engine plans no step ahead";
+            let hint = "leave engine.async_scheduling out";
+            self.diagnostics
+                .push(Diagnostic::error("not-in-this-version", "engine.async_scheduling", message).with_hint(hint));
+        }
+        let steps = match engine.enable_chunked_prefill {
+            true => "steps hold prompts and decodes",
+            false => "a step holds prompts or decodes",
+        };
+        let message = format!("the V0 engine is simulated by its limits and by what a step holds: {steps}");
+        let hint = "blocks, victims and the order of the queue are by the rules of V1";
+        self.diagnostics.push(Diagnostic::note("server-version-v0", PATH, message).with_hint(hint));
+    }
+
     /// Says what is known of the release, and refuses what came later.
     fn server_version(&mut self, deployment: &Deployment, engine: &EngineSettings) {
         const PATH: &str = "deployment.server_version";
@@ -198,7 +257,10 @@ impl Bounds<'_> {
                 "the rules are those verified on vLLM {}, with what is known to be different in {known}",
                 ServerVersion::VERIFIED
             );
-            let hint = "different are: asynchronous scheduling (on from 0.14), the check for the whole prompt (from 0.19), the spared lone prompt (from 0.31), and the defaults";
+            let hint = match differences(known).join(", ") {
+                none if none.is_empty() => "nothing that is simulated is known to be".into(),
+                some => format!("different are: {some}"),
+            };
             self.diagnostics.push(Diagnostic::note("server-version-rules", PATH, message).with_hint(hint));
         }
         for (is_used, field, since) in [
@@ -211,6 +273,9 @@ impl Bounds<'_> {
                 ServerVersion::new(31, 0),
             ),
             (engine.max_num_active_seqs.is_some(), "max_num_active_seqs", ServerVersion::new(31, 0)),
+            (engine.max_num_scheduled_tokens.is_some(), "max_num_scheduled_tokens", ServerVersion::new(26, 0)),
+            (!engine.performance_mode.is_balanced(), "performance_mode", ServerVersion::new(17, 0)),
+            (engine.kv_cache_memory_bytes.is_some(), "kv_cache_memory_bytes", ServerVersion::new(10, 2)),
         ] {
             if is_used && known < since {
                 let message = format!("{field} came with vLLM {since}, and the server is {known}");
@@ -221,6 +286,19 @@ impl Bounds<'_> {
             }
         }
     }
+}
+
+/// What is simulated otherwise for a release than for the one that the rules were verified on.
+fn differences(version: ServerVersion) -> Vec<&'static str> {
+    let of_releases = [
+        (14, "asynchronous scheduling is off unless asked for (on from 0.14)"),
+        (19, "a request is admitted when its first chunk fits (all of it from 0.19)"),
+        (20, "0.9 of the memory is used (0.92 from 0.20)"),
+        (24, "no blocks are kept free by a watermark (there from 0.24)"),
+        (28, "cards of 160 GiB have the budget of those of 70 (16384 tokens from 0.28)"),
+        (31, "the long-prefill threshold holds for lone prompts too (spared from 0.31)"),
+    ];
+    of_releases.into_iter().filter(|(minor, _)| !version.is_at_least(*minor)).map(|(_, words)| words).collect()
 }
 
 /// Whether prompts have tokens in common, as far as is declared; what a trace holds is not known here.
@@ -303,7 +381,7 @@ impl Resolution<'_> {
     /// Refuses what `vllm serve` refuses.
     fn does_start(&self, max_model_len: u32, diagnostics: &mut Vec<Diagnostic>) {
         let engine = &self.scenario.engine;
-        let Limits { max_num_batched_tokens, max_num_seqs } = self.in_force.limits;
+        let InForce { limits: Limits { max_num_batched_tokens, max_num_seqs }, longest_context, .. } = self.in_force;
         let mut refuse = |field: &str, message: String, hint: String| {
             diagnostics.push(Diagnostic::error("server-refuses", format!("engine.{field}"), message).with_hint(hint));
         };
@@ -314,6 +392,30 @@ impl Resolution<'_> {
                     "max_num_batched_tokens {max_num_batched_tokens} is less than max_num_seqs {max_num_seqs}, and vLLM does not start with that"
                 ),
                 format!("raise it to {max_num_seqs}, or lower max_num_seqs to {max_num_batched_tokens}"),
+            );
+        }
+        if !engine.enable_chunked_prefill && max_num_batched_tokens < max_model_len {
+            refuse(
+                "max_num_batched_tokens",
+                format!(
+                    "max_num_batched_tokens {max_num_batched_tokens} is less than max_model_len {max_model_len}, and without chunked prefill vLLM does not start with that"
+                ),
+                format!("raise it to {max_model_len}, lower max_model_len, or let prompts be computed in chunks"),
+            );
+        }
+        if let Some(length) = engine.max_model_len
+            && longest_context > 0
+            && u64::from(length) > longest_context
+            && !engine.allow_long_max_model_len
+        {
+            refuse(
+                "max_model_len",
+                format!(
+                    "max_model_len is {length} and the model is made for {longest_context} tokens, and vLLM does not start with that"
+                ),
+                format!(
+                    "give at most {longest_context}; with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 vLLM starts, here with engine.allow_long_max_model_len: true"
+                ),
             );
         }
         let threshold = engine.long_prefill_token_threshold;
@@ -340,24 +442,34 @@ impl Resolution<'_> {
     /// When a step is planned: as the scenario says, else as the fit does, else as the release does.
     fn batching(&self, latency: &LatencyModel, diagnostics: &mut Vec<Diagnostic>) -> Batching {
         let of_fit = Batching::of_fit(latency);
-        let of = |is_async| if is_async { Batching::Async } else { Batching::Sync };
-        let given = self.scenario.engine.async_scheduling.map(of);
-        if let (Some(given), Some(of_fit)) = (given, of_fit)
+        if let (Some(given), Some(of_fit)) = (self.given_batching(), of_fit)
             && given != of_fit
         {
+            let field = if self.scenario.engine.use_v1 { "engine.async_scheduling" } else { "engine.use_v1" };
             let message = format!("the fit found {}, and the scenario asks for {}", of_fit.words(), given.words());
             diagnostics.push(
-                Diagnostic::warning("fit-of-another-scheduling", "engine.async_scheduling", message)
-                    .with_hint("leave engine.async_scheduling out to follow the fit"),
+                Diagnostic::warning("fit-of-another-scheduling", field, message)
+                    .with_hint(format!("leave {field} out to follow the fit")),
             );
         }
         self.batching_in_force(Some(latency))
     }
 
+    /// When a step is planned, as the scenario says; V0 mixes prompts with decodes where prompts come in chunks, and is
+    /// then like V1 that waits for each step.
+    fn given_batching(&self) -> Option<Batching> {
+        let engine = &self.scenario.engine;
+        let of = |is_async| if is_async { Batching::Async } else { Batching::Sync };
+        match (engine.use_v1, engine.enable_chunked_prefill) {
+            (true, _) => engine.async_scheduling.map(of),
+            (false, true) => Some(Batching::Sync),
+            (false, false) => Some(Batching::V0),
+        }
+    }
+
     /// When a step is planned, without a word about it.
     pub(super) fn batching_in_force(&self, latency: Option<&LatencyModel>) -> Batching {
-        let of = |is_async| if is_async { Batching::Async } else { Batching::Sync };
-        let given = self.scenario.engine.async_scheduling.map(of);
-        given.or_else(|| Batching::of_fit(latency?)).unwrap_or(of(self.in_force.version.async_scheduling()))
+        let of_version = if self.in_force.version.async_scheduling() { Batching::Async } else { Batching::Sync };
+        self.given_batching().or_else(|| Batching::of_fit(latency?)).unwrap_or(of_version)
     }
 }

@@ -4,7 +4,7 @@ use super::ServeLine;
 use super::flags::flags;
 use plimsoll_core::catalog::{Catalog, ModelSpec};
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::scenario::{AcceleratorChoice, ModelChoice, Scenario, ServerVersion};
+use plimsoll_core::scenario::{AcceleratorChoice, ModelChoice, Scenario};
 use serde_json::Value;
 
 pub(super) const MODEL: &str = "deployment.model";
@@ -42,10 +42,8 @@ impl ServeLine {
         };
         let mut tree = serde_json::to_value(scenario).map_err(unfit)?;
         let usual = serde_json::to_value(Scenario::default()).map_err(unfit)?;
-        for path in flags().iter().filter_map(|flag| flag.sets.as_deref()) {
-            if let Some(value) = left_out(path, &usual) {
-                set(&mut tree, path, value);
-            }
+        for path in flags().iter().filter_map(|flag| flag.sets.as_deref()).chain(OF_VARIABLES) {
+            leave_out(&mut tree, path, &usual);
         }
         for change in self.changes.iter().filter(|change| change.path != MODEL) {
             set(&mut tree, change.path, change.value.clone());
@@ -58,22 +56,60 @@ impl ServeLine {
         if let Some(way) = &self.quantization {
             quantize(way, &mut applied, catalog, told);
         }
-        if self.is_for_throughput {
-            double_limits(&mut applied, catalog);
-        }
-        if let Some(bytes) = self.kv_cache_memory_bytes {
-            give_memory(bytes, &mut applied, catalog, told);
+        if !applied.engine.use_v1 {
+            self.leave_to_v0(&mut applied, catalog);
         }
         Ok(applied)
     }
+
+    /// Leaves to the V0 engine what the line does: no prefix is kept, and prompts come in chunks where they may be long.
+    ///
+    /// # Source
+    /// Read in the releases that have it; without windows and latent attention, for which it makes no chunks.
+    fn leave_to_v0(&self, scenario: &mut Scenario, catalog: &Catalog) {
+        /// Longer sequences are computed in chunks.
+        const LONG: u64 = 32_768;
+        let says = |path: &str| self.changes.iter().any(|change| change.path == path);
+        let spec = spec(&scenario.deployment.model, catalog);
+        let engine = &mut scenario.engine;
+        if !says("engine.enable_prefix_caching") {
+            engine.enable_prefix_caching = false;
+        }
+        if !says("engine.enable_chunked_prefill") {
+            let made_for = spec.map_or(0, ModelSpec::longest_context);
+            let takes_chunks = spec.is_none_or(|spec| spec.sliding_window == 0 && spec.kv_lora_rank == 0);
+            engine.enable_chunked_prefill = takes_chunks && engine.max_model_len.map_or(made_for, u64::from) > LONG;
+        }
+    }
 }
 
-/// What a field has where no flag decides it; none for one that is not the server's alone.
-fn left_out(path: &str, usual: &Value) -> Option<Value> {
-    match path {
-        "deployment.tensor_parallel_size" => Some(1.into()),
-        _ if path.starts_with("engine.") => field(usual, path).cloned(),
-        _ => None,
+/// Fields that variables decide.
+pub(super) const OF_VARIABLES: [&str; 2] = ["engine.use_v1", "engine.allow_long_max_model_len"];
+
+/// Gives a field what it has where no flag decides it; one that is not the server's alone stays.
+fn leave_out(tree: &mut Value, path: &str, usual: &Value) {
+    let Some((section @ ("engine" | "deployment"), key)) = path.split_once('.') else { return };
+    let Some(fields) = tree.get_mut(section).and_then(Value::as_object_mut) else { return };
+    match (path, field(usual, path)) {
+        ("deployment.tensor_parallel_size", _) => {
+            fields.insert(key.to_owned(), 1.into());
+        }
+        _ if section == "deployment" => {}
+        (_, Some(value)) => {
+            fields.insert(key.to_owned(), value.clone());
+        }
+        // Such a field is written only where it is not as usual.
+        (_, None) => {
+            fields.remove(key);
+        }
+    }
+}
+
+/// The architecture of a model, where it is known.
+fn spec<'s>(choice: &'s ModelChoice, catalog: &'s Catalog) -> Option<&'s ModelSpec> {
+    match choice {
+        ModelChoice::Id(id) => catalog.model(id),
+        ModelChoice::Custom(spec) => Some(spec),
     }
 }
 
@@ -120,12 +156,11 @@ fn model(name: &str, present: &ModelChoice, catalog: &Catalog, told: &mut Vec<Di
 
 /// Gives the weights the type that a server makes of them while loading.
 fn quantize(way: &str, scenario: &mut Scenario, catalog: &Catalog, told: &mut Vec<Diagnostic>) {
-    let spec = match &scenario.deployment.model {
-        ModelChoice::Id(id) => catalog.model(id),
-        ModelChoice::Custom(spec) => Some(&**spec),
-    };
     // A model that is not known is told by `resolve`; weights that are quantized already are what the flag confirms.
-    let Some(spec) = spec.filter(|spec| spec.weight_bytes_per_param.is_none()) else { return };
+    let Some(spec) = spec(&scenario.deployment.model, catalog).filter(|spec| spec.weight_bytes_per_param.is_none())
+    else {
+        return;
+    };
     let Some((_, bytes)) = QUANTIZED_WHILE_LOADING.iter().find(|(name, _)| *name == way) else {
         let message =
             format!("quantization {way} says what a checkpoint is already, and the one of {} is not", spec.id);
@@ -138,61 +173,19 @@ fn quantize(way: &str, scenario: &mut Scenario, catalog: &Catalog, told: &mut Ve
     if let Some(footprint) = &mut quantized.footprint {
         footprint.narrow(*bytes / spec.torch_dtype.bytes());
     }
-    // Coefficients of the model as it is published say nothing of this one.
+    // It runs where the model as it is published does, whose coefficients say nothing of this one.
+    if let (None, Some(default)) = (&scenario.deployment.accelerator, catalog.model_default(&spec.id)) {
+        scenario.deployment.accelerator = Some(AcceleratorChoice::Id(default.accelerator.clone()));
+    }
     quantized.id = format!("{}-{way}", spec.id);
     scenario.deployment.model = ModelChoice::Custom(Box::new(quantized));
-}
-
-/// Doubles the limits that are left to the server, as its mode for throughput does.
-fn double_limits(scenario: &mut Scenario, catalog: &Catalog) {
-    let Scenario { deployment, engine, .. } = scenario;
-    let release = deployment.server_version.as_deref().and_then(ServerVersion::parse).unwrap_or(ServerVersion::NEWEST);
-    let limits = release.known().limits(match &deployment.accelerator {
-        Some(AcceleratorChoice::Id(id)) => catalog.accelerator(id),
-        Some(AcceleratorChoice::Custom(spec)) => Some(spec),
-        None => None,
-    });
-    engine.max_num_seqs.get_or_insert(limits.max_num_seqs.saturating_mul(2));
-    engine.max_num_batched_tokens.get_or_insert(limits.max_num_batched_tokens.saturating_mul(2));
-}
-
-/// Turns memory of one accelerator into blocks, by what the scenario resolves to.
-fn give_memory(bytes: u64, scenario: &mut Scenario, catalog: &Catalog, told: &mut Vec<Diagnostic>) {
-    const PATH: &str = "engine.num_gpu_blocks";
-    // The blocks of the formula may be too few for the length; what is asked is a block's size alone.
-    let asked = Scenario { engine: asked_engine(scenario), ..scenario.clone() };
-    let ledger = asked.resolve(catalog).ok().and_then(|resolved| resolved.value.ledger);
-    let per_block = ledger.map(|ledger| ledger.block_bytes(scenario.engine.block_size));
-    // At most 2⁵³ bytes, and blocks of at least a byte, leave no fraction to be wrong.
-    let blocks = per_block.filter(|size| *size >= 1.0).map(|size| bytes as f64 / size);
-    match blocks {
-        Some(blocks) if (1.0..4.0e9).contains(&blocks) => {
-            scenario.engine.num_gpu_blocks = Some(blocks as u32);
-            let message = format!("{bytes} bytes of KV cache on each accelerator are {} blocks", blocks as u32);
-            told.push(Diagnostic::note("kv-memory-as-blocks", PATH, message));
-        }
-        _ => {
-            let message = format!("{bytes} bytes of KV cache cannot be turned into blocks of this deployment");
-            let hint = "set num_gpu_blocks to what the server logs";
-            told.push(Diagnostic::warning("kv-memory-as-blocks", PATH, message).with_hint(hint));
-        }
-    }
-}
-
-/// Blocks for more tokens than any model takes.
-const MOST_BLOCKS: u32 = 10_000_000;
-
-/// The engine of a scenario with blocks enough for any length.
-fn asked_engine(scenario: &Scenario) -> plimsoll_core::scenario::EngineSettings {
-    let mut engine = scenario.engine.clone();
-    engine.num_gpu_blocks = Some(MOST_BLOCKS);
-    engine
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{ServerRelease, serve_line};
     use super::*;
+    use plimsoll_core::scenario::{Batching, Rules};
 
     fn applied(line: &str, scenario: &mut Scenario) -> Vec<Diagnostic> {
         let read = serve_line(line, "line", ServerRelease::default()).expect("a line");
@@ -224,18 +217,34 @@ mod tests {
     fn every_field_that_a_flag_sets_is_one_of_a_scenario() {
         let usual = serde_json::to_value(Scenario::default()).expect("JSON");
         for path in flags().iter().filter_map(|flag| flag.sets.as_deref()).chain(["deployment.server_version"]) {
-            assert!(path == "engine" || field(&usual, path).is_some(), "{path}");
+            // Some are written only where they are not as usual.
+            let unwritten = ["scheduled_tokens", "memory_bytes", "performance_mode", "all2all_backend"];
+            assert!(field(&usual, path).is_some() || unwritten.iter().any(|end| path.ends_with(end)), "{path}");
         }
     }
 
+    /// The figures are those of the list of flags: twice 8,192 and 1,024 on an H100, twice 16,384 and 1,024 on a B200.
     #[test]
-    fn the_mode_for_throughput_doubles_what_is_left_out() {
-        let mut scenario = Scenario::default();
-        let line = "vllm serve Qwen/Qwen3-14B --performance-mode throughput --max-num-seqs 100";
-        assert!(applied(line, &mut scenario).is_empty());
-        // 8,192 tokens a step are the default on an H100.
-        assert_eq!(scenario.engine.max_num_seqs, Some(100));
-        assert_eq!(scenario.engine.max_num_batched_tokens, Some(16_384));
+    fn the_mode_for_throughput_doubles_what_is_left_out_on_any_card() {
+        let limits = |line: &str, card: Option<&str>| {
+            let mut scenario = Scenario::default();
+            scenario.deployment.accelerator = None;
+            assert!(applied(&format!("vllm serve meta-llama/Llama-3.1-8B-Instruct {line}"), &mut scenario).is_empty());
+            assert_eq!((scenario.engine.max_num_seqs, scenario.engine.max_num_batched_tokens), (None, None));
+            // As `--hardware` does, behind the line.
+            scenario.deployment.accelerator = card.map(|id| AcceleratorChoice::Id(id.into()));
+            let engine = scenario.resolve(plimsoll_configs::catalog()).expect("valid").value.engine;
+            (engine.max_num_seqs, engine.max_num_batched_tokens)
+        };
+        const MODE: &str = "--performance-mode throughput";
+        assert_eq!(limits(MODE, Some("H100")), (2048, 16_384));
+        assert_eq!(limits(MODE, Some("B200-SXM")), (2048, 32_768));
+        assert_eq!(limits(MODE, Some("L40S")), (512, 4096));
+        // The model's own card is an H100.
+        assert_eq!(limits(MODE, None), (2048, 16_384));
+        assert_eq!(limits("", None), (1024, 8192));
+        // A batch of 2,048 sequences of 7 tokens has no more than 14,336.
+        assert_eq!(limits(&format!("{MODE} --max-model-len 7"), Some("H100")), (2048, 14_336));
     }
 
     #[test]
@@ -278,17 +287,50 @@ mod tests {
     /// Llama 3.1 8B: 32 layers, 8 heads of 128, keys and values of two bytes are 131,072 bytes a token; on each of two
     /// accelerators half of that.
     #[test]
-    fn memory_of_the_cache_is_counted_in_blocks() {
-        let mut scenario = Scenario::default();
-        let line = "vllm serve meta-llama/Llama-3.1-8B-Instruct --kv-cache-memory-bytes 20G";
-        applied(line, &mut scenario);
+    fn memory_of_the_cache_is_counted_in_blocks_of_the_server_in_force() {
+        let blocks = |flags: &str, change: fn(&mut Scenario)| {
+            let mut scenario = Scenario::default();
+            let line = "vllm serve meta-llama/Llama-3.1-8B-Instruct --max-model-len 8192 --kv-cache-memory-bytes 20G";
+            applied(&format!("{line} {flags}"), &mut scenario);
+            assert_eq!(scenario.engine.kv_cache_memory_bytes, Some(20 << 30));
+            change(&mut scenario);
+            scenario.resolve(plimsoll_configs::catalog()).expect("valid").value.engine.num_blocks
+        };
         // 20 · 2³⁰ / 2¹⁷ / 2⁴
-        assert_eq!(scenario.engine.num_gpu_blocks, Some(10_240));
-        applied(&format!("{line} -tp 2 --block-size 32"), &mut scenario);
-        assert_eq!(scenario.engine.num_gpu_blocks, Some(10_240));
-        let told = applied("vllm serve none/such --kv-cache-memory-bytes 20G", &mut scenario);
-        assert!(told.iter().any(|found| found.message.contains("cannot be turned into blocks")), "{told:?}");
-        assert_eq!(scenario.engine.num_gpu_blocks, None);
+        assert_eq!(blocks("", |_| ()), 10_240);
+        assert_eq!(blocks("-tp 2 --block-size 32", |_| ()), 10_240);
+        // As flags do behind the line.
+        assert_eq!(blocks("", |scenario| scenario.engine.block_size = 32), 5120);
+        assert_eq!(blocks("", |scenario| scenario.deployment.tensor_parallel_size = Some(2)), 20_480);
+        assert_eq!(blocks("--num-gpu-blocks-override 777", |_| ()), 777);
+        assert_eq!(blocks("--gpu-memory-utilization 0.1", |_| ()), 10_240);
+    }
+
+    #[test]
+    fn a_quantized_model_has_the_card_of_the_published_one() {
+        let mut scenario = Scenario::default();
+        scenario.deployment.accelerator = None;
+        assert!(applied("vllm serve meta-llama/Llama-3.1-8B-Instruct --quantization fp8", &mut scenario).is_empty());
+        assert_eq!(scenario.deployment.accelerator, Some(AcceleratorChoice::Id("H100".into())));
+        assert!(scenario.resolve(plimsoll_configs::catalog()).is_ok());
+    }
+
+    /// Of the list of flags and the sources of these releases: 256 places, no prefixes kept, chunks above 32,768 tokens.
+    #[test]
+    fn the_v0_engine_has_its_own_defaults() {
+        let v0 = |flags: &str| {
+            let mut scenario = Scenario::default();
+            let line =
+                format!("VLLM_USE_V1=0 uv run --with vllm==0.8.5 vllm serve meta-llama/Llama-3.1-8B-Instruct {flags}");
+            assert!(applied(&line, &mut scenario).is_empty());
+            let engine = scenario.resolve(plimsoll_configs::catalog()).expect("valid").value.engine;
+            let Rules::VllmV1(rules) = engine.rules else { panic!("{:?}", engine.rules) };
+            (engine.max_num_seqs, engine.max_num_batched_tokens, engine.enable_prefix_caching, rules.batching)
+        };
+        assert_eq!(v0(""), (256, 2048, false, Batching::Sync));
+        assert_eq!(v0("--max-model-len 16384 --enable-prefix-caching"), (256, 16_384, true, Batching::V0));
+        assert_eq!(v0("--max-model-len 1024"), (256, 2048, false, Batching::V0));
+        assert_eq!(v0("--enable-chunked-prefill --max-model-len 4096"), (256, 2048, false, Batching::Sync));
     }
 
     /// A type that is listed as modelled can be resolved.

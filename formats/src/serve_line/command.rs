@@ -1,10 +1,11 @@
 //! Finding the server's command in what was pasted: behind a shell's assignments, in `docker run`, in a manifest.
 
-use super::version::Version;
+use super::environment::{Variable, assigned};
 use super::words::{Word, words};
 use crate::place::Place;
 use crate::value::from_yaml;
 use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::scenario::ServerVersion;
 use serde_json::Value;
 
 /// The command that starts a server.
@@ -13,9 +14,11 @@ pub(super) struct Command {
     /// What stands behind `vllm serve`.
     pub arguments: Vec<Word>,
     /// The release that an image or a package names.
-    pub version: Option<Version>,
-    /// Names of variables that are set for it; their values are never kept.
-    pub environment: Vec<String>,
+    pub version: Option<ServerVersion>,
+    /// Whether that is whatever is the newest, and not named.
+    pub is_newest: bool,
+    /// Variables that are set for it.
+    pub environment: Vec<Variable>,
     pub remarks: Vec<Diagnostic>,
 }
 
@@ -93,10 +96,10 @@ fn find_start(words: &[Word], file: &str, command: &mut Command) -> Option<usize
     let mut at = 0;
     while at < words.len() {
         let word = text(at);
-        if let Some(name) = assigned(word) {
-            command.environment.push(name.to_owned());
+        if let Some(variable) = assigned(word) {
+            command.environment.push(variable);
         } else if let Some(version) = word.strip_prefix("vllm==").or_else(|| word.strip_prefix("vllm@")) {
-            command.version = Version::parse(version).or(command.version);
+            command.version = ServerVersion::parse(version).or(command.version);
         } else if matches!(base_name(word), "docker" | "podman" | "nerdctl") && text(at + 1) == "run" {
             return of_container(words, at + 2, file, command);
         }
@@ -118,24 +121,6 @@ fn server_at(words: &[Word], at: usize) -> Option<usize> {
         word if base_name(word) == "api_server.py" => Some(1),
         _ => None,
     }
-}
-
-/// The name of the variable that a word sets, as `HF_TOKEN=…` does.
-fn assigned(word: &str) -> Option<&str> {
-    let (name, _) = word.split_once('=')?;
-    // `-eNAME=value` and `--env=NAME=value` of containers.
-    let name = name.strip_prefix("-e").unwrap_or(name);
-    let is_name = |name: &str| {
-        name.starts_with(|character: char| character.is_ascii_uppercase() || character == '_')
-            && name
-                .chars()
-                .all(|character| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_')
-    };
-    if name == "--env" {
-        let inner = word.strip_prefix("--env=")?;
-        return assigned(inner).or(Some(inner)).filter(|name| is_name(name));
-    }
-    is_name(name).then_some(name)
 }
 
 fn base_name(word: &str) -> &str {
@@ -217,9 +202,7 @@ fn of_container(words: &[Word], from: usize, file: &str, command: &mut Command) 
         });
         let has_value = !(SWITCHES.contains(&option) || is_cluster || option.contains('='));
         let variable = if has_value && matches!(option, "-e" | "--env") { text(at + 1) } else { option };
-        if let Some(name) = assigned(variable) {
-            command.environment.push(name.to_owned());
-        }
+        command.environment.extend(assigned(variable));
         at += 1 + usize::from(has_value);
     }
     let image = words.get(at)?;
@@ -242,9 +225,10 @@ fn read_image(image: &str, place: Place, file: &str, command: &mut Command) {
         _ => (image, ""),
     };
     let is_official = path.starts_with("vllm/") || base_name(path).starts_with("vllm-openai");
-    let version = Version::within(tag).or_else(|| if is_official { Version::parse(tag) } else { None });
+    let version = if is_official || tag.contains("vllm") { ServerVersion::parse(tag) } else { None };
     if version.is_some() {
         command.version = version;
+        command.is_newest = ServerVersion::is_newest(tag);
     } else if !matches!(tag, "" | "latest") {
         let message = format!("the image's tag {} says no release of the server", shown(tag));
         let hint = "set server_version to the one it has";
@@ -340,7 +324,7 @@ struct Container {
     items: Vec<String>,
     /// Whether these were one text for a shell to split.
     is_text: bool,
-    environment: Vec<String>,
+    environment: Vec<Variable>,
 }
 
 /// The first container with a command, or a list of words.
@@ -376,10 +360,16 @@ fn container(tree: &Value, depth: usize) -> Option<Container> {
             found.environment = match fields.get("env").or_else(|| fields.get("environment")) {
                 Some(Value::Array(items)) => items
                     .iter()
-                    .filter_map(|item| item.get("name").and_then(Value::as_str).or_else(|| assigned(item.as_str()?)))
-                    .map(str::to_owned)
+                    .filter_map(|item| match item.get("name").and_then(Value::as_str) {
+                        Some(name) => {
+                            Some(Variable::new(name, &item.get("value").and_then(scalar).unwrap_or_default()))
+                        }
+                        None => assigned(item.as_str()?),
+                    })
                     .collect(),
-                Some(Value::Object(fields)) => fields.keys().cloned().collect(),
+                Some(Value::Object(fields)) => {
+                    fields.iter().map(|(name, value)| Variable::new(name, &scalar(value).unwrap_or_default())).collect()
+                }
                 _ => Vec::new(),
             };
             Some(found)

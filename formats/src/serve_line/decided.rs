@@ -1,15 +1,13 @@
 //! What a line has made of a scenario's server, setting by setting.
 
 use super::ServeLine;
-use super::apply::{MODEL, field};
+use super::apply::{MODEL, OF_VARIABLES, field};
 use super::flags::flags;
 use plimsoll_core::scenario::Scenario;
 use serde_json::Value;
 
-/// The flag behind a model that a line names and quantizes, and behind what two of its flags decide elsewhere.
+/// The flag behind a model that a line names and quantizes.
 const QUANTIZATION: &str = "--quantization";
-const KV_MEMORY: &str = "--kv-cache-memory-bytes";
-const PERFORMANCE: &str = "--performance-mode";
 
 /// One setting of the server that a line says something about, or leaves out although it was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub struct Decided {
 pub enum Reason {
     /// The line itself: its model, or the release of its image.
     Line,
-    /// A flag, with its dashes.
+    /// A flag, with its dashes, or a variable.
     Flag(&'static str),
     /// No flag of the line does, so that it is the server's own choice again.
     LeftOut,
@@ -55,7 +53,7 @@ impl ServeLine {
         });
         let mut decided: Vec<Decided> = said.collect();
         let fields = flags().iter().filter_map(|flag| flag.sets.as_deref()).filter(|path| path.contains('.'));
-        for path in fields.chain([MODEL]) {
+        for path in fields.chain(OF_VARIABLES).chain([MODEL]) {
             let is_new = decided.iter().all(|other| other.path != path) && field(&was, path) != field(&is, path);
             if is_new {
                 decided.push(setting(path, self.reason(path)));
@@ -68,10 +66,11 @@ impl ServeLine {
     fn reason(&self, path: &str) -> Reason {
         match path {
             MODEL if self.quantization.is_some() => Reason::Flag(QUANTIZATION),
-            "engine.num_gpu_blocks" if self.kv_cache_memory_bytes.is_some() => Reason::Flag(KV_MEMORY),
-            "engine.max_num_seqs" | "engine.max_num_batched_tokens" if self.is_for_throughput => {
-                Reason::Flag(PERFORMANCE)
-            }
+            "engine.enable_prefix_caching" | "engine.enable_chunked_prefill" => self
+                .changes
+                .iter()
+                .find(|change| change.path == "engine.use_v1")
+                .map_or(Reason::LeftOut, |change| Reason::Flag(change.flag)),
             _ => Reason::LeftOut,
         }
     }
@@ -141,14 +140,11 @@ mod tests {
         let decided = decided(line, &Scenario::default());
         for expected in [
             "deployment.model meta-llama/llama-3.1-8b-instruct > meta-llama/Llama-3.1-8B-Instruct-fp8 (--quantization)",
-            "engine.num_gpu_blocks - > 10240 (--kv-cache-memory-bytes)",
-            "engine.max_num_seqs - > 2048 (--performance-mode)",
-            "engine.max_num_batched_tokens - > 16384 (--performance-mode)",
+            "engine.kv_cache_memory_bytes - > 21474836480 (--kv-cache-memory-bytes)",
+            "engine.performance_mode - > throughput (--performance-mode)",
         ] {
             assert!(decided.iter().any(|one| one == expected), "{expected} is not among {decided:#?}");
         }
-        for flag in [QUANTIZATION, KV_MEMORY, PERFORMANCE] {
-            assert!(find(flag).is_some(), "{flag} is in the table");
-        }
+        assert!(find(QUANTIZATION).is_some(), "it is in the table");
     }
 }

@@ -1,6 +1,6 @@
 //! The table of the server's flags.
 
-use super::version::Version;
+use plimsoll_core::scenario::ServerVersion;
 use serde::Deserialize;
 use std::sync::OnceLock;
 
@@ -81,11 +81,19 @@ pub(super) struct Flag {
     /// The field of the scenario that it decides; none if the simulation does not know what it changes.
     pub sets: Option<String>,
     /// The first release that has it, of those in the table.
-    pub first_seen: Version,
+    pub first_seen: ServerVersion,
     /// The first release without it.
-    pub gone_in: Option<Version>,
+    pub gone_in: Option<ServerVersion>,
     /// What it is called since.
     pub successor: Option<String>,
+}
+
+impl Flag {
+    /// Whether a release has it; what the oldest release of the table has may be older.
+    pub fn is_in(&self, release: ServerVersion) -> bool {
+        let is_there = self.first_seen <= ServerVersion::OLDEST || release >= self.first_seen;
+        is_there && self.gone_in.is_none_or(|gone| release < gone)
+    }
 }
 
 /// Every flag of the table.
@@ -124,8 +132,8 @@ fn flag(row: Row) -> Option<Flag> {
     Some(Flag {
         bounds: bounds.map(|text| Bounds::parse(text).ok_or(())).transpose().ok()?,
         words: if is_word { row.allowed.split_whitespace().map(str::to_owned).collect() } else { Vec::new() },
-        first_seen: Version::parse(&row.first_seen)?,
-        gone_in: row.gone_in.map(|text| Version::parse(&text).ok_or(())).transpose().ok()?,
+        first_seen: ServerVersion::parse(&row.first_seen)?,
+        gone_in: row.gone_in.map(|text| ServerVersion::parse(&text).ok_or(())).transpose().ok()?,
         name: row.flag,
         short: row.short,
         kind: row.kind,
@@ -166,9 +174,9 @@ mod tests {
             let name = row.get(0).expect("a name");
             let flag = ours.get(name).unwrap_or_else(|| panic!("{name} is missing"));
             num_rows += 1;
-            let seen = row.get(2).and_then(|cell| Version::parse(cell.trim_start_matches("<=")));
+            let seen = row.get(2).and_then(|cell| ServerVersion::parse(cell.trim_start_matches("<=")));
             assert_eq!(seen, Some(flag.first_seen), "{name}");
-            assert_eq!(row.get(3).and_then(Version::parse), flag.gone_in, "{name}");
+            assert_eq!(row.get(3).and_then(ServerVersion::parse), flag.gone_in, "{name}");
             if row.get(1).is_some_and(|status| status.starts_with("modelled")) {
                 assert!(flag.sets.is_some(), "{name} is modelled");
             }

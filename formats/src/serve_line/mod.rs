@@ -2,22 +2,25 @@
 //!
 //! The line may stand behind assignments of variables, in `python -m vllm.entrypoints.openai.api_server`, in
 //! `docker run`, or as the args of a container in YAML; nothing is expanded or run.
-//! Values of flags and variables that the table does not have are dropped while reading, so no secret goes on.
+//! Values of flags that the table does not have are dropped while reading, and of variables all but those of two
+//! switches, so no secret goes on.
 
 mod apply;
 mod command;
 mod decided;
+mod environment;
 mod flags;
+mod names;
 mod settings;
 mod value;
-mod version;
 mod words;
 
 pub use decided::{Decided, Reason};
+pub use value::size;
 
 use plimsoll_core::diagnostic::{Checked, Severity, Warned};
+use plimsoll_core::scenario::ServerVersion;
 use serde_json::Value;
-use version::Version;
 
 /// A server as a line states it.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +31,8 @@ pub struct ServeLine {
     pub not_modelled: Vec<String>,
     /// Flags that are not in the table, by name.
     pub not_known: Vec<String>,
-    /// Memory of the KV cache of one accelerator, bytes; wins over the share of the memory.
-    kv_cache_memory_bytes: Option<u64>,
     /// Type that the weights are to have.
     quantization: Option<String>,
-    /// Whether limits that are left out are twice what they would be.
-    is_for_throughput: bool,
 }
 
 /// One field that a line decides.
@@ -43,7 +42,7 @@ pub struct Change {
     pub path: &'static str,
     /// Its value; null for the server's own choice.
     pub value: Value,
-    /// The flag that says so, with its dashes; empty for the model and what an image says.
+    /// The flag that says so, with its dashes, or the variable; empty for the model and what an image says.
     pub flag: &'static str,
 }
 
@@ -64,7 +63,7 @@ pub struct ServerRelease<'a> {
 pub fn serve_line(text: &str, file: &str, release: ServerRelease<'_>) -> Checked<ServeLine> {
     words::check_text(text, file)?;
     let command = command::command(text, file)?;
-    let releases = [release.stated, release.otherwise].map(|text| text.and_then(Version::parse));
+    let releases = [release.stated, release.otherwise].map(|text| text.and_then(ServerVersion::parse));
     let (line, diagnostics) = settings::read(command, file, releases);
     match line {
         Some(value) if diagnostics.iter().all(|found| found.severity < Severity::Error) => {

@@ -1,13 +1,14 @@
 //! What the flags of a command decide.
 
 use super::command::{Command, is_dashed, looks_like_model, shown};
-use super::flags::{Flag, Kind, find, flags};
+use super::environment::{ALLOW_LONG, USE_V1, Variable};
+use super::flags::{Flag, Kind, find};
+use super::names::{Meant, SECRETS, SWITCHES, VALUED, abbreviated, canonical, joined, matters, meant, shortened};
 use super::value::value;
-use super::version::Version;
 use super::words::Word;
 use super::{Change, ServeLine};
-use plimsoll_core::catalog::edit_distance;
 use plimsoll_core::diagnostic::Diagnostic;
+use plimsoll_core::scenario::ServerVersion;
 use serde_json::Value;
 
 /// A flag of the table with its value.
@@ -17,47 +18,14 @@ struct Setting {
     word: Word,
 }
 
-/// Flags that are given a secret. All that follows them is taken for theirs.
-const SECRETS: [&str; 2] = ["--api-key", "--hf-token"];
-
 /// Types of cached keys and values that a scenario knows, by the server's names.
 pub(super) const KV_CACHE_TYPES: [&str; 7] = ["auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc"];
-
-/// Flags outside the table whose value may look like a model's name.
-const VALUED: [&str; 14] = [
-    "--served-model-name",
-    "--tokenizer",
-    "--hf-config-path",
-    "--chat-template",
-    "--download-dir",
-    "--generation-config",
-    "--speculative-model",
-    "--lora-modules",
-    "--revision",
-    "--load-format",
-    "--model-weights",
-    "--config",
-    "--root-path",
-    "--qlora-adapter-name-or-path",
-];
-
-/// Flags outside the table that take no value and do not say so by `--enable-`, `--disable-` or `--no-`.
-const SWITCHES: [&str; 8] = [
-    "--trust-remote-code",
-    "--headless",
-    "--skip-tokenizer-init",
-    "--return-tokens-as-token-ids",
-    "--skip-mm-profiling",
-    "--mm-encoder-only",
-    "--language-model-only",
-    "--data-parallel-hybrid-lb",
-];
 
 /// What the reader knows so far.
 struct Reader<'a> {
     file: &'a str,
-    /// Release it reads for; none = the newest.
-    release: Option<Version>,
+    /// Release it reads for.
+    release: ServerVersion,
     words: &'a [Word],
     at: usize,
     model: Option<Word>,
@@ -65,6 +33,8 @@ struct Reader<'a> {
     perhaps_models: Vec<Word>,
     settings: Vec<Setting>,
     not_known: Vec<String>,
+    /// Flags outside the table that change what the server does.
+    mattering: Vec<String>,
     diagnostics: Vec<Diagnostic>,
     is_usable: bool,
 }
@@ -75,18 +45,19 @@ struct Reader<'a> {
 pub(super) fn read(
     command: Command,
     file: &str,
-    [stated, otherwise]: [Option<Version>; 2],
+    [stated, otherwise]: [Option<ServerVersion>; 2],
 ) -> (Option<ServeLine>, Vec<Diagnostic>) {
-    let Command { arguments, version, environment, remarks } = command;
+    let Command { arguments, version, is_newest, environment, remarks } = command;
     let mut reader = Reader {
         file,
-        release: stated.or(version).or(otherwise),
+        release: stated.or(version).or(otherwise).unwrap_or(ServerVersion::NEWEST),
         words: &arguments,
         at: 0,
         model: None,
         perhaps_models: Vec::new(),
         settings: Vec::new(),
         not_known: Vec::new(),
+        mattering: Vec::new(),
         diagnostics: remarks,
         is_usable: true,
     };
@@ -96,14 +67,8 @@ pub(super) fn read(
     if reader.model.is_none() && !reader.perhaps_models.is_empty() {
         reader.model = Some(reader.perhaps_models.swap_remove(0));
     }
-    if !environment.is_empty() {
-        let mut names = environment;
-        names.sort_unstable();
-        names.dedup();
-        let message = format!("variables change nothing here: {}", names.join(", "));
-        reader.diagnostics.push(Diagnostic::note("flags-not-known", file, message));
-    }
-    reader.finish(version)
+    let version = version.map(|version| if is_newest { Value::Null } else { version.to_string().into() });
+    reader.finish(version, &environment)
 }
 
 impl<'a> Reader<'a> {
@@ -167,7 +132,39 @@ impl<'a> Reader<'a> {
         if let Some(flag) = name.strip_prefix("--no-").and_then(|rest| find(&format!("--{rest}"))) {
             return self.flag(flag, word, inline, true);
         }
-        self.stranger(&name, word, inline.is_some());
+        if let (Some((flag, number)), None) = (joined(&name), inline) {
+            return self.flag(flag, word, Some(number), false);
+        }
+        self.abbreviation(&name, word, inline);
+    }
+
+    /// A name that is none of the table: what it abbreviates, as the server takes it, or a stranger.
+    fn abbreviation(&mut self, name: &str, word: &'a Word, inline: Option<&str>) {
+        if meant(name).is_some() {
+            return self.stranger(name, word, inline);
+        }
+        match abbreviated(name, self.release).as_slice() {
+            [] => self.stranger(name, word, inline),
+            [Meant::Flag(flag, is_negated)] => {
+                let whole = Meant::Flag(flag, *is_negated).name();
+                let message = format!("{name} is taken for {whole}, which alone begins so");
+                let place = word.place.in_file(self.file);
+                self.diagnostics.push(Diagnostic::note("flag-abbreviated", place, message));
+                self.flag(flag, word, inline, *is_negated);
+            }
+            several => {
+                let names: Vec<String> = several.iter().map(|meant| meant.name()).collect();
+                let message = format!("{} is the beginning of more than one flag", shown(name));
+                self.skip_value(inline.is_some());
+                self.fail("unknown-flag", word, message, format!("write one of {}", names.join(", ")));
+            }
+        }
+    }
+
+    /// Takes the value of a flag that is refused out of the way.
+    fn skip_value(&mut self, has_value: bool) {
+        let next = self.words.get(self.at).is_some_and(|word| !is_dashed(&word.text));
+        self.at += usize::from(next && !has_value);
     }
 
     fn positional(&mut self, word: &'a Word) {
@@ -318,7 +315,7 @@ impl<'a> Reader<'a> {
     /// Whether the release has the flag; tells it if not.
     fn is_of_release(&mut self, flag: &Flag, word: &Word) -> bool {
         let (name, release) = (&flag.name, self.release);
-        if let Some(gone) = flag.gone_in.filter(|gone| release.is_none_or(|release| release >= *gone)) {
+        if let Some(gone) = flag.gone_in.filter(|gone| release >= *gone) {
             let hint = match &flag.successor {
                 Some(successor) => format!("it is called {successor} since; it changes nothing here"),
                 None => "it has no successor and changes nothing here".to_owned(),
@@ -326,9 +323,7 @@ impl<'a> Reader<'a> {
             self.warn("flag-removed", word, format!("{name} went in {gone}"), hint);
             return false;
         }
-        // The table begins with 0.8.5: what that release has may be older.
-        let is_dated = Version::parse(OLDEST).is_none_or(|oldest| flag.first_seen > oldest);
-        if let Some(release) = release.filter(|release| is_dated && *release < flag.first_seen) {
+        if !flag.is_in(release) {
             let message = format!("{name} came with {}, and the server is {release}", flag.first_seen);
             self.warn("flag-too-new", word, message, "it is left out".to_owned());
             return false;
@@ -337,37 +332,97 @@ impl<'a> Reader<'a> {
     }
 
     /// A flag that is not in the table: a slip of the pen, or one that concerns no speed.
-    fn stranger(&mut self, name: &str, word: &'a Word, has_value: bool) {
+    fn stranger(&mut self, name: &str, word: &'a Word, inline: Option<&str>) {
         if let Some(meant) = meant(name) {
-            let next = self.words.get(self.at).is_some_and(|word| !is_dashed(&word.text));
-            self.at += usize::from(next && !has_value && meant.kind != Kind::Bool);
+            if meant.kind != Kind::Bool {
+                self.skip_value(inline.is_some());
+            }
             let message = format!("there is no flag {}", shown(name));
             return self.fail("unknown-flag", word, message, format!("did you mean {}?", meant.name));
         }
         let is_switch = SWITCHES.contains(&name)
             || ["--enable-", "--disable-", "--no-"].iter().any(|start| name.starts_with(start));
-        if !has_value && !is_switch {
+        let mut value = inline.map(str::to_owned);
+        if inline.is_none() && !is_switch {
             let mut is_first = true;
             // A flag may have several values; before the model is known only the first is safely its own.
             while is_first || self.model.is_some() {
                 let Some(word) = self.next_value() else { break };
-                if is_first && !VALUED.contains(&name) && looks_like_model(&word.text) {
+                if is_first && !VALUED.contains(&name) && !matters(name) && looks_like_model(&word.text) {
                     self.perhaps_models.push(word.clone());
                 }
+                value.get_or_insert_with(|| word.text.clone());
                 is_first = false;
             }
         }
-        self.remember(shortened(name));
+        match name {
+            "--config" => {
+                let message = "--config names a file, and what it says is not read".to_owned();
+                let hint = "write its settings as flags; without them predictions are of another server".to_owned();
+                self.warn("serve-line-ignored", word, message, hint);
+            }
+            // Of the types of 16 bits none changes anything for a model that has one of them.
+            "--dtype" if value.is_none_or(|value| !value.starts_with("float32") && value != "float") => {
+                self.remember(name.to_owned());
+            }
+            _ if matters(name) => {
+                let name = shortened(name);
+                if !self.mattering.contains(&name) {
+                    self.mattering.push(name);
+                }
+            }
+            _ => self.remember(shortened(name)),
+        }
     }
 
-    fn finish(mut self, version: Option<Version>) -> (Option<ServeLine>, Vec<Diagnostic>) {
+    /// What the variables decide; those that may matter are told apart from those that do not.
+    fn variables(&mut self, line: &mut ServeLine, environment: &[Variable]) {
+        let (mut not_modelled, mut without_effect) = (Vec::new(), Vec::new());
+        for variable in environment {
+            match (variable.name.as_str(), variable.is_on) {
+                (USE_V1, Some(false)) if self.release.has_v0() => line.change("engine.use_v1", false.into(), USE_V1),
+                (USE_V1, Some(false)) => {
+                    let message = format!("{USE_V1}=0 changes nothing: vLLM {} has its V1 engine alone", self.release);
+                    let hint = "state the release that the server has, if it is an older one";
+                    self.diagnostics.push(Diagnostic::warning("flag-removed", self.file, message).with_hint(hint));
+                }
+                (ALLOW_LONG, Some(true)) => line.change("engine.allow_long_max_model_len", true.into(), ALLOW_LONG),
+                (USE_V1, Some(true)) | (ALLOW_LONG, Some(false)) => without_effect.push(variable.name.as_str()),
+                (name, _) if variable.may_matter() => not_modelled.push(name),
+                (name, _) => without_effect.push(name),
+            }
+        }
+        for (code, mut names, message) in [
+            ("flags-not-modelled", not_modelled, "variables are not modelled, so predictions are without them"),
+            ("flags-not-known", without_effect, "variables change nothing here"),
+        ] {
+            names.sort_unstable();
+            names.dedup();
+            if !names.is_empty() {
+                self.diagnostics.push(Diagnostic::note(code, self.file, format!("{message}: {}", names.join(", "))));
+            }
+        }
+    }
+
+    /// More partial prefills than one, which only the V0 engine has.
+    fn partial_prefills(&mut self, line: &mut ServeLine, flag: &'static Flag, word: &Word, environment: &[Variable]) {
+        let asks_for_v1 = environment.iter().any(|variable| variable.name == USE_V1 && variable.is_on == Some(true));
+        if self.release.has_v0() && !asks_for_v1 {
+            line.change("engine.use_v1", false.into(), &flag.name);
+            let message = format!("{} is not of the V1 engine, so the server takes V0", flag.name);
+            self.warn("engine-v0", word, message, "leave it out for V1; 1 is all that V1 takes".to_owned());
+        } else {
+            let message = format!("{} is more than 1, and vLLM {} does not start with that", flag.name, self.release);
+            self.fail("server-refuses", word, message, "leave it out".to_owned());
+        }
+    }
+
+    fn finish(mut self, version: Option<Value>, environment: &[Variable]) -> (Option<ServeLine>, Vec<Diagnostic>) {
         let mut line = ServeLine {
             changes: Vec::new(),
             not_modelled: Vec::new(),
             not_known: std::mem::take(&mut self.not_known),
-            kv_cache_memory_bytes: None,
             quantization: None,
-            is_for_throughput: false,
         };
         match self.model.take() {
             Some(model) => line.change("deployment.model", model.text.into(), ""),
@@ -377,12 +432,20 @@ impl<'a> Reader<'a> {
             }
         }
         if let Some(version) = version {
-            line.change("deployment.server_version", version.to_string().into(), "");
+            line.change("deployment.server_version", version, "");
         }
+        self.variables(&mut line, environment);
         let settings = std::mem::take(&mut self.settings);
         for Setting { flag, value, word } in settings {
-            self.decide(&mut line, flag, value, &word);
+            let is_partial =
+                ["--max-num-partial-prefills", "--max-long-partial-prefills"].contains(&flag.name.as_str());
+            if is_partial && value.as_u64().is_some_and(|count| count > 1) {
+                self.partial_prefills(&mut line, flag, &word, environment);
+            } else {
+                self.decide(&mut line, flag, value, &word);
+            }
         }
+        line.not_modelled.append(&mut self.mattering);
         for (code, names, message) in [
             ("flags-not-modelled", &line.not_modelled, "not modelled, so predictions are without it"),
             ("flags-not-known", &line.not_known, "not known here, changes nothing"),
@@ -408,7 +471,6 @@ impl<'a> Reader<'a> {
             return self.fail("invalid-value", word, format!("{} is {number}", flag.name), hint);
         }
         match flag.name.as_str() {
-            "--kv-cache-memory-bytes" => line.kv_cache_memory_bytes = value.as_u64(),
             "--kv-cache-dtype" if value.as_str().is_some_and(|name| !KV_CACHE_TYPES.contains(&name)) => {
                 let message = format!(
                     "keys and values of the type {} are not modelled",
@@ -418,25 +480,12 @@ impl<'a> Reader<'a> {
                 self.warn("flags-not-modelled", word, message, hint);
             }
             "--quantization" => line.quantization = value.as_str().map(str::to_owned),
-            "--performance-mode" => match value.as_str() {
-                Some("throughput") => line.is_for_throughput = true,
-                Some("interactivity") => line.not_modelled.push(flag.name.clone()),
-                _ => {}
-            },
-            "--max-num-scheduled-tokens" => {
-                // The step's budget is the smaller of the two.
-                match line.changes.iter_mut().find(|change| change.path == path) {
-                    Some(change) => {
-                        let least = value.as_u64().into_iter().chain(change.value.as_u64()).min();
-                        change.value = least.map_or(Value::Null, Value::from);
-                    }
-                    None => line.change(path, value, &flag.name),
+            "--performance-mode" | "--all2all-backend" => {
+                // Of the one mode, and of how experts are reached, only the default limits are modelled.
+                if flag.name == "--all2all-backend" || value.as_str() == Some("interactivity") {
+                    line.not_modelled.push(flag.name.clone());
                 }
-            }
-            "--max-num-batched-tokens" => {
-                let scheduled = line.changes.iter().find(|change| change.path == path);
-                let least = scheduled.and_then(|change| change.value.as_u64()).into_iter().chain(value.as_u64()).min();
-                line.change(path, least.map_or(Value::Null, Value::from), &flag.name);
+                line.change(path, value, &flag.name);
             }
             "--data-parallel-size" => {
                 if value.as_u64().is_some_and(|size| size > 1) {
@@ -450,9 +499,6 @@ impl<'a> Reader<'a> {
         }
     }
 }
-
-/// The oldest release of the table.
-const OLDEST: &str = "0.8.5";
 
 impl ServeLine {
     /// Sets a field; what it was is forgotten.
@@ -468,39 +514,4 @@ fn allowed(flag: &Flag) -> String {
         Err(hint) => hint,
         Ok(_) => "give it one".to_owned(),
     }
-}
-
-/// The name of a flag as the table has it: hyphens for underscores, and for the dashes that a word processor made of
-/// two hyphens. The keys of JSON behind a dot stay as they are.
-fn canonical(given: &str) -> String {
-    let given = match given.strip_prefix(['–', '—']) {
-        Some(rest) => format!("--{}", rest.trim_start_matches(['-', '–', '—'])),
-        None => given.to_owned(),
-    };
-    match given.split_once('.') {
-        Some((name, key)) => format!("{}.{key}", name.replace('_', "-")),
-        None => given.replace('_', "-"),
-    }
-}
-
-/// The flag within two letters of a name.
-fn meant(name: &str) -> Option<&'static Flag> {
-    const FARTHEST: usize = 2;
-    /// Shorter names are near to too many.
-    const SHORTEST: usize = 6;
-    let positive = name.strip_prefix("--no-").map(|rest| format!("--{rest}"));
-    let names = [Some(name), positive.as_deref()].into_iter().flatten().filter(|name| name.len() >= SHORTEST);
-    let distances = names.flat_map(|name| {
-        let near = flags().iter().filter(|flag| flag.name.len().abs_diff(name.len()) <= FARTHEST);
-        near.map(|flag| (edit_distance(name, &flag.name), flag))
-    });
-    let nearest = distances.min_by_key(|(distance, _)| *distance)?;
-    (nearest.0 <= FARTHEST).then_some(nearest.1)
-}
-
-/// The name of a flag as it is told: only what such names are made of, and not too long.
-fn shortened(name: &str) -> String {
-    const LONGEST: usize = 60;
-    let is_inner = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.');
-    name.chars().take_while(is_inner).take(LONGEST).collect()
 }

@@ -89,9 +89,9 @@ fn an_old_command_of_the_python_module_with_flags_that_are_gone() {
                --disable-log-requests --max-num-seqs 64",
         changes: &["deployment.model=mistralai/Mistral-7B-Instruct-v0.2", "engine.max_num_seqs=64"],
         told: &[
-            "flag-removed line:1:117: --swap-space went in 0.18.0",
+            "flag-removed line:1:117: --swap-space went in 0.18",
             "flag-removed line:1:133: --num-scheduler-steps went in 0.10.2",
-            "flag-removed line:1:157: --max-seq-len-to-capture went in 0.11.0",
+            "flag-removed line:1:157: --max-seq-len-to-capture went in 0.11",
         ],
         not_modelled: &[],
         not_known: &["--host", "--port", "--disable-log-requests"],
@@ -107,11 +107,11 @@ fn a_container_states_the_release() {
                --max-num-batched-tokens 16K --swap-space 4 --watermark 0.02",
         changes: &[
             "deployment.model=Qwen/Qwen2.5-14B-Instruct",
-            "deployment.server_version=0.11.0",
+            "deployment.server_version=0.11",
             "engine.max_num_batched_tokens=16384",
         ],
         told: &[
-            "flag-too-new line:5:47: --watermark came with 0.24.0, and the server is 0.11.0",
+            "flag-too-new line:5:47: --watermark came with 0.24, and the server is 0.11",
             "flags-not-known line: variables change nothing here: HUGGING_FACE_HUB_TOKEN",
         ],
         not_modelled: &["--swap-space"],
@@ -129,10 +129,11 @@ fn a_recipe_for_a_mixture_of_experts_over_eight_cards() {
             "deployment.model=deepseek-ai/DeepSeek-R1",
             "cluster.num_replicas=8",
             "engine.enable_expert_parallel=true",
+            "engine.all2all_backend=deepep_low_latency",
             "engine.enable_prefix_caching=false",
         ],
         told: &[
-            "flags-not-known line: VLLM_ATTENTION_BACKEND, VLLM_USE_DEEP_GEMM",
+            "flags-not-modelled line: variables are not modelled, so predictions are without them: VLLM_ATTENTION_BACKEND, VLLM_USE_DEEP_GEMM",
             "data-parallel-as-replicas line:1:89: replicas behind a router",
         ],
         not_modelled: &["--all2all-backend", "--enable-dbo"],
@@ -209,6 +210,7 @@ fn a_compose_file_with_one_text() {
                --kv-cache-dtype fp8\n",
         changes: &[
             "deployment.model=Qwen/Qwen2.5-7B-Instruct",
+            "deployment.server_version=null",
             "engine.max_model_len=8192",
             "engine.kv_cache_dtype=fp8",
         ],
@@ -337,21 +339,118 @@ fn the_newest_releases_knobs() {
 }
 
 #[test]
-fn a_budget_for_scheduling_is_the_smaller_of_two() {
+fn a_budget_for_scheduling_stands_beside_that_of_the_batch() {
     for line in [
-        "vllm serve a/b --max-num-batched-tokens 8192 --max-num-scheduled-tokens 4096",
-        "vllm serve a/b --max-num-scheduled-tokens 4096 --max-num-batched-tokens 8192",
+        "vllm serve a/b --max-num-batched-tokens 8192 --max-num-scheduled-tokens 4k",
+        "vllm serve a/b --max-num-scheduled-tokens 4k --max-num-batched-tokens 8192",
     ] {
-        let line = read(line).0.expect("a line");
-        assert_eq!(changes(&line), ["deployment.model=a/b", "engine.max_num_batched_tokens=4096"]);
+        let mut changes = changes(&read(line).0.expect("a line"));
+        changes.sort_unstable();
+        let expected =
+            ["deployment.model=a/b", "engine.max_num_batched_tokens=8192", "engine.max_num_scheduled_tokens=4000"];
+        assert_eq!(changes, expected);
     }
+}
+
+#[test]
+fn what_changes_a_server_outside_the_table_is_not_called_harmless() {
+    check(&Case {
+        line: "VLLM_LOGGING_LEVEL=INFO VLLM_USE_FLASHINFER_SAMPLER=1 vllm serve --config config.yaml Qwen/Qwen3-8B \
+               --dtype float32 --speculative-model Qwen/Qwen3-0.6B --enable-lora --seed 1",
+        changes: &["deployment.model=Qwen/Qwen3-8B"],
+        told: &[
+            "serve-line-ignored line:1:66: --config names a file, and what it says is not read",
+            "flags-not-modelled line: so predictions are without them: VLLM_USE_FLASHINFER_SAMPLER",
+            "flags-not-known line: variables change nothing here: VLLM_LOGGING_LEVEL",
+        ],
+        not_modelled: &["--dtype", "--speculative-model", "--enable-lora"],
+        not_known: &["--seed"],
+    });
+    let line = read("vllm serve a/b --dtype=bfloat16").0.expect("a line");
+    assert_eq!((line.not_modelled, line.not_known), (Vec::new(), vec!["--dtype".to_owned()]));
+}
+
+#[test]
+fn the_v0_engine_is_taken_where_the_release_has_it() {
+    let image = "docker run -e VLLM_USE_V1=0 vllm/vllm-openai:v0.9.2 --model a/b";
+    check(&Case {
+        line: image,
+        changes: &["deployment.model=a/b", "deployment.server_version=0.9.2", "engine.use_v1=false"],
+        told: &[],
+        not_modelled: &[],
+        not_known: &[],
+    });
+    let manifest = "image: vllm/vllm-openai:v0.9.2\nargs: [--model, a/b]\nenv:\n- {name: VLLM_USE_V1, value: '0'}\n";
+    assert_eq!(changes(&read(manifest).0.expect("a line")).last().map(String::as_str), Some("engine.use_v1=false"));
+    check(&Case {
+        line: "VLLM_USE_V1=0 VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 vllm serve a/b",
+        changes: &["deployment.model=a/b", "engine.allow_long_max_model_len=true"],
+        told: &["flag-removed line: VLLM_USE_V1=0 changes nothing: vLLM 0.33 has its V1 engine alone"],
+        not_modelled: &[],
+        not_known: &[],
+    });
+}
+
+/// By the list of flags: up to 0.11 the server falls back to V0, or refuses where V1 is asked for; then it refuses.
+#[test]
+fn more_partial_prefills_than_one_are_v0_or_refused() {
+    let told = |version: &str, before: &str| {
+        let text = format!("{before} uvx --from vllm=={version} vllm serve a/b --max-num-partial-prefills 2");
+        let (line, told) = read(&text);
+        let is_v0 = line.map(|line| line.changes.iter().any(|change| change.path == "engine.use_v1"));
+        (is_v0, told.into_iter().map(|found| found.code).filter(|code| code != "flags-not-known").collect::<Vec<_>>())
+    };
+    assert_eq!(told("0.11.0", ""), (Some(true), vec!["engine-v0".into()]));
+    assert_eq!(told("0.11.0", "VLLM_USE_V1=1"), (None, vec!["server-refuses".into()]));
+    assert_eq!(told("0.12.0", ""), (None, vec!["server-refuses".into()]));
+    assert_eq!(told("0.26.1", ""), (None, vec!["server-refuses".into()]));
+    assert_eq!(told("0.27.0", ""), (Some(false), vec!["flag-removed".into()]));
+}
+
+#[test]
+fn the_only_flag_that_begins_so_is_meant() {
+    check(&Case {
+        line: "vllm serve Qwen/Qwen3-8B --tensor-parallel 2 --gpu-memory-util=0.5 --no-enable-prefix -dcp2 --max-model 8k",
+        changes: &[
+            "deployment.model=Qwen/Qwen3-8B",
+            "deployment.tensor_parallel_size=2",
+            "engine.gpu_memory_utilization=0.5",
+            "engine.enable_prefix_caching=false",
+            "engine.max_model_len=8000",
+        ],
+        told: &[
+            "flag-abbreviated line:1:26: --tensor-parallel is taken for --tensor-parallel-size",
+            "flag-abbreviated line:1:46: --gpu-memory-util is taken for --gpu-memory-utilization",
+            "flag-abbreviated line:1:68: --no-enable-prefix is taken for --no-enable-prefix-caching",
+            "flag-abbreviated line:1:93: --max-model is taken for --max-model-len",
+        ],
+        not_modelled: &["--decode-context-parallel-size"],
+        not_known: &[],
+    });
+    let joined = read("vllm serve a/b -tp2 -pp2 -dp8").0.expect("a line");
+    assert_eq!(
+        changes(&joined)[1..],
+        ["deployment.tensor_parallel_size=2", "engine.pipeline_parallel_size=2", "cluster.num_replicas=8"]
+    );
+    for (line, hint) in [
+        ("vllm serve a/b --max-num 8", "write one of --max-num-batched-tokens, --max-num-seqs, --max-num-active-seqs"),
+        ("vllm serve a/b --data-parallel 8", "write one of --data-parallel-size, --data-parallel-address"),
+        ("vllm serve a/b --max-num-seq 8", "did you mean --max-num-seqs?"),
+    ] {
+        let (read, told) = read(line);
+        assert!(read.is_none() && told.len() == 1 && told[0].code == "unknown-flag", "{told:?}");
+        assert!(told[0].hint.starts_with(hint), "{}", told[0].hint);
+    }
+    // A release without the others has one that begins so.
+    let old = read("uvx --from vllm==0.20.0 vllm serve a/b --max-num-s 8").0.expect("a line");
+    assert_eq!(changes(&old).last().map(String::as_str), Some("engine.max_num_seqs=8"));
 }
 
 #[test]
 fn a_flag_given_twice_counts_as_it_is_given_last() {
     check(&Case {
         line: "uv run --with vllm==0.12.0 vllm serve Qwen/Qwen3-8B --max-num-seqs 8 --max_num_seqs=16 --model Qwen/Qwen3-4B",
-        changes: &["deployment.model=Qwen/Qwen3-4B", "deployment.server_version=0.12.0", "engine.max_num_seqs=16"],
+        changes: &["deployment.model=Qwen/Qwen3-4B", "deployment.server_version=0.12", "engine.max_num_seqs=16"],
         told: &[
             "flag-repeated line:1:70: --max-num-seqs is given twice (the last one counts)",
             "flag-repeated line:1:88: the model is named twice",
@@ -397,7 +496,7 @@ fn renamed_flags_name_their_successor_and_pipeline_stages_are_kept() {
         ],
         told: &[
             "flag-removed line:1:50: it is called --cudagraph-capture-sizes since",
-            "flag-removed line:1:75: --max-num-partial-prefills went in 0.27.0",
+            "flag-removed line:1:75: --max-num-partial-prefills went in 0.27",
         ],
         not_modelled: &[],
         not_known: &[],

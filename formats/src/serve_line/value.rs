@@ -99,9 +99,10 @@ fn integer(text: &str) -> Option<u64> {
     if is_grouped { digits.replace('_', "").parse().ok() } else { None }
 }
 
-/// A whole number, or one with a suffix: small letters are powers of 1,000 and take decimals, capitals are powers of
-/// 1,024 and take none.
-fn size(text: &str) -> Option<u64> {
+/// A whole number, or one with a suffix, as vLLM reads both: small letters are powers of 1,000 and take decimals, capitals
+/// are powers of 1,024 and take none.
+#[must_use]
+pub fn size(text: &str) -> Option<u64> {
     let suffix = text.chars().last()?;
     let (base, power) = match suffix {
         'k' => (1000u64, 1),

@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(
             remarks,
             [
-                "--swap-space went in 0.18.0",
+                "--swap-space went in 0.18",
                 "not modelled, so predictions are without it: --enforce-eager",
                 "not known here, changes nothing: --host, --api-key",
             ]
