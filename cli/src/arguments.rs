@@ -5,7 +5,9 @@
 
 mod names;
 
-pub use names::{ArrivalName, LatencyModelName, LogLevel, PriorityName, SchedulerName, SchedulingName, TraceLevel};
+pub use names::{
+    ArrivalName, LatencyModelName, LogLevel, PerformanceName, PriorityName, SchedulerName, SchedulingName, TraceLevel,
+};
 
 use crate::log_arguments::{CalibrateArguments, EvaluateArguments};
 use crate::policies::ClusterArguments;
@@ -368,29 +370,46 @@ pub struct ScenarioArguments {
     #[arg(long, value_enum, help_heading = "Engine")]
     pub scheduling: Option<SchedulingName>,
     /// Most requests in a batch [by server version and accelerator].
-    #[arg(long, visible_alias = "max-num-seqs", value_name = "N", help_heading = "Engine")]
+    #[arg(long = "max-num-seqs", visible_alias = "max-num-running-reqs", value_name = "N", help_heading = "Engine")]
     pub max_num_running_reqs: Option<u32>,
     /// Most requests in a batch where that is fewer than there are places [max-num-seqs].
     #[arg(long, value_name = "N", help_heading = "Engine")]
     pub max_num_active_seqs: Option<u32>,
     /// Token budget of a step [by server version and accelerator].
-    #[arg(long, visible_alias = "max-num-batched-tokens", value_name = "TOKENS", help_heading = "Engine")]
+    #[arg(
+        long = "max-num-batched-tokens",
+        visible_alias = "max-num-scheduled-tokens",
+        value_name = "TOKENS",
+        help_heading = "Engine"
+    )]
     pub max_num_scheduled_tokens: Option<u32>,
+    /// What the server is tuned for; throughput doubles the two limits above where they are left out [balanced].
+    #[arg(long, value_enum, help_heading = "Engine")]
+    pub performance_mode: Option<PerformanceName>,
     /// Longest prompt chunk of one request in a step; 0 = no limit [0].
     #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
     pub long_prefill_token_threshold: Option<u32>,
     /// Never let that chunk be shorter than a fair share of the budget.
     #[arg(long, help_heading = "Engine")]
     pub long_prefill_token_threshold_adaptive: bool,
-    /// Longest prompt plus answer; 0 = no limit [derived for analytical models, else 0].
+    /// Longest prompt plus answer; 0 = no limit [what the model is made for, as far as the cache holds it; with coefficients
+    /// under the rules of the reference 0].
     #[arg(long, value_name = "TOKENS", help_heading = "Engine")]
     pub max_model_len: Option<u32>,
     /// Tokens per KV block [16].
-    #[arg(long, visible_alias = "block-size", value_name = "TOKENS", help_heading = "Engine")]
+    #[arg(long = "block-size", visible_alias = "block-size-in-tokens", value_name = "TOKENS", help_heading = "Engine")]
     pub block_size_in_tokens: Option<u32>,
-    /// KV blocks [from the coefficient row, else from the memory].
-    #[arg(long, visible_aliases = ["num-gpu-blocks", "num-gpu-blocks-override"], value_name = "N", help_heading = "Engine")]
+    /// KV blocks, whatever else says how many [from the coefficient row, else from the memory].
+    #[arg(
+        long = "num-gpu-blocks-override",
+        visible_aliases = ["num-gpu-blocks", "total-kv-blocks"],
+        value_name = "N",
+        help_heading = "Engine"
+    )]
     pub total_kv_blocks: Option<u32>,
+    /// Bytes of the KV cache on each accelerator, also like 20G (20 · 2³⁰); wins over the share of the memory [what is left].
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Engine")]
+    pub kv_cache_memory_bytes: Option<u64>,
     /// Share of the memory the server may use; takes the blocks from the memory [by server version].
     #[arg(long, value_name = "RATIO", help_heading = "Engine")]
     pub gpu_memory_utilization: Option<f64>,
@@ -556,6 +575,12 @@ fn class_limit(text: &str) -> Result<(String, f64), String> {
     let (class, limit) =
         parts.filter(|(class, _)| !class.is_empty()).ok_or("give a class and its limit, like batch=9000")?;
     Ok((class.to_owned(), limit))
+}
+
+/// Bytes as vLLM reads them.
+fn bytes(text: &str) -> Result<u64, String> {
+    plimsoll_formats::size(text)
+        .ok_or_else(|| "give a whole number, also like 20G (20 · 2³⁰) or 20g (20 · 10⁹)".to_owned())
 }
 
 /// `LOW:HIGH` as two rates.

@@ -300,6 +300,8 @@ fn engine(arguments: &ScenarioArguments, scenario: &mut Scenario, diagnostics: &
     engine.max_num_seqs = arguments.max_num_running_reqs.or(engine.max_num_seqs);
     engine.max_num_active_seqs = arguments.max_num_active_seqs.or(engine.max_num_active_seqs);
     engine.max_num_batched_tokens = arguments.max_num_scheduled_tokens.or(engine.max_num_batched_tokens);
+    set(&mut engine.performance_mode, arguments.performance_mode.map(Into::into));
+    engine.kv_cache_memory_bytes = arguments.kv_cache_memory_bytes.or(engine.kv_cache_memory_bytes);
     engine.long_prefill_token_threshold_adaptive |= arguments.long_prefill_token_threshold_adaptive;
     let switch = |on: bool, off: bool| (on || off).then_some(on);
     let given = switch(arguments.async_scheduling, arguments.no_async_scheduling);

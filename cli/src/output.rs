@@ -5,7 +5,7 @@ use crate::fits::memory_json;
 use plimsoll_core::MODEL_VERSION;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::report::Verdict;
-use plimsoll_core::scenario::{Basis, BlocksSource, Ledger, ResolvedScenario, SCENARIO_VERSION, Scenario};
+use plimsoll_core::scenario::{Basis, BlocksSource, Ledger, ResolvedScenario, Rules, SCENARIO_VERSION, Scenario};
 use plimsoll_formats::excerpt_of;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,6 +41,8 @@ pub fn tell(diagnostics: &[Diagnostic], text: Option<&str>, log: LogLevel) {
         let is_told = match diagnostic.severity {
             Severity::Error => true,
             Severity::Warning => log <= LogLevel::Warn,
+            // Whose rules and defaults stand for a release that is another has to be known before a run.
+            Severity::Note if diagnostic.code.starts_with("server-version-") => log <= LogLevel::Warn,
             Severity::Note => log <= LogLevel::Info,
         };
         if !is_told {
@@ -86,12 +88,14 @@ fn flag_of(path: &str) -> Option<&'static str> {
         "engine.watermark" => "--watermark",
         "engine.max_num_active_seqs" => "--max-num-active-seqs",
         "engine.long_prefill_token_threshold_adaptive" => "--long-prefill-token-threshold-adaptive",
-        "engine.max_num_seqs" => "--max-num-running-reqs",
-        "engine.max_num_batched_tokens" => "--max-num-scheduled-tokens",
+        "engine.max_num_seqs" => "--max-num-seqs",
+        "engine.max_num_batched_tokens" => "--max-num-batched-tokens",
         "engine.long_prefill_token_threshold" => "--long-prefill-token-threshold",
         "engine.max_model_len" => "--max-model-len",
-        "engine.block_size" => "--block-size-in-tokens",
-        "engine.num_gpu_blocks" => "--total-kv-blocks",
+        "engine.block_size" => "--block-size",
+        "engine.num_gpu_blocks" => "--num-gpu-blocks-override",
+        "engine.performance_mode" => "--performance-mode",
+        "engine.kv_cache_memory_bytes" => "--kv-cache-memory-bytes",
         "engine.gpu_memory_utilization" => "--gpu-memory-utilization",
         "engine.kv_cache_dtype" => "--kv-cache-dtype",
         "engine.kv_cpu_blocks" => "--kv-cpu-blocks",
@@ -152,6 +156,12 @@ pub fn tell_resolution(resolved: &ResolvedScenario, log: LogLevel) {
     for line in &resolved.filled_in {
         tell_line(format_args!("note: {line}"));
     }
+    for default in &resolved.defaults {
+        let line = default.line();
+        if !resolved.filled_in.contains(&line) {
+            tell_line(format_args!("note: {line}"));
+        }
+    }
     let blocks = resolved.engine.num_blocks;
     let source = match resolved.ledger.as_ref().map(Ledger::source) {
         Some(BlocksSource::Given) => "given",
@@ -211,7 +221,15 @@ pub struct ResolutionJson<'a> {
     num_gpu_blocks: u32,
     max_model_len: u32,
     memory: Option<Value>,
+    /// Whose rules the replicas follow, with what they are told.
+    rules: Value,
+    /// The release whose defaults and rules are in force; null under the rules of the reference.
+    server_version: Option<String>,
+    max_num_seqs: u32,
+    max_num_batched_tokens: u32,
     filled_in: &'a [String],
+    /// The engine settings that were left out, with what is in force in their place and whose default it is.
+    defaults: Vec<Value>,
 }
 
 impl<'a, T: Serialize> Document<'a, T> {
@@ -235,11 +253,33 @@ impl<'a, T: Serialize> Document<'a, T> {
                 num_gpu_blocks: resolved.engine.num_blocks,
                 max_model_len: resolved.engine.max_model_len,
                 memory: resolved.ledger.as_ref().map(ledger_json),
+                rules: rules_json(&resolved.engine.rules),
+                server_version: resolved.server_version.map(|version| version.to_string()),
+                max_num_seqs: resolved.engine.max_num_seqs,
+                max_num_batched_tokens: resolved.engine.max_num_batched_tokens,
                 filled_in: &resolved.filled_in,
+                defaults: resolved
+                    .defaults
+                    .iter()
+                    .map(|default| json!({"path": default.path, "value": default.value, "source": default.source}))
+                    .collect(),
             },
             diagnostics,
             result,
         }
+    }
+}
+
+/// Whose rules the replicas follow, with what they are told.
+fn rules_json(rules: &Rules) -> Value {
+    match rules {
+        Rules::Reference => json!({"scheduling": "reference"}),
+        Rules::VllmV1(rules) => json!({
+            "scheduling": "vllm-v1",
+            "batching": rules.batching,
+            "scheduler_reserve_full_isl": rules.reserve_full_isl,
+            "watermark": rules.watermark,
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names that an option takes.
 
 use clap::ValueEnum;
-use plimsoll_core::scenario::{LatencyModelChoice, PriorityPolicy, Scheduling, SchedulingPolicy};
+use plimsoll_core::scenario::{LatencyModelChoice, PerformanceMode, PriorityPolicy, Scheduling, SchedulingPolicy};
 
 /// What a run keeps of its decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +41,23 @@ impl From<LatencyModelName> for LatencyModelChoice {
             LatencyModelName::Quadratic => Self::Quadratic,
             LatencyModelName::Roofline => Self::Roofline,
             LatencyModelName::TrainedPhysics => Self::TrainedPhysics,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PerformanceName {
+    Balanced,
+    Interactivity,
+    Throughput,
+}
+
+impl From<PerformanceName> for PerformanceMode {
+    fn from(name: PerformanceName) -> Self {
+        match name {
+            PerformanceName::Balanced => Self::Balanced,
+            PerformanceName::Interactivity => Self::Interactivity,
+            PerformanceName::Throughput => Self::Throughput,
         }
     }
 }
