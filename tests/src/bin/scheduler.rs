@@ -5,9 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Some(folder) = std::env::args().nth(1) else {
-        eprintln!("usage: scheduler FOLDER");
-        return ExitCode::from(2);
+    const USAGE: &str = "usage: cargo xtask scheduler FOLDER (with its folders `scenarios` and `expected`)";
+    let folder = match std::env::args().nth(1) {
+        Some(word) if ["--help", "-h"].contains(&word.as_str()) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some(folder) if !folder.starts_with('-') => folder,
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     };
     match run_directory(Path::new(&folder)) {
         Ok(outcome) => {
