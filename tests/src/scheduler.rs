@@ -9,7 +9,9 @@ mod prompts;
 use plimsoll_core::engine::{Engine, Mode};
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, Plan, ReplicaTotals, RequestRecord};
-use plimsoll_core::scenario::{Batching, EngineConfig, QueueOrder, Rules, VllmRules};
+use plimsoll_core::scenario::{
+    Batching, EngineConfig, GroupKind, GroupRun, KvGroups, QueueOrder, Retention, Rules, VllmRules,
+};
 use plimsoll_core::time::SimTime;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -43,6 +45,46 @@ struct EngineSettings {
     watermark: f64,
     long_prefill_token_threshold: u32,
     long_prefill_token_threshold_adaptive: bool,
+    /// In the order of the server; all layers keep all tokens where there are none.
+    groups: Vec<GroupSpec>,
+    /// Tokens between kept states and windows, `null` for every block's; 0 keeps those that prompts end with.
+    prefix_cache_retention_interval: Option<u32>,
+}
+
+/// Groups of layers that are alike.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupSpec {
+    kind: GroupName,
+    block_size: u32,
+    count: u32,
+    /// Of a window, or of a chunk, tokens.
+    #[serde(default)]
+    reach: u32,
+    /// Tokens between the states that a step can export, 0 for none.
+    #[serde(default)]
+    checkpoint_grid: u32,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GroupName {
+    Full,
+    Sliding,
+    Chunked,
+    State,
+}
+
+impl GroupSpec {
+    fn run(self) -> GroupRun {
+        let kind = match self.kind {
+            GroupName::Full => GroupKind::Full,
+            GroupName::Sliding => GroupKind::Sliding { window: self.reach },
+            GroupName::Chunked => GroupKind::Chunked { chunk: self.reach },
+            GroupName::State => GroupKind::State { exports_checkpoint: self.checkpoint_grid > 0 },
+        };
+        GroupRun { kind, block_size: self.block_size, count: self.count }
+    }
 }
 
 impl Default for EngineSettings {
@@ -60,6 +102,8 @@ impl Default for EngineSettings {
             watermark: 0.0,
             long_prefill_token_threshold: 0,
             long_prefill_token_threshold_adaptive: false,
+            groups: Vec::new(),
+            prefix_cache_retention_interval: Some(0),
         }
     }
 }
@@ -198,8 +242,16 @@ impl Observer for Plans {
 }
 
 fn config(settings: &EngineSettings, release: u32) -> EngineConfig {
+    let runs: Vec<GroupRun> = settings.groups.iter().map(|group| group.run()).collect();
+    let mut groups = KvGroups::new(&runs).expect("few kinds of groups with sizes");
+    groups.retention = match settings.prefix_cache_retention_interval {
+        Some(0) => Retention::Boundaries,
+        None => Retention::Every,
+        Some(other) => panic!("an interval of {other} tokens is not simulated"),
+    };
+    let alignment = groups.alignment().filter(|tokens| *tokens > 0).unwrap_or(settings.block_size);
     EngineConfig {
-        block_size: settings.block_size,
+        block_size: alignment,
         max_num_seqs: settings.max_num_seqs,
         max_num_batched_tokens: settings.max_num_batched_tokens,
         long_prefill_token_threshold: settings.long_prefill_token_threshold,
@@ -219,6 +271,7 @@ fn config(settings: &EngineSettings, release: u32) -> EngineConfig {
             is_lone_prompt_spared: release >= 31,
             does_pass_go_on: release >= 33,
             max_num_active_seqs: 0,
+            groups,
         }),
         ..EngineConfig::new(settings.num_blocks)
     }

@@ -5,7 +5,7 @@ use super::limits::{BLOCK_SIZES, KV_BYTES, NUM_BLOCKS};
 use super::memory::{MemoryQuestion, NoBlocks};
 use super::planned::PlannedServer;
 use super::resolve::{ChosenLatency, Resolution};
-use super::{BlocksSource, ClientSettings, Ledger, LengthSettings, MemoryLedger, WorkloadSettings};
+use super::{BlocksSource, ClientSettings, KvGroups, Ledger, LengthSettings, MemoryLedger, WorkloadSettings};
 use crate::catalog::{CoefficientRow, ModelSpec};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kv_plan::KvDtype;
@@ -24,8 +24,12 @@ const ROW_BLOCK_SIZE: u64 = 16;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ChosenBlocks {
     pub blocks: u32,
-    /// Tokens of a block.
+    /// Tokens of a block, and what hits are a multiple of.
     pub block_size: u32,
+    /// The groups of layers that share them; none where all keep all tokens.
+    pub groups: KvGroups,
+    /// Tokens of the longest sequence that fits, where that is no matter of the blocks alone.
+    pub longest: Option<u32>,
     pub ledger: Option<Ledger>,
     /// Where the blocks come from, where that is worth a line.
     pub filled_in: Option<String>,
@@ -34,6 +38,9 @@ pub(super) struct ChosenBlocks {
 impl ChosenBlocks {
     /// Tokens whose keys and values fit.
     fn tokens(&self, is_vllm: bool) -> u64 {
+        if let Some(longest) = self.longest {
+            return longest.into();
+        }
         // vLLM never gives out its first block.
         let usable = if is_vllm { self.blocks.saturating_sub(1) } else { self.blocks };
         u64::from(usable).saturating_mul(self.block_size.into())
@@ -153,6 +160,8 @@ impl Resolution<'_> {
         Some(ChosenBlocks {
             blocks,
             block_size: engine.block_size,
+            groups: KvGroups::default(),
+            longest: None,
             ledger: ledger.map(Ledger::Reference),
             filled_in: None,
         })

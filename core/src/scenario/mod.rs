@@ -11,6 +11,7 @@ mod cluster;
 mod defaults;
 mod deployment;
 mod fit;
+mod kv_groups;
 mod limits;
 mod memory;
 mod moved;
@@ -30,6 +31,7 @@ pub use cluster::{
 };
 pub use defaults::EngineDefault;
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
+pub use kv_groups::{GroupKind, GroupRun, KvGroups, MAX_GROUP_KINDS, Retention};
 pub use moved::NewRules;
 pub(crate) use planned::simulated_blocks;
 pub use resolved::{

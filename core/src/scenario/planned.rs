@@ -4,10 +4,10 @@ use super::blocks::ChosenBlocks;
 use super::deployment::KnownDeployment;
 use super::limits::NUM_BLOCKS;
 use super::resolve::{ChosenLatency, Resolution};
-use super::{Batching, BlocksSource, Ledger, ServerLedger};
+use super::{Batching, BlocksSource, GroupKind, GroupRun, KvGroups, Ledger, ServerLedger};
 use crate::catalog::{AcceleratorSpec, Footprint, ModelSpec};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::kv_plan::{Advice, CacheMemory, Fit, FitQuestion, KvDtype, KvRefusal, grouped};
+use crate::kv_plan::{Advice, CacheKind, CacheMemory, Fit, FitQuestion, GroupLayers, KvDtype, KvRefusal, grouped};
 use crate::latency::LatencyModel;
 use alloc::boxed::Box;
 use alloc::format;
@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 
 /// The size of blocks that stands for none: what a server that is told nothing has, unless its kernels ask for more.
 const USUAL_BLOCK_SIZE: u32 = 16;
+
+/// The longest sequence that is looked for, tokens.
+const LONGEST_SEQUENCE: u32 = 16_777_216;
 
 /// What is known of a server whose memory is planned.
 #[derive(Clone, Copy)]
@@ -57,7 +60,9 @@ impl Resolution<'_> {
                 }));
                 // With the blocks stated the user knows better.
                 let blocks = u32::try_from(stated?).unwrap_or(u32::MAX);
-                return Some(ChosenBlocks { blocks, block_size: engine.block_size, ledger: None, filled_in: None });
+                let groups = KvGroups::default();
+                let block_size = engine.block_size;
+                return Some(ChosenBlocks { blocks, block_size, groups, longest: None, ledger: None, filled_in: None });
             }
         };
         if let Some(problem) = self.refused(&fit, server.model, source) {
@@ -70,22 +75,27 @@ impl Resolution<'_> {
         let num_blocks = fit.num_blocks;
         let is_fitted = server.latency.is_some_and(|latency| matches!(latency.model, LatencyModel::Calibrated(_)));
         let as_stated = source == BlocksSource::Given && is_fitted;
-        let (blocks, block_size, is_stand_in) = match usual_block_size(&fit) {
+        let groups = groups_of(&fit).filter(|_| !as_stated);
+        let (blocks, block_size, is_stand_in) = match (usual_block_size(&fit), groups) {
             _ if as_stated => (num_blocks, engine.block_size, false),
-            Some(block_size) => (num_blocks, block_size, false),
-            None => stand_in(&fit, num_blocks),
+            (Some(block_size), _) | (None, Some((_, block_size))) => (num_blocks, block_size, false),
+            (None, None) => stand_in(&fit, num_blocks),
         };
         let blocks = u32::try_from(blocks).unwrap_or(u32::MAX).min(*NUM_BLOCKS.end());
         if is_stand_in {
             diagnostics.push(remark_stand_in(&fit, num_blocks, blocks, block_size));
         } else if block_size != engine.block_size {
-            let message = format!("blocks are of {block_size} tokens, which the kernels of this server ask for");
+            let why = if groups.is_some() { "make the caches of its layers equal" } else { "its kernels ask for" };
+            let message = format!("blocks are of {block_size} tokens, which {why}");
             diagnostics.push(Diagnostic::note("block-size-of-server", "engine.block_size", message));
         }
         let filled_in = (source == BlocksSource::Server).then(|| planned_line(&fit, num_blocks));
         let stand_in = is_stand_in.then_some((blocks, block_size));
+        let longest = groups.map(|_| fit.layout.longest(num_blocks, LONGEST_SEQUENCE));
+        let groups = groups.map_or_else(KvGroups::default, |(groups, _)| groups);
         let ledger = ServerLedger { fit, blocks: num_blocks, source, row_blocks, stand_in };
-        Some(ChosenBlocks { blocks, block_size, ledger: Some(Ledger::Server(Box::new(ledger))), filled_in })
+        let ledger = Some(Ledger::Server(Box::new(ledger)));
+        Some(ChosenBlocks { blocks, block_size, groups, longest, ledger, filled_in })
     }
 
     fn fit_question<'q>(
@@ -201,6 +211,36 @@ fn usual_block_size(fit: &Fit) -> Option<u32> {
     u32::try_from(first.block_size).ok().filter(|_| is_usual)
 }
 
+/// The groups of the layers and what hits are multiples of; none where all layers keep all tokens in one group, and for
+/// layers whose blocks are not simulated one by one: cross attention, more kinds than are told apart, and chunks beside
+/// blocks of other sizes, which vLLM does not serve with prefix caching.
+fn groups_of(fit: &Fit) -> Option<(KvGroups, u32)> {
+    if usual_block_size(fit).is_some() {
+        return None;
+    }
+    let mut runs = Vec::with_capacity(fit.layout.groups.len());
+    for group in &fit.layout.groups {
+        let first = group.layers.first()?;
+        let keeps_all = group.layers.iter().all(|layers| layers.kind.keeps_all());
+        let is_one = |layers: &GroupLayers| layers.kind == first.kind || keeps_all;
+        if !group.layers.iter().all(|layers| is_one(layers) && layers.block_size == first.block_size) {
+            return None;
+        }
+        let kind = match first.kind {
+            CacheKind::Full | CacheKind::Latent | CacheKind::Indexer => GroupKind::Full,
+            CacheKind::Sliding(window) => GroupKind::Sliding { window },
+            CacheKind::Chunked(chunk) => GroupKind::Chunked { chunk },
+            CacheKind::State { exports_checkpoint } => GroupKind::State { exports_checkpoint },
+            CacheKind::Cross(_) => return None,
+        };
+        runs.push(GroupRun { kind, block_size: u32::try_from(first.block_size).ok()?, count: 1 });
+    }
+    let groups = KvGroups::new(&runs)?;
+    let alignment = groups.alignment()?;
+    let is_chunked = |run: GroupRun| matches!(run.kind, GroupKind::Chunked { .. }) && run.block_size != alignment;
+    (!groups.runs().any(is_chunked)).then_some((groups, alignment))
+}
+
 /// Blocks of one kind that stand for those of several: as many as hold the number of sequences of the longest length
 /// that the server prints. The last value is true.
 fn stand_in(fit: &Fit, num_blocks: u64) -> (u64, u32, bool) {
@@ -219,14 +259,14 @@ fn stand_in(fit: &Fit, num_blocks: u64) -> (u64, u32, bool) {
 fn remark_stand_in(fit: &Fit, num_blocks: u64, blocks: u32, block_size: u32) -> Diagnostic {
     let length = fit.settings.max_model_len;
     let message = format!(
-        "not every layer keeps every token: the server shares {} blocks among {} groups of layers, and the simulation has {} blocks of {} tokens, which hold as many sequences of {} tokens",
+        "the blocks of these layers are not simulated one by one: the server shares {} blocks among {} groups of layers, and the simulation has {} blocks of {} tokens, which hold as many sequences of {} tokens",
         grouped(num_blocks),
         fit.layout.groups.len(),
         grouped(blocks.into()),
         grouped(block_size.into()),
         grouped(length.into())
     );
-    let hint = "blocks that leave a window are not given back during a run yet, and shorter sequences hold more of the server's blocks for each token; set engine.max_model_len near to the length of your requests";
+    let hint = "shorter sequences hold more of the server's blocks for each token than simulated; set engine.max_model_len near to the length of your requests";
     Diagnostic::note("kv-blocks-stand-in", "engine.num_gpu_blocks", message).with_hint(hint)
 }
 

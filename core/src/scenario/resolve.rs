@@ -87,7 +87,7 @@ impl Scenario {
         if !diagnostics.iter().any(|found| found.severity == Severity::Error && found.path.starts_with("workload")) {
             resolution.workload_fits(&workload, &memory, max_model_len, &mut diagnostics);
         }
-        let rules = resolution.rules(&latency.model, max_model_len, &mut diagnostics);
+        let rules = resolution.rules(&latency.model, max_model_len, memory.groups, &mut diagnostics);
         diagnostics.extend(self.newer_rules(&deployment, latency.row.is_some()));
         if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             return Err(diagnostics);

@@ -1,6 +1,6 @@
 //! What a scenario resolves to: complete, checked, ready to run.
 
-use super::{ClassSlo, PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
+use super::{ClassSlo, KvGroups, PriorityPolicy, SchedulerPolicy, Slo, WorkloadSettings};
 use crate::latency::{ClientEffects, Joining, LatencyModel};
 use crate::time::SimTime;
 use alloc::collections::BTreeMap;
@@ -69,6 +69,9 @@ pub struct VllmRules {
     /// Whether the running pass goes on after a request preempted itself under [`QueueOrder::Priority`] (C2c); releases
     /// from 0.33 on.
     pub does_pass_go_on: bool,
+    /// The groups of layers that share the blocks; hits are multiples of their alignment, which then is the block size of
+    /// the engine.
+    pub groups: KvGroups,
 }
 
 /// When a step is planned, and what it may hold.
@@ -132,6 +135,7 @@ impl Default for VllmRules {
             is_lone_prompt_spared: true,
             max_num_active_seqs: 0,
             does_pass_go_on: true,
+            groups: KvGroups::default(),
         }
     }
 }

@@ -6,8 +6,8 @@ use super::deployment::KnownDeployment;
 use super::limits::Bounds;
 use super::resolve::Resolution;
 use super::{
-    Batching, Deployment, EngineDefault, EngineSettings, Limits, PerformanceMode, PriorityPolicy, QueueOrder, Rules,
-    Scenario, SchedulerPolicy, Scheduling, SchedulingPolicy, ServerVersion, VllmRules, WorkloadSettings,
+    Batching, Deployment, EngineDefault, EngineSettings, KvGroups, Limits, PerformanceMode, PriorityPolicy, QueueOrder,
+    Rules, Scenario, SchedulerPolicy, Scheduling, SchedulingPolicy, ServerVersion, VllmRules, WorkloadSettings,
 };
 use crate::diagnostic::Diagnostic;
 use crate::latency::LatencyModel;
@@ -355,7 +355,13 @@ impl EngineSettings {
 
 impl Resolution<'_> {
     /// The rules of the replicas, after what only the whole of the settings shows: whether such a server starts.
-    pub(super) fn rules(&self, latency: &LatencyModel, max_model_len: u32, diagnostics: &mut Vec<Diagnostic>) -> Rules {
+    pub(super) fn rules(
+        &self,
+        latency: &LatencyModel,
+        max_model_len: u32,
+        groups: KvGroups,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Rules {
         let engine = &self.scenario.engine;
         if !engine.is_vllm() {
             return Rules::Reference;
@@ -375,6 +381,7 @@ impl Resolution<'_> {
             is_lone_prompt_spared: version.spares_lone_prompts(),
             max_num_active_seqs: engine.max_num_active_seqs.unwrap_or(0),
             does_pass_go_on: version.goes_on_behind_victims(),
+            groups,
         })
     }
 

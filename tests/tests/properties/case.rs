@@ -6,7 +6,8 @@ use plimsoll_core::engine::Mode;
 use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
 use plimsoll_core::scenario::{
-    Batching, ClusterConfig, CpuTierConfig, EngineConfig, PriorityPolicy, QueueOrder, Rules, SchedulerPolicy, VllmRules,
+    Batching, ClusterConfig, CpuTierConfig, EngineConfig, KvGroups, PriorityPolicy, QueueOrder, Rules, SchedulerPolicy,
+    VllmRules,
 };
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
@@ -282,6 +283,7 @@ fn vllm_rules() -> impl Strategy<Value = VllmRules> {
                 is_lone_prompt_spared,
                 does_pass_go_on,
                 max_num_active_seqs,
+                groups: KvGroups::default(),
             }
         },
     )

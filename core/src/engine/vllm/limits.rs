@@ -1,5 +1,6 @@
 //! What happens at the door (scheduler specification F).
 
+use super::groups::Groups;
 use crate::scenario::{EngineConfig, VllmRules};
 use crate::workload::Request;
 
@@ -7,7 +8,7 @@ use crate::workload::Request;
 ///
 /// The server stops at `max_model_len` whatever the client asks for; a prompt without room for an answer, an absurd limit,
 /// and where there is no `max_model_len` a request that would not fit alone, are refused.
-pub(super) fn answer_tokens(request: &Request, config: &EngineConfig) -> Option<u32> {
+pub(super) fn answer_tokens(request: &Request, config: &EngineConfig, groups: &Groups) -> Option<u32> {
     let (prompt, limit) = (request.input_tokens, config.max_model_len);
     let mut answer = request.output_tokens.max(1);
     if limit > 0 {
@@ -18,8 +19,7 @@ pub(super) fn answer_tokens(request: &Request, config: &EngineConfig) -> Option<
     }
     // The last token is never stored, and one block is the server's own.
     let needed = u64::from(prompt) + u64::from(answer) - 1;
-    let room = u64::from(config.block_size) * u64::from(config.num_blocks.saturating_sub(1));
-    (needed <= room).then_some(answer)
+    (groups.alone(needed) <= u64::from(config.num_blocks.saturating_sub(1))).then_some(answer)
 }
 
 /// The long-prefill threshold of a call that sees `count` requests (scheduler specification C1); 0 = none.

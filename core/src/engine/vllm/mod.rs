@@ -9,6 +9,7 @@
 //! With `lag` 0 or 1 they are one: step `i` runs from `T(i+lag)` to `T(i+1+lag)`, and `T(i+1) = T(i) + D(i−lag)`.
 
 mod fast;
+mod groups;
 mod limits;
 #[cfg(feature = "oracle")]
 mod plain;

@@ -21,6 +21,7 @@ mod regular;
 mod slots;
 mod window;
 
+use super::groups::Groups;
 use super::limits;
 use crate::engine::due::Due;
 use crate::engine::gaps::Gaps;
@@ -81,6 +82,7 @@ pub(in crate::engine) struct Fast {
     fills: Wheel,
     due: Due,
     pool: Pool,
+    groups: Groups,
     gaps: Gaps,
     /// Time of steps of prompts alone since the last one with decodes.
     apart_time: i64,
@@ -152,6 +154,7 @@ impl Fast {
             fills: Wheel::new(config.block_size),
             due: Due::new(),
             pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
+            groups: Groups::of(&config, &rules),
             gaps: Gaps::new(),
             apart_time: 0,
             rejoining: Vec::new(),
@@ -226,7 +229,7 @@ impl Fast {
     fn enqueue<O: Observer>(&mut self, slot: u32, now: i64, observer: &mut O) {
         let request = &self.slots.get(slot).request;
         let (id, deadline) = (request.id, request.deadline.0);
-        let answer_tokens = limits::answer_tokens(request, &self.config);
+        let answer_tokens = limits::answer_tokens(request, &self.config, &self.groups);
         let fate = if answer_tokens.is_none() {
             self.totals.dropped += 1;
             Some(Fate::Dropped)

@@ -10,6 +10,7 @@ mod store;
 
 use self::live::Live;
 use self::store::Store;
+use super::groups::Groups;
 use super::limits;
 use crate::engine::marks::Marks;
 use crate::latency::{LatencyModel, WorkSums};
@@ -84,7 +85,7 @@ pub(in crate::engine) struct Plain {
 impl Plain {
     pub(in crate::engine) fn new(config: EngineConfig, rules: VllmRules, latency: LatencyModel) -> Self {
         Self {
-            store: Store::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
+            store: Store::new(config.num_blocks, Groups::of(&config, &rules), config.enable_prefix_caching),
             config,
             rules,
             lag: usize::from(rules.batching == Batching::Async),
@@ -216,7 +217,7 @@ impl Plain {
     fn enqueue<O: Observer>(&mut self, live: usize, now: i64, observer: &mut O) {
         let request = self.live[live].request;
         let deadline = request.deadline.0;
-        let answer_tokens = limits::answer_tokens(&request, &self.config);
+        let answer_tokens = limits::answer_tokens(&request, &self.config, self.store.groups());
         match answer_tokens {
             None => {
                 self.totals.dropped += 1;
@@ -296,7 +297,8 @@ impl Plain {
                 entry.promised -= u32::from(!is_stale);
                 if entry.is_running {
                     let tokens = entry.computed - entry.promised;
-                    self.store.publish(&mut entry.holding, &entry.request, prefixes, tokens);
+                    let known = entry.known();
+                    self.store.publish(&mut entry.holding, &entry.request, prefixes, known, tokens);
                 }
             }
             let entry = &mut self.live[live];

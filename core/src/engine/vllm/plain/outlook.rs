@@ -55,7 +55,7 @@ impl Plain {
 
     /// [`crate::engine::Engine::cached_blocks_in`].
     pub(in crate::engine) fn cached_blocks_in(&mut self, copy: &[u32], request: &Request, tree: &PrefixTree) -> u32 {
-        self.store.count_leading(request, tree, |key| copy.binary_search(&key).is_ok())
+        self.store.count_in(copy, request, tree)
     }
 
     pub(in crate::engine) fn clock(&self) -> SimTime {
@@ -76,7 +76,7 @@ impl Plain {
             if !live.is_running && !live.was_preempted {
                 let known = live.known();
                 let found = self.store.lookup(&mut live.holding, &live.request, prefixes, known);
-                tables.found.push((live.request.id, found.len() as u32));
+                tables.found.push((live.request.id, found.tokens / self.config.block_size));
             }
         }
         [tables.used, tables.free] = self.store.count(self.live.iter().map(|live| &live.holding));

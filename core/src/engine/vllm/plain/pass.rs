@@ -1,6 +1,6 @@
 //! One call of the scheduler (scheduler specification C).
 
-use super::store::Need;
+use super::store::{Need, Store};
 use super::{Plain, Step, limits};
 use crate::latency::{MAX_STEP, StepItem};
 use crate::observation::{Event, Observer, Plan, Scheduled};
@@ -41,6 +41,7 @@ impl Plain {
         observer: &mut O,
     ) -> (Step, bool) {
         let free_before = self.store.free();
+        self.store.begin_call();
         let count = (self.running.len() + self.waiting.len()) as u32;
         let mut draft = Draft {
             budget: self.config.max_num_batched_tokens,
@@ -108,7 +109,8 @@ impl Plain {
             let left = entry.known() + entry.promised - entry.computed;
             let tokens = limits::chunk(left, draft.threshold, draft.budget);
             let room = if limit > 0 { (limit - 1).saturating_sub(entry.computed) } else { u32::MAX };
-            let tokens = tokens.min(room);
+            let prompt = Store::prompt(&entry.holding, &entry.request, entry.known());
+            let tokens = self.store.groups().shaped(prompt, entry.computed, tokens.min(room));
             if tokens == 0 {
                 at += 1;
                 continue;
@@ -138,8 +140,15 @@ impl Plain {
     ) -> bool {
         loop {
             let entry = &mut self.live[live];
-            let need =
-                Need { computed: entry.computed, tokens, known: entry.known(), hits: &[], reserved: 0, whole: 0 };
+            let need = Need {
+                computed: entry.computed,
+                in_flight: entry.in_flight,
+                tokens,
+                known: entry.known(),
+                found: None,
+                reserved: 0,
+                whole: 0,
+            };
             if self.store.allocate(&mut entry.holding, &entry.request, prefixes, need) {
                 return true;
             }
@@ -215,22 +224,29 @@ impl Plain {
                 continue;
             }
             let known = entry.known();
-            let hits = self.store.lookup(&mut entry.holding, &entry.request, prefixes, known);
-            let found = hits.len() as u32;
+            let hit = self.store.lookup(&mut entry.holding, &entry.request, prefixes, known);
+            Store::note_junction(&mut entry.holding, hit);
+            let found = hit.tokens / block_size;
             let given = limits::given_blocks(&entry.request, &self.config, &self.rules).saturating_sub(found);
             let cached = (found + given) * block_size;
             let tokens = limits::chunk(known - cached, draft.threshold, draft.budget);
+            let prompt = Store::prompt(&entry.holding, &entry.request, known);
+            let tokens = self.store.groups().shaped(prompt, cached, tokens);
+            if tokens == 0 {
+                // What is left of the budget does not bring a prompt to where a state can be kept.
+                break;
+            }
             let limit = if self.config.max_model_len > 0 { self.config.max_model_len } else { u32::MAX };
             let is_alone = self.running.is_empty();
             let reserved = if is_alone { 0 } else { limits::reserved_blocks(&self.config, &self.rules) };
             let whole = if self.rules.reserve_full_isl { known.min(limit) } else { 0 };
             // What is given has no block that could be found: it gets one of its own, with nothing to compute in it.
-            let need = Need { computed: given * block_size, tokens, known, hits: &hits, reserved, whole };
+            let need = Need { computed: cached, in_flight: 0, tokens, known, found: Some(hit.tokens), reserved, whole };
             if !self.store.allocate(&mut entry.holding, &entry.request, prefixes, need) {
                 draft.is_out_of_blocks = true;
                 break;
             }
-            self.store.count_as_claimed(given);
+            self.store.count_as_claimed(self.store.groups().standing_in(hit.tokens, cached));
             self.waiting.remove(place);
             self.running.push(live);
             entry.is_running = true;
