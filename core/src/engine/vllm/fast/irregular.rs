@@ -2,7 +2,7 @@
 //! servers whose steps hold prompts or decodes, never both.
 
 use super::slots::{NONE, Phase};
-use super::{Fast, Planned, Stop, limits};
+use super::{Fast, Planned, Stop};
 use crate::latency::StepItem;
 use crate::observation::Observer;
 use crate::scenario::QueueOrder;
@@ -39,6 +39,7 @@ impl Fast {
     /// nobody misses a step in this order.
     fn decodes_go_together(&self) -> bool {
         self.rules.order == QueueOrder::Fcfs
+            && self.lives.is_none()
             && self.num_decoding > 0
             && self.num_decoding <= self.config.max_num_batched_tokens
             && self.fills.ticks_until_next(self.growth_at) > 1
@@ -92,10 +93,14 @@ impl Fast {
         if !self.items.is_empty() || self.num_decoding == 0 {
             return planned;
         }
-        let grown = self.growth[self.growth_at];
+        let grown = self.grown();
         if grown <= self.pool.free() && !self.rejoining.iter().any(|slot| self.slots.get(*slot).is_filling) {
-            self.pool.take_many(grown);
-            self.fill_blocks(self.growth_at, self.tick, prefixes);
+            if self.lives.is_some() {
+                self.touch_all(0, prefixes);
+            } else {
+                self.pool.take_many(grown);
+                self.fill_blocks(self.growth_at, self.tick, prefixes);
+            }
             if observer.wants_plans() {
                 self.plans.all(&self.slots, self.tick, &[], [true, false]);
             }
@@ -164,15 +169,24 @@ impl Fast {
                 continue;
             }
             let (tokens, pos) = if phase == Phase::Prefill {
-                (limits::chunk(entry.target - entry.pos, walk.threshold, walk.budget), entry.pos)
+                let pos = entry.pos;
+                (self.ask(at, walk.threshold, walk.budget), pos)
             } else {
                 (1, entry.decode_pos(self.tick))
             };
+            let mut next = self.slots.get(at).next;
+            if tokens == 0 {
+                at = next;
+                continue;
+            }
+            if self.lives.is_some() {
+                self.drop_skipped(at, pos, prefixes);
+            }
             let blocks = match phase {
-                Phase::Prefill => self.blocks_for(pos, tokens),
-                _ => u32::from(entry.growth as usize == self.growth_at),
+                Phase::Prefill => self.blocks_of(at, pos, tokens),
+                _ if self.lives.is_some() => self.blocks_of(at, pos, 1),
+                _ => u32::from(self.slots.get(at).growth as usize == self.growth_at),
             };
-            let mut next = entry.next;
             if self.secure(at, blocks, walk, &mut next, now, prefixes, observer) {
                 self.serve(at, tokens, pos, blocks, prefixes);
                 walk.budget -= tokens;
@@ -192,8 +206,12 @@ impl Fast {
             self.compute_chunk(slot, tokens, prefixes);
             return;
         }
-        self.pool.take_many(blocks);
-        self.fill_if_due(slot, pos, prefixes);
+        if self.is_touched(slot) {
+            self.touch(slot, self.tick, prefixes);
+        } else if self.lives.is_none() {
+            self.pool.take_many(blocks);
+            self.fill_if_due(slot, pos, prefixes);
+        }
         self.slots.get_mut(slot).served = calls;
     }
 
@@ -255,6 +273,9 @@ impl Fast {
                     entry.start += 1;
                     entry.finish += 1;
                     entry.growth = if entry.growth + 1 == size { 0 } else { entry.growth + 1 };
+                    if let Some(lives) = &mut self.lives {
+                        lives.get(at).touch += 1;
+                    }
                     self.expect_finish(at);
                     if is_filling {
                         self.resume_fills(at);

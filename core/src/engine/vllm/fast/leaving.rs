@@ -32,7 +32,11 @@ impl Fast {
         for slot in &missed {
             let pos = self.slots.get(*slot).decode_pos(self.tick);
             self.slots.get_mut(*slot).anchor = pos;
-            self.publish(*slot, pos, prefixes);
+            if self.lives.is_some() {
+                self.publish_grouped(*slot, pos, prefixes);
+            } else {
+                self.publish(*slot, pos, prefixes);
+            }
         }
         self.rejoining = missed;
     }
@@ -58,12 +62,13 @@ impl Fast {
         } else {
             self.num_leaving -= 1;
             self.slots.dismiss(slot);
-            let entry = self.slots.get_mut(slot);
-            self.pool.publish(identity, &mut entry.holding, prefixes, entry.pos);
+            if self.lives.is_none() {
+                let entry = self.slots.get_mut(slot);
+                self.pool.publish(identity, &mut entry.holding, prefixes, entry.pos);
+            }
         }
         // A ghost holds nothing but perhaps a name.
-        let entry = self.slots.get_mut(slot);
-        self.pool.release_for_good(identity, &mut entry.holding, prefixes, entry.pos);
+        self.release_for_good(slot, self.slots.get(slot).pos, prefixes);
         let entry = self.slots.get(slot);
         let request = entry.request;
         let num_gaps = entry.answer_tokens - 1;
@@ -91,6 +96,17 @@ impl Fast {
             observer.event(&Event::Complete { time: SimTime(now), id: request.id });
         }
         observer.settled(&record);
+    }
+
+    /// Returns everything a request holds, with keys up to `published` tokens, for good.
+    fn release_for_good(&mut self, slot: u32, published: u32, prefixes: &PrefixTree) {
+        if self.lives.is_some() {
+            self.release_grouped(slot, published, None, prefixes);
+            return;
+        }
+        let entry = self.slots.get_mut(slot);
+        let identity = entry.identity(prefixes);
+        self.pool.release_for_good(identity, &mut entry.holding, prefixes, published);
     }
 
     /// Whoever gets its last token with the step that ends at `end` stops decoding; its client will see it then.
@@ -178,14 +194,14 @@ impl Fast {
     pub(super) fn preempt<O: Observer>(&mut self, victim: u32, now: i64, prefixes: &PrefixTree, observer: &mut O) {
         let published = self.leave_batch(victim, now);
         let entry = self.slots.get_mut(victim);
-        let identity = entry.identity(prefixes);
         self.totals.preemptions += 1;
         if observer.wants_events() {
             observer.event(&Event::Preempt { time: SimTime(now), id: entry.request.id });
         }
         if entry.phase == Phase::Leaving {
-            self.pool.release_for_good(identity, &mut entry.holding, prefixes, published);
+            self.release_for_good(victim, published, prefixes);
             // What it held is back; nothing is left to be returned when its last token comes.
+            let entry = self.slots.get_mut(victim);
             (entry.phase, entry.pos) = (Phase::Ghost, 0);
             self.num_ghosts += 1;
             return;
@@ -195,7 +211,13 @@ impl Fast {
             entry.answers_before = entry.pos + 1 - entry.request.input_tokens;
         }
         let most = entry.request.input_tokens + entry.answer_tokens;
-        self.pool.release_for_later(identity, &mut entry.holding, prefixes, [published, most]);
+        if self.lives.is_some() {
+            self.release_grouped(victim, published, Some(most), prefixes);
+        } else {
+            let identity = entry.identity(prefixes);
+            self.pool.release_for_later(identity, &mut entry.holding, prefixes, [published, most]);
+        }
+        let entry = self.slots.get_mut(victim);
         entry.phase = Phase::Waiting;
         entry.was_preempted = true;
         self.queue.push(victim, true, &self.slots);
@@ -211,9 +233,8 @@ impl Fast {
         if is_waiting {
             self.queue.bury();
         }
+        self.release_for_good(slot, published, prefixes);
         let entry = self.slots.get_mut(slot);
-        let identity = entry.identity(prefixes);
-        self.pool.release_for_good(identity, &mut entry.holding, prefixes, published);
         self.gaps.take_back(&mut entry.participation);
         let record = entry.record(Fate::TimedOut, now, self.output_overhead);
         if is_waiting {

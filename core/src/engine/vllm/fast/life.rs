@@ -56,6 +56,8 @@ pub(super) struct Lives {
     fresh: Vec<u32>,
     /// Scratch, by kind: the keys of a request's leading identified places, each that of the first group.
     keys: Vec<Vec<u32>>,
+    /// Scratch: those who are touched.
+    scratch: Vec<u32>,
     /// What the last lookup has found.
     found: Hit,
     /// Whether the front of the queue was last refused for want of budget alone.
@@ -112,6 +114,7 @@ impl Lives {
             prefix_keys: alloc::vec![Vec::new(); groups.kinds.len()],
             fresh: Vec::new(),
             keys: alloc::vec![Vec::new(); groups.kinds.len()],
+            scratch: Vec::new(),
             found: Hit::default(),
             is_budget_short: false,
         }
@@ -253,12 +256,49 @@ impl Lives {
         pool.claimed += claimed;
     }
 
+    /// Tokens of the last chunk of a prompt.
+    pub(super) fn last_chunk(&self, slot: u32) -> u32 {
+        self.lives.get(slot as usize).map_or(0, |life| life.last_chunk)
+    }
+
+    /// The slots that are touched at a tick, which was one more when they were entered.
+    pub(super) fn touched(&mut self, touch: u64) -> Vec<u32> {
+        let mut touched = core::mem::take(&mut self.scratch);
+        let mut at = self.touches.first(touch);
+        while at != NONE {
+            if self.lives[at as usize].touch == touch {
+                touched.push(at);
+            }
+            at = self.touches.next(at);
+        }
+        touched
+    }
+
+    /// A list is no longer needed.
+    pub(super) fn keep(&mut self, mut touched: Vec<u32>) {
+        touched.clear();
+        self.scratch = touched;
+    }
+
+    /// A request that is touched will be so again at a later tick.
+    pub(super) fn postpone(&mut self, slot: u32, touch: u64) {
+        let before = core::mem::replace(&mut self.lives[slot as usize].touch, touch);
+        self.touches.remove(before, slot);
+        self.touches.insert(touch, slot);
+    }
+
+    /// The calls since the last touch have given keys up to `tokens` tokens, to blocks that nobody will ask for.
+    pub(super) fn catch_up(&mut self, groups: &Groups, slot: u32, tokens: u32) {
+        for (kind, shape) in groups.kinds.iter().zip(&mut self.lives[slot as usize].shapes) {
+            shape.published = shape.published.max(groups.cacheable(tokens) / kind.block_size);
+        }
+    }
+
     /// Blocks to be taken for the tokens up to `end`, of which `start` are computed.
     pub(super) fn needed(&self, groups: &Groups, slot: u32, prompt: Prompt, start: u32, end: u32) -> u32 {
         let shapes = &self.lives[slot as usize].shapes;
-        let of_kind = |(kind, shape): (&Kind, &Shape)| {
-            kind.count * groups.growth(kind, prompt, shape.len, start, end).blocks
-        };
+        let of_kind =
+            |(kind, shape): (&Kind, &Shape)| kind.count * groups.growth(kind, prompt, shape.len, start, end).blocks;
         groups.kinds.iter().zip(shapes).map(of_kind).sum()
     }
 
@@ -275,13 +315,7 @@ impl Lives {
     }
 
     /// Takes the blocks for the tokens up to `end`, of which `start` are computed, and gives keys up to `published` tokens.
-    pub(super) fn grow(
-        &mut self,
-        groups: &Groups,
-        pool: &mut Pool,
-        seen: Seen<'_>,
-        [start, end, published]: [u32; 3],
-    ) {
+    pub(super) fn grow(&mut self, groups: &Groups, pool: &mut Pool, seen: Seen<'_>, [start, end, published]: [u32; 3]) {
         let mut taken = 0;
         let shapes = &mut self.lives[seen.slot as usize].shapes;
         for (kind, shape) in groups.kinds.iter().zip(shapes) {
@@ -302,27 +336,23 @@ impl Lives {
             let end = groups.cacheable(tokens) / kind.block_size;
             let shape = &mut self.lives[seen.slot as usize].shapes[at];
             let first = shape.published;
-            if end <= first {
-                continue;
-            }
-            shape.published = end;
+            shape.published = end.max(first);
             let shared = Self::shared(kind, pool, seen.identity, seen.tree).min(end);
             if first < shared {
                 self.name(at, kind, groups, pool, seen, first..shared);
+            }
+            let shape = &self.lives[seen.slot as usize].shapes[at];
+            let renewed = groups.is_renewed(kind, tokens, seen.prompt);
+            if let Some(index) = renewed.and_then(|place| shape.named.binary_search(&place).ok()) {
+                let count = kind.count as usize;
+                let nodes = &shape.nodes[index * count..(index + 1) * count];
+                self.fresh.extend(nodes.iter().map(|node| pool.key(*node)));
             }
         }
     }
 
     /// Identifies blocks at these places, as far as they have keys.
-    fn name(
-        &mut self,
-        at: usize,
-        kind: &Kind,
-        groups: &Groups,
-        pool: &mut Pool,
-        seen: Seen<'_>,
-        places: Range<u32>,
-    ) {
+    fn name(&mut self, at: usize, kind: &Kind, groups: &Groups, pool: &mut Pool, seen: Seen<'_>, places: Range<u32>) {
         let shape = &self.lives[seen.slot as usize].shapes[at];
         let is_kept = |place: &u32| shape.has(*place) && groups.keeps(kind, *place, seen.prompt);
         let kept: Vec<u32> = places.clone().filter(is_kept).collect();

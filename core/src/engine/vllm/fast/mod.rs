@@ -11,8 +11,10 @@
 
 mod arrivals;
 mod fills;
+mod grouped;
 mod irregular;
 mod leaving;
+mod life;
 mod outlook;
 mod plans;
 mod pool;
@@ -32,10 +34,12 @@ use crate::observation::{Event, Fate, Observer, QueueSample};
 use crate::scenario::{Batching, EngineConfig, VllmRules};
 use crate::time::SimTime;
 use crate::workload::{Outcome, PrefixTree};
+use alloc::boxed::Box;
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use fills::Wheel;
+use life::Lives;
 use pool::Pool;
 use queue::Queue;
 use slots::{NONE, Phase, Slots};
@@ -83,6 +87,8 @@ pub(in crate::engine) struct Fast {
     due: Due,
     pool: Pool,
     groups: Groups,
+    /// The blocks of requests where not all layers keep all tokens; the pool counts those of the others.
+    lives: Option<Box<Lives>>,
     gaps: Gaps,
     /// Time of steps of prompts alone since the last one with decodes.
     apart_time: i64,
@@ -126,7 +132,10 @@ struct Planned {
 
 impl Fast {
     pub(in crate::engine) fn new(config: EngineConfig, rules: VllmRules, latency: LatencyModel) -> Self {
+        let groups = Groups::of(&config, &rules);
         Self {
+            lives: (!rules.groups.is_empty()).then(|| Box::new(Lives::new(&groups))),
+            groups,
             lag: u32::from(rules.batching == Batching::Async),
             is_apart: rules.batching == Batching::V0,
             reserved_blocks: limits::reserved_blocks(&config, &rules),
@@ -154,7 +163,6 @@ impl Fast {
             fills: Wheel::new(config.block_size),
             due: Due::new(),
             pool: Pool::new(config.num_blocks, config.block_size, config.enable_prefix_caching),
-            groups: Groups::of(&config, &rules),
             gaps: Gaps::new(),
             apart_time: 0,
             rejoining: Vec::new(),
@@ -303,6 +311,7 @@ impl Fast {
         if observer.wants_plans() {
             self.plans.processed(self.pool.free());
         }
+        self.end_fresh();
         let is_settled = self.prefilling.is_empty() && self.rejoining.is_empty() && self.apart_time == 0;
         if is_settled && self.num_decoding > 0 && self.can_skip(prefixes) {
             let max_steps = stop_at - self.calls;
@@ -318,6 +327,14 @@ impl Fast {
             self.plan_irregular(now, prefixes, observer)
         };
         self.end_call(now, planned, prefixes, observer);
+    }
+
+    /// What was computed so far is there.
+    #[inline]
+    fn end_fresh(&mut self) {
+        if let Some(lives) = &mut self.lives {
+            lives.end_call();
+        }
     }
 
     /// The long-prefill threshold of this call.
@@ -364,6 +381,10 @@ impl Fast {
         let entry = self.slots.get(slot);
         self.growth[entry.growth as usize] += 1;
         self.due.insert(entry.finish, slot);
+        if let Some(lives) = &mut self.lives {
+            let touch = lives.get(slot).touch;
+            lives.touches.insert(touch, slot);
+        }
     }
 
     /// A decoding request stands no longer in what the batch counts of it.
@@ -373,6 +394,10 @@ impl Fast {
         let entry = self.slots.get(slot);
         self.growth[entry.growth as usize] -= 1;
         self.due.remove(entry.finish, slot);
+        if let Some(lives) = &mut self.lives {
+            let touch = lives.get(slot).touch;
+            lives.touches.remove(touch, slot);
+        }
     }
 
     /// Moves the decode tick on by one.

@@ -1,5 +1,6 @@
 //! What others may look at, and until when they need not look again.
 
+use super::super::groups::Kind;
 use super::Fast;
 use super::pool::{Holding, Identity};
 use super::slots::Phase;
@@ -66,9 +67,10 @@ impl Fast {
         }
         let steps = self.due.ticks_until_next(self.tick);
         // A block that is filled may be the one that lets the front of the queue in.
-        let until_fill = if self.queue.is_empty() { u64::MAX } else { self.fills.ticks_until_next(self.growth_at) };
+        let until_fill = if self.queue.is_empty() { u64::MAX } else { self.ticks_until_change() };
         let steps = steps.min(until_fill);
-        let most_blocks = u64::from(self.num_decoding) * (steps / u64::from(self.config.block_size) + 1);
+        let of_kind = |kind: &Kind| u64::from(kind.count) * (steps / u64::from(kind.block_size) + 1);
+        let most_blocks = u64::from(self.num_decoding) * self.groups.kinds.iter().map(of_kind).sum::<u64>();
         let Some(duration) = self.latency.decode_stepper(self.num_decoding).step_time(self.pos_sum) else {
             return call;
         };
@@ -85,6 +87,9 @@ impl Fast {
 
     /// [`crate::engine::Engine::cached_blocks`].
     pub(in crate::engine) fn cached_blocks(&mut self, request: &Request, prefixes: &PrefixTree) -> u32 {
+        if self.lives.is_some() {
+            return self.count_grouped(request, prefixes, None);
+        }
         self.pool.lookup(of_prompt(request), &Holding::default(), prefixes, request.input_tokens).blocks
     }
 
@@ -95,11 +100,17 @@ impl Fast {
 
     /// [`crate::engine::Engine::cached_blocks_in`].
     pub(in crate::engine) fn cached_blocks_in(&mut self, copy: &[u32], request: &Request, tree: &PrefixTree) -> u32 {
+        if self.lives.is_some() {
+            return self.count_grouped(request, tree, Some(copy));
+        }
         self.pool.count_leading(of_prompt(request), tree, copy)
     }
 
     /// [`crate::engine::Engine::audit`].
     pub(in crate::engine) fn audit(&mut self) -> Result<(), &'static str> {
+        if let Some(holding) = self.held_grouped() {
+            return self.pool.audit(core::iter::once(&holding));
+        }
         self.count_decode_blocks();
         self.pool.audit(self.slots.all().iter().map(|slot| &slot.holding))
     }
@@ -108,6 +119,11 @@ impl Fast {
     pub(in crate::engine) fn block_tables(&mut self, prefixes: &PrefixTree) -> BlockTables {
         let mut tables = BlockTables::default();
         self.count_decode_blocks();
+        if let Some(holding) = self.held_grouped() {
+            self.tell_grouped_tables(&mut tables, prefixes);
+            [tables.used, tables.free] = self.pool.count(core::iter::once(&holding));
+            return tables;
+        }
         for slot in self.slots.all() {
             let id = slot.request.id;
             if !matches!(slot.phase, Phase::Arriving | Phase::Gone) {
@@ -135,6 +151,6 @@ impl Fast {
 }
 
 /// The blocks of a new prompt that may be cached.
-fn of_prompt(request: &Request) -> Identity {
+pub(super) fn of_prompt(request: &Request) -> Identity {
     Identity { prefix: request.prefix, output_prefix: PrefixId::NONE, prompt_tokens: request.input_tokens }
 }

@@ -15,7 +15,7 @@ use chain::Chain;
 use keys::{Carriers, PrivateRange};
 
 /// No node, no key, no range.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// A run of anonymous blocks in the free queue, or one identified block, free or held.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,19 @@ pub(super) struct Identity {
     pub prompt_tokens: u32,
 }
 
+impl Identity {
+    /// Whether others share anything of the request.
+    #[inline]
+    pub(super) fn is_shared(self) -> bool {
+        self.prefix != PrefixId::NONE
+    }
+
+    /// The deepest prefix that the request shares.
+    pub(super) fn deepest(self) -> PrefixId {
+        if self.output_prefix == PrefixId::NONE { self.prefix } else { self.output_prefix }
+    }
+}
+
 /// A request's place in the pool.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holding {
@@ -73,6 +86,11 @@ impl Holding {
     /// Sets the number of blocks; those taken in decode steps are counted by the batch until somebody asks.
     pub(super) fn set_blocks(&mut self, blocks: u32) {
         self.blocks = blocks;
+    }
+
+    /// These identified blocks and so many others.
+    pub(super) fn of(nodes: Vec<u32>, others: u32) -> Self {
+        Self { blocks: nodes.len() as u32 + others, nodes, ..Self::default() }
     }
 
     /// Blocks held.
@@ -272,9 +290,7 @@ impl Pool {
         let first_private = self.tree_blocks(identity, tree);
         for at in named..count {
             let range = if at >= first_private { holding.range.unwrap_or(NONE) } else { NONE };
-            let node = self.new_node(1);
-            self.nodes[node as usize].refs = 1;
-            self.give_key(node, self.keys[at as usize], range);
+            let node = self.identify(self.keys[at as usize], range);
             holding.nodes.push(node);
         }
     }
@@ -313,8 +329,7 @@ impl Pool {
         }
         self.release_chain(holding);
         if let Some(range) = holding.range.take() {
-            self.ranges[range as usize].is_retired = true;
-            self.reuse_if_unused(range);
+            self.retire(range);
         }
     }
 
@@ -345,7 +360,7 @@ impl Pool {
 
     /// Puts `count` anonymous blocks at the back of the free queue.
     #[inline]
-    fn put_back(&mut self, count: u32) {
+    pub(super) fn put_back(&mut self, count: u32) {
         if count == 0 {
             return;
         }
@@ -360,7 +375,7 @@ impl Pool {
 
     /// Puts `count` anonymous blocks before the front of the free queue.
     #[inline]
-    fn put_front(&mut self, count: u32) {
+    pub(super) fn put_front(&mut self, count: u32) {
         if count == 0 {
             return;
         }
@@ -380,7 +395,7 @@ impl Pool {
     }
 
     #[inline]
-    fn claim(&mut self, node: u32) {
+    pub(super) fn claim(&mut self, node: u32) {
         if self.nodes[node as usize].refs == 0 {
             self.unlink(node);
             self.free -= 1;
@@ -388,7 +403,7 @@ impl Pool {
         self.nodes[node as usize].refs += 1;
     }
 
-    fn drop_reference(&mut self, node: u32) {
+    pub(super) fn drop_reference(&mut self, node: u32) {
         self.nodes[node as usize].refs -= 1;
         if self.nodes[node as usize].refs == 0 {
             self.free += 1;
@@ -397,7 +412,7 @@ impl Pool {
     }
 
     /// A held block nobody will ask for again returns as an anonymous one.
-    fn forget_node(&mut self, node: u32) {
+    pub(super) fn forget_node(&mut self, node: u32) {
         self.forget_key(node);
         self.nodes[node as usize].refs = 0;
         self.spare_nodes.push(node);

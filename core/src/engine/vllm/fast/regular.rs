@@ -12,13 +12,13 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstChunk {
     /// Leading blocks that are found in the cache.
-    found: u32,
+    pub(super) found: u32,
     /// Blocks behind them that count as cached because it was given that they are.
-    given: u32,
+    pub(super) given: u32,
     /// Tokens of both.
-    cached: u32,
+    pub(super) cached: u32,
     /// Tokens to compute.
-    tokens: u32,
+    pub(super) tokens: u32,
 }
 
 impl Fast {
@@ -31,7 +31,7 @@ impl Fast {
         observer: &mut O,
     ) -> Option<Planned> {
         let budget = self.config.max_num_batched_tokens.checked_sub(self.num_decoding)?;
-        let grown = if self.num_decoding > 0 { self.growth[self.growth_at] } else { 0 };
+        let grown = if self.num_decoding > 0 { self.grown() } else { 0 };
         let threshold = self.threshold();
         if grown > self.pool.free() {
             return None;
@@ -46,14 +46,19 @@ impl Fast {
                 return None;
             }
         }
-        if self.rejoining.iter().any(|slot| self.slots.get(*slot).is_filling) {
+        let is_late = |slot: &u32| self.slots.get(*slot).is_filling || self.is_touched_late();
+        if self.rejoining.iter().any(is_late) {
             return None;
         }
-        // The running pass: decodes first, then prompts in order.
-        self.pool.take_many(grown);
-        self.fill_blocks(self.growth_at, self.tick, prefixes);
         self.items.clear();
-        let budget = self.continue_prompts(budget, threshold, prefixes);
+        let budget = if self.lives.is_some() {
+            self.run_in_order(budget, threshold, prefixes)
+        } else {
+            // The running pass: decodes first, then prompts in order.
+            self.pool.take_many(grown);
+            self.fill_blocks(self.growth_at, self.tick, prefixes);
+            self.continue_prompts(budget, threshold, prefixes)
+        };
         if observer.wants_plans() {
             self.plans.all(&self.slots, self.tick, &self.items, [true, true]);
         }
@@ -63,13 +68,13 @@ impl Fast {
     }
 
     /// Tokens and blocks that the prompts in progress ask for.
-    fn prompts_ask(&self, threshold: u32) -> (u64, u64) {
+    fn prompts_ask(&mut self, threshold: u32) -> (u64, u64) {
         let (mut tokens, mut blocks) = (0, 0);
-        for slot in &self.prefilling {
-            let entry = self.slots.get(*slot);
-            let ask = limits::chunk(entry.target - entry.pos, threshold, u32::MAX);
+        for at in 0..self.prefilling.len() {
+            let slot = self.prefilling[at];
+            let ask = self.ask(slot, threshold, u32::MAX);
             tokens += u64::from(ask);
-            blocks += u64::from(self.blocks_for(entry.pos, ask));
+            blocks += u64::from(self.blocks_of(slot, self.slots.get(slot).pos, ask));
         }
         (tokens, blocks)
     }
@@ -82,12 +87,12 @@ impl Fast {
     }
 
     /// Whether the prompts in progress get the blocks for their chunks, in order.
-    pub(super) fn prompts_fit(&self, mut budget: u32, threshold: u32, mut free: u32) -> bool {
-        for slot in &self.prefilling {
-            let entry = self.slots.get(*slot);
-            let tokens = limits::chunk(entry.target - entry.pos, threshold, budget);
+    pub(super) fn prompts_fit(&mut self, mut budget: u32, threshold: u32, mut free: u32) -> bool {
+        for at in 0..self.prefilling.len() {
+            let slot = self.prefilling[at];
+            let tokens = self.ask(slot, threshold, budget);
             budget -= tokens;
-            let blocks = self.blocks_for(entry.pos, tokens);
+            let blocks = self.blocks_of(slot, self.slots.get(slot).pos, tokens);
             if blocks > free {
                 return false;
             }
@@ -101,10 +106,12 @@ impl Fast {
     pub(super) fn continue_prompts(&mut self, mut budget: u32, threshold: u32, prefixes: &PrefixTree) -> u32 {
         for at in 0..self.prefilling.len() {
             let slot = self.prefilling[at];
-            let entry = self.slots.get(slot);
-            let tokens = limits::chunk(entry.target - entry.pos, threshold, budget);
-            if tokens == 0 {
+            let tokens = self.ask(slot, threshold, budget);
+            if budget == 0 {
                 break;
+            }
+            if tokens == 0 {
+                continue;
             }
             budget -= tokens;
             self.compute_chunk(slot, tokens, prefixes);
@@ -114,13 +121,19 @@ impl Fast {
 
     /// A prompt in progress gets blocks for its next chunk and takes part in the step with it.
     pub(super) fn compute_chunk(&mut self, slot: u32, tokens: u32, prefixes: &PrefixTree) {
-        let blocks = self.blocks_for(self.slots.get(slot).pos, tokens);
         let calls = self.calls;
+        if self.lives.is_some() {
+            self.grow_chunk(slot, tokens, prefixes);
+        }
+        let blocks = self.blocks_for(self.slots.get(slot).pos, tokens);
         let entry = self.slots.get_mut(slot);
         let identity = entry.identity(prefixes);
         self.items.push(StepItem { tokens, pos: entry.pos, input_tokens: entry.target });
         entry.pos += tokens;
         entry.served = calls;
+        if self.lives.is_some() {
+            return;
+        }
         self.pool.extend(&mut entry.holding, blocks);
         self.pool.publish(identity, &mut entry.holding, prefixes, entry.pos);
     }
@@ -139,6 +152,9 @@ impl Fast {
             let Some(chunk) = self.fitting_chunk(front, budget, threshold, prefixes) else {
                 return Stop::KvBlocks;
             };
+            if chunk.tokens == 0 {
+                break;
+            }
             budget -= chunk.tokens;
             self.admit(front, chunk, now, prefixes, observer);
         }
@@ -154,6 +170,9 @@ impl Fast {
         threshold: u32,
         prefixes: &PrefixTree,
     ) -> Option<FirstChunk> {
+        if self.lives.is_some() {
+            return self.fitting_grouped(front, budget, threshold, prefixes);
+        }
         let size = self.config.block_size;
         let entry = self.slots.get(front);
         let known = entry.known();
@@ -171,21 +190,19 @@ impl Fast {
 
     /// The front of the queue gets into the batch, with what the last lookup found and a chunk behind it.
     #[inline]
-    fn admit<O: Observer>(
-        &mut self,
-        slot: u32,
-        FirstChunk { found, given, cached, tokens }: FirstChunk,
-        now: i64,
-        prefixes: &PrefixTree,
-        observer: &mut O,
-    ) {
+    fn admit<O: Observer>(&mut self, slot: u32, chunk: FirstChunk, now: i64, prefixes: &PrefixTree, observer: &mut O) {
+        let FirstChunk { found, given, cached, tokens } = chunk;
         self.queue.pop_front();
         let size = self.config.block_size;
         let calls = self.calls;
+        let is_grouped = self.lives.is_some();
+        if is_grouped {
+            self.admit_grouped(slot, chunk, prefixes);
+        }
         let entry = self.slots.get_mut(slot);
         let identity = entry.identity(prefixes);
         let known = entry.known();
-        if found > 0 {
+        if found > 0 && !is_grouped {
             let shared = self.pool.prompt_blocks(identity, prefixes);
             self.pool.claim_found(identity.prefix, shared, &mut entry.holding);
         }
@@ -194,9 +211,11 @@ impl Fast {
         entry.pos = cached + tokens;
         entry.served = calls;
         entry.scheduling_delay = entry.scheduling_delay.or(Some(now - entry.request.arrive.0));
-        self.pool.extend(&mut entry.holding, entry.pos.div_ceil(size) - found);
-        self.pool.count_as_claimed(given);
-        self.pool.publish(identity, &mut entry.holding, prefixes, entry.pos);
+        if !is_grouped {
+            self.pool.extend(&mut entry.holding, entry.pos.div_ceil(size) - found);
+            self.pool.count_as_claimed(given);
+            self.pool.publish(identity, &mut entry.holding, prefixes, entry.pos);
+        }
         self.items.push(StepItem { tokens, pos: cached, input_tokens: known });
         let (id, was_preempted) = (entry.request.id, entry.was_preempted);
         if self.config.enable_prefix_caching {
@@ -225,6 +244,7 @@ impl Fast {
             self.plans.tell(self.calls, now, counts, observer);
         }
         self.calls += 1;
+        self.end_fresh();
         let Planned { stop, has_preempted, decoding, pos_sum } = planned;
         if decoding == 0 && self.items.is_empty() {
             self.end_empty(now, has_preempted);
@@ -375,8 +395,11 @@ impl Fast {
             self.finished.push((admission, slot));
             return;
         }
+        self.expect_touch(slot);
         self.expect_finish(slot);
-        self.watch_fills(slot, prefixes);
+        if self.lives.is_none() {
+            self.watch_fills(slot, prefixes);
+        }
         if self.is_apart {
             // The next step may be one of other prompts alone.
             self.miss(slot, end);

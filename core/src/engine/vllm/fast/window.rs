@@ -47,13 +47,18 @@ impl Fast {
     #[inline(never)]
     fn front_waits(&mut self, budget: u32, prefixes: &PrefixTree) -> bool {
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
-        if self.fills.ticks_until_next(self.growth_at) == 1 {
+        if self.fills.ticks_until_next(self.growth_at) == 1 || self.ticks_until_touch() == 1 {
             // Requests are admitted behind the fills of a step: one of them may be what the front waits for.
             return false;
         }
         // Blocks that this step takes first are no longer free for the front.
         let threshold = self.threshold();
-        self.fitting_chunk(front, budget, threshold, prefixes).is_none()
+        let chunk = self.fitting_chunk(front, budget, threshold, prefixes);
+        let is_budget_short = chunk.is_some_and(|chunk| chunk.tokens == 0);
+        if let Some(lives) = &mut self.lives {
+            lives.is_budget_short = is_budget_short;
+        }
+        chunk.is_none() || is_budget_short
     }
 
     /// Makes the calls that happen no later than `until`, at most `max_calls`, up to and including the one in which
@@ -76,6 +81,10 @@ impl Fast {
         if until_fill <= most {
             let may_admit = !is_full && !self.queue.is_empty();
             most = until_fill - u64::from(until_fill > 1 && may_admit);
+        }
+        if self.lives.is_some() && !is_full && !self.queue.is_empty() {
+            // With each touch blocks may come back.
+            most = most.min(self.ticks_until_touch() - 1);
         }
         // Those who leave before the second call make room for those who wait.
         let is_release = !self.leaving[0].is_empty();
@@ -100,7 +109,7 @@ impl Fast {
         };
         let mut leg = if is_release { 1 } else { most };
         loop {
-            self.run(&stepper, &mut progress, leg, until, counts_each, observer);
+            self.run(&stepper, &mut progress, leg, until, counts_each, prefixes, observer);
             if progress.steps == 0 {
                 return false;
             }
@@ -113,6 +122,7 @@ impl Fast {
             }
             leg = most;
         }
+        self.end_fresh();
         let Progress { steps, next, start, duration, queued, busy, integral, at } = progress;
         if !counts_each {
             self.latency.count_window(&mut self.work, self.num_decoding, first_pos_sum, steps, busy);
@@ -159,6 +169,7 @@ impl Fast {
 
     /// Goes on with a window until `most` steps are made or the next call is later than `until` or lacks blocks.
     #[inline]
+    #[allow(clippy::too_many_arguments, reason = "the state of one window between its legs")]
     fn run<O: Observer>(
         &mut self,
         stepper: &DecodeStepper,
@@ -166,6 +177,7 @@ impl Fast {
         most: u64,
         until: i64,
         counts_each: bool,
+        prefixes: &PrefixTree,
         observer: &mut O,
     ) {
         let decoding = u64::from(self.num_decoding);
@@ -177,17 +189,25 @@ impl Fast {
         let (mut busy, mut integral) = (0i64, 0u128);
         // Asynchronously the next call comes when the step before has ended.
         let is_lagging = self.lag > 0;
+        let is_grouped = self.lives.is_some();
         if let DecodeStepper::Constant(constant) = *stepper {
             let constant = constant.clamp(1, MAX_STEP);
             // Fewer than 2³² blocks over fewer than 2³² steps.
             let mut used_sum = 0u64;
             while steps < most && next <= until {
-                let grown = self.growth[at];
-                if grown > free - taken {
-                    break;
+                if is_grouped {
+                    if !self.touch_all(steps, prefixes) {
+                        break;
+                    }
+                    used = self.pool.used().into();
+                } else {
+                    let grown = self.growth[at];
+                    if grown > free - taken {
+                        break;
+                    }
+                    taken += grown;
+                    used += u64::from(grown);
                 }
-                taken += grown;
-                used += u64::from(grown);
                 used_sum += used;
                 start = next;
                 next += if is_lagging { queued } else { constant };
@@ -210,12 +230,19 @@ impl Fast {
             }
         } else {
             while steps < most && next <= until {
-                let grown = self.growth[at];
-                if grown > free - taken {
-                    break;
+                if is_grouped {
+                    if !self.touch_all(steps, prefixes) {
+                        break;
+                    }
+                    used = self.pool.used().into();
+                } else {
+                    let grown = self.growth[at];
+                    if grown > free - taken {
+                        break;
+                    }
+                    taken += grown;
+                    used += u64::from(grown);
                 }
-                taken += grown;
-                used += u64::from(grown);
                 let pos_sum = self.pos_sum + steps * decoding;
                 duration = stepper.step_time(pos_sum).unwrap_or_else(|| self.strict_decode_step(steps));
                 duration = duration.clamp(1, MAX_STEP);
@@ -243,7 +270,8 @@ impl Fast {
             self.totals.kv_peak = self.totals.kv_peak.max(used);
             let is_full = self.num_running() >= self.config.max_num_seqs
                 || (!self.is_apart && self.num_decoding == self.config.max_num_batched_tokens);
-            self.count_step(steps - first, if is_full { Stop::Other } else { Stop::KvBlocks });
+            let is_other = is_full || self.lives.as_ref().is_some_and(|lives| lives.is_budget_short);
+            self.count_step(steps - first, if is_other { Stop::Other } else { Stop::KvBlocks });
         }
         let (busy, integral) = (progress.busy + busy, progress.integral + integral);
         *progress = Progress { steps, next, start, duration, queued, busy, integral, at };

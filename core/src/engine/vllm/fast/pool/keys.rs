@@ -39,10 +39,19 @@ impl Pool {
     /// Full blocks of a prompt and its output that lie inside what others share.
     #[inline]
     pub(super) fn tree_blocks(&self, identity: Identity, tree: &PrefixTree) -> u32 {
-        if self.is_caching && identity.output_prefix != PrefixId::NONE {
-            return tree.tokens(identity.output_prefix) / self.block_size;
+        self.shared_tokens(identity, tree) / self.block_size
+    }
+
+    /// Leading tokens of a prompt and its output that lie inside what others share.
+    #[inline]
+    pub(in crate::engine::vllm::fast) fn shared_tokens(&self, identity: Identity, tree: &PrefixTree) -> u32 {
+        if !self.is_caching || identity.prefix == PrefixId::NONE {
+            return 0;
         }
-        self.prompt_blocks(identity, tree)
+        if identity.output_prefix != PrefixId::NONE {
+            return tree.tokens(identity.output_prefix);
+        }
+        tree.tokens(identity.prefix).min(identity.prompt_tokens)
     }
 
     /// Full blocks of a request that can be identified.
@@ -60,8 +69,7 @@ impl Pool {
             self.enter_prefixes(tree);
             // From the deepest segment to the root, each fills the places of the blocks that end in it.
             self.keys.resize(shared as usize, NONE);
-            let mut node =
-                if identity.output_prefix == PrefixId::NONE { identity.prefix } else { identity.output_prefix };
+            let mut node = identity.deepest();
             let mut end = shared;
             while end > 0 {
                 let parent = tree.parent(node);
@@ -88,8 +96,8 @@ impl Pool {
             let node = PrefixId(self.prefix_keys.len() as u32);
             let start = tree.tokens(tree.parent(node)) / self.block_size;
             let count = tree.tokens(node) / self.block_size - start;
-            self.prefix_keys.push(self.index.len() as u32);
-            self.add_keys(count);
+            let first_key = self.add_keys(count);
+            self.prefix_keys.push(first_key);
             self.chain_of.push(NONE);
         }
     }
@@ -131,8 +139,51 @@ impl Pool {
         }
     }
 
-    fn add_keys(&mut self, count: u32) {
+    /// Makes room for so many keys; the first of them.
+    pub(in crate::engine::vllm::fast) fn add_keys(&mut self, count: u32) -> u32 {
+        let first_key = self.index.len() as u32;
         self.index.resize(self.index.len() + count as usize, Carriers::NOBODY);
+        first_key
+    }
+
+    /// The block that has had a key for longest; [`NONE`] if no block has it.
+    pub(in crate::engine::vllm::fast) fn oldest(&self, key: u32) -> u32 {
+        self.index[key as usize].oldest
+    }
+
+    /// The key of an identified block.
+    pub(in crate::engine::vllm::fast) fn key(&self, node: u32) -> u32 {
+        self.nodes[node as usize].key
+    }
+
+    /// Whether nobody holds an identified block.
+    pub(in crate::engine::vllm::fast) fn is_free(&self, node: u32) -> bool {
+        self.nodes[node as usize].refs == 0
+    }
+
+    /// Whether blocks get keys.
+    pub(in crate::engine::vllm::fast) fn is_caching(&self) -> bool {
+        self.is_caching
+    }
+
+    /// A held block gets a key and with it an identity.
+    pub(in crate::engine::vllm::fast) fn identify(&mut self, key: u32, range: u32) -> u32 {
+        let node = self.new_node(1);
+        self.nodes[node as usize].refs = 1;
+        self.give_key(node, key, range);
+        node
+    }
+
+    /// The first key of a range, and how many it has.
+    pub(in crate::engine::vllm::fast) fn range(&self, range: u32) -> (u32, u32) {
+        let PrivateRange { first_key, count, .. } = self.ranges[range as usize];
+        (first_key, count)
+    }
+
+    /// The request of a range is gone.
+    pub(in crate::engine::vllm::fast) fn retire(&mut self, range: u32) {
+        self.ranges[range as usize].is_retired = true;
+        self.reuse_if_unused(range);
     }
 
     pub(super) fn reuse_if_unused(&mut self, range: u32) {
@@ -142,7 +193,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn new_range(&mut self, count: u32) -> u32 {
+    pub(in crate::engine::vllm::fast) fn new_range(&mut self, count: u32) -> u32 {
         // A few looks, not a search: a range that does not fit now will fit another request.
         let recent = self.spare_ranges.len().saturating_sub(8);
         let fits = |range: &u32| self.ranges[*range as usize].count >= count;
@@ -151,8 +202,7 @@ impl Pool {
             self.ranges[range as usize].is_retired = false;
             return range;
         }
-        let first_key = self.index.len() as u32;
-        self.add_keys(count);
+        let first_key = self.add_keys(count);
         self.ranges.push(PrivateRange { first_key, count, nodes: 0, is_retired: false });
         self.ranges.len() as u32 - 1
     }
