@@ -6,8 +6,8 @@ use plimsoll_configs::catalog;
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::kv_plan::{KvLayout, KvSettings};
 use plimsoll_core::scenario::{
-    AcceleratorChoice, BlocksSource, LatencyModelChoice, Ledger, ModelChoice, ResolvedScenario, Scenario, Scheduling,
-    ServerLedger,
+    AcceleratorChoice, BlocksSource, GroupKind, LatencyModelChoice, Ledger, ModelChoice, ResolvedScenario, Rules,
+    Scenario, Scheduling, ServerLedger,
 };
 use plimsoll_tests::truth::configs::own_tables;
 use std::fs;
@@ -121,24 +121,60 @@ fn of_config(folder: &str) -> ModelChoice {
     ModelChoice::Custom(Box::new(plimsoll_formats::model_from_hf_config(&text, folder).expect(folder).value))
 }
 
+/// The kinds of groups that a scenario is simulated with: what they keep, the tokens of their blocks, how many there are.
+fn groups(resolved: &ResolvedScenario) -> Vec<(GroupKind, u32, u32)> {
+    let Rules::VllmV1(rules) = resolved.engine.rules else { panic!("vLLM's rules") };
+    rules.groups.runs().map(|run| (run.kind, run.block_size, run.count)).collect()
+}
+
 #[test]
-fn layers_of_several_kinds_hold_as_many_of_the_longest_sequences_as_the_server_prints() {
-    for (folder, card, length) in [("gemma-3-27b", "H100", 131_072), ("qwen3-next-80b-a3b", "H200-SXM", 32_768)] {
+fn layers_of_several_kinds_are_simulated_with_the_groups_and_the_blocks_of_the_server() {
+    let state = GroupKind::State { exports_checkpoint: true };
+    let window = |window| GroupKind::Sliding { window };
+    // 52 layers of 62 have the window, in groups of nine or eight; of 48 layers 36 have a state.
+    for (folder, card, length, expected, block_size) in [
+        ("gemma-3-27b", "H100", 131_072, vec![(window(1024), 16, 6), (GroupKind::Full, 16, 1)], 16),
+        ("qwen3-next-80b-a3b", "H200-SXM", 32_768, vec![(state, 576, 3), (GroupKind::Full, 576, 1)], 576),
+        ("mistral-7b-v0.1", "H100", 32_768, vec![(window(4096), 16, 1)], 16),
+    ] {
         let mut scenario = planned(LLAMA, card, 2);
         scenario.deployment.model = of_config(folder);
         scenario.engine.max_model_len = Some(length);
-        let found = resolved(&scenario);
-        let ledger = server(&found);
-        let plan = ledger.fit.plan.expect("it starts");
-        let (blocks, size) = (found.engine.num_blocks, found.engine.block_size);
-        assert_eq!(ledger.stand_in, Some((blocks, size)), "{folder}");
-        let simulated = f64::from(blocks) / f64::from(length.div_ceil(size));
-        assert!((simulated - plan.max_concurrency).abs() < 0.02, "{folder}: {simulated} of {plan:?}");
-        let remarks = scenario.resolve(catalog()).expect("resolves").diagnostics;
-        assert!(remarks.iter().any(|found| found.code == "kv-blocks-stand-in"), "{folder}: {remarks:?}");
+        let found = scenario.resolve(catalog()).expect("resolves");
+        let ledger = server(&found.value);
+        assert_eq!(groups(&found.value), expected, "{folder}");
+        let engine = &found.value.engine;
+        assert_eq!((u64::from(engine.num_blocks), engine.block_size), (ledger.fit.num_blocks, block_size), "{folder}");
+        assert_eq!(ledger.stand_in, None, "{folder}");
+        assert!(found.diagnostics.iter().all(|remark| remark.code != "kv-blocks-stand-in"), "{folder}");
+        let is_told = found.diagnostics.iter().any(|remark| remark.code == "block-size-of-server");
+        assert_eq!(is_told, block_size != 16, "{folder}");
     }
-    // Where every layer keeps every token, nothing stands for anything.
-    assert_eq!(server(&resolved(&planned(LLAMA, "H100", 1))).stand_in, None);
+    // Where every layer keeps every token there is nothing to tell apart.
+    let llama = resolved(&planned(LLAMA, "H100", 1));
+    assert_eq!((groups(&llama), server(&llama).stand_in), (Vec::new(), None));
+}
+
+#[test]
+fn layers_with_a_window_in_turns_share_the_blocks_with_the_others() {
+    let found = resolved(&planned("openai/gpt-oss-120b", "H100", 4));
+    let window = GroupKind::Sliding { window: 128 };
+    assert_eq!(groups(&found), [(window, 16, 1), (GroupKind::Full, 16, 1)]);
+    assert_eq!(u64::from(found.engine.num_blocks), server(&found).blocks);
+}
+
+#[test]
+fn blocks_of_cross_attention_are_stood_for_by_blocks_of_one_kind() {
+    let mut scenario = planned(LLAMA, "H100", 1);
+    scenario.deployment.model = of_config("llama-3.2-11b-vision");
+    scenario.engine.max_model_len = Some(32_768);
+    let found = scenario.resolve(catalog()).expect("resolves");
+    let (engine, ledger) = (&found.value.engine, server(&found.value));
+    let plan = ledger.fit.plan.expect("it starts");
+    assert_eq!((groups(&found.value), ledger.stand_in), (Vec::new(), Some((engine.num_blocks, engine.block_size))));
+    let simulated = f64::from(engine.num_blocks) / f64::from(32_768_u32.div_ceil(engine.block_size));
+    assert!((simulated - plan.max_concurrency).abs() < 0.02, "{simulated} of {plan:?}");
+    assert!(found.diagnostics.iter().any(|remark| remark.code == "kv-blocks-stand-in"));
 }
 
 #[test]

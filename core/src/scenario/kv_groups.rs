@@ -15,7 +15,7 @@ pub enum GroupKind {
     },
     /// The tokens since the last multiple of a number.
     Chunked {
-        /// The number, at least 1.
+        /// The number, a multiple of the block size.
         chunk: u32,
     },
     /// One state, whatever the length.
@@ -57,8 +57,8 @@ pub struct KvGroups {
 }
 
 impl KvGroups {
-    /// Groups in their order, those alike counted together; none if there are more kinds than are told apart, or a number
-    /// is 0.
+    /// Groups in their order, those alike counted together; none if there are more kinds than are told apart, a number is 0,
+    /// or chunks do not begin with blocks.
     #[must_use]
     pub fn new(groups: &[GroupRun]) -> Option<Self> {
         let mut found = Self::default();
@@ -66,7 +66,7 @@ impl KvGroups {
         for group in groups {
             let is_whole = match group.kind {
                 GroupKind::Sliding { window } => window > 0,
-                GroupKind::Chunked { chunk } => chunk > 0,
+                GroupKind::Chunked { chunk } => chunk > 0 && chunk.checked_rem(group.block_size) == Some(0),
                 GroupKind::Full | GroupKind::State { .. } => true,
             };
             if !is_whole || group.block_size == 0 || group.count == 0 {
@@ -104,9 +104,9 @@ impl KvGroups {
         sizes.try_fold(first, |multiple, size| {
             let (mut left, mut right) = (multiple, size);
             while right > 0 {
-                (left, right) = (right, left % right);
+                (left, right) = (right, left.checked_rem(right)?);
             }
-            (multiple / left).checked_mul(size)
+            multiple.checked_div(left)?.checked_mul(size)
         })
     }
 }

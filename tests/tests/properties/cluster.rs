@@ -65,7 +65,7 @@ fn scorers() -> impl Strategy<Value = Vec<ScorerWeight>> {
     })
 }
 
-fn cluster() -> impl Strategy<Value = ClusterConfig> {
+pub fn cluster() -> impl Strategy<Value = ClusterConfig> {
     let routing = prop_oneof![
         1 => Just(RoutingConfig::RoundRobin),
         2 => Just(RoutingConfig::LeastLoaded),

@@ -8,6 +8,8 @@ mod cluster;
 mod conservation;
 mod directed;
 mod fast_forward;
+mod groups;
+mod groups_directed;
 mod measured;
 mod monotone;
 mod vllm;

@@ -16,7 +16,7 @@ pub(super) struct Kind {
     pub block_size: u32,
     /// How many there are.
     pub count: u32,
-    /// Most blocks that an admission reckons with in each (B4).
+    /// Most blocks that a sequence holds in each (B4).
     cap: u32,
 }
 
@@ -80,7 +80,8 @@ fn greatest_common_divisor(mut left: u32, mut right: u32) -> u32 {
 
 impl Groups {
     pub(super) fn of(config: &EngineConfig, rules: &VllmRules) -> Self {
-        let in_flight = config.max_num_batched_tokens.saturating_mul(1 + u32::from(rules.batching == Batching::Async));
+        let is_async = u32::from(rules.batching == Batching::Async);
+        let in_flight = config.max_num_batched_tokens.saturating_mul(1 + is_async);
         let is_caching = config.enable_prefix_caching;
         let of_run = |GroupRun { kind, block_size, count }: GroupRun| {
             let blocks = |tokens: u32| tokens.div_ceil(block_size);
@@ -91,7 +92,10 @@ impl Groups {
                 }
                 GroupKind::Chunked { chunk } => (kind, block_size, blocks(chunk.saturating_add(in_flight))),
                 GroupKind::State { exports_checkpoint } if is_caching => {
-                    (kind, block_size, 2 + u32::from(exports_checkpoint))
+                    // The server reckons with fewer: what a step in flight reads or exports has blocks too.
+                    let exported = u32::from(exports_checkpoint);
+                    let of_each_step = if rules.groups.retention == Retention::Every { exported } else { 0 };
+                    (kind, block_size, 2 + exported + is_async * (1 + of_each_step))
                 }
                 // Nobody will continue from it, so that one block does for the whole sequence.
                 GroupKind::State { .. } => (GroupKind::Full, u32::MAX, 1),

@@ -17,7 +17,8 @@ impl Fast {
         let entry = self.slots.get(slot);
         let (tokens, known, identity) = (entry.request.input_tokens, entry.known(), entry.identity(tree));
         let junction = self.lives.as_mut().map_or(0, |lives| lives.get(slot).junction);
-        Seen { slot, identity, prompt: Prompt { tokens, known, junction }, tree }
+        let most = tokens + self.slots.get(slot).answer_tokens;
+        Seen { slot, identity, prompt: Prompt { tokens, known, junction }, most, tree }
     }
 
     /// The tokens that a prompt in progress computes next.
@@ -90,7 +91,6 @@ impl Fast {
         let next = lives.next_touch(&self.groups, &self.pool, seen, pos + 1, self.lag);
         let entry = self.slots.get(slot);
         lives.postpone(slot, entry.start + u64::from(next - entry.target) + 1);
-        self.totals.kv_peak = self.totals.kv_peak.max(u64::from(self.pool.used()));
     }
 
     /// Whether the call of the present tick touches a decoding request.
@@ -226,17 +226,17 @@ impl Fast {
         }
     }
 
-    /// Returns everything a request holds, with keys up to `published` tokens; `most`: tokens it may ever have, if it will
-    /// come back.
-    pub(super) fn release_grouped(&mut self, slot: u32, published: u32, most: Option<u32>, tree: &PrefixTree) {
+    /// Returns everything a request holds, with keys up to `published` tokens; whether it will come back.
+    pub(super) fn release_grouped(&mut self, slot: u32, published: u32, will_return: bool, tree: &PrefixTree) {
         let seen = self.seen(slot, tree);
         let Some(lives) = &mut self.lives else { return };
         if lives.blocks(&self.groups, slot) > 0 {
             lives.publish(&self.groups, &mut self.pool, seen, published);
         }
-        match most {
-            Some(most) => lives.release_for_later(&self.groups, &mut self.pool, seen, most),
-            None => lives.release_for_good(&self.groups, &mut self.pool, seen),
+        if will_return {
+            lives.release_for_later(&self.groups, &mut self.pool, seen);
+        } else {
+            lives.release_for_good(&self.groups, &mut self.pool, seen);
         }
     }
 
@@ -252,7 +252,7 @@ impl Fast {
     pub(super) fn count_grouped(&mut self, request: &Request, tree: &PrefixTree, copy: Option<&[u32]>) -> u32 {
         let tokens = request.input_tokens;
         let prompt = Prompt { tokens, known: tokens, junction: 0 };
-        let seen = Seen { slot: u32::MAX, identity: super::outlook::of_prompt(request), prompt, tree };
+        let seen = Seen { slot: u32::MAX, identity: super::outlook::of_prompt(request), prompt, most: tokens, tree };
         let Some(lives) = &mut self.lives else { return 0 };
         let hit = lives.find(&self.groups, &mut self.pool, seen, tokens, |pool, key| match copy {
             Some(copy) => copy.get(key as usize).is_some_and(|node| *node != super::pool::NONE),

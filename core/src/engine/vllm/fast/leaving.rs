@@ -101,7 +101,7 @@ impl Fast {
     /// Returns everything a request holds, with keys up to `published` tokens, for good.
     fn release_for_good(&mut self, slot: u32, published: u32, prefixes: &PrefixTree) {
         if self.lives.is_some() {
-            self.release_grouped(slot, published, None, prefixes);
+            self.release_grouped(slot, published, false, prefixes);
             return;
         }
         let entry = self.slots.get_mut(slot);
@@ -212,7 +212,7 @@ impl Fast {
         }
         let most = entry.request.input_tokens + entry.answer_tokens;
         if self.lives.is_some() {
-            self.release_grouped(victim, published, Some(most), prefixes);
+            self.release_grouped(victim, published, true, prefixes);
         } else {
             let identity = entry.identity(prefixes);
             self.pool.release_for_later(identity, &mut entry.holding, prefixes, [published, most]);

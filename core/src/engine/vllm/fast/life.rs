@@ -70,13 +70,17 @@ pub(super) struct Seen<'a> {
     pub slot: u32,
     pub identity: Identity,
     pub prompt: Prompt,
+    /// Tokens it may ever have.
+    pub most: u32,
     pub tree: &'a PrefixTree,
 }
 
 /// What becomes of blocks whose content is a request's own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It will come back for them.
+    /// It may come back for them, and they are not identified yet.
+    Dropped,
+    /// It will come back for them; those that have keys are identified.
     Kept,
     /// Nobody will ask for them.
     Forgotten,
@@ -85,6 +89,11 @@ enum Fate {
 impl Shape {
     fn has(&self, place: u32) -> bool {
         self.runs.iter().any(|(first, count)| (*first..first + count).contains(&place))
+    }
+
+    /// Its private keys, one for each place behind what it shares, and group.
+    fn own_keys(&mut self, kind: &Kind, pool: &mut Pool, most: u32, shared: u32) -> u32 {
+        *self.range.get_or_insert_with(|| pool.new_range((most / kind.block_size - shared) * kind.count))
     }
 
     /// Blocks in each group.
@@ -381,7 +390,7 @@ impl Lives {
             let shape = &self.lives[seen.slot as usize].shapes[at];
             let end = kind.skipped(done).min(shape.len);
             if shape.runs.first().is_some_and(|(first, _)| *first < end) {
-                self.give_up(at, kind, groups, pool, seen, end, Fate::Forgotten);
+                self.give_up(at, kind, groups, pool, seen, end, Fate::Dropped);
             }
         }
     }
@@ -396,8 +405,8 @@ impl Lives {
         }
     }
 
-    /// Returns everything that a preempted request holds; what has a key stays findable. `most`: tokens it may ever have.
-    pub(super) fn release_for_later(&mut self, groups: &Groups, pool: &mut Pool, seen: Seen<'_>, most: u32) {
+    /// Returns everything that a preempted request holds; what has a key stays findable.
+    pub(super) fn release_for_later(&mut self, groups: &Groups, pool: &mut Pool, seen: Seen<'_>) {
         for (at, kind) in groups.kinds.iter().enumerate() {
             let shared = Self::shared(kind, pool, seen.identity, seen.tree);
             let shape = &mut self.lives[seen.slot as usize].shapes[at];
@@ -405,9 +414,7 @@ impl Lives {
             if !pool.is_caching() || published <= shared {
                 continue;
             }
-            if shape.range.is_none() {
-                shape.range = Some(pool.new_range((most / kind.block_size - shared) * kind.count));
-            }
+            shape.own_keys(kind, pool, seen.most, shared);
             // The keys were given when the blocks filled up; only now does it matter.
             let first = shape.named.last().map_or(0, |last| last + 1).max(shared);
             self.name(at, kind, groups, pool, seen, first..published);
@@ -445,17 +452,27 @@ impl Lives {
         let published = if is_caching { shape.published } else { 0 };
         let keyed_in = |first: u32, last: u32| groups.count_kept(kind, seen.prompt, first..last.min(published));
         let num_named = shape.named.partition_point(|place| *place < end);
+        let (mut keyed, mut blocks) = (0, 0);
         if num_named == 0 {
-            let (mut keyed, mut blocks) = (0, 0);
             for (first, count) in shape.runs.iter().take_while(|(first, _)| *first < end) {
                 let last = end.min(first + count);
                 keyed += keyed_in(*first, last);
                 blocks += last - first;
             }
+        }
+        let is_dropped = fate == Fate::Dropped;
+        let is_counted = num_named == 0 && !(is_dropped && keyed > 0);
+        if is_counted {
             pool.put_front((blocks - keyed) * kind.count);
             pool.put_back(keyed * kind.count);
         }
-        for group in 0..if num_named > 0 { kind.count } else { 0 } {
+        // Should it be preempted, it may find them when it comes back.
+        let own_keys = if is_dropped && !is_counted && is_caching && published > shared {
+            Some(shape.own_keys(kind, pool, seen.most, shared))
+        } else {
+            None
+        };
+        for group in 0..if is_counted { 0 } else { kind.count } {
             let mut named = num_named;
             let mut unkeyed = 0;
             for (first, count) in shape.runs.iter().rev().filter(|(first, _)| *first < end) {
@@ -466,7 +483,17 @@ impl Lives {
                     let from = next.map_or(*first, |place| place + 1);
                     let keyed = keyed_in(from, last);
                     unkeyed += last - from - keyed;
-                    pool.put_back(keyed);
+                    match own_keys {
+                        Some(range) if keyed > 0 => {
+                            let (first_key, _) = pool.range(range);
+                            let is_keyed = |place: &u32| keyed_in(*place, *place + 1) > 0;
+                            for place in (from..last).rev().filter(is_keyed) {
+                                let node = pool.identify(first_key + (place - shared) * kind.count + group, range);
+                                pool.drop_reference(node);
+                            }
+                        }
+                        _ => pool.put_back(keyed),
+                    }
                     let Some(place) = next else { break };
                     named -= 1;
                     let node = shape.nodes[named * kind.count as usize + group as usize];

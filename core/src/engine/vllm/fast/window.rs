@@ -200,6 +200,7 @@ impl Fast {
                         break;
                     }
                     used = self.pool.used().into();
+                    self.totals.kv_peak = self.totals.kv_peak.max(used);
                 } else {
                     let grown = self.growth[at];
                     if grown > free - taken {
@@ -235,6 +236,7 @@ impl Fast {
                         break;
                     }
                     used = self.pool.used().into();
+                    self.totals.kv_peak = self.totals.kv_peak.max(used);
                 } else {
                     let grown = self.growth[at];
                     if grown > free - taken {
