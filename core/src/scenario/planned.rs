@@ -17,6 +17,9 @@ use alloc::vec::Vec;
 /// The size of blocks that stands for none: what a server that is told nothing has, unless its kernels ask for more.
 const USUAL_BLOCK_SIZE: u32 = 16;
 
+/// The most tokens that hits may be a multiple of: replicas keep a count for each.
+const LONGEST_ALIGNMENT: u32 = 65_536;
+
 /// The longest sequence that is looked for, tokens.
 const LONGEST_SEQUENCE: u32 = 16_777_216;
 
@@ -236,7 +239,7 @@ fn groups_of(fit: &Fit) -> Option<(KvGroups, u32)> {
         runs.push(GroupRun { kind, block_size: u32::try_from(first.block_size).ok()?, count: 1 });
     }
     let groups = KvGroups::new(&runs)?;
-    let alignment = groups.alignment()?;
+    let alignment = groups.alignment().filter(|tokens| *tokens <= LONGEST_ALIGNMENT)?;
     let is_chunked = |run: GroupRun| matches!(run.kind, GroupKind::Chunked { .. }) && run.block_size != alignment;
     (!groups.runs().any(is_chunked)).then_some((groups, alignment))
 }

@@ -1,6 +1,7 @@
 //! A closed loop is the same in both modes, and never has more requests in flight than users.
 
 use super::case::{Case, Told, case, runner, vllm_case};
+use super::groups::grouped_case;
 use plimsoll_core::cluster::Simulation;
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Fate, RequestRecord};
@@ -108,6 +109,11 @@ fn both_modes_agree_in_a_closed_loop() {
 #[test]
 fn both_modes_agree_in_a_closed_loop_under_vllm_s_rules() {
     check_users(vllm_case());
+}
+
+#[test]
+fn both_modes_agree_in_a_closed_loop_with_several_groups() {
+    check_users(grouped_case());
 }
 
 fn check_users(cases: impl Strategy<Value = Case>) {

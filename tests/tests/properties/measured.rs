@@ -1,6 +1,7 @@
 //! Laws of a part of a run that is told alone ([`Simulation::finish_from`]).
 
 use super::case::{Case, case, runner, vllm_case};
+use super::groups::grouped_case;
 use plimsoll_core::cluster::{ClusterTotals, Simulation};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Event, Fate, JumpCounts, Observer, QueueSample, RequestRecord};
@@ -64,6 +65,11 @@ fn a_part_of_a_run_is_what_a_count_from_outside_gives_in_both_modes() {
 #[test]
 fn a_part_of_a_run_under_vllm_s_rules_is_what_a_count_from_outside_gives_in_both_modes() {
     check_part(vllm_case());
+}
+
+#[test]
+fn a_part_of_a_run_with_several_groups_is_what_a_count_from_outside_gives_in_both_modes() {
+    check_part(grouped_case());
 }
 
 fn check_part(cases: impl Strategy<Value = Case>) {

@@ -154,7 +154,14 @@ impl Groups {
         if kind.keeps_all_keys() {
             return places.len() as u32;
         }
-        places.filter(|place| self.keeps(kind, *place, prompt)).count() as u32
+        if self.retention == Retention::Every {
+            return places.filter(|place| self.keeps(kind, *place, prompt)).count() as u32;
+        }
+        let common = |left: &Range<u32>, right: &Range<u32>| left.start.max(right.start)..left.end.min(right.end);
+        let [resent, parting] = self.kept(kind, prompt);
+        let both = common(&resent, &parting);
+        let counted = |kept: &Range<u32>| common(kept, &places).len() as u32;
+        counted(&resent) + counted(&parting) - counted(&both)
     }
 
     /// Whether something counts as found where no block is: of chunks alone, all before the last one.
@@ -172,9 +179,14 @@ impl Groups {
             let of_segment = self.alignment / kind.block_size;
             return kind.is_state() || needed >= of_segment || place % of_segment >= of_segment - needed;
         }
-        [prompt.tokens.saturating_sub(1), prompt.junction].into_iter().any(|boundary| {
+        self.kept(kind, prompt).iter().any(|kept| kept.contains(&place))
+    }
+
+    /// The places whose blocks a hit needs at the end of a prompt, and where others part from it.
+    fn kept(&self, kind: &Kind, prompt: Prompt) -> [Range<u32>; 2] {
+        [prompt.tokens.saturating_sub(1), prompt.junction].map(|boundary| {
             let end = self.cacheable(boundary) / kind.block_size;
-            place < end && place >= end.saturating_sub(needed)
+            end.saturating_sub(kind.needed_for_hit())..end
         })
     }
 

@@ -67,7 +67,7 @@ impl Fast {
             self.preempt(victim, now, prefixes, observer);
         }
         if observer.wants_plans() {
-            self.plans.all(&self.slots, self.tick, &[], [true, false]);
+            self.plans.all(&self.slots, [self.tick, self.calls], &[], [true, false]);
         }
         walk.budget -= self.num_decoding;
         (walk.decoding, walk.pos_sum) = (self.num_decoding, self.pos_sum);
@@ -81,7 +81,7 @@ impl Fast {
         let mut planned = if self.prompts_fit(budget, threshold, self.pool.free()) {
             budget = self.continue_prompts(budget, threshold, prefixes);
             if observer.wants_plans() {
-                self.plans.all(&self.slots, self.tick, &self.items, [false, true]);
+                self.plans.all(&self.slots, [self.tick, self.calls], &self.items, [false, true]);
             }
             let stop = self.waiting_pass(now, budget, threshold, prefixes, observer);
             Planned { stop, has_preempted: false, decoding: 0, pos_sum: 0 }
@@ -102,7 +102,7 @@ impl Fast {
                 self.fill_blocks(self.growth_at, self.tick, prefixes);
             }
             if observer.wants_plans() {
-                self.plans.all(&self.slots, self.tick, &[], [true, false]);
+                self.plans.all(&self.slots, [self.tick, self.calls], &[], [true, false]);
             }
             (planned.decoding, planned.pos_sum) = (self.num_decoding, self.pos_sum);
             return planned;

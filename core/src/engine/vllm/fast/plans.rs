@@ -22,8 +22,14 @@ impl Recorder {
         self.plan.free_before = free_blocks;
     }
 
-    /// All who decode and all who have an item are served, as far as wanted.
-    pub(super) fn all(&mut self, slots: &Slots, tick: u64, items: &[StepItem], [decodes, prompts]: [bool; 2]) {
+    /// All who decode and all prompts that this call has served, with an item each, are served, as far as wanted.
+    pub(super) fn all(
+        &mut self,
+        slots: &Slots,
+        [tick, call]: [u64; 2],
+        items: &[StepItem],
+        [decodes, prompts]: [bool; 2],
+    ) {
         let mut items = items.iter();
         for (_, slot) in slots.running() {
             let id = slot.request.id;
@@ -31,11 +37,10 @@ impl Recorder {
                 Phase::Decode if decodes => {
                     self.plan.scheduled.push(Scheduled { id, tokens: 1, computed: slot.decode_pos(tick) });
                 }
-                Phase::Prefill if prompts => self.plan.scheduled.extend(items.next().map(|item| Scheduled {
-                    id,
-                    tokens: item.tokens,
-                    computed: item.pos,
-                })),
+                Phase::Prefill if prompts && slot.served == call => self
+                    .plan
+                    .scheduled
+                    .extend(items.next().map(|item| Scheduled { id, tokens: item.tokens, computed: item.pos })),
                 _ => {}
             }
         }

@@ -60,7 +60,7 @@ impl Fast {
             self.continue_prompts(budget, threshold, prefixes)
         };
         if observer.wants_plans() {
-            self.plans.all(&self.slots, self.tick, &self.items, [true, true]);
+            self.plans.all(&self.slots, [self.tick, self.calls], &self.items, [true, true]);
         }
         let (decoding, pos_sum) = (self.num_decoding, self.pos_sum);
         let stop = self.waiting_pass(now, budget, threshold, prefixes, observer);

@@ -282,7 +282,7 @@ impl Fast {
     /// Writes down one call of a window, `ahead` calls from its first, with so many blocks taken in it so far.
     #[cold]
     fn tell_step<O: Observer>(&mut self, ahead: u64, now: i64, taken: u32, observer: &mut O) {
-        self.plans.all(&self.slots, self.tick + ahead, &[], [true, false]);
+        self.plans.all(&self.slots, [self.tick + ahead, self.calls], &[], [true, false]);
         let counts = [self.num_running(), self.num_waiting(), self.pool.free() - taken, self.pool.used() + taken];
         self.plans.tell(self.calls + ahead, now, counts, observer);
         self.plans.processed(self.pool.free() - taken);
