@@ -112,12 +112,22 @@ impl Fast {
         touched
     }
 
-    /// Blocks that those who decode take at a tick.
+    /// Blocks that must be free so that all who decode can take theirs at a tick, one after the other: each gives back
+    /// before it takes.
     fn taken_at(&self, touched: &[u32], tick: u64) -> u32 {
-        touched.iter().map(|slot| self.blocks_of(*slot, self.slots.get(*slot).decode_pos(tick), 1)).sum()
+        let Some(lives) = &self.lives else { return 0 };
+        let (mut most, mut taken) = (0, 0);
+        for slot in touched {
+            let pos = self.slots.get(*slot).decode_pos(tick);
+            let given_back = lives.given_back(&self.groups, *slot, pos - self.in_flight(*slot, pos));
+            taken += i64::from(self.blocks_of(*slot, pos, 1)) - i64::from(given_back);
+            most = most.max(taken);
+        }
+        // Not negative, and no more than all blocks.
+        most as u32
     }
 
-    /// Blocks that those who decode take with the present call.
+    /// Blocks that must be free so that those who decode can take theirs with the present call.
     pub(super) fn grown(&mut self) -> u32 {
         if self.lives.is_none() {
             return self.growth[self.growth_at];

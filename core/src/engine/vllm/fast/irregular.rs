@@ -179,13 +179,16 @@ impl Fast {
                 at = next;
                 continue;
             }
-            if self.lives.is_some() {
-                self.drop_skipped(at, pos, prefixes);
-            }
-            let blocks = match phase {
-                Phase::Prefill => self.blocks_of(at, pos, tokens),
-                _ if self.lives.is_some() => self.blocks_of(at, pos, 1),
-                _ => u32::from(self.slots.get(at).growth as usize == self.growth_at),
+            let blocks = if self.lives.is_some() {
+                let is_changed = phase == Phase::Prefill || self.is_touched(at);
+                if is_changed {
+                    self.drop_skipped(at, pos, prefixes);
+                }
+                if is_changed { self.blocks_of(at, pos, tokens) } else { 0 }
+            } else if phase == Phase::Prefill {
+                self.blocks_for(pos, tokens)
+            } else {
+                u32::from(self.slots.get(at).growth as usize == self.growth_at)
             };
             if self.secure(at, blocks, walk, &mut next, now, prefixes, observer) {
                 self.serve(at, tokens, pos, blocks, prefixes);

@@ -311,6 +311,17 @@ impl Lives {
         groups.kinds.iter().zip(shapes).map(of_kind).sum()
     }
 
+    /// Blocks that a request gives back with so many tokens settled, those left out that others may hold too.
+    pub(super) fn given_back(&self, groups: &Groups, slot: u32, done: u32) -> u32 {
+        let of_kind = |(kind, shape): (&Kind, &Shape)| {
+            let end = kind.skipped(done).min(shape.len);
+            let is_shared = shape.named.first().is_some_and(|place| *place < end);
+            let runs = shape.runs.iter().take_while(|(first, _)| !is_shared && *first < end);
+            kind.count * runs.map(|(first, count)| end.min(first + count) - first).sum::<u32>()
+        };
+        groups.kinds.iter().zip(&self.lives[slot as usize].shapes).map(of_kind).sum()
+    }
+
     /// Blocks that an admission asks for: those that the whole sequence needs, and those of its first chunk.
     pub(super) fn asked(groups: &Groups, prompt: Prompt, found: u32, cached: u32, [whole, end]: [u32; 2]) -> u64 {
         let of_kind = |kind: &Kind, blocks: u32| u64::from(kind.count) * u64::from(blocks);
