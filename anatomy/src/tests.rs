@@ -216,6 +216,21 @@ fn experts_that_do_nothing_are_counted_and_not_stored() {
 }
 
 #[test]
+fn a_family_is_known_by_its_class_alone() {
+    let sizes = r#""hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8, "intermediate_size": 100,
+        "vocab_size": 10, "torch_dtype": "bfloat16", "num_experts": 2, "moe_topk": 1"#;
+    for (class, model_type) in [
+        ("LlamaForCausalLM", "llama"),
+        ("HunYuanMoEV1ForCausalLM", "hunyuan_v1_moe"),
+        ("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense"),
+        ("QWenLMHeadModel", "qwen"),
+    ] {
+        let found = read(&format!(r#"{{"architectures": ["{class}"], {sizes}}}"#));
+        assert_eq!(found.model_type, model_type);
+    }
+}
+
+#[test]
 fn files_that_are_no_config_say_what_they_are() {
     let adapter = refused(r#"{"base_model_name_or_path": "meta-llama/Llama-3.1-8B", "peft_type": "LORA", "r": 16}"#);
     assert!(adapter[0].hint.contains("meta-llama/Llama-3.1-8B"), "{adapter:?}");
