@@ -278,7 +278,7 @@ fn releases_are_those_of_the_list_of_flags() {
         ("--max-num-scheduled-tokens", ",0.26.0,"),
         ("--performance-mode", ",0.17.0,"),
         ("--kv-cache-memory-bytes", ",0.10.2,"),
-        ("--max-num-partial-prefills", "0.8.5-0.11 fall back to V0"),
+        ("--max-num-partial-prefills", ",<=0.8.5,0.27.0,"),
         ("--long-prefill-token-threshold-adaptive", ",0.31.0,"),
     ] {
         assert!(row(flag).contains(words), "{}", row(flag));
