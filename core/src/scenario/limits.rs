@@ -133,8 +133,8 @@ impl Bounds<'_> {
             (
                 engine.enable_expert_parallel,
                 "engine.enable_expert_parallel",
-                "expert parallelism is not modelled".into(),
-                "the figures are those of experts split by tensor parallelism",
+                "step times of expert parallelism are not modelled".into(),
+                "they are those of experts split by tensor parallelism; in memory the replicas share the experts",
             ),
             (
                 !engine.enable_chunked_prefill && engine.use_v1,

@@ -115,7 +115,8 @@ impl Resolution<'_> {
             accelerator: server.accelerator,
             tensor_parallel_size: deployment.tensor_parallel_size,
             pipeline: None,
-            data_parallel_size: 1,
+            // Ranks of one server share the experts; other replicas know nothing of each other.
+            data_parallel_size: if engine.enable_expert_parallel { self.scenario.cluster.num_replicas } else { 1 },
             utilization: self.in_force.gpu_memory_utilization,
             version: self.in_force.version,
             limits: self.in_force.limits,
@@ -158,7 +159,7 @@ impl Resolution<'_> {
             );
             return Some(
                 diagnose("model-does-not-fit", "deployment.tensor_parallel_size", message)
-                    .with_hint(self.where_it_fits(fit)),
+                    .with_hint(where_it_fits(fit)),
             );
         }
         // Where the blocks are stated a length that is left out follows them.
@@ -174,23 +175,6 @@ impl Resolution<'_> {
         };
         Some(diagnose("kv-cache-too-small", path, message).with_hint(hint))
     }
-
-    /// What would make room for the weights.
-    fn where_it_fits(&self, fit: &Fit) -> String {
-        let ranks = self.scenario.cluster.num_replicas;
-        if self.scenario.engine.enable_expert_parallel && ranks > 1 {
-            return format!(
-                "each of the {ranks} replicas is counted with all experts, which expert parallelism over data-parallel ranks would divide and which is not modelled; take tensor_parallel_size {} in one replica instead",
-                u64::from(ranks) * u64::from(fit.settings.tensor_parallel_size)
-            );
-        }
-        match fit.smallest_tensor_parallel_size {
-            Some(size) if size > fit.settings.tensor_parallel_size => {
-                format!("raise tensor_parallel_size to {size}, or choose narrower weights or a larger accelerator")
-            }
-            _ => "choose narrower weights or a larger accelerator".into(),
-        }
-    }
 }
 
 /// The blocks that a simulation has of an answer, and the tokens of one: the server's own, or those that stand in for
@@ -202,6 +186,16 @@ pub(crate) fn simulated_blocks(fit: &Fit) -> (u64, u32) {
             let (blocks, block_size, _) = stand_in(fit, fit.num_blocks);
             (blocks, block_size)
         }
+    }
+}
+
+/// What would make room for the weights.
+fn where_it_fits(fit: &Fit) -> String {
+    match fit.smallest_tensor_parallel_size {
+        Some(size) if size > fit.settings.tensor_parallel_size => {
+            format!("raise tensor_parallel_size to {size}, or choose narrower weights or a larger accelerator")
+        }
+        _ => "choose narrower weights or a larger accelerator".into(),
     }
 }
 
