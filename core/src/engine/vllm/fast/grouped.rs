@@ -113,18 +113,20 @@ impl Fast {
     }
 
     /// Blocks that must be free so that all who decode can take theirs at a tick, one after the other: each gives back
-    /// before it takes.
-    fn taken_at(&self, touched: &[u32], tick: u64) -> u32 {
-        let Some(lives) = &self.lives else { return 0 };
-        let (mut most, mut taken) = (0, 0);
+    /// before it takes. And how many more may be free then, or fewer if that is negative.
+    fn taken_at(&self, touched: &[u32], tick: u64) -> (u32, i64) {
+        let Some(lives) = &self.lives else { return (0, 0) };
+        let (mut most, mut taken, mut more) = (0, 0, 0);
         for slot in touched {
             let pos = self.slots.get(*slot).decode_pos(tick);
-            let given_back = lives.given_back(&self.groups, *slot, pos - self.in_flight(*slot, pos));
-            taken += i64::from(self.blocks_of(*slot, pos, 1)) - i64::from(given_back);
+            let [certain, all] = lives.given_back(&self.groups, *slot, pos - self.in_flight(*slot, pos));
+            let needed = i64::from(self.blocks_of(*slot, pos, 1));
+            taken += needed - i64::from(certain);
+            more += i64::from(all) - needed;
             most = most.max(taken);
         }
         // Not negative, and no more than all blocks.
-        most as u32
+        (most as u32, more)
     }
 
     /// Blocks that must be free so that those who decode can take theirs with the present call.
@@ -133,7 +135,7 @@ impl Fast {
             return self.growth[self.growth_at];
         }
         let touched = self.touched(self.tick);
-        let taken = self.taken_at(&touched, self.tick);
+        let (taken, _) = self.taken_at(&touched, self.tick);
         self.give_back(touched);
         taken
     }
@@ -144,11 +146,14 @@ impl Fast {
         }
     }
 
-    /// All who decode take part in the call `ahead` ticks from now; false, and nothing done, if blocks may run short.
-    pub(super) fn touch_all(&mut self, ahead: u64, tree: &PrefixTree) -> bool {
+    /// All who decode take part in the call `ahead` ticks from now; false, and nothing done, if blocks may run short, or
+    /// `enough` may be free then.
+    pub(super) fn touch_all(&mut self, ahead: u64, enough: u32, tree: &PrefixTree) -> bool {
         let tick = self.tick + ahead;
         let touched = self.touched(tick);
-        let fits = self.taken_at(&touched, tick) <= self.pool.free();
+        let (taken, more) = self.taken_at(&touched, tick);
+        let free = self.pool.free();
+        let fits = taken <= free && (enough == u32::MAX || i64::from(free) + more < i64::from(enough));
         if fits {
             touched.iter().for_each(|slot| self.touch(*slot, tick, tree));
         }
@@ -199,6 +204,8 @@ impl Fast {
         let cached = (found + given) * size;
         let tokens = limits::chunk(known - cached, threshold, budget);
         let tokens = self.groups.shaped(seen.prompt, cached, tokens);
+        let is_identified = lives.is_identified(seen);
+        lives.front_asks = if is_identified { 0 } else { u32::MAX };
         if tokens > 0 {
             let limit = if self.config.max_model_len > 0 { self.config.max_model_len } else { u32::MAX };
             let whole = if self.rules.reserve_full_isl { known.min(limit) } else { 0 };
@@ -207,6 +214,9 @@ impl Fast {
             let blocks = Lives::asked(&self.groups, seen.prompt, hit.tokens, cached, ends);
             let reserved = if self.num_running() > 0 { self.reserved_blocks } else { 0 };
             let asked = blocks + u64::from(free_hits) + u64::from(reserved);
+            if !is_identified && let Some(lives) = &mut self.lives {
+                lives.front_asks = u32::try_from(asked).unwrap_or(u32::MAX);
+            }
             if asked > u64::from(self.pool.free()) {
                 return None;
             }
@@ -285,11 +295,6 @@ impl Fast {
                 tables.found.push((entry.request.id, hit.tokens / self.config.block_size));
             }
         }
-    }
-
-    /// Ticks to the end of the first at which somebody is touched.
-    pub(super) fn ticks_until_touch(&self) -> u64 {
-        self.lives.as_ref().map_or(u64::MAX, |lives| lives.touches.ticks_until_next(self.tick))
     }
 
     /// Ticks to the end of the first at which blocks come back or get keys while all decode, as far as is known.

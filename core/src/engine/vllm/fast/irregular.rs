@@ -96,7 +96,7 @@ impl Fast {
         let grown = self.grown();
         if grown <= self.pool.free() && !self.rejoining.iter().any(|slot| self.slots.get(*slot).is_filling) {
             if self.lives.is_some() {
-                self.touch_all(0, prefixes);
+                self.touch_all(0, u32::MAX, prefixes);
             } else {
                 self.pool.take_many(grown);
                 self.fill_blocks(self.growth_at, self.tick, prefixes);

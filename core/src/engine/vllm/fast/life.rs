@@ -62,6 +62,8 @@ pub(super) struct Lives {
     found: Hit,
     /// Whether the front of the queue was last refused for want of budget alone.
     pub is_budget_short: bool,
+    /// Free blocks with which it would not have been refused; 0 where keys may change that, [`u32::MAX`] if none would do.
+    pub front_asks: u32,
 }
 
 /// A request as the pool sees it.
@@ -126,6 +128,7 @@ impl Lives {
             scratch: Vec::new(),
             found: Hit::default(),
             is_budget_short: false,
+            front_asks: 0,
         }
     }
 
@@ -184,7 +187,7 @@ impl Lives {
     }
 
     /// Whether anything of a request could be found.
-    fn is_identified(&self, seen: Seen<'_>) -> bool {
+    pub(super) fn is_identified(&self, seen: Seen<'_>) -> bool {
         let own = self.lives.get(seen.slot as usize).map_or(&[][..], |life| &life.shapes);
         seen.identity.is_shared() || own.iter().any(|shape| shape.range.is_some())
     }
@@ -311,15 +314,17 @@ impl Lives {
         groups.kinds.iter().zip(shapes).map(of_kind).sum()
     }
 
-    /// Blocks that a request gives back with so many tokens settled, those left out that others may hold too.
-    pub(super) fn given_back(&self, groups: &Groups, slot: u32, done: u32) -> u32 {
-        let of_kind = |(kind, shape): (&Kind, &Shape)| {
+    /// Blocks that a request gives back with so many tokens settled: those that nobody else holds for certain, and all.
+    pub(super) fn given_back(&self, groups: &Groups, slot: u32, done: u32) -> [u32; 2] {
+        let [mut certain, mut all] = [0, 0];
+        for (kind, shape) in groups.kinds.iter().zip(&self.lives[slot as usize].shapes) {
             let end = kind.skipped(done).min(shape.len);
-            let is_shared = shape.named.first().is_some_and(|place| *place < end);
-            let runs = shape.runs.iter().take_while(|(first, _)| !is_shared && *first < end);
-            kind.count * runs.map(|(first, count)| end.min(first + count) - first).sum::<u32>()
-        };
-        groups.kinds.iter().zip(&self.lives[slot as usize].shapes).map(of_kind).sum()
+            let runs = shape.runs.iter().take_while(|(first, _)| *first < end);
+            let blocks = kind.count * runs.map(|(first, count)| end.min(first + count) - first).sum::<u32>();
+            all += blocks;
+            certain += if shape.named.first().is_some_and(|place| *place < end) { 0 } else { blocks };
+        }
+        [certain, all]
     }
 
     /// Blocks that an admission asks for: those that the whole sequence needs, and those of its first chunk.

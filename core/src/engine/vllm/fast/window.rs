@@ -47,7 +47,7 @@ impl Fast {
     #[inline(never)]
     fn front_waits(&mut self, budget: u32, prefixes: &PrefixTree) -> bool {
         let Some(front) = self.queue.front(&mut self.slots) else { return true };
-        if self.fills.ticks_until_next(self.growth_at) == 1 || self.ticks_until_touch() == 1 {
+        if self.fills.ticks_until_next(self.growth_at) == 1 {
             // Requests are admitted behind the fills of a step: one of them may be what the front waits for.
             return false;
         }
@@ -57,6 +57,10 @@ impl Fast {
         let is_budget_short = chunk.is_some_and(|chunk| chunk.tokens == 0);
         if let Some(lives) = &mut self.lives {
             lives.is_budget_short = is_budget_short;
+            if lives.front_asks == 0 && lives.touches.ticks_until_next(self.tick) == 1 {
+                // So it is with blocks that get keys or come back.
+                return false;
+            }
         }
         chunk.is_none() || is_budget_short
     }
@@ -82,9 +86,16 @@ impl Fast {
             let may_admit = !is_full && !self.queue.is_empty();
             most = until_fill - u64::from(until_fill > 1 && may_admit);
         }
-        if self.lives.is_some() && !is_full && !self.queue.is_empty() {
-            // With each touch blocks may come back.
-            most = most.min(self.ticks_until_touch() - 1);
+        let mut enough = u32::MAX;
+        if let Some(lives) = &self.lives
+            && !is_full
+            && !self.queue.is_empty()
+        {
+            enough = lives.front_asks;
+            if enough == 0 {
+                // With each touch blocks may come back or be found.
+                most = most.min(lives.touches.ticks_until_next(self.tick) - 1);
+            }
         }
         // Those who leave before the second call make room for those who wait.
         let is_release = !self.leaving[0].is_empty();
@@ -109,7 +120,7 @@ impl Fast {
         };
         let mut leg = if is_release { 1 } else { most };
         loop {
-            self.run(&stepper, &mut progress, leg, until, counts_each, prefixes, observer);
+            self.run(&stepper, &mut progress, (leg, enough), until, counts_each, prefixes, observer);
             if progress.steps == 0 {
                 return false;
             }
@@ -167,14 +178,15 @@ impl Fast {
         true
     }
 
-    /// Goes on with a window until `most` steps are made or the next call is later than `until` or lacks blocks.
+    /// Goes on with a window until `most` steps are made, or the next call is later than `until`, lacks blocks, or has
+    /// `enough` for the front of the queue.
     #[inline]
     #[allow(clippy::too_many_arguments, reason = "the state of one window between its legs")]
     fn run<O: Observer>(
         &mut self,
         stepper: &DecodeStepper,
         progress: &mut Progress,
-        most: u64,
+        (most, enough): (u64, u32),
         until: i64,
         counts_each: bool,
         prefixes: &PrefixTree,
@@ -196,7 +208,7 @@ impl Fast {
             let mut used_sum = 0u64;
             while steps < most && next <= until {
                 if is_grouped {
-                    if !self.touch_all(steps, prefixes) {
+                    if !self.touch_all(steps, enough, prefixes) {
                         break;
                     }
                     used = self.pool.used().into();
@@ -232,7 +244,7 @@ impl Fast {
         } else {
             while steps < most && next <= until {
                 if is_grouped {
-                    if !self.touch_all(steps, prefixes) {
+                    if !self.touch_all(steps, enough, prefixes) {
                         break;
                     }
                     used = self.pool.used().into();
