@@ -225,7 +225,10 @@ fn guessed_blocks_are_those_of_servers() {
     let without_blocks = MeasuredDeployment { num_gpu_blocks: None, ..stated() };
     let mut scenario = base_1();
     fit.apply(&mut scenario, catalog, &without_blocks, CalibratedOn::default());
-    assert_eq!(scenario.engine.num_gpu_blocks.map(f64::from), Some(blocks("meta-llama/llama-3.1-8b-instruct", 1)));
+    let guessed = Deployment::guess(catalog, &without_blocks).engine.num_blocks;
+    assert_eq!(scenario.engine.num_gpu_blocks, Some(guessed));
+    // 79.11 GiB · 0.92 − 14.96 GiB of weights − what 256 sequences sample and 8,192 tokens take − 0.15 GiB, by 2 MiB.
+    assert!((f64::from(guessed) / 29_000.0 - 1.0).abs() < 0.01, "{guessed}");
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
