@@ -211,7 +211,9 @@ impl FitQuestion<'_> {
         let stage = |number: usize, footprint, layout: KvLayout| {
             let memory = self.memory_question(footprint);
             let budget = memory.budget();
-            let num_blocks = self.num_blocks(&layout, &budget);
+            // A stage of layers that keep nothing has room for any number of the others' blocks.
+            let is_free = self.pipeline.is_some() && layout.block_bytes == 0 && budget.available_bytes() > 0;
+            let num_blocks = if is_free { u64::MAX } else { self.num_blocks(&layout, &budget) };
             Stage { number, footprint, memory, budget, layout, num_blocks }
         };
         let own = |pipeline: &Pipeline, number: usize| {
