@@ -91,8 +91,9 @@ impl Fast {
             && !is_full
             && !self.queue.is_empty()
         {
-            enough = lives.front_asks;
-            if enough == 0 {
+            if lives.front_asks > 0 {
+                enough = lives.front_asks;
+            } else {
                 // With each touch blocks may come back or be found.
                 most = most.min(lives.touches.ticks_until_next(self.tick) - 1);
             }
