@@ -30,11 +30,18 @@ pub fn fits(arguments: &FitsArguments) -> Result<(), Failure> {
         Some(MaxModelLen::Auto) => question.answer_for_longest(),
         _ => question.answer(),
     };
-    let fit = answer.map_err(|problems| {
-        problems.iter().for_each(tell_line);
-        Failure::Invalid
-    })?;
     let mut out = BufWriter::new(io::stdout().lock());
+    let fit = match answer {
+        Ok(fit) => fit,
+        Err(problems) => {
+            problems.iter().for_each(tell_line);
+            if arguments.json {
+                write_json(&mut out, &unplanned_json(&model, question.kv_cache_dtype, &problems))?;
+                out.flush()?;
+            }
+            return Err(Failure::Invalid);
+        }
+    };
     match arguments.json {
         true => write_json(&mut out, &as_json(&model, &fit))?,
         false => write_ledger(&mut out, &model, &fit)?,
@@ -225,6 +232,25 @@ fn as_json(model: &Model, fit: &Fit) -> Value {
         "bytes_per_block": fit.layout.block_bytes,
         "groups": groups,
         "memory": memory_json(fit),
+    })
+}
+
+/// What the model is made of is known, whatever a server makes of it.
+fn unplanned_json(model: &Model, kv_cache_dtype: KvDtype, problems: &[Diagnostic]) -> Value {
+    let anatomy = &model.anatomy;
+    let value_bytes = kv_cache_dtype.bytes(model.footprint.value_bytes);
+    json!({
+        "model": model.name,
+        "fits": false,
+        "parameters": anatomy.parameters(),
+        "active_parameters": anatomy.active_parameters(),
+        "weight_bytes": model.checkpoint_bytes.unwrap_or(anatomy.weight_bytes()),
+        "kv_bytes_per_token": anatomy.kv_bytes_per_token(value_bytes),
+        "fixed_state_bytes_per_sequence": anatomy.fixed_state_bytes(value_bytes),
+        "kv_cache_tokens": null,
+        "max_concurrency": null,
+        "smallest_tensor_parallel_size": null,
+        "problems": problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(),
     })
 }
 

@@ -196,3 +196,14 @@ fn a_cache_that_is_told_must_fit_beside_the_weights() {
         assert!(said.contains("the cache is told to have") && said.contains("--tp 16"), "{said}");
     }
 }
+
+#[test]
+fn a_model_that_no_server_is_known_to_plan_is_still_described() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/truth/hf-configs/deepseek-v4-flash");
+    let output = fits(&[config, "--hardware", "H200", "--tp", "8", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer["parameters"], 284_325_869_015_u64);
+    assert_eq!((&answer["fits"], &answer["kv_cache_tokens"]), (&Value::from(false), &Value::Null));
+    assert!(text(&output.stderr).contains("kv-cache-unknown"));
+}

@@ -143,7 +143,8 @@ impl Fit {
             items.push(Item::new("tokens", grouped(self.printed_tokens), tokens));
         }
         let smallest = self.smallest_tensor_parallel_size.map_or_else(|| "none".to_owned(), |size| size.to_string());
-        items.push(Item::new("smallest size", smallest, format!("accelerators for {length} tokens, up to 64")));
+        let what = if self.stage.1 > 1 { "accelerators a stage" } else { "accelerators" };
+        items.push(Item::new("smallest size", smallest, format!("{what} for {length} tokens, up to 64")));
         let longest = grouped(self.longest.into());
         items.push(Item::new("longest sequence", longest, "tokens that fit, up to what the model is made for"));
         items
