@@ -43,7 +43,7 @@ test('a pasted line becomes the server, says what it does not do, and is one ste
     await paste(page, line);
     await page.locator(result).waitFor({ timeout: 30_000 });
     const said = await page.locator(result).innerText();
-    for (const words of [/max_num_seqs\s+default \(\d+\) → 512/, /→ 16000\s+--max-num-batched-tokens/, /true → false\s+--no-enable-prefix-caching/, /--swap-space went in 0\.18\.0/, /not modelled[^.]*--enforce-eager/i, /not known here[^.]*--host, --api-key/i]) {
+    for (const words of [/max_num_seqs\s+default \(\d+\) → 512/, /→ 16000\s+--max-num-batched-tokens/, /true → false\s+--no-enable-prefix-caching/, /--swap-space went in 0\.18\. /, /not modelled[^.]*--enforce-eager/i, /not known here[^.]*--host, --api-key/i]) {
       assert.match(said, words);
     }
     assert.ok(!(await everything(page)).includes(secret), 'the secret is nowhere');
