@@ -13,6 +13,7 @@ use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{PrefixId, PrefixTree, Request, RequestSource};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
+use std::collections::BTreeMap;
 
 /// A scenario below the level of catalogues: engine, step times, requests.
 #[derive(Debug, Clone)]
@@ -403,4 +404,13 @@ pub fn runner(least_cases: u32) -> TestRunner {
         failure_persistence: None,
         ..Config::default()
     })
+}
+
+/// That at least so many cases have met each turn of the rules that a property is about.
+pub fn assert_met(met: &BTreeMap<&str, u32>, least: &[(&str, u32)]) {
+    println!("{met:?}");
+    for (what, least) in least {
+        let count = met.get(what).copied().unwrap_or(0);
+        assert!(count >= *least, "only {count} cases have met: {what}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Where layers keep different parts of a sequence, skipping calls changes no byte either, and blocks obey laws.
 
-use super::case::{Case, runner, vllm_case};
+use super::case::{Case, assert_met, runner, vllm_case};
 use super::cluster::cluster;
 use super::vllm::{Told, run};
 use plimsoll_core::engine::Mode;
@@ -167,12 +167,7 @@ fn both_modes_decide_alike_and_give_the_same_bytes_with_several_groups() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let met = met.into_inner();
-    println!("{met:?}");
-    for (what, least) in LEAST {
-        let count = met.get(what).copied().unwrap_or(0);
-        assert!(count >= least, "only {count} cases have met: {what}");
-    }
+    assert_met(&met.into_inner(), &LEAST);
 }
 
 /// What the tables of both engines say, call by call: they agree, no request holds more than a server reckons with, and

@@ -1,6 +1,6 @@
 //! Skipping calls changes no byte under vLLM's rules, and no decision.
 
-use super::case::{Case, runner, vllm_case};
+use super::case::{Case, assert_met, runner, vllm_case};
 use plimsoll_core::engine::Mode;
 use plimsoll_core::observation::{Fate, JumpCounts, Observer, Plan, QueueSample, ReplicaTotals, RequestRecord};
 use plimsoll_core::scenario::{Batching, QueueOrder, Rules};
@@ -153,10 +153,5 @@ fn both_modes_decide_alike_and_give_the_same_bytes() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let met = met.into_inner();
-    println!("{met:?}");
-    for (what, least) in LEAST {
-        let count = met.get(what).copied().unwrap_or(0);
-        assert!(count >= least, "only {count} cases have met: {what}");
-    }
+    assert_met(&met.into_inner(), &LEAST);
 }

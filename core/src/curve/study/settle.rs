@@ -127,8 +127,13 @@ impl CurveStudy {
     /// The highest rate that short runs sustain, or else a burst, where they are too short to tell.
     fn coarse_saturation(&self, saturation: &Bracket, rates: &[f64]) -> f64 {
         let highest = rates.last().copied().unwrap_or(1.0);
-        let burst = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.request_throughput);
+        let burst = self.burst_throughput();
         saturation.high.map_or(highest, |high| high.max(saturation.low).max(burst))
+    }
+
+    /// What a burst completes, requests per second; 0 before it is known.
+    fn burst_throughput(&self) -> f64 {
+        self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.request_throughput)
     }
 
     /// Where the server is thought to saturate while no overload shows it.
@@ -140,7 +145,7 @@ impl CurveStudy {
         if saturation.high.is_some() {
             return coarse;
         }
-        let burst = self.outcomes.get(&key(&self.probe())).map_or(0.0, |sample| sample.request_throughput);
+        let burst = self.burst_throughput();
         burst.max(coarse / MAX_LOAD_OF_RANGE)
     }
 

@@ -24,6 +24,14 @@ struct Progress {
     at: usize,
 }
 
+/// Blocks while a leg of a window is made.
+struct Blocks {
+    /// Free ones at its beginning, and those of them that its steps have taken, if they are only counted.
+    free: u32,
+    taken: u32,
+    used: u64,
+}
+
 impl Fast {
     /// Whether only decode steps without admission lie ahead.
     ///
@@ -195,34 +203,20 @@ impl Fast {
     ) {
         let decoding = u64::from(self.num_decoding);
         let first = progress.steps;
-        let free = self.pool.free();
-        let mut used = u64::from(self.pool.used());
-        let mut taken = 0u32;
+        let mut blocks = Blocks { free: self.pool.free(), taken: 0, used: self.pool.used().into() };
         let Progress { mut steps, mut next, mut start, mut duration, mut queued, mut at, .. } = *progress;
         let (mut busy, mut integral) = (0i64, 0u128);
         // Asynchronously the next call comes when the step before has ended.
         let is_lagging = self.lag > 0;
-        let is_grouped = self.lives.is_some();
         if let DecodeStepper::Constant(constant) = *stepper {
             let constant = constant.clamp(1, MAX_STEP);
             // Fewer than 2³² blocks over fewer than 2³² steps.
             let mut used_sum = 0u64;
             while steps < most && next <= until {
-                if is_grouped {
-                    if !self.touch_all(steps, enough, prefixes) {
-                        break;
-                    }
-                    used = self.pool.used().into();
-                    self.totals.kv_peak = self.totals.kv_peak.max(used);
-                } else {
-                    let grown = self.growth[at];
-                    if grown > free - taken {
-                        break;
-                    }
-                    taken += grown;
-                    used += u64::from(grown);
+                if !self.get_blocks(&mut blocks, (steps, at), enough, prefixes) {
+                    break;
                 }
-                used_sum += used;
+                used_sum += blocks.used;
                 start = next;
                 next += if is_lagging { queued } else { constant };
                 queued = constant;
@@ -232,7 +226,7 @@ impl Fast {
                 }
                 steps += 1;
                 if observer.wants_plans() {
-                    self.tell_step(steps - 1, start, taken, observer);
+                    self.tell_step(steps - 1, start, blocks.taken, observer);
                 }
             }
             let made = steps - first;
@@ -244,19 +238,8 @@ impl Fast {
             }
         } else {
             while steps < most && next <= until {
-                if is_grouped {
-                    if !self.touch_all(steps, enough, prefixes) {
-                        break;
-                    }
-                    used = self.pool.used().into();
-                    self.totals.kv_peak = self.totals.kv_peak.max(used);
-                } else {
-                    let grown = self.growth[at];
-                    if grown > free - taken {
-                        break;
-                    }
-                    taken += grown;
-                    used += u64::from(grown);
+                if !self.get_blocks(&mut blocks, (steps, at), enough, prefixes) {
+                    break;
                 }
                 let pos_sum = self.pos_sum + steps * decoding;
                 duration = stepper.step_time(pos_sum).unwrap_or_else(|| self.strict_decode_step(steps));
@@ -264,7 +247,7 @@ impl Fast {
                 if counts_each {
                     self.latency.count_work(&mut self.work, self.num_decoding, pos_sum, &[], duration);
                 }
-                integral += product(used, duration.unsigned_abs());
+                integral += product(blocks.used, duration.unsigned_abs());
                 busy += duration;
                 self.gaps.add(duration + self.output_overhead, 1, self.num_decoding);
                 start = next;
@@ -276,13 +259,13 @@ impl Fast {
                 }
                 steps += 1;
                 if observer.wants_plans() {
-                    self.tell_step(steps - 1, start, taken, observer);
+                    self.tell_step(steps - 1, start, blocks.taken, observer);
                 }
             }
         }
         if steps > first {
-            self.pool.take_many(taken);
-            self.totals.kv_peak = self.totals.kv_peak.max(used);
+            self.pool.take_many(blocks.taken);
+            self.totals.kv_peak = self.totals.kv_peak.max(blocks.used);
             let is_full = self.num_running() >= self.config.max_num_seqs
                 || (!self.is_apart && self.num_decoding == self.config.max_num_batched_tokens);
             let is_other = is_full || self.lives.as_ref().is_some_and(|lives| lives.is_budget_short);
@@ -290,6 +273,33 @@ impl Fast {
         }
         let (busy, integral) = (progress.busy + busy, progress.integral + integral);
         *progress = Progress { steps, next, start, duration, queued, busy, integral, at };
+    }
+
+    /// The blocks of the step of a window that is `ahead` of its first, at the residue `at`; false if they run short, or
+    /// the front of the queue has `enough`.
+    #[inline]
+    fn get_blocks(
+        &mut self,
+        blocks: &mut Blocks,
+        (ahead, at): (u64, usize),
+        enough: u32,
+        prefixes: &PrefixTree,
+    ) -> bool {
+        if self.lives.is_some() {
+            let is_served = self.touch_all(ahead, enough, prefixes);
+            if is_served {
+                blocks.used = self.pool.used().into();
+                self.totals.kv_peak = self.totals.kv_peak.max(blocks.used);
+            }
+            return is_served;
+        }
+        let grown = self.growth[at];
+        let is_served = grown <= blocks.free - blocks.taken;
+        if is_served {
+            blocks.taken += grown;
+            blocks.used += u64::from(grown);
+        }
+        is_served
     }
 
     /// Writes down one call of a window, `ahead` calls from its first, with so many blocks taken in it so far.
