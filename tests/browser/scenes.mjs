@@ -89,7 +89,8 @@ export const scenes = [
     tab: 'curves',
     prepare: async (page) => {
       await page.waitForSelector('.js-plotly-plot .scatterlayer .trace');
-      await page.waitForFunction(() => performance.getEntriesByName('plimsoll:full-drawn').length > 0);
+      // Nothing is drawn after it; on a slow machine the redraw of the settled points else falls into the looking.
+      await page.waitForFunction(() => performance.getEntriesByName('plimsoll:settled-drawn').length > 0, undefined, { timeout: 90_000 });
     },
   },
   {
