@@ -78,6 +78,8 @@ pub struct Simulation<S> {
     routed_ahead: usize,
     is_looking_at_caches: bool,
     is_closed_loop: bool,
+    /// Neither decision takes time, and no policy looks at a replica.
+    is_direct: bool,
 }
 
 /// What happens next in front of the replicas; the order of the variants is that at equal times.
@@ -138,6 +140,10 @@ impl<S: RequestSource> Simulation<S> {
             routed_ahead: 0,
             is_looking_at_caches: needs.caches,
             is_closed_loop,
+            is_direct: currency == Currency::Any
+                && !needs.caches
+                && cluster.admission_latency == SimTime(0)
+                && cluster.routing_latency == SimTime(0),
         }
     }
 
@@ -210,10 +216,13 @@ impl<S: RequestSource> Simulation<S> {
 
     /// Each replica as far as nobody looks.
     fn skip<O: Observer>(&mut self, budget: &mut u64, observer: &mut O) -> bool {
+        if self.is_direct && self.traced.is_none() && !observer.wants_events() {
+            return self.skip_directly(budget, observer);
+        }
         while let Some((now, kind)) = self.next_event() {
             let is_renewing = kind != Kind::Arrival && self.is_renewing(now);
             let is_looked_at = match self.currency {
-                Currency::Any => self.routed_ahead >= (ROUTED_AHEAD * self.replicas.len()).min(MAX_ROUTED_AHEAD),
+                Currency::Any => self.routed_ahead >= self.routed_at_once(),
                 Currency::Counts | Currency::Everything => kind == Kind::Routing,
             };
             let (prefixes, snapshots) = (self.source.prefixes(), &mut self.snapshots);
@@ -233,6 +242,35 @@ impl<S: RequestSource> Simulation<S> {
         let (prefixes, snapshots) = (self.source.prefixes(), &mut self.snapshots);
         let end = self.horizon.saturating_add(1);
         self.replicas.catch_up_all(end, budget, prefixes, snapshots, observer)
+    }
+
+    /// [`Simulation::skip`] where a request reaches its replica when it arrives, and nobody looks or is told on its way: all
+    /// that counts of the decisions is their order, which is that of the arrivals.
+    #[inline]
+    fn skip_directly<O: Observer>(&mut self, budget: &mut u64, observer: &mut O) -> bool {
+        while let Some(request) = self.take_upcoming() {
+            let now = request.arrive.0;
+            if self.routed_ahead >= self.routed_at_once() {
+                let (prefixes, snapshots) = (self.source.prefixes(), &mut self.snapshots);
+                if !self.replicas.catch_up(now, budget, prefixes, snapshots, observer) {
+                    self.upcoming = Some(request);
+                    return false;
+                }
+                self.routed_ahead = 0;
+            }
+            if self.admits(&request, now, observer) {
+                self.route(request, now, observer);
+            }
+        }
+        let (prefixes, snapshots) = (self.source.prefixes(), &mut self.snapshots);
+        let end = self.horizon.saturating_add(1);
+        self.replicas.catch_up_all(end, budget, prefixes, snapshots, observer)
+    }
+
+    /// Requests routed before the replicas are run.
+    #[inline]
+    fn routed_at_once(&self) -> usize {
+        (ROUTED_AHEAD * self.replicas.len()).min(MAX_ROUTED_AHEAD)
     }
 
     /// Each replica as far as nobody looks and no other may have news for the source, which may answer them with an
@@ -291,11 +329,19 @@ impl<S: RequestSource> Simulation<S> {
             let arrival = self.source.next_arrival().map_or(i64::MAX, |arrival| arrival.0);
             return self.first_of(arrival);
         }
-        if self.upcoming.is_none() && !self.is_exhausted {
-            self.upcoming = self.source.next_request().filter(|request| request.arrive.0 <= self.horizon);
-            self.is_exhausted = self.upcoming.is_none();
-        }
+        self.upcoming = self.take_upcoming();
         self.first_of(self.upcoming.map_or(i64::MAX, |request| request.arrive.0))
+    }
+
+    /// The next request of a source that knows all of them beforehand, if it arrives within the horizon.
+    #[inline]
+    fn take_upcoming(&mut self) -> Option<Request> {
+        if self.upcoming.is_none() && !self.is_exhausted {
+            let next = self.source.next_request().filter(|request| request.arrive.0 <= self.horizon);
+            self.is_exhausted = next.is_none();
+            return next;
+        }
+        self.upcoming.take()
     }
 
     /// The first of the next arrival, admission and routing, if it is within the horizon.
@@ -323,8 +369,10 @@ impl<S: RequestSource> Simulation<S> {
                 }
             }
             Kind::Admission => {
-                if let Some((_, request)) = self.deciding.pop_front() {
-                    self.admit(request, now, observer);
+                if let Some((_, request)) = self.deciding.pop_front()
+                    && self.admits(&request, now, observer)
+                {
+                    self.admitted.push_back((now.saturating_add(self.config.routing_latency.0), request));
                 }
             }
             Kind::Routing => {
@@ -335,23 +383,24 @@ impl<S: RequestSource> Simulation<S> {
         }
     }
 
+    /// Whether a request is let in; of one that is not this is the end.
     #[inline]
-    fn admit<O: Observer>(&mut self, request: Request, now: i64, observer: &mut O) {
-        let refused = self.admission.refuse(&request, now);
+    fn admits<O: Observer>(&mut self, request: &Request, now: i64, observer: &mut O) -> bool {
+        let refused = self.admission.refuse(request, now);
         if self.traced.is_some() {
             observer.admission(&AdmissionDecision { id: request.id, time: SimTime(now), refused });
         }
         if refused.is_none() {
-            self.admitted.push_back((now.saturating_add(self.config.routing_latency.0), request));
-            return;
+            return true;
         }
         if observer.wants_events() {
             observer.event(&Event::Reject { time: SimTime(now), id: request.id });
         }
-        observer.settled(&RequestRecord::unserved(request, Fate::Rejected, SimTime(now)));
+        observer.settled(&RequestRecord::unserved(*request, Fate::Rejected, SimTime(now)));
         if self.is_closed_loop {
             self.source.settled(&Outcome { id: request.id, end: SimTime(now), context_tokens: None });
         }
+        false
     }
 
     #[inline]

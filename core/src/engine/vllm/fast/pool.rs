@@ -45,6 +45,15 @@ pub(super) struct Hits {
     pub free: u32,
 }
 
+/// All that decides what a lookup finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Question {
+    identity: Identity,
+    known: u32,
+    range: Option<u32>,
+    changes: u64,
+}
+
 /// Which blocks of a request are identified: those of its prompt and of its output that others share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -126,6 +135,11 @@ pub(super) struct Pool {
     found_chain: Option<u32>,
     /// Scratch: the blocks a lookup found, those of the chain left out.
     found: Vec<u32>,
+    /// What the last lookup was for, and what it found: the front of the queue is looked up again and again.
+    asked: Option<Question>,
+    hits: Hits,
+    /// Grows with every change that may change what a lookup finds.
+    changes: u64,
     pub(super) claimed: u64,
     pub(super) taken: u64,
     /// Keys lost by taking blocks.
@@ -155,6 +169,9 @@ impl Pool {
             keys: Vec::new(),
             found_chain: None,
             found: Vec::new(),
+            asked: None,
+            hits: Hits { blocks: 0, free: 0 },
+            changes: 0,
             claimed: 0,
             taken: 0,
             evictions: 0,
@@ -180,7 +197,12 @@ impl Pool {
         if !self.is_caching || (identity.prefix == PrefixId::NONE && holding.range.is_none()) {
             return Hits { blocks: 0, free: 0 };
         }
-        self.find(identity, holding, tree, known)
+        let question = Question { identity, known, range: holding.range, changes: self.changes };
+        if self.asked != Some(question) {
+            self.hits = self.find(identity, holding, tree, known);
+            self.asked = Some(question);
+        }
+        self.hits
     }
 
     /// [`Pool::lookup`] where something may be found.
@@ -399,6 +421,7 @@ impl Pool {
         if self.nodes[node as usize].refs == 0 {
             self.unlink(node);
             self.free -= 1;
+            self.changes += 1;
         }
         self.nodes[node as usize].refs += 1;
     }
@@ -407,6 +430,7 @@ impl Pool {
         self.nodes[node as usize].refs -= 1;
         if self.nodes[node as usize].refs == 0 {
             self.free += 1;
+            self.changes += 1;
             self.link_last(node);
         }
     }

@@ -64,6 +64,7 @@ impl Pool {
         chain.prefix = prefix;
         chain.nodes.extend_from_slice(&self.found[..shared as usize]);
         self.chain_of[prefix.0 as usize] = at;
+        self.changes += 1;
         at
     }
 
@@ -82,6 +83,7 @@ impl Pool {
         if chain.holders > 0 {
             return;
         }
+        self.changes += 1;
         let latest = &mut self.chain_of[chain.prefix.0 as usize];
         if *latest == at {
             *latest = NONE;

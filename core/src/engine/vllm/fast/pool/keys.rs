@@ -104,6 +104,7 @@ impl Pool {
 
     /// A block that is full gets its key, behind those that carry it already.
     pub(super) fn give_key(&mut self, node: u32, key: u32, range: u32) {
+        self.changes += 1;
         let carriers = &mut self.index[key as usize];
         let newest = core::mem::replace(&mut carriers.newest, node);
         if newest == NONE {
@@ -120,6 +121,7 @@ impl Pool {
 
     /// A block loses its key; others that carry it keep it.
     pub(super) fn forget_key(&mut self, node: u32) {
+        self.changes += 1;
         let super::Node { older, newer, key, range, .. } = self.nodes[node as usize];
         let carriers = &mut self.index[key as usize];
         if older == NONE {
