@@ -409,6 +409,13 @@ impl Study for CurveStudy {
             curve.saturation = saturation.or(curve.saturation);
             curve.capacity = capacity.or(curve.capacity);
             curve.at_capacity = at_capacity;
+            if let (Some(capacity), Some(saturation)) = (&mut curve.capacity, &curve.saturation)
+                && saturation.is_settled
+                && !capacity.is_settled
+            {
+                // What is beyond a saturation point that is known, short runs carry because they are short.
+                capacity.keep_within(saturation.request_rate);
+            }
         }
         curve.is_complete = self.num_wanted(&rates) == 0;
         if self.plan.ablates

@@ -295,6 +295,14 @@ pub struct Capacity {
     pub is_settled: bool,
 }
 
+impl Capacity {
+    /// Takes back what lies beyond a rate.
+    pub(super) fn keep_within(&mut self, rate: f64) {
+        self.request_rate = self.request_rate.min(rate);
+        self.band = self.band.map(|end| end.min(rate));
+    }
+}
+
 /// A curve over request rate, possibly partial or still settling.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Curve {

@@ -361,6 +361,35 @@ fn run_changed(mut study: CurveStudy, change: impl Fn(&CurveTrial, &mut PointSam
 }
 
 #[test]
+fn while_it_settles_no_capacity_is_shown_beyond_a_saturation_point_that_is_known() {
+    let mut study = full();
+    let mut highest = [0.0_f64; 2];
+    while let Ask::Trial(trial) = study.ask() {
+        let mut sample = outcome(&trial);
+        // Short runs keep the SLO and their place up to 30.8, beyond the saturation point.
+        if sample.precision.is_none() {
+            sample.tpot.slo *= OPTIMISM / 2.0;
+            if trial.stage != Stage::Saturation && trial.request_rate < 30.0 {
+                sample.verdict = Verdict::Stable;
+            }
+        }
+        study.tell(&trial, sample);
+        let curve = study.snapshot();
+        if let (Some(capacity), Some(saturation)) = (curve.capacity, curve.saturation)
+            && !capacity.is_settled
+        {
+            let highest = &mut highest[usize::from(saturation.is_settled)];
+            *highest = highest.max(capacity.request_rate);
+            if saturation.is_settled {
+                assert!(capacity.request_rate <= saturation.request_rate, "{capacity:?}, {saturation:?}");
+                assert!(capacity.band[1] <= saturation.request_rate, "{capacity:?}");
+            }
+        }
+    }
+    assert!(highest[0] > 20.0 && highest[1] > 15.0, "both were shown: {highest:?}");
+}
+
+#[test]
 fn undecided_is_not_told_as_failing() {
     let curve = run_changed(full(), |_, sample| sample.verdict = Verdict::Undecided);
     for found in [curve.saturation, curve.capacity].map(|found| found.expect("searched")) {
