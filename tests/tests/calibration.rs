@@ -9,7 +9,7 @@ use plimsoll_core::latency::LatencyModel;
 use plimsoll_core::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest, Measurement};
 use plimsoll_core::observation::{Observer, RequestRecord};
 use plimsoll_core::random::{Purpose, Seed, Stream};
-use plimsoll_core::scenario::{CalibratedOn, ClusterConfig};
+use plimsoll_core::scenario::{CalibratedOn, ClusterConfig, EngineConfig, Rules};
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_core::time::SimTime;
 use plimsoll_core::workload::{FrontEnd, Outcome, PrefixTree, Request, RequestSource, Source, Trace};
@@ -229,6 +229,53 @@ fn guessed_blocks_are_those_of_servers() {
     assert_eq!(scenario.engine.num_gpu_blocks, Some(guessed));
     // 79.11 GiB · 0.92 − 14.96 GiB of weights − what 256 sequences sample and 8,192 tokens take − 0.15 GiB, by 2 MiB.
     assert!((f64::from(guessed) / 29_000.0 - 1.0).abs() < 0.01, "{guessed}");
+}
+
+/// What a log does not state of the limits follows the card and what else it states (`facts/vllm_flags.csv`).
+#[test]
+fn guessed_limits_are_those_of_the_release_on_the_card() {
+    let limits = |accelerator: &str, change: fn(&mut MeasuredDeployment)| {
+        let mut stated = MeasuredDeployment {
+            model: Some("meta-llama/llama-3.1-8b-instruct".into()),
+            accelerator: Some(accelerator.into()),
+            ..MeasuredDeployment::default()
+        };
+        change(&mut stated);
+        let engine = Deployment::guess(plimsoll_configs::catalog(), &stated).engine;
+        (engine.max_num_seqs, engine.max_num_batched_tokens)
+    };
+    assert_eq!(limits("H100", |_| ()), (1024, 8192));
+    assert_eq!(limits("L40S", |_| ()), (256, 2048));
+    assert_eq!(limits("A100-80", |_| ()), (256, 2048), "the table's exception");
+    assert_eq!(limits("H100", |stated| stated.max_num_seqs = Some(64)), (64, 8192));
+    assert_eq!(limits("H100", |stated| stated.max_num_batched_tokens = Some(512)), (512, 512));
+}
+
+/// A fit to a model with windows is replayed with the blocks that a scenario of its server has, and applies to one.
+#[test]
+fn blocks_of_windows_live_in_a_fit_as_in_a_scenario() {
+    let catalog = plimsoll_configs::catalog();
+    let stated = MeasuredDeployment {
+        model: Some("openai/gpt-oss-20b".into()),
+        accelerator: Some("H100".into()),
+        tensor_parallel_size: Some(1),
+        ..MeasuredDeployment::default()
+    };
+    let fitted = Deployment::guess(catalog, &stated).engine;
+    let text = "version: 2\ndeployment: {model: openai/gpt-oss-20b, accelerator: H100, tensor_parallel_size: 1}\n";
+    let scenario = plimsoll_formats::scenario_from_yaml(text, "server.yaml").expect("a scenario");
+    let resolved = scenario.resolve(catalog).expect("it fits").value.engine;
+    let groups = |engine: &EngineConfig| match engine.rules {
+        Rules::VllmV1(rules) => rules.groups.runs().collect::<Vec<_>>(),
+        Rules::Reference => Vec::new(),
+    };
+    assert!(groups(&fitted).len() > 1, "{fitted:?}");
+    assert_eq!(groups(&fitted), groups(&resolved));
+    assert_eq!((fitted.num_blocks, fitted.block_size), (resolved.num_blocks, resolved.block_size));
+    // Stated blocks are shared by the same groups.
+    let told = MeasuredDeployment { num_gpu_blocks: Some(3000), ..stated };
+    let told = Deployment::guess(catalog, &told).engine;
+    assert_eq!((told.num_blocks, groups(&told)), (3000, groups(&resolved)));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -73,7 +73,7 @@ impl Fit {
         calibrated_on: CalibratedOn,
     ) {
         let server = Deployment::guess(catalog, stated);
-        let known_blocks = server.known_blocks();
+        let (known_blocks, block_size) = (server.known_blocks(), server.block_size_in_force(stated));
         let scheduling = calibrated_on.scheduling;
         scenario.latency = LatencySettings {
             model: LatencyModelChoice::Calibrated,
@@ -100,7 +100,7 @@ impl Fit {
         engine.async_scheduling = (scheduling == Scheduling::VllmV1 && !is_told).then_some(false);
         engine.max_num_seqs = Some(server.engine.max_num_seqs);
         engine.max_num_batched_tokens = Some(server.engine.max_num_batched_tokens);
-        engine.block_size = server.engine.block_size;
+        engine.block_size = block_size;
         engine.num_gpu_blocks = stated.num_gpu_blocks.or(known_blocks).or(engine.num_gpu_blocks);
         engine.enable_prefix_caching = stated.enable_prefix_caching.unwrap_or(engine.enable_prefix_caching);
     }

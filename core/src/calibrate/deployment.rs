@@ -4,7 +4,8 @@ use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec, weight_bytes_from_name
 use crate::kv_plan::{CacheMemory, FitQuestion, KvDtype};
 use crate::measurement::MeasuredDeployment;
 use crate::scenario::{
-    Batching, EngineConfig, PriorityPolicy, Rules, SchedulerPolicy, ServerVersion, VllmRules, simulated_blocks,
+    Batching, EngineConfig, KvGroups, Limits, PriorityPolicy, Rules, SchedulerPolicy, ServerVersion, SimulatedBlocks,
+    VllmRules,
 };
 use crate::time::SimTime;
 use alloc::format;
@@ -13,10 +14,6 @@ use alloc::vec::Vec;
 
 /// Accelerator of a server whose log names none: the one most published logs come from.
 const DEFAULT_ACCELERATOR: &str = "H100";
-/// The server's default batch.
-const DEFAULT_MAX_NUM_SEQS: u32 = 256;
-/// The server's default token budget on accelerators of 80 GB since version 0.8.
-const DEFAULT_MAX_NUM_BATCHED_TOKENS: u32 = 8192;
 /// The server's default block.
 const DEFAULT_BLOCK_SIZE: u32 = 16;
 /// Share of the memory that must be left beside the weights. Servers use nine tenths of it, so with a quarter left an
@@ -48,6 +45,15 @@ impl Deployment {
         Some(self.engine.num_blocks).filter(|blocks| *blocks < Self::UNLIMITED_BLOCKS)
     }
 
+    /// The size of blocks that a scenario of this server states, tokens: with groups of layers the simulation's is no
+    /// setting.
+    pub(super) fn block_size_in_force(&self, stated: &MeasuredDeployment) -> u32 {
+        match self.engine.rules {
+            Rules::VllmV1(rules) if !rules.groups.is_empty() => stated_block_size(stated),
+            Rules::VllmV1(_) | Rules::Reference => self.engine.block_size,
+        }
+    }
+
     /// Fills in what `stated` lacks.
     #[must_use]
     pub fn guess(catalog: &Catalog, stated: &MeasuredDeployment) -> Self {
@@ -65,15 +71,12 @@ impl Deployment {
             guesses.push(format!("tensor_parallel_size {size}"));
             size
         });
-        let likely = model.as_ref().zip(accelerator.as_ref());
-        let likely = likely.and_then(|(m, a)| likely_blocks(m, a, tensor_parallel_size, stated));
-        let block_size = likely.map_or(stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1), |(_, tokens)| tokens);
-        // Blocks that a log states are of the size that it states.
-        let block_size = match stated.num_gpu_blocks.filter(|blocks| *blocks > 0) {
-            Some(_) => stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1),
-            None => block_size,
-        };
-        let likely = likely.map(|(blocks, _)| blocks);
+        let limits = likely_limits(model.as_ref(), accelerator.as_ref(), stated);
+        let known = model.as_ref().zip(accelerator.as_ref());
+        let likely = known.and_then(|(m, a)| likely_blocks(m, a, tensor_parallel_size, limits, stated));
+        let groups = likely.map_or_else(KvGroups::default, |likely| likely.groups);
+        let block_size = likely.map_or_else(|| stated_block_size(stated), |likely| likely.block_size);
+        let likely = likely.and_then(|likely| u32::try_from(likely.blocks).ok());
         let mut or_default = |value: Option<u32>, name: &str, default: u32| {
             value.filter(|value| *value > 0).unwrap_or_else(|| {
                 guesses.push(format!("{name} {default}"));
@@ -83,11 +86,11 @@ impl Deployment {
         let engine = EngineConfig {
             num_blocks: or_default(stated.num_gpu_blocks, "num_gpu_blocks", likely.unwrap_or(Self::UNLIMITED_BLOCKS)),
             block_size,
-            max_num_seqs: or_default(stated.max_num_seqs, "max_num_seqs", DEFAULT_MAX_NUM_SEQS),
+            max_num_seqs: or_default(stated.max_num_seqs, "max_num_seqs", limits.max_num_seqs),
             max_num_batched_tokens: or_default(
                 stated.max_num_batched_tokens,
                 "max_num_batched_tokens",
-                DEFAULT_MAX_NUM_BATCHED_TOKENS,
+                limits.max_num_batched_tokens,
             ),
             long_prefill_token_threshold: 0,
             // Recorded requests were served, whatever the limit.
@@ -99,31 +102,50 @@ impl Deployment {
             cpu_tier: None,
             horizon: SimTime::MAX,
             // Steps that are planned synchronously, unless the fitted model finds another way.
-            rules: Rules::VllmV1(VllmRules { batching: Batching::Sync, ..VllmRules::default() }),
+            rules: Rules::VllmV1(VllmRules { batching: Batching::Sync, groups, ..VllmRules::default() }),
         };
         Self { model, accelerator, tensor_parallel_size, engine, guesses }
     }
 }
 
-/// Blocks of a server whose log states none, as vLLM's planner makes them of the memory, and the tokens of one; none
-/// where the model's layers are not known, or leave no memory.
+/// The size of blocks that a log states, or the server's default.
+fn stated_block_size(stated: &MeasuredDeployment) -> u32 {
+    stated.block_size.unwrap_or(DEFAULT_BLOCK_SIZE).max(1)
+}
+
+/// The release of a server, the newest where its log states none.
+fn likely_version(stated: &MeasuredDeployment) -> ServerVersion {
+    stated.engine_version.as_deref().and_then(ServerVersion::parse).unwrap_or(ServerVersion::NEWEST)
+}
+
+/// The limits of a server's batch, as far as its log states none those of its release on its accelerator.
+fn likely_limits(
+    model: Option<&ModelSpec>,
+    accelerator: Option<&AcceleratorSpec>,
+    stated: &MeasuredDeployment,
+) -> Limits {
+    let length = stated.max_model_len.filter(|length| *length > 0);
+    likely_version(stated).known().limits(accelerator).with_given(
+        stated.max_num_batched_tokens.filter(|tokens| *tokens > 0),
+        stated.max_num_seqs.filter(|sequences| *sequences > 0),
+        length.map_or_else(|| model.map_or(0, ModelSpec::longest_context), u64::from),
+    )
+}
+
+/// The blocks that a log states, or those that vLLM's planner makes of the memory; none where the model's layers are not
+/// known, or leave no memory.
 fn likely_blocks(
     model: &ModelSpec,
     accelerator: &AcceleratorSpec,
     tensor_parallel_size: u32,
+    limits: Limits,
     stated: &MeasuredDeployment,
-) -> Option<(u32, u32)> {
-    let version = stated.engine_version.as_deref().and_then(ServerVersion::parse).unwrap_or(ServerVersion::NEWEST);
-    let length = stated.max_model_len.filter(|length| *length > 0);
-    let longest_context = model.longest_context();
-    let limits = version.known().limits(Some(accelerator)).with_given(
-        stated.max_num_batched_tokens.filter(|tokens| *tokens > 0),
-        stated.max_num_seqs.filter(|sequences| *sequences > 0),
-        length.map_or(longest_context, u64::from),
-    );
+) -> Option<SimulatedBlocks> {
+    let version = likely_version(stated);
+    let stated_blocks = stated.num_gpu_blocks.filter(|blocks| *blocks > 0).map(u64::from);
     let question = FitQuestion {
         footprint: model.footprint.as_deref()?,
-        longest_context,
+        longest_context: model.longest_context(),
         accelerator,
         tensor_parallel_size: tensor_parallel_size.max(1),
         pipeline: None,
@@ -131,16 +153,19 @@ fn likely_blocks(
         utilization: version.gpu_memory_utilization(),
         version,
         limits,
-        max_model_len: length,
+        max_model_len: stated.max_model_len.filter(|length| *length > 0),
         kv_cache_dtype: KvDtype::Auto,
         block_size: stated.block_size.filter(|tokens| *tokens > 0),
         enable_prefix_caching: stated.enable_prefix_caching.unwrap_or(true),
         async_scheduling: version.async_scheduling(),
-        memory: CacheMemory::LeftOver,
+        memory: stated_blocks.map_or(CacheMemory::LeftOver, CacheMemory::Blocks),
     };
-    let fit = question.answer().ok().filter(|fit| !fit.is_full())?;
-    let (blocks, tokens) = simulated_blocks(&fit);
-    u32::try_from(blocks).ok().filter(|blocks| *blocks > 0).map(|blocks| (blocks, tokens))
+    let fit = question.answer().ok()?;
+    match stated_blocks {
+        // Blocks that a log states are of the size that it states.
+        Some(blocks) => Some(SimulatedBlocks::of(&fit).of_stated(blocks, stated_block_size(stated))),
+        None => Some(SimulatedBlocks::of(&fit)).filter(|likely| !fit.is_full() && likely.blocks > 0),
+    }
 }
 
 /// The architecture of that id, or of one that is named alike but for a vendor, a prefix or a quantization.

@@ -1,7 +1,7 @@
 //! A measured run offered again, to the simulated engine.
 
 use crate::cluster::Simulation;
-use crate::engine::Mode;
+use crate::engine::{Mode, blocks_alone};
 use crate::latency::{ClientEffects, LatencyModel};
 use crate::measurement::{Measurement, RequestLatency, RunFigures};
 use crate::observation::{Observer, QueueSample, RequestRecord};
@@ -82,7 +82,7 @@ impl Replay {
     #[must_use]
     pub fn run(&self, engine: EngineConfig, latency: &LatencyModel, client: ClientEffects) -> Prediction {
         // One block is the server's own.
-        let least = self.largest.div_ceil(u64::from(engine.block_size.max(1))) + 1;
+        let least = blocks_alone(&engine, self.largest).saturating_add(1);
         let num_blocks = engine.num_blocks.max(u32::try_from(least).unwrap_or(u32::MAX));
         let rules = match (engine.rules, Batching::of_fit(latency)) {
             (Rules::VllmV1(rules), Some(batching)) => Rules::VllmV1(VllmRules { batching, ..rules }),

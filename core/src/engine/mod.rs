@@ -73,6 +73,14 @@ pub struct BlockTables {
     pub free: u32,
 }
 
+/// KV blocks that a sequence of so many tokens needs when it is alone in a replica.
+pub(crate) fn blocks_alone(config: &EngineConfig, tokens: u64) -> u64 {
+    match &config.rules {
+        Rules::Reference => tokens.div_ceil(u64::from(config.block_size.max(1))),
+        Rules::VllmV1(rules) => vllm::blocks_alone(config, rules, tokens),
+    }
+}
+
 /// One replica.
 ///
 /// Times are microseconds; [`i64::MAX`] is never.

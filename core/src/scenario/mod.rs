@@ -33,7 +33,7 @@ pub use defaults::EngineDefault;
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub use kv_groups::{GroupKind, GroupRun, KvGroups, MAX_GROUP_KINDS, Retention};
 pub use moved::NewRules;
-pub(crate) use planned::simulated_blocks;
+pub(crate) use planned::SimulatedBlocks;
 pub use resolved::{
     Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, Ledger, MemoryLedger, QueueOrder, ResolvedScenario,
     Rules, ServerLedger, VllmRules,

@@ -77,25 +77,26 @@ impl Resolution<'_> {
         }
         let num_blocks = fit.num_blocks;
         let is_fitted = server.latency.is_some_and(|latency| matches!(latency.model, LatencyModel::Calibrated(_)));
-        let as_stated = source == BlocksSource::Given && is_fitted;
-        let groups = groups_of(&fit).filter(|_| !as_stated);
-        let (blocks, block_size, is_stand_in) = match (usual_block_size(&fit), groups) {
-            _ if as_stated => (num_blocks, engine.block_size, false),
-            (Some(block_size), _) | (None, Some((_, block_size))) => (num_blocks, block_size, false),
-            (None, None) => stand_in(&fit, num_blocks),
+        let simulated = SimulatedBlocks::of(&fit);
+        // What is stated beside a fit is the server's that was measured, and so is the size of its blocks.
+        let simulated = if source == BlocksSource::Given && is_fitted {
+            simulated.of_stated(num_blocks, engine.block_size)
+        } else {
+            simulated
         };
+        let SimulatedBlocks { blocks, block_size, groups, is_stand_in } = simulated;
+        let has_groups = !groups.is_empty();
         let blocks = u32::try_from(blocks).unwrap_or(u32::MAX).min(*NUM_BLOCKS.end());
         if is_stand_in {
             diagnostics.push(remark_stand_in(&fit, num_blocks, blocks, block_size));
         } else if block_size != engine.block_size {
-            let why = if groups.is_some() { "make the caches of its layers equal" } else { "its kernels ask for" };
+            let why = if has_groups { "make the caches of its layers equal" } else { "its kernels ask for" };
             let message = format!("blocks are of {block_size} tokens, which {why}");
             diagnostics.push(Diagnostic::note("block-size-of-server", "engine.block_size", message));
         }
         let filled_in = (source == BlocksSource::Server).then(|| planned_line(&fit, num_blocks));
         let stand_in = is_stand_in.then_some((blocks, block_size));
-        let longest = groups.map(|_| fit.layout.longest(num_blocks, LONGEST_SEQUENCE));
-        let groups = groups.map_or_else(KvGroups::default, |(groups, _)| groups);
+        let longest = has_groups.then(|| fit.layout.longest(num_blocks, LONGEST_SEQUENCE));
         let ledger = ServerLedger { fit, blocks: num_blocks, source, row_blocks, stand_in };
         let ledger = Some(Ledger::Server(Box::new(ledger)));
         Some(ChosenBlocks { blocks, block_size, groups, longest, ledger, filled_in })
@@ -177,15 +178,35 @@ impl Resolution<'_> {
     }
 }
 
-/// The blocks that a simulation has of an answer, and the tokens of one: the server's own, or those that stand in for
-/// blocks of several kinds.
-pub(crate) fn simulated_blocks(fit: &Fit) -> (u64, u32) {
-    match usual_block_size(fit) {
-        Some(block_size) => (fit.num_blocks, block_size),
-        None => {
-            let (blocks, block_size, _) = stand_in(fit, fit.num_blocks);
-            (blocks, block_size)
-        }
+/// The blocks that a simulation has of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SimulatedBlocks {
+    /// Their number: the server's own, or of those that stand in for blocks of several kinds.
+    pub blocks: u64,
+    /// Tokens of one, and that hits are a multiple of.
+    pub block_size: u32,
+    /// The groups of layers that share them; none where all layers keep all tokens.
+    pub groups: KvGroups,
+    /// Whether they stand in for the server's.
+    pub is_stand_in: bool,
+}
+
+impl SimulatedBlocks {
+    pub(crate) fn of(fit: &Fit) -> Self {
+        let groups = groups_of(fit);
+        let (blocks, block_size, is_stand_in) = match (usual_block_size(fit), groups) {
+            (Some(block_size), _) | (None, Some((_, block_size))) => (fit.num_blocks, block_size, false),
+            (None, None) => stand_in(fit, fit.num_blocks),
+        };
+        let groups = groups.map_or_else(KvGroups::default, |(groups, _)| groups);
+        Self { blocks, block_size, groups, is_stand_in }
+    }
+
+    /// The same of a server of which number and size of the blocks are stated.
+    pub(crate) fn of_stated(self, blocks: u64, block_size: u32) -> Self {
+        // With groups the size is no setting of the server.
+        let block_size = if self.groups.is_empty() { block_size } else { self.block_size };
+        Self { blocks, block_size, is_stand_in: false, ..self }
     }
 }
 

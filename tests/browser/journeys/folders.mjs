@@ -1,7 +1,7 @@
 // Folders, dropped from the desktop or chosen: a ServeGen folder is a workload, a folder of logs is calibrated with.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -67,6 +67,27 @@ test('a folder of several logs is read at once, and what is no log is passed ove
       assert.match(await cards.first().textContent(), /2,500 requests/);
       assert.match(await page.locator('[data-testid=calibrate-passed-over]').textContent(), /README\.md/);
       await screenshot(page, 'calibrate-folder');
+      assert.deepEqual(errors, []);
+    });
+  });
+});
+
+test('the folder of a model is dropped: its index says what the weights take, to the byte', { timeout: 180_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const config = readFileSync(new URL('../../truth/hf-configs/quantised-gptq-int4/config.json', import.meta.url), 'utf8');
+    const index = JSON.stringify({ metadata: { total_size: 6 * 1024 ** 3 }, weight_map: {} });
+    const files = { 'my-model/config.json': config, 'my-model/model.safetensors.index.json': index, 'my-model/tokenizer.json': '{}' };
+    await withFolder(files, async (folder) => {
+      const { page, errors, requests } = await open(browser, address);
+      await firstResult(page);
+      await dropPaths(page, [join(folder, 'my-model')]);
+      await page.getByText('The model is now my-model.').waitFor({ timeout: 60_000 });
+      await page.getByRole('tab', { name: 'Memory' }).click();
+      const weights = page.locator('.shares tr').filter({ hasText: /^weights/i }).first();
+      await weights.waitFor({ timeout: 60_000 });
+      assert.match(await weights.innerText(), /6\.00\s*GiB/);
+      await screenshot(page, 'memory-of-a-folder');
+      assert.deepEqual(requests.filter(({ hasBody }) => hasBody), [], 'nothing is sent');
       assert.deepEqual(errors, []);
     });
   });

@@ -14,7 +14,13 @@ mod limits;
 #[cfg(feature = "oracle")]
 mod plain;
 
+use crate::scenario::{EngineConfig, VllmRules};
 pub(super) use fast::Fast;
 pub(super) use limits::limited;
 #[cfg(feature = "oracle")]
 pub(super) use plain::Plain;
+
+/// Blocks that a sequence of so many tokens needs at most at a time, if it is alone; the server's own is not among them.
+pub(super) fn blocks_alone(config: &EngineConfig, rules: &VllmRules, tokens: u64) -> u64 {
+    groups::Groups::of(config, rules).alone(tokens)
+}
