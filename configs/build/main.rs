@@ -20,6 +20,7 @@ fn main() {
         "experiments",
         "trained_physics.yaml",
         "quadratic.yaml",
+        "step_times.yaml",
     ] {
         println!("cargo::rerun-if-changed={folder}");
     }

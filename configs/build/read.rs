@@ -3,8 +3,8 @@
 use plimsoll_anatomy::footprint_of_entry;
 use plimsoll_core::calibrate::Experiment;
 use plimsoll_core::catalog::{
-    AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, Provenance, QuadraticSpec, TrainedPhysicsSpec,
-    WorkloadPreset, weight_bytes_from_name,
+    AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, Provenance, QuadraticSpec, StepTimesSpec,
+    TrainedPhysicsSpec, WorkloadPreset, weight_bytes_from_name,
 };
 use plimsoll_core::diagnostic::Severity;
 use plimsoll_core::latency::{LatencyModel, QUADRATIC_ALPHA, QUADRATIC_BETA};
@@ -162,12 +162,14 @@ pub fn read_all(root: &Path) -> Result<Embedded, Vec<Problem>> {
     let (coefficients, model_defaults) = read_coefficients(&files, &models, &accelerators, &mut problems);
     let trained_physics = read_trained_physics(root, &mut problems);
     let quadratic = read_quadratic(root, &mut problems);
+    let step_times = read_step_times(root, &accelerators, &mut problems);
     let scenario_files = sources(root, "scenarios", &mut problems);
     let experiment_files = sources(root, "experiments", &mut problems);
     let (Some(trained_physics), Some(quadratic), true) = (trained_physics, quadratic, problems.is_empty()) else {
         return Err(problems);
     };
-    let catalog = Catalog { models, accelerators, coefficients, model_defaults, presets, trained_physics, quadratic };
+    let catalog =
+        Catalog { models, accelerators, coefficients, model_defaults, presets, trained_physics, quadratic, step_times };
     let scenarios = read_scenarios(&scenario_files, &catalog, &mut problems);
     let experiments = read_experiments(&experiment_files, &mut problems);
     if !problems.is_empty() {
@@ -399,6 +401,21 @@ fn read_quadratic(root: &Path, problems: &mut Vec<Problem>) -> Option<QuadraticS
             let field = problem.path.split('[').next().unwrap_or_default();
             problems.push(source.field_problem(field, 1, problem.message));
         }
+    }
+    Some(spec)
+}
+
+/// Reads the rates of kernels: each is of an accelerator of the catalogue, and no share is above one.
+fn read_step_times(
+    root: &Path,
+    accelerators: &[AcceleratorSpec],
+    problems: &mut Vec<Problem>,
+) -> Option<StepTimesSpec> {
+    let source = single(root, "step_times.yaml", problems)?;
+    let spec: StepTimesSpec = source.parse(problems)?;
+    source.check_provenance(&spec.provenance, problems);
+    for problem in spec.problems(accelerators) {
+        problems.push(source.field_problem(&problem.path, 1, problem.message));
     }
     Some(spec)
 }

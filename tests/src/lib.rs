@@ -7,6 +7,8 @@ pub mod bench;
 pub mod golden;
 pub mod scheduler;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod steps;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod truth;
 
 /// The scenario that was the default while the rules of the reference were the only ones: the first base of links.

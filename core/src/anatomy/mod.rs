@@ -6,6 +6,7 @@
 //! # Source
 //! Shapes and caches of the model classes of transformers 5.24; `docs/models.md` tells them by family.
 
+mod compute;
 mod layer;
 mod tensor;
 

@@ -1,6 +1,6 @@
 //! What a model takes of a server's memory: its weights by how ranks share them, and what its layers keep.
 
-use super::Cache;
+use super::{Cache, Compute};
 use crate::diagnostic::Diagnostic;
 use alloc::format;
 use alloc::vec::Vec;
@@ -131,6 +131,9 @@ pub struct Footprint {
     /// Values between the matrices of one expert.
     #[serde(default, skip_serializing_if = "is_none")]
     pub expert_size: u32,
+    /// What a step computes of it.
+    #[serde(default, skip_serializing_if = "Compute::is_unknown")]
+    pub compute: Compute,
 }
 
 fn sixteen_bits() -> u32 {
@@ -175,6 +178,7 @@ impl Footprint {
     /// width by the old one. Embeddings, head, routers, norms and towers keep theirs.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn narrow(&mut self, ratio: f64) {
+        self.compute.narrow(ratio);
         for weights in &mut self.weights {
             if let Part::Attention | Part::State | Part::FeedForward | Part::RoutedExperts | Part::SharedExperts =
                 weights.part
@@ -237,6 +241,7 @@ impl Footprint {
                 refuse(path, value.into(), MAX_SIZE);
             }
         }
+        problems.extend(self.compute.problems());
         problems
     }
 }

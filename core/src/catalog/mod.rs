@@ -6,18 +6,22 @@
 
 mod cache;
 mod check;
+mod compute;
 mod context;
 mod footprint;
 mod lookup;
 mod plausibility;
 mod spec;
+mod step_times;
 mod table;
 
 pub(crate) use cache::product;
 pub use cache::{Cache, Span, StateShape};
+pub use compute::{Compute, ExpertCompute, LayerCompute, Matrix, Share};
 pub use footprint::{Caches, Footprint, Part, Spread, Weights};
 pub use lookup::{Lookup, edit_distance, meant, nearest};
 pub use spec::{AcceleratorSpec, Dtype, Generation, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
+pub use step_times::{AllReduceRate, AttentionRate, CardRates, KernelRate, ServerRates, StepTimesSpec};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};
 
 use alloc::vec::Vec;
@@ -41,4 +45,7 @@ pub struct Catalog {
     pub trained_physics: TrainedPhysicsSpec,
     /// Coefficients of the quadratic model.
     pub quadratic: QuadraticSpec,
+    /// Rates of kernels and what a server adds, for the measured roofline.
+    #[serde(default)]
+    pub step_times: Option<StepTimesSpec>,
 }

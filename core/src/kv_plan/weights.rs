@@ -4,7 +4,7 @@ use super::CacheHints;
 use super::memory::ModelMemory;
 use super::of_anatomy::{caches_of_server, state_bytes};
 use crate::anatomy::{Anatomy, FeedForward, Layer, Tensor};
-use crate::catalog::{Cache, Caches, Footprint, Part, Spread, Weights};
+use crate::catalog::{Cache, Caches, Compute, Footprint, Part, Spread, Weights};
 use alloc::vec::Vec;
 
 /// Projections that every rank has in full: what they make is shared by all heads.
@@ -52,6 +52,7 @@ impl Footprint {
             feed_forward_size: 0,
             active_experts: 0,
             expert_size: 0,
+            compute: Compute::of(anatomy),
         };
         for layer in &anatomy.layers {
             match layer.feed_forward {

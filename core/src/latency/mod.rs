@@ -11,6 +11,7 @@
 mod blackbox;
 mod calibrated;
 mod client;
+mod measured_roofline;
 mod quadratic;
 mod roofline;
 mod shape;
@@ -20,6 +21,7 @@ mod work;
 pub use blackbox::Blackbox;
 pub use calibrated::{Calibrated, Joining};
 pub use client::ClientEffects;
+pub use measured_roofline::{Batch, Card, Inputs, MeasuredRoofline, hidden};
 pub use quadratic::{QUADRATIC_ALPHA, QUADRATIC_BETA, Quadratic};
 pub use roofline::Roofline;
 pub use trained_physics::TrainedPhysics;
@@ -31,6 +33,7 @@ use crate::numeric::product;
 use alloc::vec::Vec;
 use calibrated::CalibratedDecode;
 use core::ops::RangeInclusive;
+use measured_roofline::MeasuredDecode;
 use roofline::RooflineDecode;
 use trained_physics::PhysicsDecode;
 
@@ -61,6 +64,8 @@ pub enum LatencyModel {
     Blackbox(Blackbox),
     /// A roofline whose rates and overheads are fitted to a deployment's logs.
     Calibrated(Calibrated),
+    /// The anatomy of a model and measured rates of kernels.
+    MeasuredRoofline(MeasuredRoofline),
     /// A polynomial in counts of a step, with fixed overheads.
     Quadratic(Quadratic),
     /// Architecture and data sheet alone.
@@ -76,6 +81,8 @@ pub enum DecodeStepper {
     Constant(i64),
     /// See [`Calibrated`].
     Calibrated(CalibratedDecode),
+    /// See [`MeasuredRoofline`].
+    MeasuredRoofline(MeasuredDecode),
     /// See [`Roofline`].
     Roofline(RooflineDecode),
     /// See [`TrainedPhysics`].
@@ -145,6 +152,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => model.queueing(input_tokens),
             Self::Calibrated(model) => model.queueing(input_tokens),
+            Self::MeasuredRoofline(model) => model.queueing,
             Self::Quadratic(model) => model.queueing,
             Self::Roofline(model) => model.overheads.queueing(input_tokens),
             Self::TrainedPhysics(model) => model.queueing,
@@ -158,7 +166,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => model.output_overhead,
             Self::Calibrated(model) => model.output_overhead,
-            Self::Quadratic(_) => 0,
+            Self::MeasuredRoofline(_) | Self::Quadratic(_) => 0,
             Self::Roofline(model) => model.overheads.output_overhead,
             Self::TrainedPhysics(model) => model.output_overhead,
         }
@@ -170,7 +178,11 @@ impl LatencyModel {
     pub fn final_overhead(&self) -> i64 {
         match self {
             Self::TrainedPhysics(model) => model.final_overhead,
-            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) | Self::Roofline(_) => 0,
+            Self::Blackbox(_)
+            | Self::Calibrated(_)
+            | Self::MeasuredRoofline(_)
+            | Self::Quadratic(_)
+            | Self::Roofline(_) => 0,
         }
     }
 
@@ -180,7 +192,11 @@ impl LatencyModel {
     pub fn joining(&self) -> Joining {
         match self {
             Self::Calibrated(model) => model.joining,
-            Self::Blackbox(_) | Self::Quadratic(_) | Self::Roofline(_) | Self::TrainedPhysics(_) => Joining::NextStep,
+            Self::Blackbox(_)
+            | Self::MeasuredRoofline(_)
+            | Self::Quadratic(_)
+            | Self::Roofline(_)
+            | Self::TrainedPhysics(_) => Joining::NextStep,
         }
     }
 
@@ -192,6 +208,7 @@ impl LatencyModel {
         let duration = match self {
             Self::Blackbox(model) => model.step_time(items),
             Self::Calibrated(model) => model.step_time(items),
+            Self::MeasuredRoofline(model) => model.step_time(items),
             Self::Quadratic(model) => model.step_time(items),
             Self::Roofline(model) => model.step_time(items),
             Self::TrainedPhysics(model) => model.step_time(items),
@@ -206,6 +223,7 @@ impl LatencyModel {
         match self {
             Self::Blackbox(model) => DecodeStepper::Constant(model.mixed_step_time(0, num_decodes).min(MAX_STEP)),
             Self::Calibrated(model) => DecodeStepper::Calibrated(model.decode_stepper(num_decodes)),
+            Self::MeasuredRoofline(model) => DecodeStepper::MeasuredRoofline(model.decode_stepper(num_decodes)),
             Self::Quadratic(model) => DecodeStepper::Constant(model.mixed_step_time(num_decodes, &[]).min(MAX_STEP)),
             Self::Roofline(model) => DecodeStepper::Roofline(model.decode_stepper(num_decodes)),
             Self::TrainedPhysics(model) => DecodeStepper::TrainedPhysics(model.decode_stepper(num_decodes)),
@@ -222,6 +240,7 @@ impl LatencyModel {
                 model.mixed_step_time(tokens, num_decodes)
             }
             Self::Calibrated(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
+            Self::MeasuredRoofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
             Self::Quadratic(model) => model.mixed_step_time(num_decodes, prefill),
             Self::Roofline(model) => model.mixed_step_time(num_decodes, pos_sum, prefill)?,
             Self::TrainedPhysics(model) => model.mixed_step_time(num_decodes, pos_sum, prefill),
@@ -234,7 +253,7 @@ impl LatencyModel {
     pub fn time_share_names(&self) -> &'static [&'static str] {
         match self {
             Self::Blackbox(_) => &["fixed", "prefill", "decode"],
-            Self::Calibrated(_) => &["fixed", "requests", "kv-cache", "matrices"],
+            Self::Calibrated(_) | Self::MeasuredRoofline(_) => &["fixed", "requests", "kv-cache", "matrices"],
             Self::Quadratic(_) => &["fixed", "prefill", "decode", "products"],
             Self::Roofline(_) => &["compute", "weights", "kv-cache"],
             Self::TrainedPhysics(_) => {
@@ -249,6 +268,7 @@ impl LatencyModel {
         let mut shares = match self {
             Self::Blackbox(model) => model.time_shares(work),
             Self::Calibrated(model) => model.time_shares(work, busy),
+            Self::MeasuredRoofline(model) => model.time_shares(work, busy),
             Self::Quadratic(model) => model.time_shares(work, busy),
             Self::Roofline(_) => roofline::time_shares(work),
             Self::TrainedPhysics(model) => model.time_shares(work),
@@ -272,7 +292,7 @@ impl LatencyModel {
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, pos_sum, prefill, 1, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, prefill, 1),
-            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) => {}
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::MeasuredRoofline(_) | Self::Quadratic(_) => {}
         }
     }
 
@@ -285,7 +305,11 @@ impl LatencyModel {
             Self::Roofline(model) => {
                 model.is_compute_bound(num_decodes, first_pos_sum) == model.is_compute_bound(num_decodes, last_pos_sum)
             }
-            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) | Self::TrainedPhysics(_) => true,
+            Self::Blackbox(_)
+            | Self::Calibrated(_)
+            | Self::MeasuredRoofline(_)
+            | Self::Quadratic(_)
+            | Self::TrainedPhysics(_) => true,
         }
     }
 
@@ -300,7 +324,7 @@ impl LatencyModel {
         match self {
             Self::Roofline(model) => model.count_bounds(work, num_decodes, first_pos_sum, &[], steps, duration),
             Self::TrainedPhysics(model) => model.count_experts(work, num_decodes, &[], steps),
-            Self::Blackbox(_) | Self::Calibrated(_) | Self::Quadratic(_) => {}
+            Self::Blackbox(_) | Self::Calibrated(_) | Self::MeasuredRoofline(_) | Self::Quadratic(_) => {}
         }
     }
 }
@@ -313,6 +337,7 @@ impl DecodeStepper {
         let duration = match self {
             Self::Constant(duration) => *duration,
             Self::Calibrated(stepper) => stepper.step_time(pos_sum),
+            Self::MeasuredRoofline(stepper) => stepper.step_time(pos_sum),
             Self::Roofline(stepper) => stepper.step_time(pos_sum)?,
             Self::TrainedPhysics(stepper) => stepper.step_time(pos_sum),
         };

@@ -92,6 +92,7 @@ impl Scenario {
     pub fn latency_model_choices(&self, catalog: &Catalog) -> Vec<Choice> {
         [
             (LatencyModelChoice::Auto, "auto"),
+            (LatencyModelChoice::MeasuredRoofline, "measured-roofline"),
             (LatencyModelChoice::TrainedPhysics, "trained-physics"),
             (LatencyModelChoice::Blackbox, "blackbox"),
             (LatencyModelChoice::Roofline, "roofline"),

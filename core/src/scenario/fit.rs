@@ -209,8 +209,9 @@ pub fn fitted_latency(
         (LatencyModelChoice::Calibrated, _) => LatencyModel::calibrated(alpha, beta),
         (LatencyModelChoice::Blackbox, _) => LatencyModel::blackbox(alpha, beta),
         (LatencyModelChoice::Quadratic, _) => LatencyModel::quadratic(alpha, beta),
-        (LatencyModelChoice::Auto, _) => {
-            one("invalid-value", "model", "auto is not a model that is fitted", "give the model that was fitted")
+        (LatencyModelChoice::Auto | LatencyModelChoice::MeasuredRoofline, _) => {
+            let message = "auto and measured-roofline are not fitted to logs";
+            one("invalid-value", "model", message, "give the model that was fitted")
         }
         (LatencyModelChoice::Roofline, _)
             if beta.len() < 3 || beta.iter().any(|share| !(0.0..=MAX_SHARE).contains(share)) =>

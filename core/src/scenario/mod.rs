@@ -13,6 +13,7 @@ mod deployment;
 mod fit;
 mod kv_groups;
 mod limits;
+mod measured;
 mod memory;
 mod moved;
 mod planned;
@@ -300,6 +301,8 @@ pub enum LatencyModelChoice {
     Blackbox,
     /// What was fitted to logs, as in [`LatencySettings::fit`].
     Calibrated,
+    /// The anatomy of the model and measured rates of kernels.
+    MeasuredRoofline,
     /// A polynomial in counts of a step, with fixed overheads; published or own coefficients.
     Quadratic,
     /// Architecture and data sheet alone.

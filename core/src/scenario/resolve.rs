@@ -58,7 +58,9 @@ impl Scenario {
             }
             LatencyModelChoice::Calibrated => self.latency.fit.is_some(),
             LatencyModelChoice::Quadratic => true,
-            LatencyModelChoice::Roofline | LatencyModelChoice::TrainedPhysics => false,
+            LatencyModelChoice::MeasuredRoofline
+            | LatencyModelChoice::Roofline
+            | LatencyModelChoice::TrainedPhysics => false,
         };
         let scheduling = self.engine.scheduling;
         let deployment = look_up(&self.deployment, scheduling, catalog, brings_coefficients, &mut diagnostics);
@@ -209,6 +211,7 @@ impl<'a> Resolution<'a> {
                 }
             },
             (LatencyModelChoice::Calibrated, ..) => self.fitted(deployment, diagnostics),
+            (LatencyModelChoice::MeasuredRoofline, ..) => self.measured_roofline(deployment, diagnostics),
             (LatencyModelChoice::Quadratic, ..) => self.quadratic(deployment, diagnostics),
             (LatencyModelChoice::Roofline, None, None) => self.roofline(deployment, diagnostics),
             (LatencyModelChoice::Roofline, ..) => {
@@ -370,7 +373,7 @@ impl<'a> Resolution<'a> {
     }
 
     /// What roofline and trained-physics need, or errors that say where to get it.
-    fn analytical_inputs<'d>(
+    pub(super) fn analytical_inputs<'d>(
         &self,
         deployment: &KnownDeployment<'d>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -478,7 +481,7 @@ impl<'a> Resolution<'a> {
 }
 
 /// The latency model, or its problems with their paths as in the scenario.
-fn rooted(model: Result<LatencyModel, Vec<Diagnostic>>, diagnostics: &mut Vec<Diagnostic>) -> Option<LatencyModel> {
+pub(super) fn rooted<T>(model: Result<T, Vec<Diagnostic>>, diagnostics: &mut Vec<Diagnostic>) -> Option<T> {
     match model {
         Ok(model) => Some(model),
         Err(problems) => {

@@ -9,4 +9,5 @@ pub mod kv_cache;
 pub mod memory;
 pub mod quantised;
 pub mod report;
+pub mod steps;
 pub mod table;

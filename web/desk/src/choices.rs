@@ -24,10 +24,11 @@ impl Picker {
     }
 }
 
-const LATENCY_MODELS: [(&str, LatencyModelChoice); 6] = [
+const LATENCY_MODELS: [(&str, LatencyModelChoice); 7] = [
     ("auto", LatencyModelChoice::Auto),
     ("blackbox", LatencyModelChoice::Blackbox),
     ("calibrated", LatencyModelChoice::Calibrated),
+    ("measured-roofline", LatencyModelChoice::MeasuredRoofline),
     ("quadratic", LatencyModelChoice::Quadratic),
     ("roofline", LatencyModelChoice::Roofline),
     ("trained-physics", LatencyModelChoice::TrainedPhysics),

@@ -160,6 +160,7 @@ mod tests {
             coefficients: Vec::new(),
             model_defaults: Vec::new(),
             presets: Vec::new(),
+            step_times: None,
             trained_physics: TrainedPhysicsSpec { alpha: [0.0; 3], beta: [0.0; 10], provenance: Provenance::default() },
             quadratic: QuadraticSpec::default(),
         }

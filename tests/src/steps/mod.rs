@@ -1,0 +1,4 @@
+//! Measured steps of real servers and measured kernels, and what is fitted to them.
+
+pub mod data;
+pub mod sheet;
