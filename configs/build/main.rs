@@ -51,6 +51,10 @@ fn without_provenance(text: &str) -> String {
             entry.remove("provenance");
         }
     }
+    if let Some(rates) = catalog.get_mut("step_times").and_then(serde_json::Value::as_object_mut) {
+        rates.remove("provenance");
+        rates.remove("residuals");
+    }
     catalog.to_string()
 }
 

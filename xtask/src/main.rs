@@ -83,6 +83,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Fit the rates of the measured roofline and write them into `configs/step_times.yaml`.
+    FitSteps {
+        /// Folder of tables of measured kernels.
+        #[arg(long)]
+        kernels: PathBuf,
+        /// Folder of measured steps, with an `index.csv`.
+        #[arg(long)]
+        steps: PathBuf,
+    },
     /// Measure speed and memory on the named workloads, natively and in WebAssembly.
     Bench(bench::Options),
     /// Check the size of the files in `dist/` against the budget.
@@ -138,6 +147,7 @@ fn run(task: Task) -> Result<()> {
         Task::Screenshots { words, .. } => browser::screenshots(&repository, &words),
         Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
         Task::Scheduler { folder } => stages::scheduler(&repository, &folder),
+        Task::FitSteps { kernels, steps } => stages::fit_steps(&repository, &kernels, &steps),
         Task::Truth { arguments } => stages::truth(&repository, &arguments),
         Task::Bench(options) => bench::run(&repository, &options),
         Task::Budget => budget::check(&repository),

@@ -96,6 +96,24 @@ pub fn scheduler(repository: &Repository, folder: &Path) -> Result<()> {
     command::run(&repository.root, cargo(), &arguments)
 }
 
+/// Fits the rates of the measured roofline to folders of measurements.
+///
+/// # Errors
+/// When a folder is missing or cannot be read.
+pub fn fit_steps(repository: &Repository, kernels: &Path, steps: &Path) -> Result<()> {
+    let mut arguments: Vec<String> =
+        ["run", "--quiet", "--locked", "--release", "-p", "plimsoll-tests", "--bin", "fit-steps", "--"]
+            .map(Into::into)
+            .into();
+    for (option, folder) in [("--kernels", kernels), ("--steps", steps)] {
+        let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+        let folder = folder.to_str().context("the folder's path is not Unicode")?;
+        arguments.extend([option.to_owned(), folder.to_owned()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    command::run(&repository.root, cargo(), &arguments)
+}
+
 /// Prints a table of truths and what the simulator makes of it.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ pub use compute::{Compute, ExpertCompute, LayerCompute, Matrix, Share};
 pub use footprint::{Caches, Footprint, Part, Spread, Weights};
 pub use lookup::{Lookup, edit_distance, meant, nearest};
 pub use spec::{AcceleratorSpec, Dtype, Generation, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
-pub use step_times::{AllReduceRate, AttentionRate, CardRates, KernelRate, ServerRates, StepTimesSpec};
+pub use step_times::{AllReduceRate, AttentionRate, CardRates, KernelRate, Residual, ServerRates, StepTimesSpec};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};
 
 use alloc::vec::Vec;

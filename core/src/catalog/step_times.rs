@@ -112,12 +112,15 @@ pub struct ServerRates {
     pub launch_eager_us: f64,
     /// What experts add to launching a layer: within and beyond the captured sizes.
     pub launch_experts_us: [f64; 2],
-    /// What a state adds to that.
-    pub launch_state_us: [f64; 2],
+    /// What a state adds to that, and beyond them in a step without decodes.
+    pub launch_state_us: [f64; 3],
     /// Microseconds of a step.
     pub step_us: f64,
     /// Microseconds of each request of it.
     pub request_us: f64,
+    /// Microseconds of a step, and of each request of it, in which the card waits for a server that plans a step only
+    /// after the one before.
+    pub sync_us: [f64; 2],
     /// Microseconds of updating the state of a layer.
     pub state_us: f64,
     /// How often a state is read and written.
@@ -132,6 +135,20 @@ pub struct ServerRates {
     pub front_us: f64,
 }
 
+/// How far a fit is from what it was fitted to, or from what was held back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Residual {
+    /// Of what.
+    pub of: String,
+    /// How many measured values.
+    pub rows: u32,
+    /// Half of the errors are smaller, percent.
+    pub median_percent: f64,
+    /// Nine tenths of the errors are smaller, percent.
+    pub p90_percent: f64,
+}
+
 /// Rates of kernels and servers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,7 +157,10 @@ pub struct StepTimesSpec {
     pub cards: Vec<CardRates>,
     /// What a server adds.
     pub server: ServerRates,
-    /// Where the numbers come from, and how far they are from what was measured.
+    /// How far they are from what was measured; left out where the page is built.
+    #[serde(default)]
+    pub residuals: Vec<Residual>,
+    /// Where the numbers come from.
     #[serde(default)]
     pub provenance: Provenance,
 }

@@ -1,6 +1,7 @@
 //! The step-time model of measured kernels for a deployment.
 
 use super::Basis;
+use super::Batching;
 use super::deployment::KnownDeployment;
 use super::resolve::{ChosenLatency, Resolution, rooted};
 use crate::catalog::{AcceleratorSpec, ModelSpec};
@@ -78,6 +79,7 @@ impl<'a> Resolution<'a> {
             ranks: deployment.tensor_parallel_size,
             expert_parallel: engine.enable_expert_parallel,
             captured: self.in_force.limits.max_num_seqs.saturating_mul(2).min(MAX_CAPTURED),
+            is_async: self.batching_in_force(None) == Batching::Async,
         };
         Ok((LatencyModel::MeasuredRoofline(inputs.model()), card.is_measured))
     }

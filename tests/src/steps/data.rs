@@ -37,6 +37,15 @@ impl Kind {
     }
 }
 
+/// Steps of a stretch of which nothing is fitted, or which are not held back; a prompt in parts stays in one.
+const STRETCH: usize = 16;
+
+/// Whether nothing is fitted to the step at a place of a file.
+#[must_use]
+pub fn is_held_back(place: usize) -> bool {
+    place / STRETCH % 2 == 1
+}
+
 /// A measured step.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
@@ -104,6 +113,7 @@ impl Server {
             ranks: self.ranks,
             expert_parallel: self.expert_parallel,
             captured: CAPTURED,
+            is_async: true,
         };
         Some(inputs.model())
     }

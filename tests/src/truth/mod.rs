@@ -11,3 +11,4 @@ pub mod quantised;
 pub mod report;
 pub mod steps;
 pub mod table;
+pub mod throughput;

@@ -63,7 +63,7 @@ pub struct Row {
     pub name: String,
     /// By how much the computed figure differs, percent, with its sign; none if there is no figure.
     pub error: Option<f64>,
-    /// The largest error allowed for this row, percent.
+    /// The largest error allowed for this row, percent; without a bound for a row outside the bar.
     pub limit: f64,
     /// The figures, or why there are none.
     pub note: String,
@@ -103,11 +103,17 @@ pub struct Bars {
 pub fn report(rows: &[Row], bars: &Bars) -> (String, bool) {
     let mut text = String::new();
     for row in rows {
-        let mark = if row.is_within() { "ok  " } else { "FAIL" };
+        let mark = match (row.is_within(), row.limit.is_finite()) {
+            (true, true) => "ok  ",
+            (true, false) => "info",
+            (false, _) => "FAIL",
+        };
         let error = row.error.map_or_else(|| "     none".to_owned(), |error| format!("{error:+8.2}%"));
         let _ = writeln!(text, "{mark} {error}  {}  {}", row.name, row.note);
     }
-    let mut errors: Vec<f64> = rows.iter().filter_map(|row| row.error).map(f64::abs).collect();
+    // Rows without a limit are shown and not judged.
+    let judged = rows.iter().filter(|row| row.limit.is_finite());
+    let mut errors: Vec<f64> = judged.filter_map(|row| row.error).map(f64::abs).collect();
     errors.sort_by(f64::total_cmp);
     let middle = errors.len() / 2;
     let median = match errors.len() {

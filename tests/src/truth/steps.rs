@@ -1,7 +1,7 @@
 //! Measured steps of real servers against the measured roofline.
 
 use super::report::{Bars, Options, Row};
-use crate::steps::data::{Found, Kind, Server, servers};
+use crate::steps::data::{Found, Kind, Server, is_held_back, servers};
 use plimsoll_configs::catalog;
 use plimsoll_core::catalog::StepTimesSpec;
 use serde_json::json;
@@ -14,7 +14,7 @@ const EXPERTS: [[f64; 2]; 3] = [[6.0, 14.0], [9.0, 20.0], [10.0, 22.0]];
 /// Computes every row of a folder of measured steps.
 ///
 /// Models with experts are judged file by file, dense ones together; each file is printed. Only steps that nothing was
-/// fitted to are judged: every second one.
+/// fitted to are judged: those of every second stretch.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -75,11 +75,9 @@ pub fn rows_of(servers: &[Found], spec: &StepTimesSpec) -> Vec<Row> {
 #[must_use]
 pub fn errors(server: &Server, kind: Kind, spec: &StepTimesSpec) -> Vec<f64> {
     let Some(model) = server.model(spec) else { return Vec::new() };
-    let judged = server
-        .steps
-        .iter()
-        .enumerate()
-        .filter(|(place, step)| place % 2 == 1 && step.kind == kind && (server.uses(step) || !server.is_judged()));
+    let judged = server.steps.iter().enumerate().filter(|(place, step)| {
+        is_held_back(*place) && step.kind == kind && (server.uses(step) || !server.is_judged())
+    });
     judged.map(|(_, step)| (model.micros(&step.batch) / step.micros - 1.0) * 100.0).collect()
 }
 

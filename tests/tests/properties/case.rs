@@ -3,7 +3,7 @@
 use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec};
 use plimsoll_core::cluster::Simulation;
 use plimsoll_core::engine::Mode;
-use plimsoll_core::latency::LatencyModel;
+use plimsoll_core::latency::{Card, Inputs, LatencyModel};
 use plimsoll_core::observation::{Observer, QueueSample, ReplicaTotals, RequestRecord};
 use plimsoll_core::scenario::{
     Batching, ClusterConfig, CpuTierConfig, EngineConfig, KvGroups, PriorityPolicy, QueueOrder, Rules, SchedulerPolicy,
@@ -30,6 +30,7 @@ pub enum Timing {
     Blackbox { alpha: [f64; 3], beta: [f64; 3] },
     Calibrated { alpha: [f64; 3], beta: [f64; 8] },
     Quadratic { alpha: [f64; 4], beta: [f64; 15] },
+    MeasuredRoofline { model: usize, accelerator: usize, tp: u32 },
     Roofline { model: usize, accelerator: usize, tp: u32 },
     TrainedPhysics { model: usize, accelerator: usize, tp: u32, num_betas: usize },
 }
@@ -76,6 +77,7 @@ impl Timing {
             Timing::Quadratic { alpha, beta } => {
                 LatencyModel::quadratic(&alpha.map(|value| value / speed), &beta.map(|value| value / speed))
             }
+            Timing::MeasuredRoofline { model, accelerator, tp } => Ok(measured(model, accelerator, tp, speed)),
             Timing::Roofline { model: at, accelerator, tp } => {
                 LatencyModel::roofline(model(at), &faster(accelerator), tp, &[])
             }
@@ -92,6 +94,28 @@ impl Timing {
         };
         built.expect("the listed models fit the listed accelerators")
     }
+}
+
+/// The measured roofline with every peak so many times as high.
+fn measured(at: usize, on: usize, ranks: u32, speed: f64) -> LatencyModel {
+    let catalog = plimsoll_configs::catalog();
+    let spec = catalog.step_times.as_ref().expect("kernels were measured");
+    let footprint = model(at).footprint.as_ref().expect("models of the catalogue have a footprint");
+    let mut card = Card::of(accelerator(on), &spec.cards, &catalog.accelerators).expect("some card is nearest");
+    card.flops = card.flops.map(|peak| peak * speed);
+    card.bytes *= speed;
+    let inputs = Inputs {
+        compute: &footprint.compute,
+        value_bytes: 2.0,
+        state_bytes: 2.0,
+        card,
+        spec,
+        ranks,
+        expert_parallel: at % 2 == 0,
+        captured: 64,
+        is_async: true,
+    };
+    LatencyModel::MeasuredRoofline(inputs.model())
 }
 
 /// Coefficients of each kind of joining.
@@ -126,6 +150,8 @@ pub fn timing() -> impl Strategy<Value = Timing> {
         ),
         1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp())
             .prop_map(|(model, accelerator, tp)| Timing::Roofline { model, accelerator, tp }),
+        2 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp())
+            .prop_map(|(model, accelerator, tp)| Timing::MeasuredRoofline { model, accelerator, tp }),
         1 => (0..MODELS.len(), 0..ACCELERATORS.len(), tp(), 7..=10usize).prop_map(
             |(model, accelerator, tp, num_betas)| Timing::TrainedPhysics { model, accelerator, tp, num_betas }
         ),

@@ -61,7 +61,7 @@ fn a_faster_accelerator_never_finishes_a_given_batch_later() {
             match &mut case.timing {
                 Timing::Blackbox { alpha, .. } | Timing::Calibrated { alpha, .. } => *alpha = [0.0; 3],
                 Timing::Quadratic { alpha, .. } => *alpha = [0.0; 4],
-                Timing::Roofline { .. } | Timing::TrainedPhysics { .. } => {}
+                Timing::MeasuredRoofline { .. } | Timing::Roofline { .. } | Timing::TrainedPhysics { .. } => {}
             }
             let makespan = |speed: f64| {
                 let mut told = Told::default();

@@ -113,7 +113,8 @@ impl MeasuredRoofline {
         let launch = match (is_captured, batch.decodes > 0) {
             (true, false) => self.launch.prompt,
             (true, true) => self.launch.mixed,
-            (false, _) => self.launch.eager,
+            (false, true) => self.launch.eager,
+            (false, false) => self.launch.eager_prompt,
         };
         parts::beside(gpu, launch) + self.step + self.per_request * f64::from(requests)
     }

@@ -29,6 +29,8 @@ pub struct Inputs<'a> {
     pub expert_parallel: bool,
     /// The largest batch whose launches the server captured; 0 for none.
     pub captured: u32,
+    /// Whether a step is planned while the one before runs.
+    pub is_async: bool,
 }
 
 /// Tokens that sparse attention looks at.
@@ -215,21 +217,15 @@ impl Inputs<'_> {
 
     fn launch(&self) -> Launch {
         let server = self.server();
-        let mut launch = Launch { prompt: 0.0, mixed: 0.0, eager: 0.0 };
+        let mut launch = Launch::default();
         for layer in &self.compute.layers {
             let layers = f64::from(layer.count);
-            let [mut captured, mut eager] = [0.0, 0.0];
-            for (is_there, more) in
-                [(layer.experts.is_some(), server.launch_experts_us), (has_state(layer), server.launch_state_us)]
-            {
-                if is_there {
-                    captured += more[0];
-                    eager += more[1];
-                }
-            }
-            launch.prompt += layers * (server.launch_prompt_us + captured);
-            launch.mixed += layers * (server.launch_mixed_us + captured);
-            launch.eager += layers * (server.launch_eager_us + eager);
+            let experts = if layer.experts.is_some() { server.launch_experts_us } else { [0.0; 2] };
+            let state = if has_state(layer) { server.launch_state_us } else { [0.0; 3] };
+            launch.prompt += layers * (server.launch_prompt_us + experts[0] + state[0]);
+            launch.mixed += layers * (server.launch_mixed_us + experts[0] + state[0]);
+            launch.eager += layers * (server.launch_eager_us + experts[1] + state[1]);
+            launch.eager_prompt += layers * (server.launch_eager_us + experts[1] + state[2]);
         }
         launch
     }
@@ -239,6 +235,7 @@ impl Inputs<'_> {
     pub fn model(&self) -> MeasuredRoofline {
         let server = self.server();
         let hidden = self.compute.head.map_or(0.0, |head| f64::from(head.columns));
+        let [sync, sync_request] = if self.is_async { [0.0; 2] } else { server.sync_us };
         let layers = &self.compute.layers;
         let of_tokens =
             PerToken::new(|tokens| layers.iter().map(|layer| self.layer(layer, hidden, f64::from(tokens))).sum());
@@ -266,8 +263,8 @@ impl Inputs<'_> {
             work: self.work(hidden),
             sustained: self.card.rates.sustained,
             burst: server.burst_us,
-            step: server.step_us,
-            per_request: server.request_us,
+            step: server.step_us + sync,
+            per_request: server.request_us + sync_request,
         }
     }
 }

@@ -115,14 +115,16 @@ impl State {
 }
 
 /// Microseconds of launching all layers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Launch {
     /// Prompts alone, within the captured sizes.
     pub prompt: f64,
     /// Prompts beside decodes, within the captured sizes.
     pub mixed: f64,
-    /// Beyond the captured sizes.
+    /// Beyond the captured sizes, beside decodes.
     pub eager: f64,
+    /// The same without decodes.
+    pub eager_prompt: f64,
 }
 
 /// Two times that hide each other: `(a⁴ + b⁴)^¼`.

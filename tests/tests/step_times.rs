@@ -1,0 +1,125 @@
+//! The measured roofline: what physics allows, and what was measured.
+
+use plimsoll_configs::catalog;
+use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec};
+use plimsoll_core::latency::{Batch, Card, Inputs, MeasuredRoofline};
+use plimsoll_core::scenario::{AcceleratorChoice, LatencyModelChoice, ModelChoice, Scenario};
+use plimsoll_tests::steps::sheet::bound_of;
+use plimsoll_tests::truth::report::{Options, report};
+use plimsoll_tests::truth::steps;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+fn measured(model: &ModelSpec, accelerator: &AcceleratorSpec, ranks: u32, is_apart: bool) -> Option<MeasuredRoofline> {
+    let footprint = model.footprint.as_ref()?;
+    let spec = catalog().step_times.as_ref()?;
+    let card = Card::of(accelerator, &spec.cards, &catalog().accelerators)?;
+    let inputs = Inputs {
+        compute: &footprint.compute,
+        value_bytes: 2.0,
+        state_bytes: f64::from(footprint.state_bytes),
+        card,
+        spec,
+        ranks,
+        expert_parallel: is_apart,
+        captured: 512,
+        is_async: true,
+    };
+    Some(inputs.model())
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let prompts = prop::collection::vec((1..4096_u64, prop_oneof![Just(0), 0..100_000_u64]), 0..9);
+    let decodes = prop_oneof![Just((0, 0)), (1..1024_u32, 1..20_000_u64)];
+    (prompts, decodes).prop_map(|(prompts, (decodes, length))| {
+        let mut batch = Batch { decodes, context: u64::from(decodes) * length, ..Batch::default() };
+        for (tokens, past) in prompts {
+            batch.prompts += 1;
+            batch.prompt_tokens += tokens;
+            batch.past += past;
+            batch.pairs += tokens * (2 * past + tokens + 1);
+        }
+        batch
+    })
+}
+
+/// Work and traffic are counted apart from the model, over all ranks at the full speed of the data sheet.
+#[test]
+fn no_step_is_faster_than_the_data_sheet() {
+    let known = catalog();
+    let config = Config { cases: 3000, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let ranks = prop_oneof![Just(1_u32), Just(2), Just(4), Just(8)];
+    let strategy = (0..known.models.len(), 0..known.accelerators.len(), ranks, any::<bool>(), batch());
+    runner
+        .run(&strategy, |(model, accelerator, ranks, is_apart, batch)| {
+            let (model, accelerator) = (&known.models[model], &known.accelerators[accelerator]);
+            let (Some(measured), Some(footprint)) =
+                (measured(model, accelerator, ranks, is_apart), model.footprint.as_ref())
+            else {
+                return Ok(());
+            };
+            if batch.prompts == 0 && batch.decodes == 0 {
+                return Ok(());
+            }
+            let least = bound_of(footprint, accelerator, ranks, 2.0, &batch);
+            let found = measured.micros(&batch);
+            prop_assert!(
+                found.is_finite() && found >= least,
+                "{} on {}: {found} µs, least {least}",
+                model.id,
+                accelerator.id
+            );
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// The bound by hand, so that the law above is not held to nothing: Llama 3.1 8B on an H100.
+#[test]
+fn what_a_data_sheet_allows_by_hand() {
+    let (model, accelerator) = (catalog().model("llama-3.1-8b-instruct"), catalog().accelerator("H100"));
+    let (model, accelerator) = (model.expect("built in"), accelerator.expect("built in"));
+    let footprint = model.footprint.as_ref().expect("built in");
+    // 32 layers of 4096·(4096 + 2·1024 + 4096) + 3·4096·14336 weights and a head of 128256·4096, 2 bytes each.
+    let weights = 2.0 * (32.0 * (4096.0 * 10_240.0 + 3.0 * 4096.0 * 14_336.0) + 128_256.0 * 4096.0);
+    let keys_and_values = 32.0 * 2.0 * 8.0 * 128.0 * 2.0 * 5000.0;
+    let decode = Batch { decodes: 5, context: 5000, ..Batch::default() };
+    let by_hand = (weights + keys_and_values) / (accelerator.memory_bandwidth_tb_per_s * 1e6);
+    let found = bound_of(footprint, accelerator, 1, 2.0, &decode);
+    // Norms are read too.
+    assert!((found / by_hand - 1.0).abs() < 1e-3, "{found} for {by_hand}");
+    let step = measured(model, accelerator, 1, false).expect("built in").micros(&decode);
+    assert!(step > by_hand * 1.05 && step < by_hand * 1.5, "{step} for {by_hand}");
+}
+
+/// A lone prompt of 8,192 tokens of an 8B model on an H100 needs no more than the card can do.
+#[test]
+fn a_long_prompt_keeps_within_the_peak() {
+    let (model, accelerator) = (catalog().model("llama-3.1-8b-instruct"), catalog().accelerator("H100"));
+    let measured = measured(model.expect("built in"), accelerator.expect("built in"), 1, false).expect("built in");
+    let prompt = Batch { prompts: 1, prompt_tokens: 8192, pairs: 8192 * 8193, ..Batch::default() };
+    let work = 2.0 * 8192.0 * 32.0 * (4096.0 * 10_240.0 + 3.0 * 4096.0 * 14_336.0);
+    let share = work / (989.4e6 * measured.micros(&prompt));
+    assert!((0.4..0.85).contains(&share), "{share} of the peak");
+}
+
+#[test]
+fn measured_steps_are_met() {
+    let (rows, bars) = steps::rows(&Options::default()).expect("the folder is readable");
+    let (text, is_good) = report(&rows, bars);
+    assert!(is_good && rows.len() > 60, "{text}");
+}
+
+#[test]
+fn it_is_chosen_by_name_and_says_what_was_not_measured() {
+    let resolve = |accelerator: &str| {
+        let mut scenario = Scenario::default();
+        scenario.deployment.model = ModelChoice::Id("qwen/qwen3-14b".into());
+        scenario.deployment.accelerator = Some(AcceleratorChoice::Id(accelerator.into()));
+        scenario.latency.model = LatencyModelChoice::MeasuredRoofline;
+        scenario.resolve(catalog()).expect("it fits")
+    };
+    let told = |accelerator: &str| resolve(accelerator).diagnostics.iter().any(|found| found.code == "extrapolated");
+    assert!(!told("H100") && told("GH200"));
+}
