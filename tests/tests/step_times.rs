@@ -107,7 +107,7 @@ fn a_long_prompt_keeps_within_the_peak() {
 #[test]
 fn measured_steps_are_met() {
     let (rows, bars) = steps::rows(&Options::default()).expect("the folder is readable");
-    let (text, is_good) = report(&rows, bars);
+    let (text, is_good) = report(&rows, &bars);
     assert!(is_good && rows.len() > 60, "{text}");
 }
 

@@ -36,7 +36,7 @@ impl Compute {
             }
         }
         let is_head = |tensor: &&Tensor| tensor.part == Part::Head && tensor.columns > 1;
-        let own = anatomy.outside.iter().find(is_head).map(|tensor| bits(tensor));
+        let own = anatomy.outside.iter().find(is_head).map(bits);
         let head = Matrix {
             rows: anatomy.vocab_size,
             kv_rows: 0,

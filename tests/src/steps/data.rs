@@ -1,7 +1,7 @@
 //! Measured steps, read from a folder with an `index.csv`.
 
 use crate::truth::configs::path_of;
-use crate::truth::table::{Cells, number, read, text};
+use crate::truth::table::{Cells, number, read, read_whole, text};
 use plimsoll_anatomy::{BesideConfig, footprint_from_hf_config};
 use plimsoll_configs::catalog;
 use plimsoll_core::catalog::{AcceleratorSpec, Footprint, StepTimesSpec};
@@ -130,7 +130,10 @@ pub fn servers(folder: &Path) -> Result<Vec<Found>, String> {
     let index = read(&folder.join("index.csv"))?;
     Ok(index
         .iter()
-        .map(|cells| server(cells, folder).map_err(|reason| (text(cells, "name").to_owned(), reason)))
+        .map(|row| match row {
+            Ok(cells) => server(cells, folder).map_err(|reason| (text(cells, "name").to_owned(), reason)),
+            Err(reason) => Err(("unreadable row of the index".into(), reason.clone())),
+        })
         .collect())
 }
 
@@ -145,7 +148,7 @@ fn server(cells: &Cells, folder: &Path) -> Result<Server, String> {
     let hardware = text(cells, "hardware");
     let accelerator = catalog().accelerator(hardware).ok_or_else(|| format!("{hardware} is not known"))?.clone();
     let arguments = text(cells, "engine_args");
-    let steps = read(&folder.join(format!("{name}.csv")))?.iter().map(step).collect::<Result<_, _>>()?;
+    let steps = read_whole(&folder.join(format!("{name}.csv")))?.iter().map(step).collect::<Result<_, _>>()?;
     Ok(Server {
         accelerator,
         ranks: number(cells, "tp")?,

@@ -2,7 +2,7 @@
 
 use super::search::{Parameter, least, robust};
 use crate::truth::steps::quantile;
-use crate::truth::table::{Cells, number, read, text};
+use crate::truth::table::{Cells, number, read_whole, text};
 use plimsoll_core::catalog::{AcceleratorSpec, AllReduceRate, AttentionRate, CardRates, KernelRate, Residual};
 use std::path::Path;
 
@@ -62,7 +62,7 @@ pub fn rounded(value: f64) -> f64 {
 
 /// A table of a card; none where it was not measured.
 fn table(folder: &Path, prefix: &str, name: &str) -> Result<Vec<Cells>, String> {
-    read(&folder.join(format!("{prefix}_{name}.csv")))
+    read_whole(&folder.join(format!("{prefix}_{name}.csv")))
 }
 
 fn residual(card: &str, what: &str, errors: &[f64]) -> Residual {

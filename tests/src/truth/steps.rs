@@ -22,7 +22,7 @@ pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
     let folder = options.path.clone().unwrap_or_else(|| super::configs::own_tables().join("step-times"));
     let servers = servers(&folder)?;
     let spec = catalog().step_times.as_ref().ok_or("no kernels were measured")?;
-    Ok((rows_of(&servers, spec), Bars { median: f64::INFINITY, exact: None, limit: "its bar" }))
+    Ok((rows_of(&servers, spec), Bars { median: f64::INFINITY, exact: None, limit: "its bar".into() }))
 }
 
 /// The rows under some rates.

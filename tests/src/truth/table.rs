@@ -39,6 +39,15 @@ pub fn read(path: &Path) -> Result<Vec<Result<Cells, Unreadable>>, String> {
     Ok(rows)
 }
 
+/// Reads a table in which every row counts.
+///
+/// # Errors
+/// A file or a row that cannot be read.
+pub fn read_whole(path: &Path) -> Result<Vec<Cells>, String> {
+    let rows = read(path)?.into_iter().collect::<Result<_, _>>();
+    rows.map_err(|reason| format!("{}: {reason}", path.display()))
+}
+
 /// What becomes of each row, read or not.
 pub(super) fn judged(
     table: &[Result<Cells, Unreadable>],

@@ -3,7 +3,7 @@
 use super::capacity::truth;
 use super::configs::own_tables;
 use super::report::{Bars, Options, Row};
-use super::table::{Cells, number, read, text};
+use super::table::{Cells, judged, number, read, text};
 use plimsoll_configs::catalog;
 use plimsoll_core::scenario::{
     AcceleratorChoice, ClosedLoopSettings, LatencyModelChoice, LengthSettings, ModelChoice, PrefixSettings, Scenario,
@@ -22,9 +22,10 @@ pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
     let path = options.path.clone().unwrap_or_else(|| own_tables().join("measured_throughput.csv"));
     let path = if path.is_dir() { path.join("measured_throughput.csv") } else { path };
     let table = read(&path)?;
-    let rows = table.iter().map(|cells| row(cells, options.worst.unwrap_or(WORST))).collect();
-    let bars =
-        Bars { median: options.median.unwrap_or(MEDIAN), exact: options.exact, limit: "35 % or outside the bar" };
+    let worst = options.worst.unwrap_or(WORST);
+    let rows = judged(&table, worst, |cells| row(cells, worst));
+    let limit = options.limit("35 %, some rows outside the bar");
+    let bars = Bars { median: options.median.unwrap_or(MEDIAN), exact: options.exact, limit };
     Ok((rows, bars))
 }
 
