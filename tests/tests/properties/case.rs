@@ -111,7 +111,7 @@ fn measured(at: usize, on: usize, ranks: u32, speed: f64) -> LatencyModel {
         card,
         spec,
         ranks,
-        expert_parallel: at % 2 == 0,
+        expert_parallel: at.is_multiple_of(2),
         captured: 64,
         is_async: true,
     };
