@@ -82,6 +82,8 @@ pub struct CardRates {
     pub all_reduce: Vec<AllReduceRate>,
     /// What a decode kernel reaches in a server, where contexts differ, of what it reaches alone.
     pub decode_in_server: f64,
+    /// The same of matrices' reading of memory.
+    pub memory_in_server: f64,
     /// Share of the peak that long prompts keep up, 0–1: its power limits the rest.
     pub sustained: f64,
 }
@@ -92,8 +94,6 @@ pub struct CardRates {
 pub struct ServerRates {
     /// What kernels that compute reach in a server of what they reach alone.
     pub compute: f64,
-    /// The same of matrices' reading of memory.
-    pub memory: f64,
     /// How much longer than alone adding up takes.
     pub all_reduce: f64,
     /// Microseconds of norms, rotations and the like in a layer.
@@ -175,6 +175,7 @@ impl CardRates {
             ("prompt_compute", self.attention.prompt_compute),
             ("decode_memory", self.attention.decode_memory),
             ("decode_in_server", self.decode_in_server),
+            ("memory_in_server", self.memory_in_server),
             ("sustained", self.sustained),
         ])
     }
@@ -204,7 +205,7 @@ impl StepTimesSpec {
             }
         }
         let server = &self.server;
-        for (name, share) in [("compute", server.compute), ("memory", server.memory), ("experts", server.experts)] {
+        for (name, share) in [("compute", server.compute), ("experts", server.experts)] {
             if !(share > 0.0 && share <= 1.0) {
                 refuse(name, format!("{name} of the server is {share}, not above 0 and at most 1"));
             }

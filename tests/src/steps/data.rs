@@ -37,8 +37,9 @@ impl Kind {
     }
 }
 
-/// Steps of a stretch of which nothing is fitted, or which are not held back; a prompt in parts stays in one.
-const STRETCH: usize = 16;
+/// Steps of a stretch that is fitted or held back as a whole: prompts in two parts come in turns, so every second step would
+/// be one kind of part.
+const STRETCH: usize = 8;
 
 /// Whether nothing is fitted to the step at a place of a file.
 #[must_use]

@@ -219,7 +219,7 @@ pub fn card(
     folder: &Path,
     prefix: &str,
     sheet: &AcceleratorSpec,
-    in_server: [f64; 2],
+    in_server: [f64; 3],
     residuals: &mut Vec<Residual>,
 ) -> Result<CardRates, String> {
     let peaks = peaks(sheet);
@@ -257,6 +257,7 @@ pub fn card(
         attention,
         all_reduce: all_reduce(id, &table(folder, prefix, "allreduce")?, residuals)?,
         decode_in_server: in_server[0],
-        sustained: in_server[1],
+        memory_in_server: in_server[1],
+        sustained: in_server[2],
     })
 }

@@ -39,6 +39,7 @@ pub fn yaml(spec: &StepTimesSpec) -> String {
             );
         }
         let _ = writeln!(text, "    decode_in_server: {}", card.decode_in_server);
+        let _ = writeln!(text, "    memory_in_server: {}", card.memory_in_server);
         let _ = writeln!(text, "    sustained: {}", card.sustained);
     }
     text += "server:\n";

@@ -72,7 +72,7 @@ impl Inputs<'_> {
         let (rate, peak) = self.card.gemm(matrix.bits);
         let flops = 2.0 * tokens * rows * columns;
         let bytes = rows * columns * weight_bytes(matrix.bits) + VALUE * tokens * (rows + columns);
-        rate.time(flops, bytes, [peak, self.card.bytes], [self.server().compute, self.server().memory])
+        rate.time(flops, bytes, [peak, self.card.bytes], [self.server().compute, self.card.rates.memory_in_server])
     }
 
     /// Ranks that hold different experts, and ranks that share one.
