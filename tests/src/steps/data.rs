@@ -39,7 +39,7 @@ impl Kind {
 
 /// Steps of a stretch that is fitted or held back as a whole: prompts in two parts come in turns, so every second step would
 /// be one kind of part.
-const STRETCH: usize = 8;
+const STRETCH: usize = 16;
 
 /// Whether nothing is fitted to the step at a place of a file.
 #[must_use]
