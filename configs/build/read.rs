@@ -405,7 +405,8 @@ fn read_quadratic(root: &Path, problems: &mut Vec<Problem>) -> Option<QuadraticS
     Some(spec)
 }
 
-/// Reads the rates of kernels: each is of an accelerator of the catalogue, and no share is above one.
+/// Reads the rates of kernels: each is of an accelerator of the catalogue, no share is above one, and nothing that is
+/// divided by is zero.
 fn read_step_times(
     root: &Path,
     accelerators: &[AcceleratorSpec],
@@ -414,10 +415,73 @@ fn read_step_times(
     let source = single(root, "step_times.yaml", problems)?;
     let spec: StepTimesSpec = source.parse(problems)?;
     source.check_provenance(&spec.provenance, problems);
-    for problem in spec.problems(accelerators) {
-        problems.push(source.field_problem(&problem.path, 1, problem.message));
+    if spec.cards.is_empty() {
+        problems.push(source.field_problem("cards", 1, "no accelerator was measured"));
     }
+    let line_of = |begin: &str| source.text.lines().position(|line| line == begin).map_or(1, |index| index + 1);
+    for card in &spec.cards {
+        let id = &card.accelerator;
+        let line = line_of(&format!("  - accelerator: {id}"));
+        if !accelerators.iter().any(|known| known.id == *id) {
+            problems.push(source.field_problem("accelerator", line, format!("{id} is not in the catalogue")));
+        }
+        if !card.all_reduce.is_sorted_by(|left, right| left.ranks < right.ranks) {
+            problems.push(source.field_problem("all_reduce", line, "ranks do not grow from line to line"));
+        }
+        check_rates(&source, line, card, problems);
+    }
+    check_rates(&source, line_of("server:"), spec.server, problems);
     Some(spec)
+}
+
+/// Rates of what a data sheet says: with one above 1, steps would be faster than that.
+const SHARES: [&str; 9] = [
+    "compute",
+    "memory",
+    "prompt_compute",
+    "decode_memory",
+    "decode_in_server",
+    "memory_in_server",
+    "sustained",
+    "experts",
+    "expert_spread",
+];
+/// Rates that are divided by, beside these.
+const DIVISORS: [&str; 2] = ["sharpness", "gb_per_s"];
+
+/// Checks every number of a table, told by the line of its field behind `line`.
+fn check_rates(source: &Source, line: usize, table: impl Serialize, problems: &mut Vec<Problem>) {
+    let table = serde_json::to_value(table).expect("fields have names");
+    for (field, value) in table.as_object().into_iter().flatten() {
+        check_rate(source, (line, field), field, value, problems);
+    }
+}
+
+fn check_rate(source: &Source, at: (usize, &str), name: &str, value: &Value, problems: &mut Vec<Problem>) {
+    match value {
+        Value::Object(fields) => {
+            for (inner, value) in fields {
+                check_rate(source, at, inner, value, problems);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                check_rate(source, at, name, value, problems);
+            }
+        }
+        Value::String(_) => {}
+        number => {
+            let number = number.as_f64().unwrap_or(f64::NAN);
+            let (is_good, wanted) = match name {
+                share if SHARES.contains(&share) => (number > 0.0 && number <= 1.0, "not above 0 and at most 1"),
+                divisor if DIVISORS.contains(&divisor) => (number > 0.0, "not a number above 0"),
+                _ => (number >= 0.0, "not a number from 0"),
+            };
+            if !is_good {
+                problems.push(source.field_problem(at.1, at.0, format!("{name} is {number}, {wanted}")));
+            }
+        }
+    }
 }
 
 /// Reads the experiments: each has every parameter of the model once, and one time of each kind per request.

@@ -15,7 +15,7 @@ fn problems_after(name: &str, file: &str, from: &str, to: &str) -> Vec<String> {
     for folder in ["models", "accelerators", "coefficients", "workloads", "scenarios", "experiments"] {
         copy(&source.join(folder), &root.join(folder));
     }
-    for file in ["trained_physics.yaml", "quadratic.yaml"] {
+    for file in ["trained_physics.yaml", "quadratic.yaml", "step_times.yaml"] {
         fs::copy(source.join(file), root.join(file)).expect("copied");
     }
     let path = root.join(file);
@@ -101,6 +101,23 @@ fn each_kind_of_mistake_is_refused_with_its_place() {
             "coefficients/microsoft/phi-4.yaml:2: default: no row is trained",
         ),
         ("trained_physics.yaml", "0.152128", "-0.152128", "trained_physics.yaml:2: beta: a coefficient is negative"),
+        // The first two are of A100-80; an error in the table of the server is told in that.
+        ("step_times.yaml", "compute: 0.827", "compute: 1.1", "step_times.yaml:5: gemm: compute is 1.1, not above 0"),
+        (
+            "step_times.yaml",
+            "gb_per_s: 143",
+            "gb_per_s: 0",
+            "step_times.yaml:9: all_reduce: gb_per_s is 0, not a number",
+        ),
+        ("step_times.yaml", "\n  compute: 0.882", "\n  compute: .nan", "step_times.yaml:89: compute: compute is NaN"),
+        (
+            "step_times.yaml",
+            "\n  sync_us: [1200.0,",
+            "\n  sync_us: [-1,",
+            "sync_us: sync_us is -1, not a number from 0",
+        ),
+        ("step_times.yaml", "  step_us: 233.0\n", "", "missing field `step_us`"),
+        ("step_times.yaml", "accelerator: L40S", "accelerator: L41", "step_times.yaml:16: accelerator: L41 is not in"),
         ("workloads/chatbot.yaml", "mean: 256", "mean: 1", "workloads/chatbot.yaml:3: input_tokens: mean is outside"),
         (
             "scenarios/chat-qwen3-moe.yaml",

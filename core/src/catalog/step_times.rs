@@ -1,8 +1,6 @@
 //! Rates of measured kernels and what a server adds to them, as `cargo xtask fit-steps` writes them.
 
-use super::{AcceleratorSpec, Provenance};
-use crate::diagnostic::Diagnostic;
-use alloc::format;
+use super::Provenance;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -90,7 +88,7 @@ pub struct CardRates {
 
 /// What a server adds to its kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct ServerRates {
     /// What kernels that compute reach in a server of what they reach alone.
     pub compute: f64,
@@ -163,55 +161,6 @@ pub struct StepTimesSpec {
     /// Where the numbers come from.
     #[serde(default)]
     pub provenance: Provenance,
-}
-
-impl CardRates {
-    /// What it reaches of a peak or a bandwidth, by name.
-    fn shares(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        let kernels = [Some(self.gemm), self.gemm_8bit, Some(self.experts), self.experts_8bit, self.experts_4bit];
-        let of_kernels =
-            kernels.into_iter().flatten().flat_map(|rate| [("compute", rate.compute), ("memory", rate.memory)]);
-        of_kernels.chain([
-            ("prompt_compute", self.attention.prompt_compute),
-            ("decode_memory", self.attention.decode_memory),
-            ("decode_in_server", self.decode_in_server),
-            ("memory_in_server", self.memory_in_server),
-            ("sustained", self.sustained),
-        ])
-    }
-}
-
-impl StepTimesSpec {
-    /// Every problem with it; paths are field names.
-    ///
-    /// A share above one would make steps faster than the data sheet allows.
-    #[must_use]
-    pub fn problems(&self, accelerators: &[AcceleratorSpec]) -> Vec<Diagnostic> {
-        let mut problems = Vec::new();
-        let mut refuse = |path: &str, message| {
-            problems.push(
-                Diagnostic::error("invalid-value", path, message)
-                    .with_hint("write the file with cargo xtask fit-steps"),
-            );
-        };
-        for card in &self.cards {
-            if !accelerators.iter().any(|known| known.id.eq_ignore_ascii_case(&card.accelerator)) {
-                refuse("accelerator", format!("{} is not in the catalogue", card.accelerator));
-            }
-            for (name, share) in card.shares() {
-                if !(share > 0.0 && share <= 1.0) {
-                    refuse(name, format!("a share of {} is {share}, not above 0 and at most 1", card.accelerator));
-                }
-            }
-        }
-        let server = &self.server;
-        for (name, share) in [("compute", server.compute), ("experts", server.experts)] {
-            if !(share > 0.0 && share <= 1.0) {
-                refuse(name, format!("{name} of the server is {share}, not above 0 and at most 1"));
-            }
-        }
-        problems
-    }
 }
 
 fn is_zero(value: &f64) -> bool {

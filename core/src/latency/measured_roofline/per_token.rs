@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_table_is_exact_where_servers_capture_and_near_in_between() {
-        let time = |count: u32| 3.0 + libm::sqrt(f64::from(count * count) + 250_000.0);
+        let time = |count: u32| 3.0 + libm::hypot(f64::from(count), 500.0);
         let table = PerToken::new(time);
         for (count, holds) in [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (33, 40), (256, 256), (257, 272), (512, 512)] {
             assert_eq!(captured(count), holds);
