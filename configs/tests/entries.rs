@@ -102,21 +102,11 @@ fn each_kind_of_mistake_is_refused_with_its_place() {
         ),
         ("trained_physics.yaml", "0.152128", "-0.152128", "trained_physics.yaml:2: beta: a coefficient is negative"),
         // The first two are of A100-80; an error in the table of the server is told in that.
-        ("step_times.yaml", "compute: 0.827", "compute: 1.1", "step_times.yaml:5: gemm: compute is 1.1, not above 0"),
-        (
-            "step_times.yaml",
-            "gb_per_s: 143",
-            "gb_per_s: 0",
-            "step_times.yaml:9: all_reduce: gb_per_s is 0, not a number",
-        ),
-        ("step_times.yaml", "\n  compute: 0.882", "\n  compute: .nan", "step_times.yaml:89: compute: compute is NaN"),
-        (
-            "step_times.yaml",
-            "\n  sync_us: [1200.0,",
-            "\n  sync_us: [-1,",
-            "sync_us: sync_us is -1, not a number from 0",
-        ),
-        ("step_times.yaml", "  step_us: 233.0\n", "", "missing field `step_us`"),
+        ("step_times.yaml", "gemm: { compute: 0.", "gemm: { compute: 3.", "step_times.yaml:5: gemm: compute is 3."),
+        ("step_times.yaml", "gb_per_s: ", "gb_per_s: -", "step_times.yaml:9: all_reduce: gb_per_s is -"),
+        ("step_times.yaml", "\n  compute: ", "\n  compute: .nan # ", "step_times.yaml:89: compute: compute is NaN"),
+        ("step_times.yaml", "\n  sync_us: [", "\n  sync_us: [-", "sync_us is -1200, not a number from 0"),
+        ("step_times.yaml", "\n  step_us: ", "\n  # step_us: ", "missing field `step_us`"),
         ("step_times.yaml", "accelerator: L40S", "accelerator: L41", "step_times.yaml:16: accelerator: L41 is not in"),
         ("workloads/chatbot.yaml", "mean: 256", "mean: 1", "workloads/chatbot.yaml:3: input_tokens: mean is outside"),
         (
