@@ -53,7 +53,6 @@ fn without_provenance(text: &str) -> String {
     }
     if let Some(rates) = catalog.get_mut("step_times").and_then(serde_json::Value::as_object_mut) {
         rates.remove("provenance");
-        rates.remove("residuals");
     }
     catalog.to_string()
 }

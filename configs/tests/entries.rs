@@ -3,6 +3,7 @@
 #[path = "../build/read.rs"]
 mod read;
 
+use plimsoll_core::catalog::{Catalog, StepTimesSpec};
 use read::Embedded;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,26 @@ fn problems_after(name: &str, file: &str, from: &str, to: &str) -> Vec<String> {
             Vec::new()
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Built in are the rates of the file, read here by their names, without the residuals.
+#[test]
+fn rates_are_embedded_as_a_list_and_come_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("step_times.yaml")).expect("the file exists");
+    let mut named: StepTimesSpec = serde_yaml::from_str(&text).expect("it is valid");
+    assert!(!named.residuals.is_empty() && named.cards.iter().any(|card| card.gemm_8bit.is_none()));
+    named.residuals.clear();
+    let embedded = read::read_all(root).expect("every entry is valid").catalog;
+    assert!(!embedded.contains("prompt_compute"));
+    let catalog: Catalog = serde_json::from_str(&embedded).expect("it was just written");
+    assert_eq!(catalog.step_times, Some(named));
+    for (from, to) in [("\"numbers\":[", "\"numbers\":[1,"), ("\"accelerators\":[\"A100-80\",", "\"accelerators\":[")] {
+        assert!(embedded.contains(from), "{from}");
+        let refused =
+            serde_json::from_str::<Catalog>(&embedded.replacen(from, to, 1)).expect_err("a list of another size");
+        assert!(refused.to_string().contains("rates are not as many"), "{refused}");
     }
 }
 

@@ -8,6 +8,7 @@ mod cache;
 mod check;
 mod compute;
 mod context;
+mod flat;
 mod footprint;
 mod lookup;
 mod plausibility;
@@ -46,6 +47,6 @@ pub struct Catalog {
     /// Coefficients of the quadratic model.
     pub quadratic: QuadraticSpec,
     /// Rates of kernels and what a server adds, for the measured roofline.
-    #[serde(default)]
+    #[serde(default, with = "flat")]
     pub step_times: Option<StepTimesSpec>,
 }

@@ -155,7 +155,7 @@ pub struct StepTimesSpec {
     pub cards: Vec<CardRates>,
     /// What a server adds.
     pub server: ServerRates,
-    /// How far they are from what was measured; left out where the page is built.
+    /// How far they are from what was measured; in the file alone, a built catalogue has none.
     #[serde(default)]
     pub residuals: Vec<Residual>,
     /// Where the numbers come from.
