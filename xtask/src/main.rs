@@ -91,6 +91,12 @@ enum Task {
         /// Folder of measured steps, with an `index.csv`.
         #[arg(long)]
         steps: PathBuf,
+        /// A server of that folder to leave out; may be given more than once.
+        #[arg(long)]
+        without: Vec<String>,
+        /// Write nothing, and fail unless the committed rates are what the fit gives.
+        #[arg(long)]
+        check: bool,
     },
     /// Measure speed and memory on the named workloads, natively and in WebAssembly.
     Bench(bench::Options),
@@ -147,7 +153,9 @@ fn run(task: Task) -> Result<()> {
         Task::Screenshots { words, .. } => browser::screenshots(&repository, &words),
         Task::Golden { folder, single } => stages::golden(&repository, &folder, single),
         Task::Scheduler { folder } => stages::scheduler(&repository, &folder),
-        Task::FitSteps { kernels, steps } => stages::fit_steps(&repository, &kernels, &steps),
+        Task::FitSteps { kernels, steps, without, check } => {
+            stages::fit_steps(&repository, [&kernels, &steps], &without, check)
+        }
         Task::Truth { arguments } => stages::truth(&repository, &arguments),
         Task::Bench(options) => bench::run(&repository, &options),
         Task::Budget => budget::check(&repository),

@@ -99,8 +99,13 @@ pub fn scheduler(repository: &Repository, folder: &Path) -> Result<()> {
 /// Fits the rates of the measured roofline to folders of measurements.
 ///
 /// # Errors
-/// When a folder is missing or cannot be read.
-pub fn fit_steps(repository: &Repository, kernels: &Path, steps: &Path) -> Result<()> {
+/// When a folder is missing or cannot be read, a server that is not left out included, or when a check finds other rates.
+pub fn fit_steps(
+    repository: &Repository,
+    [kernels, steps]: [&Path; 2],
+    without: &[String],
+    is_check: bool,
+) -> Result<()> {
     let mut arguments: Vec<String> =
         ["run", "--quiet", "--locked", "--release", "-p", "plimsoll-tests", "--bin", "fit-steps", "--"]
             .map(Into::into)
@@ -109,6 +114,12 @@ pub fn fit_steps(repository: &Repository, kernels: &Path, steps: &Path) -> Resul
         let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
         let folder = folder.to_str().context("the folder's path is not Unicode")?;
         arguments.extend([option.to_owned(), folder.to_owned()]);
+    }
+    for server in without {
+        arguments.extend(["--without".to_owned(), server.clone()]);
+    }
+    if is_check {
+        arguments.push("--check".to_owned());
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     command::run(&repository.root, cargo(), &arguments)

@@ -138,6 +138,29 @@ pub fn servers(folder: &Path) -> Result<Vec<Found>, String> {
         .collect())
 }
 
+/// The servers to fit to: all but those named as left out.
+///
+/// # Errors
+/// Every server that cannot be read and is not left out, and every name that no server has.
+pub fn fitted(found: Vec<Found>, left_out: &[String]) -> Result<Vec<Server>, String> {
+    let name_of = |found: &Found| match found {
+        Ok(server) => server.name.clone(),
+        Err((name, _)) => name.clone(),
+    };
+    let names: Vec<String> = found.iter().map(name_of).collect();
+    let unknown = left_out.iter().filter(|name| !names.contains(name));
+    let mut problems: Vec<String> = unknown.map(|name| format!("there is no server {name} to leave out")).collect();
+    let mut servers = Vec::new();
+    for (found, name) in found.into_iter().zip(names) {
+        match found {
+            _ if left_out.contains(&name) => {}
+            Ok(server) => servers.push(server),
+            Err((_, reason)) => problems.push(format!("{name}: {reason}; --without {name} leaves it out")),
+        }
+    }
+    if problems.is_empty() { Ok(servers) } else { Err(problems.join("\n")) }
+}
+
 fn server(cells: &Cells, folder: &Path) -> Result<Server, String> {
     let name = text(cells, "name").to_owned();
     let path = path_of(&name, text(cells, "config"), folder)?;

@@ -33,13 +33,8 @@ pub fn rows_of(servers: &[Found], spec: &StepTimesSpec) -> Vec<Row> {
     let mut impossible = 0;
     for found in servers {
         match found {
-            Err((name, reason)) => rows.push(Row {
-                name: name.clone(),
-                error: Some(0.0),
-                limit: f64::INFINITY,
-                note: format!("outside the bar: {reason}"),
-                json: json!(null),
-            }),
+            // A server that nobody can read is never met, also one whose steps would be outside the bars.
+            Err((name, reason)) => rows.push(Row::refused(name, 0.0, reason.clone())),
             Ok(server) => {
                 for (kind, pooled) in Kind::ALL.into_iter().zip(&mut dense) {
                     let errors = errors(server, kind, spec);
