@@ -1,14 +1,16 @@
 //! The measured roofline: what physics allows, and what was measured.
 
 use plimsoll_configs::catalog;
-use plimsoll_core::catalog::{AcceleratorSpec, ModelSpec};
+use plimsoll_core::catalog::{AcceleratorSpec, CardRates, ModelSpec, Residual, StepTimesSpec};
 use plimsoll_core::latency::{Batch, Card, Inputs, MeasuredRoofline};
 use plimsoll_core::scenario::{AcceleratorChoice, LatencyModelChoice, ModelChoice, Scenario};
 use plimsoll_tests::steps::sheet::bound_of;
+use plimsoll_tests::steps::{data, fit, kernels, write};
 use plimsoll_tests::truth::report::{Options, report};
-use plimsoll_tests::truth::steps;
+use plimsoll_tests::truth::{steps, throughput};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::path::Path;
 
 fn measured(model: &ModelSpec, accelerator: &AcceleratorSpec, ranks: u32, is_apart: bool) -> Option<MeasuredRoofline> {
     let footprint = model.footprint.as_ref()?;
@@ -112,6 +114,75 @@ fn measured_steps_are_met() {
     let missed: Vec<&str> = rows.iter().filter(|row| !row.is_within()).map(|row| row.name.as_str()).collect();
     assert_eq!(missed, ["qwen3.6-35b-a3b_bf16_b300_tp4-ep4, prompt, 90th percentile"], "{text}");
     assert!(rows.len() > 60, "{text}");
+}
+
+/// What cannot be read fails, whether it would be judged or not.
+#[test]
+fn a_server_that_cannot_be_read_is_not_met() {
+    let broken = || Err(("some-server".to_owned(), "there is no config.json".to_owned()));
+    let spec = catalog().step_times.as_ref().expect("built in");
+    let rows = steps::rows_of(&[broken()], spec);
+    let found = rows.iter().find(|row| row.name == "some-server").expect("it is told");
+    assert!(!found.is_within() && found.note == "there is no config.json", "{found:?}");
+    let refused = data::fitted(vec![broken()], &["other".into()]).expect_err("one is broken and one not there");
+    let wanted = "there is no server other to leave out\nsome-server: there is no config.json; --without some-server leaves it out";
+    assert_eq!(refused, wanted);
+    assert!(data::fitted(vec![broken()], &["some-server".into()]).expect("it is named").is_empty());
+}
+
+/// The same of a row of throughputs that is outside the bar.
+#[test]
+fn a_throughput_that_cannot_be_predicted_is_not_met() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("truth/measured_throughput.csv");
+    let text = std::fs::read_to_string(own).expect("it is readable");
+    let column = |name: &str| text.lines().next().expect("columns").split(',').position(|column| column == name);
+    let (model, consistency) = (column("model").expect("there is one"), column("consistency").expect("there is one"));
+    let row = text.lines().nth(1).expect("a row");
+    let mut cells: Vec<&str> = row.split(',').collect();
+    (cells[model], cells[consistency]) = ("no/such-model", "contradicts");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one_throughput.csv");
+    std::fs::write(&path, format!("{}\n{}\n", text.lines().next().expect("columns"), cells.join(",")))
+        .expect("written");
+    let (rows, bars) = throughput::rows(&Options { path: Some(path), ..Options::default() }).expect("readable");
+    let (told, is_good) = report(&rows, &bars);
+    assert!(rows.len() == 1 && !is_good && told.contains("FAIL") && told.contains("no/such-model"), "{told}");
+}
+
+/// The committed rates are what the committed steps say of them: the file as it is written, and its residuals of steps
+/// that were held back. `cargo xtask fit-steps --check` fits everything again, which takes minutes.
+#[test]
+fn committed_rates_are_written_as_fitted_and_as_far_off_as_they_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("../configs/step_times.yaml")).expect("it is readable");
+    let spec: StepTimesSpec = serde_yaml::from_str(&text).expect("it is valid");
+    assert_eq!(write::yaml(&spec), text);
+    let found = data::servers(&root.join("truth/step-times")).expect("it is readable");
+    let servers = data::fitted(found, &[]).expect("each is readable");
+    let judged = servers.iter().filter(|server| server.is_judged());
+    let again: Vec<Residual> = judged.flat_map(|server| fit::residuals(server, &spec, "steps held back")).collect();
+    let told = spec.residuals.iter().filter(|residual| residual.of.ends_with("steps held back"));
+    assert!(again.len() > 15 && told.eq(&again), "{again:?}");
+}
+
+/// A search is the same on every run: of a server's steps, and of a card's kernels as when the rates were committed.
+#[test]
+fn fits_are_the_same_twice() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = data::servers(&root.join("truth/step-times")).expect("it is readable");
+    let mut servers = data::fitted(found, &[]).expect("each is readable");
+    servers.retain(|server| server.name == "qwen3-32b_bf16_b300_tp8");
+    servers.iter_mut().for_each(|server| server.steps.truncate(200));
+    let spec = catalog().step_times.as_ref().expect("built in");
+    let fit = || write::yaml(&fit::server(spec.cards.clone(), &servers.iter().collect::<Vec<_>>(), 60));
+    let once = fit();
+    assert_eq!(once, fit());
+    assert_ne!(once, write::yaml(spec));
+    let kernels = root.join("truth/kernels");
+    let sheet = catalog().accelerator("A100-80").expect("built in");
+    let card = kernels::card(&kernels, "a100_sxm", sheet, [1.0; 3], &mut Vec::new()).expect("it is readable");
+    let committed = spec.cards.iter().find(|card| card.accelerator == "A100-80").expect("it was measured");
+    // Its experts of 4 bits are those of another card.
+    assert_eq!(CardRates { experts_4bit: committed.experts_4bit, ..card }, *committed);
 }
 
 #[test]

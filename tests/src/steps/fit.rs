@@ -137,7 +137,9 @@ pub fn server(cards: Vec<CardRates>, servers: &[&Server], budget: u64) -> StepTi
     with(&found)
 }
 
-fn residuals(server: &Server, spec: &StepTimesSpec, words: &str) -> Vec<Residual> {
+/// How far rates are from the steps of a server that nothing was fitted to, by kind.
+#[must_use]
+pub fn residuals(server: &Server, spec: &StepTimesSpec, words: &str) -> Vec<Residual> {
     let of_kind = |kind: Kind| {
         let errors = errors(server, kind, spec);
         (!errors.is_empty()).then(|| Residual {
