@@ -23,7 +23,7 @@ pub fn footprint_from_hf_config(text: &str, beside: BesideConfig<'_>) -> Checked
     let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside)?;
     // Whoever has the anatomy has read the text before.
     let top = Value::read_python(text).unwrap_or(Value::Null);
-    let vision = top.get("vision_config").map_or(0, vision_parameters).saturating_mul(VISION_BYTES);
+    let vision = vision_bytes(&top);
     Ok(Warned { value: Footprint::of(&anatomy, hints(&top), vision), diagnostics })
 }
 
@@ -34,7 +34,7 @@ pub fn footprint_from_hf_config(text: &str, beside: BesideConfig<'_>) -> Checked
 pub fn pipeline_from_hf_config(text: &str, beside: BesideConfig<'_>, stages: u32) -> Checked<Pipeline> {
     let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside)?;
     let top = Value::read_python(text).unwrap_or(Value::Null);
-    let vision = top.get("vision_config").map_or(0, vision_parameters).saturating_mul(VISION_BYTES);
+    let vision = vision_bytes(&top);
     Ok(Warned { value: Pipeline::of(&anatomy, hints(&top), vision, stages)?, diagnostics })
 }
 
@@ -67,11 +67,18 @@ fn stated<'v>(top: &'v Value<'v>, key: &str) -> Option<&'v Value<'v>> {
     })
 }
 
+/// Bytes of the vision tower of a config, also of one that lies in the part that thinks; 0 without one.
+fn vision_bytes(top: &Value<'_>) -> u64 {
+    let tower = top.get("vision_config").or_else(|| top.get("thinker_config")?.get("vision_config"));
+    tower.map_or(0, vision_parameters).saturating_mul(VISION_BYTES)
+}
+
 /// Parameters of a vision tower: four square matrices of attention and three of a feed-forward layer, as many as the
 /// two of most towers and what joins them to the language model.
 fn vision_parameters(config: &Value<'_>) -> u64 {
     let first = |keys: &[&str]| keys.iter().find_map(|key| number(config.get(key)?)).map_or(0, u64::from);
-    let hidden = first(&["hidden_size", "vt_hidden_size", "embed_dim", "width"]);
+    // Where both are there (Qwen2-VL) `hidden_size` is that of the language model.
+    let hidden = first(&["embed_dim", "hidden_size", "vt_hidden_size", "width"]);
     let inner = first(&["intermediate_size", "vt_intermediate_size"]);
     let layers = first(&["num_hidden_layers", "depth", "vt_num_hidden_layers", "layers"]);
     let inner = if inner > 0 { inner } else { hidden.saturating_mul(4) };

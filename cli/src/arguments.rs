@@ -146,7 +146,7 @@ pub struct FitsArguments {
     /// Longest sequence, tokens; -1 or auto for the longest that fits [what the model is made for].
     #[arg(long, value_name = "N", value_parser = max_model_len, allow_hyphen_values = true)]
     pub max_model_len: Option<MaxModelLen>,
-    /// Release of vLLM [0.32].
+    /// Release of vLLM [the newest that is known].
     #[arg(long, value_name = "V")]
     pub vllm_version: Option<String>,
     /// How the weights are stored, e.g. fp8, int4, mxfp4 [what the config says].
@@ -159,19 +159,19 @@ pub struct FitsArguments {
     #[arg(long, value_name = "SHARE")]
     pub gpu_memory_utilization: Option<f64>,
     /// Tokens of a block [what the kernels take].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub block_size: Option<u32>,
     /// Tokens of the largest batch [by accelerator and release].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub max_num_batched_tokens: Option<u32>,
     /// Sequences of the largest batch [by accelerator and release].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub max_num_seqs: Option<u32>,
     /// Blocks, whatever the memory.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub num_gpu_blocks_override: Option<u64>,
     /// Bytes of the cache on each rank, whatever is left.
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub kv_cache_memory_bytes: Option<u64>,
     /// Prefixes are not kept for later requests.
     #[arg(long)]

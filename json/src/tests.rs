@@ -93,6 +93,12 @@ fn types_cross_to_the_library_and_back() {
 }
 
 #[test]
+fn what_python_reads_is_read_as_python_does() {
+    let value = Value::read_python("\u{feff}{\"layers\": 32, \"layers\": 16}").expect("a map");
+    assert_eq!(value.get("layers"), Some(&Value::Number(16.0)), "the last of a name counts");
+}
+
+#[test]
 fn what_the_library_turns_away_is_turned_away_here() {
     let texts = [
         "{\"flag\":1}",

@@ -45,7 +45,9 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When it is none, the offset of the byte where that shows.
     pub fn read_python(text: &'a str) -> Result<Self, usize> {
-        Reader { text, at: 0, is_python: true }.whole()
+        // Some editors begin a file with a byte order mark.
+        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        Reader { text, at, is_python: true }.whole()
     }
 
     /// Why [`Value::read_python`] stopped at an offset: the text is no JSON there, or nested deeper than is read.
@@ -81,11 +83,11 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of this name.
+    /// The value of this name; the last one where it stands twice, as Python's reader takes it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         match self {
-            Value::Map(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, value)| value),
+            Value::Map(entries) => entries.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
         }
     }
@@ -93,7 +95,7 @@ impl<'a> Value<'a> {
     /// The value of this name, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
         match self {
-            Value::Map(entries) => entries.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value),
+            Value::Map(entries) => entries.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
         }
     }

@@ -110,9 +110,10 @@ fn a_server_that_would_not_start_is_refused_with_what_helps() {
     scenario.engine.max_model_len = None;
     scenario.engine.num_gpu_blocks = Some(1001);
     assert_eq!(resolved(&scenario).engine.max_model_len, 16_000);
-    let problems = planned(LLAMA, "H100", 3).resolve(catalog()).expect_err("8 KV heads on 3 ranks");
-    let heads = problems.iter().find(|problem| problem.code == "kv-heads-not-divisible").expect("found");
+    let problems = planned(LLAMA, "H100", 3).resolve(catalog()).expect_err("32 heads on 3 ranks");
+    let heads = problems.iter().find(|problem| problem.code == "heads-not-divisible").expect("found");
     assert_eq!((&*heads.path, heads.severity), ("deployment.tensor_parallel_size", Severity::Error));
+    assert!(heads.hint.ends_with("1, 2, 4, 8, 16 or 32"), "{heads:?}");
 }
 
 /// The model of a config of the collection.
@@ -249,6 +250,34 @@ fn the_bytes_of_a_checkpoint_are_met_exactly_and_a_tower_takes_what_is_left() {
     seeing.be_of_checkpoint(all + 5000);
     assert_eq!(seeing.bytes_of(plimsoll_core::catalog::Part::Vision), tower + 5000);
     assert_eq!(seeing.bytes_of(plimsoll_core::catalog::Part::Attention), head);
+}
+
+#[test]
+fn checkpoints_of_32_bits_stand_on_a_card_in_16() {
+    let of_type = |dtype: &str| {
+        let config = format!(
+            r#"{{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8,
+            "num_key_value_heads": 2, "intermediate_size": 128, "vocab_size": 1000, "torch_dtype": "{dtype}"}}"#
+        );
+        footprint_from_hf_config(&config, plimsoll_anatomy::BesideConfig::default()).expect("a model").value
+    };
+    let (mut wide, narrow) = (of_type("float32"), of_type("bfloat16"));
+    assert_eq!(wide.weight_bytes(), narrow.weight_bytes());
+    // Its index tells what is stored.
+    wide.be_of_checkpoint(2 * narrow.weight_bytes());
+    assert_eq!(wide.weight_bytes(), narrow.weight_bytes());
+}
+
+#[test]
+fn a_tower_has_its_own_width() {
+    // Qwen2-VL: 32 layers of width 1,280, joined to a language model of width 3,584.
+    let config = r#"{"model_type": "qwen2_vl", "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
+        "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064, "torch_dtype": "bfloat16",
+        "vision_config": {"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16, "mlp_ratio": 4}}"#;
+    let footprint = footprint_from_hf_config(config, plimsoll_anatomy::BesideConfig::default()).expect("a model").value;
+    // About 0.7·10⁹ parameters of two bytes.
+    let tower = footprint.bytes_of(plimsoll_core::catalog::Part::Vision);
+    assert!((1_200_000_000..1_800_000_000).contains(&tower), "{tower}");
 }
 
 #[test]

@@ -39,10 +39,16 @@ impl Tensor {
 
     /// Bytes of all copies as they are stored.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn bytes(&self) -> u64 {
+        self.bytes_narrowed_to(f64::INFINITY)
+    }
+
+    /// Bytes where no value takes more than so many bits.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn bytes_narrowed_to(&self, bits: f64) -> u64 {
         // Parameters stay far below 2^53, and the conversion back saturates.
-        let values = libm::ceil(self.parameters() as f64 * self.stored.bits / 8.0) as u64;
+        let values = libm::ceil(self.parameters() as f64 * self.stored.bits.min(bits) / 8.0) as u64;
         values.saturating_add(self.stored.scale_bytes)
     }
 }

@@ -118,6 +118,10 @@ pub struct Footprint {
     /// Numbers of ranks that divide this divide the query heads of every layer; 0 without attention.
     #[serde(default, skip_serializing_if = "is_none")]
     pub query_heads: u32,
+    /// Whether its checkpoint has twice the bytes, 32-bit values that are read as 16-bit ones; known while a config is
+    /// read, not kept.
+    #[serde(skip)]
+    pub is_read_narrower: bool,
     /// Width of the residual stream.
     pub hidden_size: u32,
     /// Rows of the output head.
@@ -193,6 +197,7 @@ impl Footprint {
     /// without one each part has its share.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn be_of_checkpoint(&mut self, bytes: u64) {
+        let bytes = if self.is_read_narrower { bytes / 2 } else { bytes };
         let described = self.weight_bytes();
         let tower = self.bytes_of(Part::Vision);
         let language = described.saturating_sub(tower);

@@ -7,11 +7,15 @@ use super::{
 use crate::catalog::{AcceleratorSpec, Footprint, Part};
 use crate::diagnostic::Diagnostic;
 use crate::server::{Limits, ServerVersion};
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 /// Tensor-parallel sizes that servers are started with.
 const SIZES: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
+
+/// The most ranks that are named where another number does not divide the heads.
+const LARGEST_SIZE: u32 = 64;
 
 /// The longest sequence that is looked for where neither the question nor the model states one, tokens.
 const LONGEST: u32 = 16_777_216;
@@ -141,6 +145,14 @@ impl FitQuestion<'_> {
     /// Settings out of range, heads that the ranks do not divide, and caches and mixes of them that are not served.
     pub fn answer(&self) -> Result<Fit, Vec<Diagnostic>> {
         let settings = self.settings();
+        if !self.divides() {
+            let heads = self.footprint.query_heads;
+            let message = format!("{heads} attention heads cannot be split over {} ranks", self.tensor_parallel_size);
+            let hint = format!("choose a tensor_parallel_size of {}", self.sizes());
+            return Err(alloc::vec![
+                Diagnostic::error("heads-not-divisible", "tensor_parallel_size", message).with_hint(hint)
+            ]);
+        }
         let Stage { number, footprint, memory, budget, layout, num_blocks } = self.tightest()?;
         let plan = layout.plan(num_blocks);
         let made_for = u32::try_from(self.longest_context).unwrap_or(LONGEST).min(LONGEST);
@@ -263,10 +275,28 @@ impl FitQuestion<'_> {
 
     /// Whether such a server starts: its weights fit, its heads divide, and one sequence of the asked length fits.
     fn fits(&self) -> bool {
-        let divides = self.footprint.query_heads.is_multiple_of(self.tensor_parallel_size);
         let starts =
             |stage: Stage<'_>| stage.budget.available_bytes() > 0 && stage.layout.plan(stage.num_blocks).is_ok();
-        divides && self.tightest().is_ok_and(starts)
+        self.divides() && self.tightest().is_ok_and(starts)
+    }
+
+    /// Whether each rank has as many attention heads.
+    fn divides(&self) -> bool {
+        self.footprint.query_heads.is_multiple_of(self.tensor_parallel_size)
+    }
+
+    /// The numbers of ranks that the heads can be split over, in words.
+    fn sizes(&self) -> String {
+        let can_be = |ranks: &u32| {
+            let with = self.with_ranks(*ranks);
+            with.divides() && KvLayout::new(&self.footprint.all_caches(), with.settings()).is_ok()
+        };
+        let sizes: Vec<String> = (1..=LARGEST_SIZE).filter(can_be).map(|ranks| ranks.to_string()).collect();
+        match sizes.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            Some((only, _)) => only.clone(),
+            None => "1".into(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ const SHARED_BY_HEADS: [&str; 4] =
 impl Footprint {
     /// What a model takes of a server's memory, from its anatomy and what its config says beside the layers.
     ///
+    /// A checkpoint of 32-bit values is read as 16-bit ones, as vLLM's `--dtype auto` has it.
     /// `vision_bytes` are those of a tower beside the language model, which is split like it; 0 without one.
     ///
     /// # Model
@@ -26,6 +27,7 @@ impl Footprint {
             let heads = kv_heads(layer);
             layer.tensors.iter().map(move |tensor| (tensor, heads))
         });
+        let is_read_narrower = anatomy.outside.first().is_some_and(|tensor| tensor.stored.bits > 16.0);
         let mut weights: Vec<Weights> = Vec::new();
         let mut add = |part, spread, bytes: u64| {
             let alike = |known: &&mut Weights| (known.part, known.spread) == (part, spread);
@@ -35,7 +37,8 @@ impl Footprint {
             }
         };
         for (tensor, heads) in outside.chain(inside) {
-            add(tensor.part, spread(tensor, heads), tensor.bytes());
+            let bytes = if is_read_narrower { tensor.bytes_narrowed_to(16.0) } else { tensor.bytes() };
+            add(tensor.part, spread(tensor, heads), bytes);
         }
         if vision_bytes > 0 {
             add(Part::Vision, Spread::Split, vision_bytes);
@@ -43,6 +46,7 @@ impl Footprint {
         let mut footprint = Self {
             weights,
             caches: counted(&caches_of_server(anatomy, hints)),
+            is_read_narrower,
             // Servers read 32-bit checkpoints as 16-bit values.
             value_bytes: 2,
             state_bytes: state_bytes(anatomy, hints),
