@@ -91,6 +91,11 @@ impl<'v> Config<'v> {
             self.error("invalid-value", key, message, "no model has such a size; give a whole number up to 16777216");
             return None;
         }
+        if number.fract() != 0.0 {
+            let message = format!("{key} is {}", brief(&Value::Number(number)));
+            self.error("invalid-value", key, message, "give a whole number");
+            return None;
+        }
         u32::try_from(plimsoll_core::time::truncate(number)).ok()
     }
 
@@ -112,6 +117,26 @@ impl<'v> Config<'v> {
                 1
             }
         }
+    }
+
+    /// Warns of sizes that nobody would leave out and that the class of the config has to say.
+    pub fn warn_of_assumed(&mut self, model_type: &str, keys: &[&'static str]) {
+        let assumed: Vec<String> = keys
+            .iter()
+            .filter(|key| !self.states(key))
+            .filter_map(|key| match self.value(key)? {
+                Value::Whole(number) => Some(format!("{key} as {number}")),
+                Value::Number(number) => Some(format!("{key} as {number}")),
+                _ => None,
+            })
+            .collect();
+        if assumed.is_empty() {
+            return;
+        }
+        let message = format!("{} is taken from the defaults of {model_type}", assumed.join(" and "));
+        let problem = Diagnostic::warning("assumed-by-class", FILE, message)
+            .with_hint("paste the config.json of the model's own repository if this is another model");
+        self.problems.push(problem);
     }
 
     /// A number with a fraction; none where nothing is said.

@@ -88,6 +88,7 @@ fn describe(sections: &Sections<'_>, config: &mut Config<'_>, beside: BesideConf
     let hidden = config.need("hidden_size");
     let vocab = config.need("vocab_size");
     let layers = num_layers(sections, config)?;
+    config.warn_of_assumed(sections.model_type, &["hidden_size", "num_hidden_layers"]);
     let dtype = dtype(sections, config);
     let max_position_embeddings = config.count("max_position_embeddings").filter(|length| *length > 0);
     let kinds = pattern::kinds(config, family.pattern, layers);

@@ -37,6 +37,17 @@ fn a_small_llama_is_counted_by_hand() {
 }
 
 #[test]
+fn a_width_that_only_the_class_says_is_told() {
+    let told = |text: &str| anatomy_from_hf_config(text, BesideConfig::default()).expect(text).diagnostics;
+    assert_eq!(told(&llama("")), []);
+    let told = told(r#"{"model_type": "llama", "num_attention_heads": 32}"#);
+    let assumed = told.iter().find(|found| found.code == "assumed-by-class").expect("told");
+    assert!(assumed.message.contains("hidden_size as 4096 and num_hidden_layers as 32"), "{assumed:?}");
+    let problems = refused(&llama("").replace("64,", "64.5,"));
+    assert_eq!((problems[0].path.as_str(), &*problems[0].hint), ("config.json:hidden_size", "give a whole number"));
+}
+
+#[test]
 fn keys_under_other_names_and_in_inner_parts_mean_the_same() {
     let expected = read(&llama("")).parameters();
     let inner = r#"{"architectures": ["LlamaForCausalLM"], "n_embd": 64, "n_layer": 2, "n_head": 8, "num_kv_heads": 2,
