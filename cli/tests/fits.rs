@@ -123,7 +123,7 @@ fn every_problem_is_told_at_once() {
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 3), "{said}");
     assert!(said.contains("did you mean"), "{said}");
     let heads = fits(&[LLAMA, "--hardware", "H100", "--tp", "3"]);
-    assert!(text(&heads.stderr).contains("8 KV heads cannot be split over 3 ranks"), "{}", text(&heads.stderr));
+    assert!(text(&heads.stderr).contains("32 attention heads cannot be split over 3 ranks"), "{}", text(&heads.stderr));
     let unknown = fits(&["no/such-model", "--hardware", "H100"]);
     assert_eq!(unknown.status.code(), Some(1));
 }
