@@ -120,19 +120,24 @@ pub async fn react(element: &HtmlElement, figure: &Figure) -> Result<(), String>
 }
 
 /// Gives a figure that stands other points; a listener of [`on_moved`] is told when Plotly has redrawn.
+/// The promise is kept when the points have moved, or broken where a newer curve has come before, which is no trouble.
 ///
 /// # Errors
 /// In words, when Plotly refuses.
-pub fn animate(element: &HtmlElement, figure: &Figure) -> Result<(), String> {
+pub fn animate(element: &HtmlElement, figure: &Figure) -> Result<Promise, String> {
     const AT_ONCE: &str = r#"{"mode":"immediate","transition":{"duration":0},"frame":{"duration":0,"redraw":false}}"#;
     let parse = |text: &str| JSON::parse(text).map_err(|error| words(&error));
     let (motion, options) = (parse(&figure.motion().to_string())?, parse(AT_ONCE)?);
     let moved = plotly_animate(element, &motion, &options).map_err(|error| words(&error))?;
-    // Rejected where a newer curve has come before this one was drawn, which is no trouble.
-    leptos::task::spawn_local(async move {
-        let _ = JsFuture::from(moved).await;
-    });
-    Ok(())
+    let heard = moved.clone();
+    // A broken promise that nobody hears of is an error of the page.
+    leptos::task::spawn_local(async move { ended(heard).await });
+    Ok(moved)
+}
+
+/// Waits until points have moved, or others have taken their place.
+pub async fn ended(moved: Promise) {
+    let _ = JsFuture::from(moved).await;
 }
 
 /// Calls the listener after each redraw of an animation; the figure must stand.

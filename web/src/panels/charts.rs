@@ -8,6 +8,7 @@ use crate::page::page;
 use crate::view_model::axis::AxisMemory;
 use crate::view_model::chart::{self, Chart, Style};
 use crate::view_model::table;
+use js_sys::Promise;
 use leptos::html;
 use leptos::prelude::*;
 use plimsoll_core::curve::Curve;
@@ -122,6 +123,11 @@ fn draw(
     // What Plotly shows; a curve with the same frame only moves its points.
     let standing: StoredValue<Option<Figure>> = StoredValue::new(None);
     let moved_job = StoredValue::new(0);
+    // Points that move; a frame that changes under them would leave lines of both.
+    let moving: StoredValue<Option<Promise>, LocalStorage> = StoredValue::new_local(None);
+    // While a frame is being drawn, the newest figure that came since is the next.
+    let is_drawing = StoredValue::new(false);
+    let next: StoredValue<Option<(Figure, u64)>> = StoredValue::new(None);
     let theme = Memo::new(move |_| {
         page.theme.track();
         plotly::theme()
@@ -162,33 +168,51 @@ fn draw(
             Some((figure::figure(&charts, &theme.get(), places.size), shown.job))
         });
         let Some((figure, job)) = drawn.filter(|_| is_ready.get() && places.size.0 >= MIN_WIDTH) else { return };
+        if is_drawing.get_value() {
+            next.set_value(Some((figure, job)));
+            return;
+        }
         let element: HtmlElement = (*element).clone().unchecked_into();
         let has_frame = standing.with_value(|standing| standing.as_ref().is_some_and(|old| figure.has_frame_of(old)));
         if has_frame {
             moved_job.set_value(job);
-            if plotly::animate(&element, &figure).is_ok() {
+            if let Ok(moved) = plotly::animate(&element, &figure) {
+                moving.set_value(Some(moved));
                 standing.set_value(Some(figure));
                 return;
             }
         }
+        is_drawing.set_value(true);
         leptos::task::spawn_local(async move {
-            if plotly::react(&element, &figure).await.is_err() {
-                return;
+            if let Some(moved) = moving.try_update_value(Option::take).flatten() {
+                plotly::ended(moved).await;
             }
-            // None: the charts have left the page meanwhile.
-            let Some(is_first) = standing.try_update_value(|standing| standing.replace(figure).is_none()) else {
-                return;
-            };
-            page.redraws.try_update_value(|redraws| redraws.drawn(job));
-            if is_first {
-                let listener = Closure::<dyn Fn()>::new(move || {
-                    let Some(job) = moved_job.try_get_value() else { return };
+            let mut wanted = Some((figure, job));
+            while let Some((figure, job)) = wanted {
+                let is_drawn = plotly::react(&element, &figure).await.is_ok();
+                // None: the charts have left the page meanwhile.
+                let Some(is_first) = standing.try_update_value(|standing| {
+                    let is_first = standing.is_none();
+                    *standing = Some(figure).filter(|_| is_drawn).or(standing.take());
+                    is_first && is_drawn
+                }) else {
+                    return;
+                };
+                if is_drawn {
                     page.redraws.try_update_value(|redraws| redraws.drawn(job));
-                });
-                let _ = plotly::on_moved(&element, listener.as_ref().unchecked_ref());
-                // It lives as long as the drawing does.
-                listener.forget();
+                }
+                if is_first {
+                    let listener = Closure::<dyn Fn()>::new(move || {
+                        let Some(job) = moved_job.try_get_value() else { return };
+                        page.redraws.try_update_value(|redraws| redraws.drawn(job));
+                    });
+                    let _ = plotly::on_moved(&element, listener.as_ref().unchecked_ref());
+                    // It lives as long as the drawing does.
+                    listener.forget();
+                }
+                wanted = next.try_update_value(Option::take).flatten();
             }
+            is_drawing.try_update_value(|is_drawing| *is_drawing = false);
         });
     });
 }
