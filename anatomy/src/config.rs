@@ -121,15 +121,9 @@ impl<'v> Config<'v> {
 
     /// Warns of sizes that nobody would leave out and that the class of the config has to say.
     pub fn warn_of_assumed(&mut self, model_type: &str, keys: &[&'static str]) {
-        let assumed: Vec<String> = keys
-            .iter()
-            .filter(|key| !self.states(key))
-            .filter_map(|key| match self.value(key)? {
-                Value::Whole(number) => Some(format!("{key} as {number}")),
-                Value::Number(number) => Some(format!("{key} as {number}")),
-                _ => None,
-            })
-            .collect();
+        let left_out = keys.iter().filter(|key| !self.states(key)).copied().collect::<Vec<_>>();
+        let assumed = left_out.into_iter().filter_map(|key| Some(format!("{key} as {}", self.count(key)?)));
+        let assumed: Vec<String> = assumed.collect();
         if assumed.is_empty() {
             return;
         }

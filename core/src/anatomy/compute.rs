@@ -4,10 +4,6 @@ use super::{Anatomy, Cache, FeedForward, Layer, Part, Tensor};
 use crate::catalog::{Compute, ExpertCompute, LayerCompute, Matrix, Share};
 use alloc::vec::Vec;
 
-/// Projections that every rank has in full: what they make is shared by all heads.
-const SHARED_BY_HEADS: [&str; 4] =
-    ["self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_a_proj", "self_attn.wkv_a"];
-
 /// How the names of matrices end whose inputs ranks share and whose outputs are added up.
 const OUTPUTS: [&str; 7] = ["o_proj", "out_proj", "down_proj", "o_b_proj", "linear_out", "output_linear", "fc2"];
 
@@ -106,9 +102,7 @@ fn matrices(layer: &Layer) -> Vec<Matrix> {
         }
         let size = |size: u64| u32::try_from(size.saturating_mul(tensor.copies)).unwrap_or(u32::MAX);
         let is_output = OUTPUTS.iter().any(|end| tensor.name.ends_with(end));
-        let is_whole =
-            tensor.part == Part::Router || SHARED_BY_HEADS.contains(&tensor.name) || tensor.name.contains("indexer.");
-        let share = match (is_whole, is_output) {
+        let share = match (tensor.is_whole_on_each_rank(), is_output) {
             (true, _) => Share::Whole,
             (false, true) => Share::Columns,
             (false, false) => Share::Rows,

@@ -2,6 +2,10 @@
 
 use crate::catalog::Part;
 
+/// Projections that every rank has in full: what they make is shared by all heads.
+const SHARED_BY_HEADS: [&str; 4] =
+    ["self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_a_proj", "self_attn.wkv_a"];
+
 /// Tensors of one shape and one purpose.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tensor {
@@ -35,6 +39,14 @@ impl Tensor {
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.copies.saturating_mul(self.rows).saturating_mul(self.columns)
+    }
+
+    /// Whether every rank has all of it: norms, routers, indexers and what makes the vectors that heads share.
+    #[must_use]
+    pub fn is_whole_on_each_rank(&self) -> bool {
+        matches!(self.part, Part::Norm | Part::Router)
+            || SHARED_BY_HEADS.contains(&self.name)
+            || self.name.contains("indexer.")
     }
 
     /// Bytes of all copies as they are stored.

@@ -248,16 +248,16 @@ impl<S: RequestSource> Simulation<S> {
     /// that counts of the decisions is their order, which is that of the arrivals.
     #[inline]
     fn skip_directly<O: Observer>(&mut self, budget: &mut u64, observer: &mut O) -> bool {
-        while let Some(request) = self.take_upcoming() {
+        while let Some(request) = self.peek_upcoming() {
             let now = request.arrive.0;
             if self.routed_ahead >= self.routed_at_once() {
                 let (prefixes, snapshots) = (self.source.prefixes(), &mut self.snapshots);
                 if !self.replicas.catch_up(now, budget, prefixes, snapshots, observer) {
-                    self.upcoming = Some(request);
                     return false;
                 }
                 self.routed_ahead = 0;
             }
+            self.upcoming = None;
             if self.admits(&request, now, observer) {
                 self.route(request, now, observer);
             }
@@ -329,19 +329,18 @@ impl<S: RequestSource> Simulation<S> {
             let arrival = self.source.next_arrival().map_or(i64::MAX, |arrival| arrival.0);
             return self.first_of(arrival);
         }
-        self.upcoming = self.take_upcoming();
-        self.first_of(self.upcoming.map_or(i64::MAX, |request| request.arrive.0))
+        let arrival = self.peek_upcoming().map_or(i64::MAX, |request| request.arrive.0);
+        self.first_of(arrival)
     }
 
     /// The next request of a source that knows all of them beforehand, if it arrives within the horizon.
     #[inline]
-    fn take_upcoming(&mut self) -> Option<Request> {
+    fn peek_upcoming(&mut self) -> Option<Request> {
         if self.upcoming.is_none() && !self.is_exhausted {
-            let next = self.source.next_request().filter(|request| request.arrive.0 <= self.horizon);
-            self.is_exhausted = next.is_none();
-            return next;
+            self.upcoming = self.source.next_request().filter(|request| request.arrive.0 <= self.horizon);
+            self.is_exhausted = self.upcoming.is_none();
         }
-        self.upcoming.take()
+        self.upcoming
     }
 
     /// The first of the next arrival, admission and routing, if it is within the horizon.

@@ -7,10 +7,6 @@ use crate::anatomy::{Anatomy, FeedForward, Layer, Tensor};
 use crate::catalog::{Cache, Caches, Compute, Footprint, Part, Spread, Weights};
 use alloc::vec::Vec;
 
-/// Projections that every rank has in full: what they make is shared by all heads.
-const SHARED_BY_HEADS: [&str; 4] =
-    ["self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_a_proj", "self_attn.wkv_a"];
-
 impl Footprint {
     /// What a model takes of a server's memory, from its anatomy and what its config says beside the layers.
     ///
@@ -103,11 +99,8 @@ fn kv_heads(layer: &Layer) -> u32 {
 
 /// How ranks share a tensor of a layer with so many KV heads.
 fn spread(tensor: &Tensor, heads: u32) -> Spread {
-    let is_whole = matches!(tensor.part, Part::Norm | Part::Router)
-        || SHARED_BY_HEADS.contains(&tensor.name)
-        || tensor.name.contains("indexer.");
     match tensor.name {
-        _ if is_whole => Spread::EachRank,
+        _ if tensor.is_whole_on_each_rank() => Spread::EachRank,
         "self_attn.k_proj" | "self_attn.v_proj" if heads > 0 => Spread::Heads { heads },
         _ => Spread::Split,
     }

@@ -2,7 +2,7 @@
 
 use super::StepItem;
 use super::blackbox::Overheads;
-use super::{TimeShares, WorkSums, finite_non_negative, three};
+use super::{TimeShares, WorkSums, apart, finite_non_negative, three};
 use crate::diagnostic::Diagnostic;
 use crate::time::truncate;
 use alloc::format;
@@ -121,9 +121,7 @@ impl Calibrated {
     }
 
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
-        let prefill: Vec<StepItem> = items.iter().copied().filter(|item| item.is_prefill()).collect();
-        let decodes = items.iter().filter(|item| !item.is_prefill());
-        let (num_decodes, pos_sum) = decodes.fold((0, 0), |(count, sum), item| (count + 1, sum + u64::from(item.pos)));
+        let (num_decodes, pos_sum, prefill) = apart(items);
         self.mixed_step_time(num_decodes, pos_sum, &prefill)
     }
 

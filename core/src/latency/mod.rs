@@ -345,6 +345,14 @@ impl DecodeStepper {
     }
 }
 
+/// The decoding requests of a step, the sum of their positions, and what works on prompts.
+fn apart(items: &[StepItem]) -> (u32, u64, Vec<StepItem>) {
+    let prefill = items.iter().copied().filter(|item| item.is_prefill()).collect();
+    let decodes = items.iter().filter(|item| !item.is_prefill());
+    let (num_decodes, pos_sum) = decodes.fold((0, 0), |(count, sum), item| (count + 1, sum + u64::from(item.pos)));
+    (num_decodes, pos_sum, prefill)
+}
+
 /// Reads three overhead coefficients; further ones are ignored.
 fn three(name: &str, values: &[f64], diagnostics: &mut Vec<Diagnostic>) -> [f64; 3] {
     let mut three = [0.0; 3];

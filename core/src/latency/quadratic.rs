@@ -1,6 +1,6 @@
 //! Step time as a polynomial in what a step holds: the regression of the 2025 experiments.
 
-use super::{MAX_COEFFICIENT, MAX_STEP, StepItem, fill};
+use super::{MAX_COEFFICIENT, MAX_STEP, StepItem, apart, fill};
 use super::{TimeShares, WorkSums};
 use crate::diagnostic::Diagnostic;
 use crate::time::truncate;
@@ -93,8 +93,8 @@ impl Quadratic {
     }
 
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
-        let prefill: Vec<StepItem> = items.iter().copied().filter(|item| item.is_prefill()).collect();
-        self.mixed_step_time((items.len() - prefill.len()) as u32, &prefill)
+        let (num_decodes, _, prefill) = apart(items);
+        self.mixed_step_time(num_decodes, &prefill)
     }
 
     pub(super) fn mixed_step_time(&self, num_decodes: u32, prefill: &[StepItem]) -> i64 {

@@ -8,10 +8,9 @@ mod rates;
 pub use model::Inputs;
 pub use rates::{Card, hidden};
 
-use super::{StepItem, TimeShares, WorkSums};
+use super::{StepItem, TimeShares, WorkSums, apart};
 use crate::numeric::larger;
 use crate::time::truncate;
-use alloc::vec::Vec;
 use parts::{Attentions, Launch, State};
 use per_token::PerToken;
 
@@ -120,9 +119,7 @@ impl MeasuredRoofline {
     }
 
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
-        let prefill: Vec<StepItem> = items.iter().copied().filter(|item| item.is_prefill()).collect();
-        let decodes = items.iter().filter(|item| !item.is_prefill());
-        let (num_decodes, pos_sum) = decodes.fold((0, 0), |(count, sum), item| (count + 1, sum + u64::from(item.pos)));
+        let (num_decodes, pos_sum, prefill) = apart(items);
         self.mixed_step_time(num_decodes, pos_sum, &prefill)
     }
 
