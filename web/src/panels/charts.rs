@@ -191,11 +191,9 @@ fn draw(
             while let Some((figure, job)) = wanted {
                 let is_drawn = plotly::react(&element, &figure).await.is_ok();
                 // None: the charts have left the page meanwhile.
-                let Some(is_first) = standing.try_update_value(|standing| {
-                    let is_first = standing.is_none();
-                    *standing = Some(figure).filter(|_| is_drawn).or(standing.take());
-                    is_first && is_drawn
-                }) else {
+                let Some(is_first) =
+                    standing.try_update_value(|standing| is_drawn && standing.replace(figure).is_none())
+                else {
                     return;
                 };
                 if is_drawn {
