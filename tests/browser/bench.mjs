@@ -1,7 +1,8 @@
 // Measures how closely the page's curve follows a slider and how long a fit takes, and prints the figures as JSON.
 //
-// The page marks `plimsoll:follow-drawn`, `plimsoll:full-drawn` and `plimsoll:settled-drawn` in its performance timeline after Plotly has redrawn, with the
-// number of the job whose curve is on screen, and `plimsoll:input` at an edit, with the last number given out before it.
+// The page marks `plimsoll:follow-drawn`, `plimsoll:full-drawn`, `plimsoll:capacity-drawn` and `plimsoll:settled-drawn` in its
+// performance timeline after Plotly has redrawn, with the number of the job whose curve is on screen, and `plimsoll:input` at an
+// edit, with the last number given out before it.
 // A time counts from the input event until the first mark of a later job. A full curve is a coherent one too: where it is there
 // before the coarse one has been redrawn, it ends both times.
 // Each move waits for the answer to the one before: what is measured is the way from one edit to its curve, not how many of the
@@ -17,6 +18,7 @@ const slider = '[data-testid=slider-workload-input-tokens]';
 const numWarmUpMoves = 5;
 const numFollowMoves = 40;
 const numFullMoves = 36;
+const numCapacityMoves = 20;
 const numSettledMoves = 20;
 const numFarMoves = 20;
 // Of the simulator: the page takes one less than the processors it is told of, and two at least.
@@ -25,9 +27,9 @@ const numWorkers = 2;
 // Three positions apart are different values; 448 is about half of the default prompt. What does not fit below the far positions
 // comes last, from further down.
 const upwards = (first, length) => Array.from({ length }, (_, index) => first + 3 * index);
-const numBefore = 24;
+const numBefore = 29;
 const positions = [
-  ...upwards(448, numWarmUpMoves + numFollowMoves + numFullMoves + numSettledMoves - 2 * numBefore),
+  ...upwards(448, numWarmUpMoves + numFollowMoves + numFullMoves + numCapacityMoves + numSettledMoves - 2 * numBefore),
   ...upwards(448 - 6 * numBefore, 2 * numBefore),
 ];
 const farPositions = Array.from({ length: numFarMoves }, (_, index) => 640 + 3 * ((index * 63) % 110));
@@ -100,15 +102,18 @@ try {
   const first = await page.getAttribute(slider, 'aria-valuetext');
   const coherent = ['plimsoll:follow-drawn', 'plimsoll:full-drawn'];
   const complete = ['plimsoll:full-drawn'];
+  // A capacity that settles with the last point is drawn with it.
+  const told = ['plimsoll:capacity-drawn', 'plimsoll:settled-drawn'];
   const steady = ['plimsoll:settled-drawn'];
   const warmUp = await next(positions, numWarmUpMoves, complete);
   const follow = await next(positions, numFollowMoves, coherent);
   const full = await next(positions, numFullMoves, complete);
+  const capacity = await next(positions, numCapacityMoves, told);
   const settled = await next(positions, numSettledMoves, steady);
   const far = await next(farPositions, numFarMoves, coherent);
-  const values = [first, ...[...warmUp, ...follow, ...full, ...settled, ...far].map(({ value }) => value)];
+  const values = [first, ...[...warmUp, ...follow, ...full, ...capacity, ...settled, ...far].map(({ value }) => value)];
   if (new Set(values).size < values.length) throw new Error(`the slider showed a value twice: ${values.join(', ')}`);
-  const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_settled_ms: settled, curve_follow_far_ms: far };
+  const figures = { curve_follow_ms: follow, curve_full_ms: full, curve_capacity_ms: capacity, curve_settled_ms: settled, curve_follow_far_ms: far };
   const summaries = Object.entries(figures).map(([name, moves]) => [name, summary(moves)]);
   // The fit takes all processors: a page of its own, beside which no other works.
   await context.close();

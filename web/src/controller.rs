@@ -471,31 +471,43 @@ impl Inner {
         page.shown.set(Some(shown));
     }
 
-    /// Shows how far work is that takes long, and what there is of it.
+    /// Shows how far work is that takes long and what there is of it, and a capacity as soon as it has settled.
     fn show_progress(&mut self, page: Page) {
         let now = now();
-        if now - self.work_began < SHOW_PROGRESS_AFTER || now - self.last_update < UPDATE_EVERY {
+        let (Some(driver), Some(task)) = (&self.driver, &self.task) else { return };
+        let is_due = now - self.work_began >= SHOW_PROGRESS_AFTER && now - self.last_update >= UPDATE_EVERY;
+        let is_capacity_open = self.phase == Phase::Settling
+            && !page.shown.with_untracked(|shown| shown.as_deref().is_some_and(tells_capacity));
+        if !is_due && !is_capacity_open {
+            return;
+        }
+        let curve = driver.snapshot();
+        let shown =
+            Rc::new(Shown { job: self.job, curve, resolution: Resolution::Coarse, basics: Rc::clone(&task.basics) });
+        let is_capacity_new = is_capacity_open && tells_capacity(&shown);
+        if !is_due && !is_capacity_new {
             return;
         }
         self.last_update = now;
-        let (Some(driver), Some(task)) = (&self.driver, &self.task) else { return };
         page.progress.set(Some(driver.progress()));
-        let curve = driver.snapshot();
         let num_points = |curve: &Curve| curve.points.iter().filter(|point| point.num_seeds > 0).count();
-        let is_richer = page.shown.with_untracked(|shown| {
-            shown
-                .as_ref()
-                .is_none_or(|shown| shown.basics != task.basics || num_points(&curve) >= num_points(&shown.curve))
+        let is_richer = page.shown.with_untracked(|before| {
+            before.as_ref().is_none_or(|before| {
+                before.basics != task.basics || num_points(&shown.curve) >= num_points(&before.curve)
+            })
         });
         // A partial curve never takes the place of a better one of the same scenario.
-        if is_richer && num_points(&curve) >= 3 {
-            let basics = Rc::clone(&task.basics);
-            let job = self.job;
-            page.redraws.update_value(|redraws| redraws.begin(job, "plimsoll:partial-drawn"));
-            let resolution = Resolution::Coarse;
-            page.shown.set(Some(Rc::new(Shown { job, curve, resolution, basics })));
+        if is_richer && num_points(&shown.curve) >= 3 {
+            let name = if is_capacity_new { "plimsoll:capacity-drawn" } else { "plimsoll:partial-drawn" };
+            page.redraws.update_value(|redraws| redraws.begin(shown.job, name));
+            page.shown.set(Some(shown));
         }
     }
+}
+
+/// Whether the capacity of a result is one that holds.
+fn tells_capacity(shown: &Shown) -> bool {
+    shown.curve.capacity.as_ref().is_some_and(|capacity| capacity.is_settled)
 }
 
 fn take_file(page: Page, name: &str, choice: Option<(String, String)>, response: Response) {

@@ -155,7 +155,7 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
         let text = serde_json::to_string_pretty(&figures)?;
         fs::write(file, text + "\n").with_context(|| format!("could not write {}", file.display()))?;
     }
-    Ok(())
+    figures.page.as_ref().map_or(Ok(()), page::hold)
 }
 
 fn simulator(repository: &Repository, options: &Options) -> Result<Figures> {

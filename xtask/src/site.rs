@@ -33,9 +33,12 @@ impl Profile {
 
 /// How `wasm-opt` treats the workers' module. Functions with one caller stay apart: as one function of thousands of
 /// lines, the simulator's loop is compiled a third slower by the browser.
-const FAST: &[&str] = &["-O3", "--one-caller-inline-max-function-size=20"];
+const FAST: &[&str] = &["-O3", "--one-caller-inline-max-function-size=20", BY_NAME];
 /// How it treats the page's module.
-const SMALL: &[&str] = &["-Oz"];
+const SMALL: &[&str] = &["-Oz", BY_NAME];
+/// Functions of one origin, such as a trait for many types, become neighbours: what compresses them looks back no
+/// further than 32 KB, and finds the like of them 4 % more often.
+const BY_NAME: &str = "--reorder-functions-by-name";
 
 /// Builds the site into `dist/` and returns that folder.
 ///
