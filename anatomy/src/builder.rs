@@ -5,8 +5,8 @@ use super::family::{
     Attention, Family, Gate, HeadNorm, Heads, Latent, Layers, Routing, Shared, Sinks, Size, State, When,
 };
 use super::pattern::Kind;
-use plimsoll_core::anatomy::{Cache, Experts, FeedForward, Layer, Part, Span, Tensor, WeightBytes};
 use plimsoll_json::Value;
+use plimsoll_scenario::anatomy::{Cache, Experts, FeedForward, Layer, Part, Span, Tensor, WeightBytes};
 
 /// A model that is being put together.
 pub(super) struct Builder<'c, 'v> {

@@ -1,6 +1,6 @@
 //! What the catalogue says of a model, as a config and in words that the readers of configs understand.
 
-use plimsoll_core::catalog::ModelSpec;
+use plimsoll_scenario::catalog::ModelSpec;
 use serde_json::{Map, Value, json};
 
 /// An entry of the catalogue under the keys of a config; what it leaves out is what the family's class assumes.

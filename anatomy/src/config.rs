@@ -2,8 +2,8 @@
 
 use super::defaults::Defaults;
 use super::spellings::spellings;
-use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_json::Value;
+use plimsoll_scenario::diagnostic::Diagnostic;
 
 /// The file that problems are reported in.
 pub(super) const FILE: &str = "config.json";
@@ -96,7 +96,7 @@ impl<'v> Config<'v> {
             self.error("invalid-value", key, message, "give a whole number");
             return None;
         }
-        u32::try_from(plimsoll_core::time::truncate(number)).ok()
+        u32::try_from(plimsoll_scenario::time::truncate(number)).ok()
     }
 
     /// A number of 0 or more, 0 where nothing is said.

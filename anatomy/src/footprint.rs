@@ -1,10 +1,10 @@
 //! What a model takes of a server's memory, from its config.
 
 use crate::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry, quantization_of_entry};
-use plimsoll_core::catalog::{Footprint, ModelSpec};
-use plimsoll_core::diagnostic::{Checked, Diagnostic, Warned};
-use plimsoll_core::kv_plan::{CacheHints, Pipeline};
 use plimsoll_json::Value;
+use plimsoll_scenario::catalog::{Footprint, ModelSpec};
+use plimsoll_scenario::diagnostic::{Checked, Diagnostic, Warned};
+use plimsoll_scenario::kv_plan::{CacheHints, Pipeline};
 
 /// Bytes of a parameter of a vision tower, which quantizers leave alone.
 const VISION_BYTES: u64 = 2;

@@ -29,10 +29,10 @@ pub use footprint::{footprint_from_hf_config, footprint_of_entry, pipeline_from_
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};
 use family::Family;
-use plimsoll_core::anatomy::{Anatomy, Layer, Part};
-use plimsoll_core::catalog::Dtype;
-use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use plimsoll_json::{Place, Value};
+use plimsoll_scenario::anatomy::{Anatomy, Layer, Part};
+use plimsoll_scenario::catalog::Dtype;
+use plimsoll_scenario::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use sections::Sections;
 
 /// The longest file that is read; configs of mixed precision have some million bytes.

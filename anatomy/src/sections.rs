@@ -4,8 +4,8 @@ use super::config::{Config, FILE};
 use super::defaults::Defaults;
 use super::families;
 use super::family::Family;
-use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_json::Value;
+use plimsoll_scenario::diagnostic::Diagnostic;
 
 /// Keys under which a config of several parts has its text part, outer ones first.
 const TEXT_PARTS: [&str; 8] = [

@@ -2,7 +2,7 @@
 
 use super::builder::{Builder, times};
 use super::family::When;
-use plimsoll_core::anatomy::{Cache, Part, StateShape};
+use plimsoll_scenario::anatomy::{Cache, Part, StateShape};
 
 const PART: Part = Part::State;
 
@@ -117,7 +117,7 @@ impl Builder<'_, '_> {
         let mut size =
             |name: &str, key: &'static str, usual: &'static str| match self.config.inner("linear_attn_config", name) {
                 Some(plimsoll_json::Value::Number(number)) if (1.0..65_536.0).contains(number) => {
-                    u32::try_from(plimsoll_core::time::truncate(*number)).unwrap_or(1)
+                    u32::try_from(plimsoll_scenario::time::truncate(*number)).unwrap_or(1)
                 }
                 _ => self.config.count(key).unwrap_or_else(|| self.config.need(usual)),
             };

@@ -1,5 +1,5 @@
 use super::*;
-use plimsoll_core::anatomy::{Cache, FeedForward, Span};
+use plimsoll_scenario::anatomy::{Cache, FeedForward, Span};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 

@@ -60,30 +60,11 @@ pub const MODEL_CHANGES: &[&str] = &[
 /// Version of the model: grows with every change that moves a simulated number, from the first release on.
 pub const MODEL_VERSION: u32 = MODEL_CHANGES.len() as u32;
 
+// What is asked: models, accelerators, memory, step times, and the scenario that they make.
+pub use plimsoll_scenario::{anatomy, catalog, diagnostic, kv_plan, latency, numeric, scenario, server, time};
+
 // Foundation.
-pub mod time;
-
-pub mod diagnostic;
-
-pub mod numeric;
-
 pub mod random;
-
-// What is known.
-pub mod catalog;
-
-pub mod server;
-
-// What models consist of, and what a server keeps of sequences.
-pub mod anatomy;
-
-pub mod kv_plan;
-
-// How long things take.
-pub mod latency;
-
-// What is asked, as declared and complete.
-pub mod scenario;
 
 // What arrives.
 pub mod workload;

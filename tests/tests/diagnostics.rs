@@ -10,7 +10,9 @@ fn every_diagnostic_code_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut codes = BTreeSet::new();
     for folder in [
+        "scenario/src",
         "core/src",
+        "anatomy/src",
         "formats/src",
         "logs/src",
         "configs/src",

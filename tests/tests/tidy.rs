@@ -13,17 +13,20 @@ use tree::{File, files, read, root};
 const MAX_LINES: usize = 600;
 
 #[test]
-fn a_module_of_the_core_uses_only_those_above_it() {
-    let order = modules();
+fn a_module_uses_only_those_above_it() {
     let mut wrong = Vec::new();
-    for (index, module) in order.iter().enumerate() {
-        let is_part = |file: &File| {
-            file.name == format!("core/src/{module}.rs") || file.name.starts_with(&format!("core/src/{module}/"))
-        };
-        for file in files(&["rs"]).into_iter().filter(is_part) {
-            for used in used_modules(code(&file.text)) {
-                if order.iter().position(|other| *other == used).is_some_and(|position| position > index) {
-                    wrong.push(format!("{} uses {used}, which stands below {module} in core/src/lib.rs", file.name));
+    for folder in ["scenario", "core"] {
+        let order = modules(folder);
+        for (index, module) in order.iter().enumerate() {
+            let is_part = |file: &File| {
+                file.name == format!("{folder}/src/{module}.rs")
+                    || file.name.starts_with(&format!("{folder}/src/{module}/"))
+            };
+            for file in files(&["rs"]).into_iter().filter(is_part) {
+                for used in used_modules(code(&file.text)) {
+                    if order.iter().position(|other| *other == used).is_some_and(|position| position > index) {
+                        wrong.push(format!("{} uses {used}, which stands below {module} in its root", file.name));
+                    }
                 }
             }
         }
@@ -33,9 +36,10 @@ fn a_module_of_the_core_uses_only_those_above_it() {
 
 /// What each of our crates may depend on; tests may use any.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("plimsoll-core", &[]),
+    ("plimsoll-scenario", &[]),
+    ("plimsoll-core", &["plimsoll-scenario"]),
     ("plimsoll-json", &[]),
-    ("plimsoll-anatomy", &["plimsoll-core", "plimsoll-json"]),
+    ("plimsoll-anatomy", &["plimsoll-json", "plimsoll-scenario"]),
     ("plimsoll-configs", &["plimsoll-anatomy", "plimsoll-core", "plimsoll-json"]),
     ("plimsoll-formats", &["plimsoll-anatomy", "plimsoll-core", "plimsoll-json", "plimsoll-configs"]),
     ("plimsoll-logs", &["plimsoll-core"]),
@@ -220,13 +224,13 @@ fn the_binding_generator_has_one_version() {
     assert!(read("Trunk.toml").contains(&trunk), "Trunk.toml does not say {trunk}");
 }
 
-/// The modules of the core in the order in which its root lists them.
-fn modules() -> Vec<String> {
-    let order: Vec<String> = read("core/src/lib.rs")
+/// The modules of a crate in the order in which its root lists them.
+fn modules(folder: &str) -> Vec<String> {
+    let order: Vec<String> = read(&format!("{folder}/src/lib.rs"))
         .lines()
         .filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
         .collect();
-    assert!(order.len() > 5, "the module list of core/src/lib.rs was not understood");
+    assert!(order.len() > 5, "the module list of {folder}/src/lib.rs was not understood");
     order
 }
 

@@ -8,7 +8,7 @@ use super::super::family::{
 };
 use super::super::pattern::Kind;
 use super::Row;
-use plimsoll_core::anatomy::Part;
+use plimsoll_scenario::anatomy::Part;
 
 const LAYER_NORM: Norms = Norms { bias: When::Always, ..NORMS };
 

@@ -6,7 +6,7 @@ use super::super::family::{
 };
 use super::super::pattern::{Kind, every_fifth, every_second, every_sixth_and_last, stated_period};
 use super::Row;
-use plimsoll_core::anatomy::{Cache, Part};
+use plimsoll_scenario::anatomy::{Cache, Part};
 
 const GEMMA: Family = Family { network: Network { bias: When::Never, ..GATED }, ..LLAMA };
 

@@ -8,8 +8,8 @@ use super::super::family::{
 };
 use super::super::pattern::Kind;
 use super::Row;
-use plimsoll_core::anatomy::Part;
 use plimsoll_json::Value;
+use plimsoll_scenario::anatomy::Part;
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 
@@ -283,7 +283,7 @@ fn lfm2_layer(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     if builder.config.flag("block_auto_adjust_ff_dim") {
         size = times(2, stated) / 3;
         if let Some(factor) = builder.config.number("block_ffn_dim_multiplier") {
-            let scaled = plimsoll_core::time::truncate(f64::from(size) * factor.clamp(0.0, 1e3));
+            let scaled = plimsoll_scenario::time::truncate(f64::from(size) * factor.clamp(0.0, 1e3));
             let multiple = builder.config.count("block_multiple_of").unwrap_or(256).max(1);
             size = times(u32::try_from(scaled).unwrap_or(size).div_ceil(multiple), multiple);
         }

@@ -7,7 +7,7 @@ use super::super::family::{
 };
 use super::super::pattern::{Kind, full};
 use super::Row;
-use plimsoll_core::anatomy::{Cache, Part, Span, StateShape};
+use plimsoll_scenario::anatomy::{Cache, Part, Span, StateShape};
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 
@@ -165,7 +165,7 @@ fn compression_rate(config: &mut Config<'_>, kind: Kind) -> u32 {
     };
     let stated = config.value("compress_rates").and_then(|rates| rates.get(name));
     let rate = if let Some(plimsoll_json::Value::Number(rate)) = stated { *rate } else { usual };
-    u32::try_from(plimsoll_core::time::truncate(rate.clamp(1.0, 1e6))).unwrap_or(1)
+    u32::try_from(plimsoll_scenario::time::truncate(rate.clamp(1.0, 1e6))).unwrap_or(1)
 }
 
 /// Attention on a window and on compressed entries, with one key that is the value too.

@@ -8,7 +8,7 @@ use super::super::family::{
 };
 use super::super::pattern::{Kind, every_fourth, full, window};
 use super::Row;
-use plimsoll_core::anatomy::{Cache, Part, StateShape};
+use plimsoll_scenario::anatomy::{Cache, Part, StateShape};
 
 /// Patches of the largest image that cross attention looks at: four tiles of 1,601.
 const IMAGE_TOKENS: u32 = 6404;
@@ -146,7 +146,7 @@ fn zamba(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
         heads: kv_heads,
         key_size: size,
         value_size: size,
-        span: plimsoll_core::anatomy::Span::Full,
+        span: plimsoll_scenario::anatomy::Span::Full,
     });
     let rank = builder.config.count_or_0("adapter_rank");
     let bias = builder.config.flag("add_bias_linear");
@@ -298,7 +298,7 @@ fn jetmoe(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     builder.matrices("self_attention.experts.output_linear", Part::RoutedExperts, routed, [hidden, width], false);
     builder.plain("self_attention.experts.router", Part::Router, [routed, hidden]);
     builder.matrix("self_attention.kv_proj", part, [times(2, width), hidden]);
-    let span = plimsoll_core::anatomy::Span::Full;
+    let span = plimsoll_scenario::anatomy::Span::Full;
     // Keys and values are repeated for each chosen expert when they are used, not when they are kept.
     builder.layer.caches.push(Cache::Attention { heads: kv_heads, key_size: size, value_size: size, span });
     builder.vector("mlp.bias", Part::FeedForward, hidden);
@@ -386,7 +386,7 @@ fn rwkv(builder: &mut Builder<'_, '_>, family: &Family, _: Kind) {
     builder.matrix("feed_forward.key", Part::FeedForward, [size, hidden]);
     builder.matrix("feed_forward.receptance", Part::FeedForward, [hidden, hidden]);
     builder.matrix("feed_forward.value", Part::FeedForward, [hidden, size]);
-    builder.layer.feed_forward = plimsoll_core::anatomy::FeedForward::Dense { size, is_gated: false };
+    builder.layer.feed_forward = plimsoll_scenario::anatomy::FeedForward::Dense { size, is_gated: false };
     // Three of the five vectors have the width of attention.
     let values = times(2, hidden).saturating_add(times(3, width));
     builder.layer.caches.push(Cache::State(StateShape::Vectors { values }));
@@ -404,7 +404,7 @@ fn xlstm(builder: &mut Builder<'_, '_>, family: &Family, _: Kind) {
     let heads = builder.config.need("num_attention_heads");
     let share = |builder: &mut Builder<'_, '_>, key: &'static str, usual: f64| {
         let factor = builder.config.number(key).unwrap_or(usual).clamp(0.0, 64.0);
-        plimsoll_core::time::truncate(f64::from(hidden) * factor)
+        plimsoll_scenario::time::truncate(f64::from(hidden) * factor)
     };
     let narrow = |size: i64| u32::try_from(size).unwrap_or(u32::MAX);
     let keys = narrow(share(builder, "qk_dim_factor", 0.5));

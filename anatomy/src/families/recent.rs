@@ -9,7 +9,7 @@ use super::super::family::{
 use super::super::pattern::{Kind, full, window};
 use super::Row;
 use super::latent::{hyper_connections, indexed};
-use plimsoll_core::anatomy::{Cache, Part, StateShape};
+use plimsoll_scenario::anatomy::{Cache, Part, StateShape};
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 

@@ -10,8 +10,8 @@ use super::super::family::{
 };
 use super::super::pattern::Kind;
 use super::Row;
-use plimsoll_core::anatomy::{Cache, Part, Span};
 use plimsoll_json::Value;
+use plimsoll_scenario::anatomy::{Cache, Part, Span};
 
 pub(super) const FAMILIES: &[Row] = &[
     (
@@ -244,7 +244,7 @@ fn chatglm(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
 
 /// A size that is a share of the width, rounded up to a multiple.
 fn multiple_of(size: f64, multiple: u32) -> u32 {
-    let size = u32::try_from(plimsoll_core::time::truncate(size.clamp(0.0, 1e7))).unwrap_or(0);
+    let size = u32::try_from(plimsoll_scenario::time::truncate(size.clamp(0.0, 1e7))).unwrap_or(0);
     times(size.div_ceil(multiple), multiple)
 }
 

@@ -11,8 +11,8 @@ use super::super::pattern::{
     window,
 };
 use super::Row;
-use plimsoll_core::anatomy::{Cache, Part, Span};
 use plimsoll_json::Value;
+use plimsoll_scenario::anatomy::{Cache, Part, Span};
 
 const COUNTED: Routing = Routing { shared: Shared::Counted, ..ROUTING };
 

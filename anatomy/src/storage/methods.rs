@@ -2,8 +2,8 @@
 
 use super::rules::Rules;
 use super::scheme::{Scales, Scheme};
-use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_json::Value;
+use plimsoll_scenario::diagnostic::Diagnostic;
 
 /// What is done to the linear layers of a model.
 #[derive(Debug, Default)]
@@ -506,5 +506,5 @@ impl<'s, 'v> Settings<'s, 'v> {
 
 /// A number of 0 or more without its fraction.
 fn whole(number: f64) -> u64 {
-    u64::try_from(plimsoll_core::time::truncate(number)).unwrap_or(0)
+    u64::try_from(plimsoll_scenario::time::truncate(number)).unwrap_or(0)
 }

@@ -9,9 +9,9 @@ use super::BesideConfig;
 use super::config::{Config, FILE};
 use super::families::NOT_STORED;
 use methods::Plan;
-use plimsoll_core::anatomy::{Anatomy, Part, Tensor, WeightBytes};
-use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_json::Value;
+use plimsoll_scenario::anatomy::{Anatomy, Part, Tensor, WeightBytes};
+use plimsoll_scenario::diagnostic::Diagnostic;
 
 /// The file some quantizers write beside the config.
 const QUANTIZATION_FILE: &str = "hf_quant_config.json";

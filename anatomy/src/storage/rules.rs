@@ -2,7 +2,7 @@
 
 use super::regex::Regex;
 use super::scheme::Scheme;
-use plimsoll_core::anatomy::Tensor;
+use plimsoll_scenario::anatomy::Tensor;
 use std::collections::BTreeMap;
 
 /// The most names with wildcards that are looked through for every module.
@@ -207,7 +207,7 @@ mod tests {
             ("layers.4.", "mlp.up_proj", true),
             ("", "lm_head", false),
         ] {
-            let tensor = crate::tensor(name, plimsoll_core::anatomy::Part::Attention, 1, [1, 1], true);
+            let tensor = crate::tensor(name, plimsoll_scenario::anatomy::Part::Attention, 1, [1, 1], true);
             assert_eq!(rules.of(layer, &tensor).0.is_some(), is_converted, "{layer}{name}");
         }
     }
@@ -234,7 +234,7 @@ mod tests {
         let mut rules = Rules { usual: Some(Scheme::block_fp8(1, 1)), ..Rules::default() };
         rules.add("model.layers.0.mlp.experts.7", None).expect("a name");
         rules.add("model.layers.0.mlp.experts.9.up_proj", None).expect("a name");
-        let part = plimsoll_core::anatomy::Part::RoutedExperts;
+        let part = plimsoll_scenario::anatomy::Part::RoutedExperts;
         let of = |name| rules.of("layers.0.", &crate::tensor(name, part, 16, [1, 1], true)).1;
         assert_eq!((of("mlp.experts.up_proj"), of("mlp.experts.down_proj")), (2, 1));
     }

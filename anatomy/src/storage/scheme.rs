@@ -1,6 +1,6 @@
 //! How a quantizer stores a matrix.
 
-use plimsoll_core::anatomy::{Tensor, WeightBytes};
+use plimsoll_scenario::anatomy::{Tensor, WeightBytes};
 
 /// Bits of a value, and what is stored beside the values.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,35 +3,9 @@
 use super::{Asked, LatencyStats};
 use crate::numeric::Samples;
 use crate::observation::RequestRecord;
-use crate::scenario::{NetworkSettings, Slo, WorkloadSettings};
+use crate::scenario::{Slo, WorkloadSettings};
 use crate::workload::RequestDetail;
 use serde::{Deserialize, Serialize};
-
-/// Bytes of a token on its way.
-const BYTES_PER_TOKEN: f64 = 4.0;
-
-impl NetworkSettings {
-    /// Microseconds that this many tokens take on their way; 0 where the bandwidth is unlimited.
-    #[must_use]
-    pub fn transfer_us(&self, tokens: u32) -> f64 {
-        if self.bandwidth_mbps <= 0.0 {
-            return 0.0;
-        }
-        (f64::from(tokens) * BYTES_PER_TOKEN * 8.0) / (self.bandwidth_mbps * 1e6) * 1e6
-    }
-
-    /// Time to first token at the client, microseconds: a round trip and the upload of the prompt on top of the server's.
-    #[must_use]
-    pub fn client_ttft_us(&self, server_ttft_us: f64, input_tokens: u32) -> f64 {
-        server_ttft_us + self.rtt_ms * 1000.0 + self.transfer_us(input_tokens)
-    }
-
-    /// End-to-end latency at the client, microseconds: also the download of the answer.
-    #[must_use]
-    pub fn client_e2e_us(&self, server_e2e_us: f64, input_tokens: u32, output_tokens: u32) -> f64 {
-        self.client_ttft_us(server_e2e_us, input_tokens) + self.transfer_us(output_tokens)
-    }
-}
 
 /// Latencies as clients see them, milliseconds; those of clients without a network are the server's.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -75,14 +49,6 @@ impl ClientReport {
     }
 }
 
-impl WorkloadSettings {
-    /// Whether some client has a network, so that its latencies are not the server's.
-    #[must_use]
-    pub fn has_networks(&self) -> bool {
-        self.clients.iter().any(|client| client.network.is_some())
-    }
-}
-
 fn whole(micros: f64) -> i64 {
     libm::round(micros) as i64
 }
@@ -92,7 +58,7 @@ mod tests {
     use super::*;
     use crate::fixtures::request;
     use crate::observation::Fate;
-    use crate::scenario::ClientSettings;
+    use crate::scenario::{ClientSettings, NetworkSettings};
     use crate::time::SimTime;
     use crate::workload::Request;
     use alloc::vec;

@@ -180,7 +180,7 @@ impl Resolution<'_> {
 
 /// The blocks that a simulation has of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SimulatedBlocks {
+pub struct SimulatedBlocks {
     /// Their number: the server's own, or of those that stand in for blocks of several kinds.
     pub blocks: u64,
     /// Tokens of one, and that hits are a multiple of.
@@ -192,7 +192,9 @@ pub(crate) struct SimulatedBlocks {
 }
 
 impl SimulatedBlocks {
-    pub(crate) fn of(fit: &Fit) -> Self {
+    /// The blocks of a planner's answer.
+    #[must_use]
+    pub fn of(fit: &Fit) -> Self {
         let groups = groups_of(fit);
         let (blocks, block_size, is_stand_in) = match (usual_block_size(fit), groups) {
             (Some(block_size), _) | (None, Some((_, block_size))) => (fit.num_blocks, block_size, false),
@@ -203,7 +205,8 @@ impl SimulatedBlocks {
     }
 
     /// The same of a server of which number and size of the blocks are stated.
-    pub(crate) fn of_stated(self, blocks: u64, block_size: u32) -> Self {
+    #[must_use]
+    pub fn of_stated(self, blocks: u64, block_size: u32) -> Self {
         // With groups the size is no setting of the server.
         let block_size = if self.groups.is_empty() { block_size } else { self.block_size };
         Self { blocks, block_size, is_stand_in: false, ..self }

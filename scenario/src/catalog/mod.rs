@@ -16,7 +16,7 @@ mod spec;
 mod step_times;
 mod table;
 
-pub(crate) use cache::product;
+pub use cache::product;
 pub use cache::{Cache, Span, StateShape};
 pub use compute::{Compute, ExpertCompute, LayerCompute, Matrix, Share};
 pub use footprint::{Caches, Footprint, Part, Spread, Weights};

@@ -167,6 +167,7 @@ impl Roofline {
         memory - weights
     }
 
+    #[inline]
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
         if items.is_empty() {
             return 1;
@@ -186,6 +187,7 @@ impl Roofline {
         truncate(larger(compute, memory) * 1e6).max(1)
     }
 
+    #[inline]
     pub(super) fn decode_stepper(&self, num_decodes: u32) -> RooflineDecode {
         let decodes = f64::from(num_decodes);
         let [base, slope] = self.decode_work;
@@ -201,6 +203,7 @@ impl Roofline {
         }
     }
 
+    #[inline]
     pub(super) fn mixed_step_time(&self, num_decodes: u32, pos_sum: u64, prefill: &[StepItem]) -> Option<i64> {
         let (compute, memory, absolute_error) = self.aggregate(num_decodes, pos_sum, prefill)?;
         bounded(larger(compute, memory), relative_error(num_decodes as usize + prefill.len()), absolute_error)

@@ -12,7 +12,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 /// Longest accepted prompt part or output, tokens; longer than the longest context of any model.
-pub(crate) const MAX_TOKENS: u32 = 16_777_216;
+pub const MAX_TOKENS: u32 = 16_777_216;
 /// Lowest request rate: one request in eleven days, per second.
 pub(super) const MIN_RATE: f64 = 1e-6;
 /// Most requests of one run; their records would no longer fit into a browser tab.

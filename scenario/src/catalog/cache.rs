@@ -175,6 +175,6 @@ impl StateShape {
 }
 
 /// A product that stays at the largest number instead of running over.
-pub(crate) fn product(factors: &[u64]) -> u64 {
+pub fn product(factors: &[u64]) -> u64 {
     factors.iter().fold(1, |product, factor| product.saturating_mul(*factor))
 }

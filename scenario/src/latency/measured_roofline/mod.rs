@@ -92,6 +92,7 @@ impl MeasuredDecode {
 impl MeasuredRoofline {
     /// Microseconds of a step.
     #[must_use]
+    #[inline]
     pub fn micros(&self, batch: &Batch) -> f64 {
         if batch.prompts == 0 {
             return if batch.decodes == 0 { 1.0 } else { self.decode_stepper(batch.decodes).micros(batch.context) };
@@ -118,6 +119,7 @@ impl MeasuredRoofline {
         parts::beside(gpu, launch) + self.step + self.per_request * f64::from(requests)
     }
 
+    #[inline]
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
         let (num_decodes, pos_sum, prefill) = apart(items);
         self.mixed_step_time(num_decodes, pos_sum, &prefill)
@@ -137,6 +139,7 @@ impl MeasuredRoofline {
         truncate(self.micros(&batch)).max(1)
     }
 
+    #[inline]
     pub(super) fn decode_stepper(&self, num_decodes: u32) -> MeasuredDecode {
         let is_captured = num_decodes <= self.captured;
         let of_tokens = if is_captured { self.of_tokens.padded(num_decodes) } else { self.of_tokens.at(num_decodes) };

@@ -161,6 +161,7 @@ impl TrainedPhysics {
         })
     }
 
+    #[inline]
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
         if items.is_empty() {
             return 1;
@@ -179,6 +180,7 @@ impl TrainedPhysics {
         self.mixed_step_time(decodes, pos_sum, &prefill)
     }
 
+    #[inline]
     pub(super) fn mixed_step_time(&self, num_decodes: u32, pos_sum: u64, prefill: &[StepItem]) -> i64 {
         let requests = num_decodes as usize + prefill.len();
         if requests == 0 {
@@ -225,6 +227,7 @@ impl TrainedPhysics {
         truncate(micros).max(1)
     }
 
+    #[inline]
     pub(super) fn decode_stepper(&self, num_decodes: u32) -> PhysicsDecode {
         let decodes = f64::from(num_decodes);
         PhysicsDecode {

@@ -64,7 +64,7 @@ pub fn sort_by_key<T>(values: &mut Vec<T>, key: impl Fn(&T) -> [i64; 2]) {
 /// One machine multiplication where both are below 2³²; a 128-bit one is a function call in WebAssembly.
 #[inline]
 #[must_use]
-pub(crate) fn product(left: u64, right: u64) -> u128 {
+pub fn product(left: u64, right: u64) -> u128 {
     if (left | right) >> 32 == 0 { u128::from(left * right) } else { u128::from(left) * u128::from(right) }
 }
 
@@ -74,14 +74,14 @@ pub(crate) fn product(left: u64, right: u64) -> u128 {
 /// A comparison; `f64::max`, which is about NaN too, is a function call in WebAssembly.
 #[inline]
 #[must_use]
-pub(crate) fn larger(left: f64, right: f64) -> f64 {
+pub fn larger(left: f64, right: f64) -> f64 {
     if left > right { left } else { right }
 }
 
 /// The smaller of two numbers of which neither is NaN; see [`larger`].
 #[inline]
 #[must_use]
-pub(crate) fn smaller(left: f64, right: f64) -> f64 {
+pub fn smaller(left: f64, right: f64) -> f64 {
     if left < right { left } else { right }
 }
 

@@ -16,6 +16,7 @@ mod limits;
 mod measured;
 mod memory;
 mod moved;
+mod network;
 mod planned;
 mod resolve;
 mod resolved;
@@ -34,13 +35,13 @@ pub use defaults::EngineDefault;
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub use kv_groups::{GroupKind, GroupRun, KvGroups, MAX_GROUP_KINDS, Retention};
 pub use moved::NewRules;
-pub(crate) use planned::SimulatedBlocks;
+pub use planned::SimulatedBlocks;
 pub use resolved::{
     Basis, Batching, BlocksSource, CpuTierConfig, EngineConfig, Ledger, MemoryLedger, QueueOrder, ResolvedScenario,
     Rules, ServerLedger, VllmRules,
 };
 
-pub(crate) use workload::UNNAMED_CLASS;
+pub use workload::UNNAMED_CLASS;
 pub use workload::{
     ActiveWindow, ArrivalSettings, ClientSettings, ClosedLoopSettings, ItemSettings, LengthSettings,
     MultimodalSettings, NetworkSettings, PrefixSettings, SLO_CLASSES, SessionSettings, ThinkTime, TraceChoice,

@@ -66,6 +66,7 @@ impl Blackbox {
         self.overheads.queueing(input_tokens)
     }
 
+    #[inline]
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
         let mut prefill_tokens = 0u64;
         let mut decode_tokens = 0u32;

@@ -38,6 +38,7 @@ impl Attention {
         calls + token * smaller(context + decodes, decodes * self.span)
     }
 
+    #[inline]
     fn add(&mut self, other: &Self) {
         self.span = larger(self.span, other.span);
         self.pass += other.pass;
@@ -59,6 +60,7 @@ pub(super) struct Attentions {
 
 impl Attentions {
     /// Adds layers.
+    #[inline]
     pub fn add(&mut self, attention: &Attention) {
         let used = self.used;
         let known = self.spans.iter_mut().take(used).find(|known| known.span == attention.span);
@@ -93,6 +95,7 @@ impl Attentions {
     }
 
     /// Microseconds of a token of the context in a decode.
+    #[inline]
     pub fn per_context_token(&self) -> f64 {
         self.all().fold(0.0, |sum, attention| sum + attention.decode[1])
     }

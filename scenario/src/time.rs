@@ -47,7 +47,7 @@ impl SimTime {
 
 /// Latest tick of a run, 6,000 years: a run without a horizon ends here, so that no time behind the start of a step
 /// overflows.
-pub(crate) const LAST_TICK: i64 = 200_000_000_000_000_000;
+pub const LAST_TICK: i64 = 200_000_000_000_000_000;
 
 /// Truncates a double to ticks: toward zero; NaN and values of 2⁶³ or more become 2⁶³ − 1.
 #[inline]

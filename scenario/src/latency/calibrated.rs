@@ -120,6 +120,7 @@ impl Calibrated {
         self.overheads.queueing(input_tokens)
     }
 
+    #[inline]
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
         let (num_decodes, pos_sum, prefill) = apart(items);
         self.mixed_step_time(num_decodes, pos_sum, &prefill)
@@ -151,6 +152,7 @@ impl Calibrated {
         fixed + per_request * num_requests as f64 + weights.max(per_token * (prompt_tokens + num_decodes) as f64)
     }
 
+    #[inline]
     pub(super) fn decode_stepper(&self, num_decodes: u32) -> CalibratedDecode {
         // Adding the area's zero changes no bit, so a window agrees with single steps.
         let fixed = self.batch_time(num_decodes as usize, 0, u64::from(num_decodes));

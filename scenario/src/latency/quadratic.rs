@@ -88,15 +88,18 @@ impl Quadratic {
     }
 
     /// What the experiments' simulator took for the decoding time when it reported TPOT, less what it was, microseconds.
-    pub(crate) fn reported_decoding(&self) -> i64 {
+    #[inline]
+    pub fn reported_decoding(&self) -> i64 {
         self.queueing
     }
 
+    #[inline]
     pub(super) fn step_time(&self, items: &[StepItem]) -> i64 {
         let (num_decodes, _, prefill) = apart(items);
         self.mixed_step_time(num_decodes, &prefill)
     }
 
+    #[inline]
     pub(super) fn mixed_step_time(&self, num_decodes: u32, prefill: &[StepItem]) -> i64 {
         let (mut sum, mut largest) = (0u64, 0u32);
         for item in prefill {
@@ -120,7 +123,7 @@ impl Quadratic {
     /// The least number of prompts that fill a budget evenly and for which the polynomial is negative.
     ///
     /// Numbers beyond [`MAX_PROMPTS`] are not looked at.
-    pub(crate) fn negative_from(&self, max_prompts: u32, budget: u32) -> Option<u32> {
+    pub fn negative_from(&self, max_prompts: u32, budget: u32) -> Option<u32> {
         (1..=max_prompts.min(budget).min(MAX_PROMPTS)).find(|count| {
             let (tokens, count) = (f64::from(budget / count), f64::from(*count));
             self.step_of(0.0, tokens * count, tokens, count) < self.overhead

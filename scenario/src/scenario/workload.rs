@@ -182,7 +182,7 @@ pub struct ClosedLoopSettings {
 pub const SLO_CLASSES: [&str; 5] = ["critical", "standard", "sheddable", "batch", "background"];
 
 /// What the SLO class without a name is called.
-pub(crate) const UNNAMED_CLASS: &str = "default";
+pub const UNNAMED_CLASS: &str = "default";
 
 /// One kind of client (workload specification 3).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -106,13 +106,13 @@ impl ServerVersion {
 
     /// Whether the long-prefill threshold spares a request that is alone.
     #[must_use]
-    pub(crate) fn spares_lone_prompts(self) -> bool {
+    pub fn spares_lone_prompts(self) -> bool {
         self >= Self::new(31, 0)
     }
 
     /// Whether the pass over running requests goes on behind one that preempted itself under `priority`.
     #[must_use]
-    pub(crate) fn goes_on_behind_victims(self) -> bool {
+    pub fn goes_on_behind_victims(self) -> bool {
         self >= Self::new(33, 0)
     }
 
@@ -127,7 +127,7 @@ impl ServerVersion {
 
     /// Whether it is release 0.`minor` or later.
     #[must_use]
-    pub(crate) fn is_at_least(self, minor: u32) -> bool {
+    pub fn is_at_least(self, minor: u32) -> bool {
         self >= Self::new(minor, 0)
     }
 

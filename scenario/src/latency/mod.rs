@@ -204,6 +204,7 @@ impl LatencyModel {
     ///
     /// The plain way: item by item, in the specified order.
     #[must_use]
+    #[inline]
     pub fn step_time(&self, items: &[StepItem]) -> i64 {
         let duration = match self {
             Self::Blackbox(model) => model.step_time(items),
@@ -233,6 +234,7 @@ impl LatencyModel {
     /// Duration of a step of `num_decodes` decoding requests, whose positions sum to `pos_sum`, together with the
     /// prefill items; `None` where rounding could matter.
     #[must_use]
+    #[inline]
     pub fn mixed_step_time(&self, num_decodes: u32, pos_sum: u64, prefill: &[StepItem]) -> Option<i64> {
         let duration = match self {
             Self::Blackbox(model) => {
@@ -315,6 +317,7 @@ impl LatencyModel {
 
     /// Counts `steps` decode-only steps at once that took `duration` together; the first one's positions sum to
     /// `first_pos_sum`, and each further step adds one per request.
+    #[inline]
     pub fn count_window(&self, work: &mut WorkSums, num_decodes: u32, first_pos_sum: u64, steps: u64, duration: i64) {
         // Runs are shorter than 2³² steps, so half of steps·(steps − 1) is a whole number below 2⁶³.
         let growth = product(u64::from(num_decodes), steps * steps.saturating_sub(1) / 2);
