@@ -122,7 +122,7 @@ impl Quadratic {
 
     /// The least number of prompts that fill a budget evenly and for which the polynomial is negative.
     ///
-    /// Numbers beyond [`MAX_PROMPTS`] are not looked at.
+    /// Numbers beyond 2¹⁴ are not looked at.
     pub fn negative_from(&self, max_prompts: u32, budget: u32) -> Option<u32> {
         (1..=max_prompts.min(budget).min(MAX_PROMPTS)).find(|count| {
             let (tokens, count) = (f64::from(budget / count), f64::from(*count));
