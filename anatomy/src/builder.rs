@@ -1,5 +1,6 @@
 //! Layers and their tensors, put together as a family is described.
 
+use super::checks::{check_experts, check_heads};
 use super::config::Config;
 use super::family::{
     Attention, Family, Gate, HeadNorm, Heads, Latent, Layers, Routing, Shared, Sinks, Size, State, When,
@@ -145,7 +146,15 @@ impl Builder<'_, '_> {
     pub fn head_size(&mut self, kind: Kind) -> u32 {
         let stated = self.attention_size("head_dim", "swa_head_dim", kind);
         let heads = self.config.need("num_attention_heads");
-        stated.unwrap_or_else(|| self.hidden.checked_div(heads).unwrap_or(1))
+        let size = stated.unwrap_or_else(|| self.hidden.checked_div(heads).unwrap_or(1));
+        if size == 0 {
+            let [key, of] = ["num_attention_heads", "hidden_size"].map(|key| self.config.name_of(key));
+            let message =
+                format!("{key} is {heads}, more than the {} of {of}, and head_dim is not stated", self.hidden);
+            let hint = format!("give a number from 1 to {}, or head_dim", self.hidden);
+            self.config.error("invalid-value", key, message, &hint);
+        }
+        size
     }
 
     fn heads(&mut self, style: &Heads, kind: Kind) {
@@ -172,6 +181,7 @@ impl Builder<'_, '_> {
 
     /// The projections of attention; its cache is left to the caller.
     pub fn project(&mut self, style: &Heads, heads: u32, kv_heads: u32, [key, value]: [u32; 2], kind: Kind) {
+        check_heads(self.config, heads, kv_heads);
         let part = Part::Attention;
         let hidden = self.hidden;
         let [queries, keys, values] = [times(heads, key), times(kv_heads, key), times(kv_heads, value)];
@@ -319,7 +329,9 @@ impl Builder<'_, '_> {
     pub fn experts(&mut self, routing: &Routing, shared_bias: When) {
         let hidden = self.hidden;
         let routed = self.config.need("num_experts");
-        let active = self.config.count("num_experts_per_tok").unwrap_or(1).clamp(1, routed);
+        let active = self.config.count("num_experts_per_tok").unwrap_or(1);
+        check_experts(self.config, routed, active);
+        let active = active.clamp(1, routed);
         let own_size = self.config.count("moe_intermediate_size").filter(|size| *size > 0);
         let size = own_size.unwrap_or_else(|| self.config.need("intermediate_size"));
         let router_bias = self.has(routing.router_bias);
@@ -362,6 +374,7 @@ impl Builder<'_, '_> {
 
     /// States what experts a layer has whose tensors were added one by one.
     pub fn routed(&mut self, routed: u32, active: u32, size: u32) {
+        check_experts(self.config, routed, active);
         let active = active.clamp(1, routed.max(1));
         self.layer.feed_forward =
             FeedForward::Experts(Experts { routed, active, size, shared_size: 0, is_gated: true });

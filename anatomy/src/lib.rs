@@ -8,11 +8,13 @@
 
 mod builder;
 mod catalog_entry;
+mod checks;
 mod config;
 mod defaults;
+mod described;
 mod families;
 mod family;
-mod footprint;
+mod not_decoders;
 mod pattern;
 mod routing;
 mod sections;
@@ -24,19 +26,16 @@ mod storage;
 mod tests;
 
 pub use catalog_entry::{hf_config_of_entry, quantization_in_name, quantization_of_entry};
-pub use footprint::{footprint_from_hf_config, footprint_of_entry, pipeline_from_hf_config};
+pub use described::{Described, describe_config, footprint_from_hf_config, footprint_of_entry, read_config};
 
 use builder::{Builder, tensor};
 use config::{Config, FILE, MAX_LAYERS};
 use family::Family;
-use plimsoll_json::{Place, Value};
+use plimsoll_json::Value;
 use plimsoll_scenario::anatomy::{Anatomy, Layer, Part};
 use plimsoll_scenario::catalog::Dtype;
 use plimsoll_scenario::diagnostic::{Checked, Diagnostic, Severity, Warned};
 use sections::Sections;
-
-/// The longest file that is read; configs of mixed precision have some million bytes.
-const MAX_BYTES: usize = 64 << 20;
 
 /// What is known of a model's weights beside its `config.json`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,25 +52,15 @@ pub struct BesideConfig<'a> {
 /// Every key that is missing and said by nothing else, every value that cannot be, and every part of the model that is
 /// not known here, each with the key it concerns.
 pub fn anatomy_from_hf_config(text: &str, beside: BesideConfig<'_>) -> Checked<Anatomy> {
-    if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes", text.len());
-        let hint = format!("at most {MAX_BYTES} bytes are read; a config.json has some thousand");
-        return Err(vec![Diagnostic::error("file-too-large", FILE, message).with_hint(hint)]);
-    }
-    let top = Value::read_python(text).map_err(|offset| {
-        let path = Place::of_offset(text, offset).in_file(FILE);
-        let message = Value::refusal(text, offset);
-        vec![Diagnostic::error("syntax", path, message).with_hint("paste the whole config.json of the model")]
-    })?;
-    if !matches!(top, Value::Map(_)) {
-        return Err(vec![
-            Diagnostic::error("invalid-value", FILE, "the text is not a JSON object")
-                .with_hint("paste the whole config.json of the model"),
-        ]);
-    }
-    let sections = Sections::of(&top)?;
+    anatomy_of(&read_config(text)?, beside)
+}
+
+/// The anatomy of a config that was read.
+fn anatomy_of(top: &Value<'_>, beside: BesideConfig<'_>) -> Checked<Anatomy> {
+    let sections = Sections::of(top)?;
     let mut config = sections.config();
-    let anatomy = describe(&sections, &mut config, beside);
+    let is_readable = config.problems.is_empty();
+    let anatomy = if is_readable { describe(&sections, &mut config, beside) } else { None };
     let problems = config.problems;
     match anatomy {
         Some(anatomy) if problems.iter().all(|problem| problem.severity != Severity::Error) => {
@@ -87,11 +76,15 @@ fn describe(sections: &Sections<'_>, config: &mut Config<'_>, beside: BesideConf
     let has_error = |config: &Config<'_>| config.problems.iter().any(|problem| problem.severity == Severity::Error);
     let hidden = config.need("hidden_size");
     let vocab = config.need("vocab_size");
-    let layers = num_layers(sections, config)?;
+    let layers = num_layers(sections, config);
     config.warn_of_assumed(sections.model_type, &["hidden_size", "num_hidden_layers"]);
     let dtype = dtype(sections, config);
     let max_position_embeddings = config.count("max_position_embeddings").filter(|length| *length > 0);
-    let kinds = pattern::kinds(config, family.pattern, layers);
+    checks::check(config, sections.model_type, layers);
+    checks::warn_of_parts(config, sections.top);
+    let plan = storage::plan(sections.top, config, beside);
+    let layers = layers?;
+    let kinds = pattern::kinds(config, sections.model_type, family.pattern, layers);
     if has_error(config) {
         return None;
     }
@@ -120,7 +113,7 @@ fn describe(sections: &Sections<'_>, config: &mut Config<'_>, beside: BesideConf
         outside: builder.outside,
         layers: described,
     };
-    storage::store(&mut anatomy, sections.top, config, beside);
+    storage::store(&mut anatomy, plan, config);
     Some(anatomy)
 }
 
@@ -172,8 +165,12 @@ fn num_layers(sections: &Sections<'_>, config: &mut Config<'_>) -> Option<u32> {
         _ => config.need("num_hidden_layers"),
     };
     if layers == 0 || layers > MAX_LAYERS {
-        let message = format!("num_hidden_layers is {layers}");
-        config.error("invalid-value", "num_hidden_layers", message, "models of 1 to 2048 layers are described");
+        let is_stated = stated.is_some() || listed.is_none();
+        let key = if is_stated { "num_hidden_layers" } else { "layer_types" };
+        let key = config.name_of(key);
+        let what = if is_stated { "is" } else { "makes a number of layers of" };
+        let hint = format!("models of 1 to {MAX_LAYERS} layers are described");
+        config.error("invalid-value", key, format!("{key} {what} {layers}"), &hint);
         return None;
     }
     Some(layers)

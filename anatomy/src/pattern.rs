@@ -1,5 +1,6 @@
 //! Which kind each layer is of.
 
+use super::checks::check_length;
 use super::config::{Config, brief};
 use plimsoll_json::Value;
 
@@ -68,18 +69,19 @@ const NAMES: &[(&str, Kind)] = &[
 ];
 
 /// The kinds of all layers: as listed, else as the family's layers follow each other.
-pub(super) fn kinds(config: &mut Config<'_>, pattern: Pattern, layers: u32) -> Vec<Kind> {
+pub(super) fn kinds(config: &mut Config<'_>, model_type: &str, pattern: Pattern, layers: u32) -> Vec<Kind> {
     let mut found = Vec::new();
     let mut unknown = None;
     let letters_alone = config.states("hybrid_override_pattern") && !config.states("layer_types");
+    let key = if letters_alone { "hybrid_override_pattern" } else { "layer_types" };
     if let Some(list) = config.list("layer_types").filter(|_| !letters_alone) {
         for value in list {
             match value {
                 Value::Text(name) => match named(name) {
                     Some(kind) => found.push(kind),
-                    None => unknown = unknown.or_else(|| Some(("layer_types", brief(value)))),
+                    None => unknown = unknown.or_else(|| Some(brief(value))),
                 },
-                other => unknown = unknown.or_else(|| Some(("layer_types", brief(other)))),
+                other => unknown = unknown.or_else(|| Some(brief(other))),
             }
         }
     } else if let Some(letters) = config.text("hybrid_override_pattern") {
@@ -87,11 +89,12 @@ pub(super) fn kinds(config: &mut Config<'_>, pattern: Pattern, layers: u32) -> V
             let mut text = [0; 4];
             match named(letter.encode_utf8(&mut text)) {
                 Some(kind) => found.push(kind),
-                None => unknown = unknown.or_else(|| Some(("hybrid_override_pattern", letter.to_string()))),
+                None => unknown = unknown.or_else(|| Some(letter.to_string())),
             }
         }
     }
-    if let Some((key, name)) = unknown {
+    if let Some(name) = unknown {
+        let key = config.name_of(key);
         let message = format!("{key} has a layer of the kind {name}, which is not known here");
         config.error("unknown-layer", key, message, "known are full, sliding and chunked attention, and linear layers");
         return Vec::new();
@@ -111,10 +114,7 @@ pub(super) fn kinds(config: &mut Config<'_>, pattern: Pattern, layers: u32) -> V
     if found.len() < length && config.states("block_types") {
         found = found.iter().copied().cycle().take(length).collect();
     }
-    if found.len() < length {
-        let message = format!("layer_types names {} layers of {layers}", found.len());
-        config.error("invalid-value", "layer_types", message, "name the kind of every layer");
-    }
+    check_length(config, model_type, key, found.len(), layers);
     found.truncate(length);
     found
 }

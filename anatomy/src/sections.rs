@@ -1,9 +1,10 @@
 //! The text part of a config, and the family it is of.
 
-use super::config::{Config, FILE};
+use super::config::{Config, FILE, brief};
 use super::defaults::Defaults;
 use super::families;
 use super::family::Family;
+use super::not_decoders;
 use plimsoll_json::Value;
 use plimsoll_scenario::diagnostic::Diagnostic;
 
@@ -78,6 +79,10 @@ impl<'v> Sections<'v> {
             },
             _ => None,
         };
+        // An encoder-decoder may have the decoder of a family that is known.
+        if let Some(problem) = [top, text].into_iter().find_map(|place| not_decoders::refused(stated(place)?)) {
+            return Err(vec![problem]);
+        }
         let by_name = |name: &str| {
             let name = name.to_ascii_lowercase();
             families::find(built_on(&name, top)).or_else(|| match Defaults::of(&name)?.get("text") {
@@ -94,9 +99,15 @@ impl<'v> Sections<'v> {
         if let Some((model_type, family)) = found {
             return Ok(Self { top, text, model_type, family });
         }
+        if let Some(problem) = not_decoders::refused_by_class(top, class(top)) {
+            return Err(vec![problem]);
+        }
         let name = stated(text).or_else(|| stated(top)).or_else(|| class(top));
         let (code, message) = match name {
-            Some(name) => ("unknown-model-type", format!("model_type is {name}, a family that is not known here")),
+            Some(name) => {
+                let name = brief(&Value::from(name));
+                ("unknown-model-type", format!("model_type is {name}, a family that is not known here"))
+            }
             None => ("missing-field", "model_type is missing, and no architecture is named".to_owned()),
         };
         let problem = Diagnostic::error(code, format!("{FILE}:model_type"), message);
@@ -124,7 +135,7 @@ impl<'v> Sections<'v> {
                 Defaults::none()
             }
         };
-        Config::new(places, defaults)
+        Config::new(&places, defaults)
     }
 
     /// A text at the top of the file.

@@ -85,13 +85,14 @@ fn what_a_config_leaves_out_is_what_its_class_assumes() {
 #[test]
 fn a_head_is_tied_as_the_parts_of_a_config_say() {
     let of = |top: &str, text: &str| {
-        let inner = r#""hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8, "intermediate_size": 8"#;
+        let inner = r#""hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8,
+            "num_key_value_heads": 8, "intermediate_size": 8"#;
         read(&format!(r#"{{{top}, "text_config": {{{text}, "vocab_size": 1000, {inner}}}}}"#)).is_head_tied
     };
-    let qwen = r#""model_type": "qwen3_vl_moe_text", "num_experts": 2"#;
+    let qwen = r#""model_type": "qwen3_vl_moe_text", "num_experts": 4"#;
     assert!(!of(
         r#""model_type": "qwen3_vl_moe", "tie_word_embeddings": false"#,
-        r#""tie_word_embeddings": true, "model_type": "qwen3_vl_moe_text", "num_experts": 2"#
+        r#""tie_word_embeddings": true, "model_type": "qwen3_vl_moe_text", "num_experts": 4"#
     ));
     assert!(!of(r#""model_type": "qwen3_vl_moe""#, qwen));
     // Both classes assume it of Gemma, only the outer one of Mistral 3.
@@ -124,7 +125,7 @@ fn every_problem_is_told_by_its_key() {
         (
             &llama(r#", "quantization_config": {"quant_method": "magic"}"#),
             "unknown-quantization",
-            "config.json:quantization_config",
+            "config.json:quantization_config.quant_method",
         ),
     ] {
         let found = refused(text);

@@ -6,17 +6,14 @@ use crate::arguments::{FitsArguments, MaxModelLen};
 use crate::input::{ModelTexts, read_text};
 use crate::output::{Failure, tell, tell_line, write_json};
 use ledger::write_ledger;
-use plimsoll_anatomy::{
-    anatomy_from_hf_config, footprint_from_hf_config, hf_config_of_entry, pipeline_from_hf_config,
-    quantization_of_entry,
-};
+use plimsoll_anatomy::{describe_config, hf_config_of_entry, quantization_of_entry, read_config};
 use plimsoll_configs::catalog;
 use plimsoll_core::anatomy::Anatomy;
 use plimsoll_core::catalog::{AcceleratorSpec, Footprint, meant};
 use plimsoll_core::diagnostic::{Diagnostic, Warned};
 use plimsoll_core::kv_plan::{CacheMemory, Fit, FitQuestion, KvDtype, Pipeline};
 use plimsoll_core::scenario::ServerVersion;
-use plimsoll_formats::{ModelFiles, model_from_files};
+use plimsoll_formats::{ModelFiles, model_of_described};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -70,14 +67,15 @@ pub struct Model {
 fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
     let name = arguments.model.as_str();
     let path = Path::new(name);
-    let known = catalog().model(name).filter(|_| !path.exists());
+    let known = catalog().model_meant(name).filter(|_| !path.exists());
     let name = known.map_or(name, |known| known.id.as_str());
     let (texts, stated) = match known {
         Some(known) => (ModelTexts::of_config(hf_config_of_entry(known)), quantization_of_entry(known)),
         None if !path.exists() => {
-            let hint = meant(name, catalog().models.iter().map(|model| model.id.as_str()));
+            let question = catalog().model_question(name);
+            let question = question.unwrap_or_else(|| "`plimsoll catalog models` lists all of the catalogue;".into());
             let problem = Diagnostic::error("unknown-model", "MODEL", format!("there is no model or file {name}"));
-            tell_line(problem.with_hint(format!("{hint}; or give a config.json")));
+            tell_line(problem.with_hint(format!("{question} or give a config.json")));
             return Err(Failure::Invalid);
         }
         _ if path.is_dir() => (ModelTexts::of_folder(path)?, None),
@@ -89,13 +87,20 @@ fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
         tell(&problems, Some(text), arguments.log);
         Failure::Invalid
     };
-    let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside).map_err(told)?;
+    // A config may have some million bytes: it is read once and described once.
+    let top = read_config(text).map_err(told)?;
+    let described = describe_config(&top, beside);
+    let alone = ModelFiles { index: None, ..files };
+    let longest_context =
+        model_of_described(&top, &described, alone, name).ok().map(|read| read.value.longest_context());
+    let Warned { value: described, diagnostics } = described.map_err(told)?;
     tell(&diagnostics, Some(text), arguments.log);
-    let mut footprint = footprint_from_hf_config(text, beside).map_err(told)?.value;
+    let mut footprint = described.footprint();
     let pipeline = match arguments.pp {
         1 => None,
-        stages => Some(pipeline_from_hf_config(text, beside, stages).map_err(told)?.value),
+        stages => Some(described.pipeline(stages).map_err(told)?),
     };
+    let anatomy = described.anatomy;
     let checkpoint_bytes = files.checkpoint_bytes().unwrap_or_else(|problem| {
         tell(&[problem], None, arguments.log);
         None
@@ -103,10 +108,7 @@ fn model(arguments: &FitsArguments) -> Result<Model, Failure> {
     if let Some(bytes) = checkpoint_bytes {
         footprint.be_of_checkpoint(bytes);
     }
-    let longest_context = match model_from_files(files, name) {
-        Ok(read) => read.value.longest_context(),
-        Err(_) => anatomy.max_position_embeddings.map_or(0, u64::from),
-    };
+    let longest_context = longest_context.unwrap_or_else(|| anatomy.max_position_embeddings.map_or(0, u64::from));
     Ok(Model { name: name.to_owned(), anatomy, footprint, checkpoint_bytes, pipeline, longest_context })
 }
 

@@ -1,9 +1,8 @@
 //! Architectures from a Hugging Face `config.json` (latency specification 2).
 
+use crate::model_fields::flattened;
 use crate::model_files::{ModelFiles, OneText};
-use crate::place::Place;
-use crate::scenario::check_size;
-use plimsoll_anatomy::{anatomy_from_hf_config, footprint_from_hf_config, quantization_in_name};
+use plimsoll_anatomy::{Described, describe_config, quantization_in_name, read_config};
 use plimsoll_core::anatomy::{Anatomy, Cache, FeedForward, StateShape};
 use plimsoll_core::catalog::{Dtype, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 use plimsoll_core::diagnostic::{Checked, Diagnostic, Severity, Warned};
@@ -14,9 +13,18 @@ use serde_json::{Map, Value};
 /// # Errors
 /// Those of [`model_from_files`].
 pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
-    match plimsoll_json::Value::read_python(text).ok().as_ref().and_then(OneText::of) {
-        Some(files) => model_from_files(files.files(), name),
-        None => model_from_files(ModelFiles::of_config(text), name),
+    model_and_parameters(text, name).map(|(model, _)| model)
+}
+
+/// The same with the parameters of the language model and its head; none where the family is not described.
+///
+/// # Errors
+/// Those of [`model_from_files`].
+pub fn model_and_parameters(text: &str, name: &str) -> Result<(Warned<ModelSpec>, Option<u64>), Vec<Diagnostic>> {
+    let top = read_config(text)?;
+    match OneText::of(&top) {
+        Some(files) => model_from_read(files.config, files.files(), name),
+        None => model_from_read(&top, ModelFiles::of_config(text), name),
     }
 }
 
@@ -31,54 +39,67 @@ pub fn model_from_hf_config(text: &str, name: &str) -> Checked<ModelSpec> {
 /// # Errors
 /// Every missing or unusable key at once, and weights whose width nothing says.
 pub fn model_from_files(files: ModelFiles<'_>, name: &str) -> Checked<ModelSpec> {
-    let text = files.config;
-    check_size(text, FILE)?;
-    let read = plimsoll_json::Value::read_python(text).map_err(|offset| {
-        let path = Place::of_offset(text, offset).in_file(FILE);
-        let message = plimsoll_json::Value::refusal(text, offset);
-        vec![Diagnostic::error("syntax", path, message).with_hint("paste the whole config.json of the model")]
-    })?;
-    let Value::Object(fields) = owned(read) else {
-        return Err(vec![
-            Diagnostic::error("invalid-value", FILE, "the text is not a JSON object")
-                .with_hint("paste the whole config.json of the model"),
-        ]);
-    };
-    let mut config = flattened(fields);
+    model_from_read(&read_config(files.config)?, files, name).map(|(model, _)| model)
+}
+
+/// The same of a config that was read; the text of `files` is not looked at.
+fn model_from_read(
+    top: &Config<'_>,
+    files: ModelFiles<'_>,
+    name: &str,
+) -> Result<(Warned<ModelSpec>, Option<u64>), Vec<Diagnostic>> {
     let mut beside = files.beside();
-    if beside.quantization.is_none()
-        && beside.quantization_file.is_none()
-        && !config.contains_key("quantization_config")
-    {
+    if beside.quantization.is_none() && beside.quantization_file.is_none() && top.get("quantization_config").is_none() {
         beside.quantization = weight_bytes_from_name(name).and_then(|_| quantization_in_name(name));
     }
+    let described = describe_config(top, beside);
+    let parameters = described.as_ref().ok().map(|read| read.value.anatomy.parameters());
+    Ok((model_of_described(top, &described, files, name)?, parameters))
+}
+
+/// The same of a config that was read and described, so that nobody does either twice.
+///
+/// # Errors
+/// Those of [`model_from_files`].
+pub fn model_of_described(
+    top: &Config<'_>,
+    described: &Checked<Described>,
+    files: ModelFiles<'_>,
+    name: &str,
+) -> Checked<ModelSpec> {
     // What stands under other names, or is what the family's class assumes, the anatomy knows.
-    let anatomy = match anatomy_from_hf_config(text, beside) {
-        Ok(read) => Some(read.value),
-        Err(problems) if problems.iter().any(is_of_storage) => return Err(problems),
-        Err(_) => None,
+    let (anatomy, refused) = match described {
+        Ok(read) => (Some(&read.value.anatomy), &[][..]),
+        Err(problems) if problems.iter().any(is_final) => return Err(problems.clone()),
+        Err(problems) => (None, problems.as_slice()),
     };
+    let mut config = flattened(top);
     let mut has_states = false;
-    if let Some(anatomy) = &anatomy {
+    if let Some(anatomy) = anatomy {
         complete(&mut config, anatomy);
         has_states = anatomy.caches().any(|cache| matches!(cache, Cache::State(_)));
     }
     let mut reader = Reader { config, diagnostics: Vec::new(), has_states };
     let mut spec = reader.model(name);
     if files.stored_as.is_some() || spec.weight_bytes_per_param.is_none() {
-        spec.weight_bytes_per_param = anatomy.as_ref().and_then(stored_width).or(spec.weight_bytes_per_param);
+        spec.weight_bytes_per_param = anatomy.and_then(stored_width).or(spec.weight_bytes_per_param);
     }
     let mut diagnostics = reader.diagnostics;
-    match footprint_from_hf_config(text, beside) {
-        Ok(Warned { value: mut footprint, .. }) => {
-            match files.checkpoint_bytes() {
-                Ok(Some(bytes)) => footprint.be_of_checkpoint(bytes),
-                Ok(None) => {}
-                Err(problem) => diagnostics.push(problem),
-            }
-            spec.footprint = Some(Box::new(footprint));
+    if let Ok(Warned { value: described, diagnostics: warnings }) = described {
+        let mut footprint = described.footprint();
+        match files.checkpoint_bytes() {
+            Ok(Some(bytes)) => footprint.be_of_checkpoint(bytes),
+            Ok(None) => {}
+            Err(problem) => diagnostics.push(problem),
         }
-        Err(problems) => diagnostics.extend(problems.into_iter().map(not_planned)),
+        spec.footprint = Some(Box::new(footprint));
+        diagnostics.extend(warnings.iter().filter(|found| found.severity == Severity::Warning).cloned());
+    }
+    for problem in refused {
+        // What is wrong with a key is told once.
+        if diagnostics.iter().all(|known| known.path != problem.path || known.severity < problem.severity) {
+            diagnostics.push(if cannot_be(problem) { problem.clone() } else { not_planned(problem.clone()) });
+        }
     }
     let has_errors = |diagnostics: &[Diagnostic]| diagnostics.iter().any(|found| found.severity == Severity::Error);
     if !has_errors(&diagnostics) {
@@ -90,10 +111,19 @@ pub fn model_from_files(files: ModelFiles<'_>, name: &str) -> Checked<ModelSpec>
     if has_errors(&diagnostics) { Err(diagnostics) } else { Ok(Warned { value: spec, diagnostics }) }
 }
 
-/// Whether a problem is how the weights are stored, without which nothing is known of their size.
-fn is_of_storage(problem: &Diagnostic) -> bool {
+/// Whether a problem leaves nothing to be told beside it: how the weights are stored, without which nothing is known of
+/// their size, or a file that is not looked through.
+fn is_final(problem: &Diagnostic) -> bool {
     problem.severity == Severity::Error
-        && (problem.code == "unknown-quantization" || problem.path.starts_with("quantization"))
+        && (matches!(problem.code.as_str(), "unknown-quantization" | "file-too-large" | "not-a-decoder")
+            || ["quantization", "hf_quant_config.json", "config.json:quantization_config"]
+                .iter()
+                .any(|place| problem.path.starts_with(place)))
+}
+
+/// Whether a problem is a value that no model has, of which nothing is made.
+fn cannot_be(problem: &Diagnostic) -> bool {
+    problem.code == "invalid-value"
 }
 
 /// Bytes of a weight of the layers' largest matrices, where a quantizer stores them; none if they are as wide as the
@@ -111,30 +141,8 @@ fn not_planned(problem: Diagnostic) -> Diagnostic {
 
 const FILE: &str = "config.json";
 
-/// The config with the keys of its text part at the top.
-fn flattened(mut fields: Map<String, Value>) -> Map<String, Value> {
-    for part in ["thinker_config", "text_config", "llm_config", "language_config"] {
-        if let Some(Value::Object(text)) = fields.remove(part) {
-            fields.extend(text);
-        }
-    }
-    fields
-}
-
-/// The same value in the library's form; infinities, which it lacks, become null.
-fn owned(value: plimsoll_json::Value<'_>) -> Value {
-    match value {
-        plimsoll_json::Value::Null => Value::Null,
-        plimsoll_json::Value::Bool(value) => Value::Bool(value),
-        plimsoll_json::Value::Number(number) => Value::from(number),
-        plimsoll_json::Value::Whole(number) => Value::from(number),
-        plimsoll_json::Value::Text(text) => Value::String(text.into_owned()),
-        plimsoll_json::Value::List(values) => Value::Array(values.into_iter().map(owned).collect()),
-        plimsoll_json::Value::Map(entries) => {
-            Value::Object(entries.into_iter().map(|(name, value)| (name.into_owned(), owned(value))).collect())
-        }
-    }
-}
+/// A config that was read.
+type Config<'v> = plimsoll_json::Value<'v>;
 
 /// Adds what a config does not state under the names that are read here.
 fn complete(config: &mut Map<String, Value>, anatomy: &Anatomy) {
@@ -309,7 +317,12 @@ impl Reader {
         let problems = self.diagnostics.len();
         let value = self.first(&[key]);
         if value == 0 && self.diagnostics.len() == problems {
-            self.error("missing-field", key, format!("{key} is missing or 0"), "take it from the model's config.json");
+            let (code, what) = match self.config.get(key) {
+                None => ("missing-field", "missing"),
+                Some(Value::Null) => ("missing-field", "null"),
+                Some(_) => ("invalid-value", "0"),
+            };
+            self.error(code, key, format!("{key} is {what}"), "take it from the model's config.json");
         }
         value
     }
@@ -412,7 +425,10 @@ fn whole_number(value: &Value) -> Option<u32> {
 }
 
 fn brief(value: &Value) -> String {
-    let text = value.to_string();
+    let text = match value.as_str() {
+        Some(word @ ("NaN" | "Infinity" | "-Infinity")) => word.to_owned(),
+        _ => value.to_string(),
+    };
     if text.chars().count() > 40 { text.chars().take(40).chain(['…']).collect() } else { text }
 }
 

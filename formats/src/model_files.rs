@@ -61,19 +61,20 @@ impl<'a> ModelFiles<'a> {
 
 /// Files of a model in one text, as the page hands them over: an object with their names as keys, and the key
 /// `quantization` for what a person says.
-pub(crate) struct OneText {
-    config: String,
+pub(crate) struct OneText<'v> {
+    /// What stands under `config.json`, which is read with the text.
+    pub config: &'v Value<'v>,
     quantization: Option<String>,
     index: Option<String>,
     stored_as: Option<String>,
 }
 
-impl OneText {
+impl<'v> OneText<'v> {
     /// Takes such a text apart; none if it is something else.
-    pub(crate) fn of(read: &Value<'_>) -> Option<Self> {
+    pub(crate) fn of(read: &'v Value<'v>) -> Option<Self> {
         let text = |key: &str| read.get(key).map(Value::to_string);
         Some(Self {
-            config: text("config.json")?,
+            config: read.get("config.json")?,
             quantization: text(QUANTIZATION),
             index: text(INDEX),
             stored_as: match read.get("quantization") {
@@ -83,9 +84,10 @@ impl OneText {
         })
     }
 
+    /// The files beside the config.
     pub(crate) fn files(&self) -> ModelFiles<'_> {
         ModelFiles {
-            config: &self.config,
+            config: "",
             quantization: self.quantization.as_deref(),
             index: self.index.as_deref(),
             stored_as: self.stored_as.as_deref(),

@@ -7,6 +7,7 @@
 
 use crate::page::Page;
 use crate::state::queue::{Asked, Step};
+use crate::view_model::format::model_taken;
 use crate::worker::browser::{BUILD, BrowserFactory, Engine, Form, Signal};
 use crate::worker::driver::{Driver, Event};
 use crate::worker::pool::{Pool, Slot, WorkerId};
@@ -518,8 +519,8 @@ fn take_file(page: Page, name: &str, choice: Option<(String, String)>, response:
                 FileContent::Scenario { scenario } => {
                     page.replace(Edit::Scenario { text: scenario }, &format!("Opened the scenario {name}."));
                 }
-                FileContent::Model { id, model } => {
-                    take_value(page, "deployment.model", model, format!("The model is now {id}."));
+                FileContent::Model { id, model, parameters } => {
+                    take_value(page, "deployment.model", model, model_taken(&id, parameters));
                 }
                 FileContent::Workload { workload } => {
                     take_value(page, "workload", workload, format!("The workload is now that of {name}."));

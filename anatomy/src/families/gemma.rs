@@ -1,6 +1,7 @@
 //! The families of Gemma.
 
 use super::super::builder::{Builder, times};
+use super::super::checks::check_heads;
 use super::super::family::{
     Attention, Family, GATED, HEADS, Heads, LLAMA, Layers, NORMED_HEADS, NORMS, Network, Norms, ROUTING, When,
 };
@@ -48,6 +49,7 @@ fn attention(builder: &mut Builder<'_, '_>, kind: Kind, is_shared: bool, is_valu
     let size = global.unwrap_or_else(|| builder.head_size(kind));
     let global = if is_value_key && !is_listed { own(builder, "num_global_key_value_heads") } else { None };
     let kv_heads = global.or_else(|| builder.config.count("num_key_value_heads")).unwrap_or(heads);
+    check_heads(builder.config, heads, kv_heads);
     let span = builder.span(kind);
     builder.vector("self_attn.q_norm", part, size);
     builder.layer.heads = heads;

@@ -2,13 +2,16 @@
 
 use super::rules::Rules;
 use super::scheme::{Scales, Scheme};
+use super::settings::{BITS, Settings, whole};
+use crate::config::brief;
 use plimsoll_json::Value;
 use plimsoll_scenario::diagnostic::Diagnostic;
+use std::cell::RefCell;
 
 /// What is done to the linear layers of a model.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub rules: Rules,
+pub(crate) struct Plan {
+    pub(super) rules: Rules,
     /// Whether the output head is converted where no rule leaves it alone.
     pub converts_head: bool,
     /// Whether only routed experts are converted.
@@ -16,6 +19,9 @@ pub(super) struct Plan {
 }
 
 type Planned = Result<Option<Plan>, Diagnostic>;
+
+/// A plan, none where nothing is quantized, or every problem with the settings.
+pub(super) type Read = Result<Option<Plan>, Vec<Diagnostic>>;
 
 /// Words for a width that a person gives, and what they stand for.
 const WORDS: &[(&str, Option<Scheme>)] = &[
@@ -56,34 +62,69 @@ const NF4: Scheme = Scheme::new(4.0, Scales::Groups { size: 64, bytes: 1.016 });
 const METHODS: &str = "fp8, fbgemm_fp8, compressed-tensors, modelopt, gptq, awq, auto-round, bitsandbytes, torchao, hqq, \
                        quark, mxfp4, mxfp8, fp_quant, quanto, eetq, aqlm, higgs, bitnet, experts_int8, qqq, bitblas";
 
-/// Keys under which methods name modules that they leave alone.
-const LEFT_ALONE: [&str; 8] = [
-    "ignore",
-    "modules_to_not_convert",
-    "exclude",
-    "exclude_modules",
-    "ignored_layers",
-    "llm_int8_skip_modules",
-    "skip_modules",
-    "linear_weights_not_to_quantize",
-];
-
 /// The plan for a word such as `fp8`.
-pub(super) fn from_word(word: &str) -> Planned {
+pub(super) fn from_word(word: &str) -> Read {
     let name = word.trim().to_ascii_lowercase();
     let Some((_, scheme)) = WORDS.iter().find(|(known, _)| *known == name) else {
         let known: Vec<&str> = WORDS.iter().map(|(known, _)| *known).collect();
-        return Err(Diagnostic::error("invalid-value", "quantization", format!("quantization is {word}"))
-            .with_hint(format!("give one of {}", known.join(", "))));
+        let problem = Diagnostic::error("invalid-value", "quantization", format!("quantization is {word}"));
+        return Err(vec![problem.with_hint(format!("give one of {}", known.join(", ")))]);
     };
     let only_experts = name == "mxfp4";
     Ok(scheme.map(|scheme| Plan { rules: Rules::all(scheme), only_experts, ..Plan::default() }))
 }
 
 /// The plan of a `quantization_config`.
-pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
-    let settings = Settings { settings, path };
-    let method = settings.text("quant_method").unwrap_or_default().to_ascii_lowercase().replace('_', "-");
+pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Read {
+    all_problems(settings, path, of_method)
+}
+
+/// The plan of the file that a producer writes beside the config.
+pub(super) fn from_producer_file(settings: &Value<'_>, path: &str) -> Read {
+    all_problems(settings, path, |settings| {
+        let is_other = settings.get("quant_algo").is_none() && settings.get("quant_method").is_some();
+        if is_other { of_method(settings) } else { settings.modelopt() }
+    })
+}
+
+/// A plan with what its settings were found to be wrong in.
+fn all_problems(settings: &Value<'_>, path: &str, plan: impl Fn(&Settings<'_, '_>) -> Planned) -> Read {
+    let problems = RefCell::default();
+    let found = plan(&Settings { settings, path: path.to_owned(), problems: &problems });
+    let mut problems = problems.into_inner();
+    match found {
+        Ok(plan) if problems.is_empty() => return Ok(plan),
+        Ok(_) => {}
+        Err(problem) => problems.push(problem),
+    }
+    Err(problems)
+}
+
+/// How to be understood where a method is not.
+fn known_methods() -> String {
+    format!(
+        "known are {METHODS}; name one as quant_method, or say how wide the weights are (`--quantization fp8`, or the \
+         field quantization)"
+    )
+}
+
+fn of_method(settings: &Settings<'_, '_>) -> Planned {
+    let name = match (settings.settings, settings.get("quant_method")) {
+        (Value::Map(_), None) => "",
+        (Value::Map(_), Some(Value::Text(name))) => name,
+        (Value::Map(_), Some(other)) => {
+            let message = format!("quant_method is {}, not the name of a method", brief(other));
+            let problem = Diagnostic::error("unknown-quantization", settings.at("quant_method"), message);
+            return Err(problem.with_hint(known_methods()));
+        }
+        (other, _) => {
+            let key = settings.path.rsplit(':').next().unwrap_or_default();
+            let message = format!("{key} is {}, not an object that names its quant_method", brief(other));
+            let problem = Diagnostic::error("unknown-quantization", &*settings.path, message);
+            return Err(problem.with_hint(known_methods()));
+        }
+    };
+    let method = name.to_ascii_lowercase().replace('_', "-");
     let mut plan = Plan::default();
     plan.rules.usual = match method.as_str() {
         "fp8" | "finegrained-fp8" | "deepgemm" => Some(settings.fp8()),
@@ -94,14 +135,13 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
         "" if settings.get("config_groups").is_some() => return settings.compressed_tensors(),
         "gptq" | "gptq-marlin" | "gptq-marlin-24" | "gptq-bitblas" | "bitblas" | "marlin" | "gptqmodel" | "qqq" => {
             settings.dynamic(&mut plan)?;
-            Some(settings.gptq())
+            Some(settings.awq()?)
         }
         "awq" | "awq-marlin" | "moe-wna16" => Some(settings.awq()?),
         "auto-round" | "inc" | "intel/auto-round" | "autoround" => {
             settings.extra(&mut plan)?;
             Some(settings.awq()?)
         }
-        "" if settings.number("bits").is_some() => Some(settings.gptq()),
         "bitsandbytes" | "bnb" => settings.bitsandbytes(),
         "torchao" => Some(settings.torchao()?),
         "hqq" | "hqq-marlin" | "sinq" => Some(settings.hqq()?),
@@ -123,7 +163,7 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
             Some(INT8_ROWS)
         }
         "aqlm" => Some(settings.aqlm()?),
-        "higgs" => Some(Scheme::grouped(settings.number("bits").unwrap_or(4.0), settings.number("group_size"), 2.0)),
+        "higgs" => Some(Scheme::grouped(settings.number("bits", BITS).unwrap_or(4.0), settings.group_size(), 2.0)),
         "bitnet" => match settings.text("quantization_mode") {
             Some("online") => None,
             _ if settings.text("linear_class") == Some("autobitlinear") => None,
@@ -131,13 +171,13 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
         },
         _ => {
             let message = match method.as_str() {
-                "" => "quantization_config names no quant_method".to_owned(),
-                _ => format!("quant_method is {method}, which is not known here"),
+                "" => {
+                    "quantization_config names no quant_method, so nothing says how the weights are stored".to_owned()
+                }
+                _ => format!("quant_method is {}, which is not known here", brief(&Value::from(name))),
             };
-            let hint = format!(
-                "known are {METHODS}; or say how wide the weights are (`--quantization fp8`, or the field quantization)"
-            );
-            return Err(Diagnostic::error("unknown-quantization", path, message).with_hint(hint));
+            let problem = Diagnostic::error("unknown-quantization", settings.at("quant_method"), message);
+            return Err(problem.with_hint(known_methods()));
         }
     };
     plan.converts_head = matches!(settings.get("lm_head"), Some(Value::Bool(true)));
@@ -145,114 +185,21 @@ pub(super) fn from_config(settings: &Value<'_>, path: &str) -> Planned {
     Ok(Some(plan))
 }
 
-/// The plan of the file that a producer writes beside the config.
-pub(super) fn from_producer_file(settings: &Value<'_>, path: &str) -> Planned {
-    let settings = Settings { settings, path };
-    if settings.get("quant_algo").is_none() && settings.get("quant_method").is_some() {
-        return from_config(settings.settings, path);
-    }
-    settings.modelopt()
-}
-
-/// Settings of a quantizer.
-struct Settings<'s, 'v> {
-    settings: &'s Value<'v>,
-    path: &'s str,
-}
-
-impl<'s, 'v> Settings<'s, 'v> {
-    fn get(&self, key: &str) -> Option<&'s Value<'v>> {
-        self.settings.get(key).filter(|value| !matches!(value, Value::Null))
-    }
-
-    fn of(&self, settings: &'s Value<'v>) -> Self {
-        Settings { settings, path: self.path }
-    }
-
-    fn text(&self, key: &str) -> Option<&'s str> {
-        match self.get(key)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn number(&self, key: &str) -> Option<f64> {
-        match self.get(key)? {
-            Value::Number(number) if number.is_finite() => Some(*number),
-            Value::Text(text) => plimsoll_json::decimal::read(text.trim()),
-            _ => None,
-        }
-    }
-
-    fn flag(&self, key: &str) -> bool {
-        matches!(self.get(key), Some(Value::Bool(true)))
-    }
-
-    fn entries(&self, key: &str) -> impl Iterator<Item = (&'s str, &'s Value<'v>)> + use<'s, 'v> {
-        let entries = match self.get(key) {
-            Some(Value::Map(entries)) => entries.as_slice(),
-            _ => &[],
-        };
-        entries.iter().map(|(name, value)| (&**name, value))
-    }
-
-    fn problem(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error("unknown-quantization", self.path, message)
-            .with_hint("say how wide the weights are (`--quantization fp8`, or the field quantization)")
-    }
-
-    fn unreadable(&self) -> impl Fn(String) -> Diagnostic + '_ {
-        |name| self.problem(format!("the name {name} of modules is not understood"))
-    }
-
-    /// Bits of a value, which must be said and believable.
-    fn bits(&self, key: &str) -> Result<f64, Diagnostic> {
-        let bits = self.number(key).filter(|bits| (1.0..=32.0).contains(bits));
-        bits.ok_or_else(|| self.problem(format!("{key} of the weights is missing or no number from 1 to 32")))
-    }
-
-    /// Modules that stay as they are.
-    fn leave_alone(&self, rules: &mut Rules) -> Result<(), Diagnostic> {
-        for key in LEFT_ALONE {
-            if let Some(Value::List(names)) = self.get(key) {
-                for name in names {
-                    if let Value::Text(name) = name {
-                        rules.add(name, None).map_err(self.unreadable())?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
+impl Settings<'_, '_> {
     fn fp8(&self) -> Scheme {
-        match self.get("weight_block_size") {
-            Some(Value::List(sizes)) => {
-                let side = |index: usize| match sizes.get(index) {
-                    Some(Value::Number(side)) if *side >= 1.0 && *side <= 1e6 => whole(*side),
-                    _ => 128,
-                };
-                // Microscaling formats have a byte of exponent for each block of a row.
-                let bytes = if self.text("scale_fmt") == Some("ue8m0") { 1 } else { 4 };
-                Scheme::new(8.0, Scales::Blocks { rows: side(0), columns: side(1), bytes })
-            }
-            _ => Scheme::new(8.0, Scales::Tensor(4)),
+        if self.get("weight_block_size").is_none() {
+            return Scheme::new(8.0, Scales::Tensor(4));
         }
+        let [rows, columns] = self.block("weight_block_size");
+        // Microscaling formats have a byte of exponent for each block of a row.
+        let bytes = if self.text("scale_fmt") == Some("ue8m0") { 1 } else { 4 };
+        Scheme::new(8.0, Scales::Blocks { rows, columns, bytes })
     }
 
-    fn group_size(&self) -> Option<f64> {
-        self.number("group_size").filter(|size| *size > 0.0)
-    }
-
-    /// Scales of two bytes and zero points of the weights' width for each group, and the order of the columns.
-    fn gptq(&self) -> Scheme {
-        let bits = self.number("bits").or_else(|| self.number("w_bit")).unwrap_or(4.0).clamp(1.0, 32.0);
-        Scheme::grouped(bits, self.group_size(), 2.0 + bits / 8.0)
-    }
-
+    /// Scales of two bytes and zero points of the weights' width for each group.
     fn awq(&self) -> Result<Scheme, Diagnostic> {
-        let bits = self.bits("bits").or_else(|problem| self.number("w_bit").ok_or(problem))?;
-        let group = self.group_size().or_else(|| self.number("q_group_size"));
+        let bits = self.bits(["bits", "w_bit"])?;
+        let group = self.group_size().or_else(|| self.group_under("q_group_size"));
         Ok(Scheme::grouped(bits, group, 2.0 + bits / 8.0))
     }
 
@@ -262,8 +209,8 @@ impl<'s, 'v> Settings<'s, 'v> {
             let scheme = if name.starts_with("-:") {
                 None
             } else {
-                let own = self.of(own);
-                let bits = own.number("bits").or_else(|| self.number("bits")).unwrap_or(4.0).clamp(1.0, 32.0);
+                let own = self.of("dynamic", own).of(name, own);
+                let bits = own.number("bits", BITS).or_else(|| self.number("bits", BITS)).unwrap_or(4.0);
                 Some(Scheme::grouped(bits, own.group_size().or_else(|| self.group_size()), 2.0 + bits / 8.0))
             };
             let expression = name.trim_start_matches("-:").trim_start_matches("+:");
@@ -275,8 +222,8 @@ impl<'s, 'v> Settings<'s, 'v> {
     /// Settings of single modules.
     fn extra(&self, plan: &mut Plan) -> Result<(), Diagnostic> {
         for (name, own) in self.entries("extra_config") {
-            let own = self.of(own);
-            let bits = own.number("bits").or_else(|| self.number("bits")).unwrap_or(4.0).clamp(1.0, 32.0);
+            let own = self.of("extra_config", own).of(name, own);
+            let bits = own.number("bits", BITS).or_else(|| self.number("bits", BITS)).unwrap_or(4.0);
             let group = own.group_size().or_else(|| self.group_size());
             let scheme = (bits < 16.0).then(|| Scheme::grouped(bits, group, 2.0 + bits / 8.0));
             let is_expression = name.contains(['\\', '(', '[', '^', '$']) || name.contains(".*");
@@ -299,15 +246,17 @@ impl<'s, 'v> Settings<'s, 'v> {
         // A word, or the class of a config with its settings.
         let (name, group) = match quant_type {
             Some(Value::Text(name)) => {
-                let arguments = self.get("quant_type_kwargs").map(|settings| self.of(settings));
+                let arguments = self.get("quant_type_kwargs").map(|settings| self.of("quant_type_kwargs", settings));
                 (name.to_string(), arguments.and_then(|own| own.group_size()))
             }
             Some(value @ Value::Map(entries)) => {
                 let own = value.get("default").or_else(|| entries.first().map(|(_, value)| value)).unwrap_or(value);
-                let data = own.get("_data").map(|settings| self.of(settings));
-                (self.of(own).text("_type").unwrap_or_default().to_owned(), data.and_then(|own| own.group_size()))
+                let own = self.of("quant_type", own);
+                let data = own.get("_data").map(|settings| own.of("_data", settings));
+                (own.text("_type").unwrap_or_default().to_owned(), data.and_then(|own| own.group_size()))
             }
-            _ => return Err(self.problem("quant_type is missing")),
+            None => return Err(self.problem("quant_type is missing")),
+            Some(other) => return Err(self.problem(format!("quant_type is {}", brief(other)))),
         };
         let lower = name.to_ascii_lowercase();
         let has = |word: &str| lower.contains(word);
@@ -331,15 +280,20 @@ impl<'s, 'v> Settings<'s, 'v> {
     }
 
     fn hqq(&self) -> Result<Scheme, Diagnostic> {
-        let inner = self.get("quant_config").map_or(self.settings, |inner| inner);
-        let inner = self.of(inner);
+        let inner = match self.get("quant_config") {
+            Some(inner) => &self.of("quant_config", inner),
+            None => self,
+        };
         // One set of settings for all, or one for each kind of module, of which the first stands for all.
         let own = inner.get("weight_quant_params").or_else(|| {
             let entries = if let Value::Map(entries) = inner.settings { entries.as_slice() } else { &[] };
             entries.iter().find_map(|(_, value)| value.get("weight_quant_params"))
         });
-        let own = own.map_or(inner, |own| self.of(own));
-        let bits = own.bits("nbits").or_else(|_| own.bits("bits"))?;
+        let own = match own {
+            Some(own) => &inner.of("weight_quant_params", own),
+            None => inner,
+        };
+        let bits = own.bits(["nbits", "bits"])?;
         Ok(Scheme::grouped(bits, own.group_size().or(Some(64.0)), 4.0))
     }
 
@@ -354,11 +308,12 @@ impl<'s, 'v> Settings<'s, 'v> {
 
     /// Codes for groups of values, with tables of what they stand for.
     fn aqlm(&self) -> Result<Scheme, Diagnostic> {
-        let group = self.number("in_group_size").unwrap_or(8.0) * self.number("out_group_size").unwrap_or(1.0);
-        let code = self.number("nbits_per_codebook").unwrap_or(16.0);
-        let tables = self.number("num_codebooks").unwrap_or(1.0);
-        let bits = tables * code / group.max(1.0);
-        if !(0.1..=32.0).contains(&bits) || !(1.0..=24.0).contains(&code) {
+        let side = |key, usual| self.number(key, 1.0..=4096.0).unwrap_or(usual);
+        let group = side("in_group_size", 8.0) * side("out_group_size", 1.0);
+        let code = self.number("nbits_per_codebook", 1.0..=24.0).unwrap_or(16.0);
+        let tables = self.number("num_codebooks", 1.0..=64.0).unwrap_or(1.0);
+        let bits = tables * code / group;
+        if !(0.1..=32.0).contains(&bits) {
             return Err(self.problem(format!("the codes have {bits} bits per weight")));
         }
         let entries = tables * code.exp2() * group * 2.0;
@@ -369,11 +324,11 @@ impl<'s, 'v> Settings<'s, 'v> {
     fn compressed_tensors(&self) -> Planned {
         let mut plan = Plan { converts_head: true, ..Plan::default() };
         self.leave_alone(&mut plan.rules)?;
-        for (_, group) in self.entries("config_groups") {
-            let group = self.of(group);
+        for (name, group) in self.entries("config_groups") {
+            let group = self.of("config_groups", group).of(name, group);
             let Some(weights) = group.get("weights") else { continue };
             let format = group.text("format").or_else(|| self.text("format")).unwrap_or_default();
-            let scheme = self.of(weights).compressed(format)?;
+            let scheme = group.of("weights", weights).compressed(format)?;
             let targets = match group.get("targets") {
                 Some(Value::List(targets)) => targets.as_slice(),
                 _ => &[],
@@ -393,7 +348,7 @@ impl<'s, 'v> Settings<'s, 'v> {
 
     /// One group's weights.
     fn compressed(&self, format: &str) -> Result<Option<Scheme>, Diagnostic> {
-        let bits = self.bits("num_bits")?;
+        let bits = self.bits(["num_bits", "bits"])?;
         if bits >= 16.0 {
             return Ok(None);
         }
@@ -403,16 +358,10 @@ impl<'s, 'v> Settings<'s, 'v> {
         let group = self.group_size();
         let is_small_float = is_float && bits <= 4.0 || format.contains("mxfp");
         Ok(Some(match self.text("strategy").unwrap_or_default() {
-            "block" => match self.get("block_structure") {
-                Some(Value::List(sides)) => {
-                    let side = |index: usize| match sides.get(index) {
-                        Some(Value::Number(side)) if *side >= 1.0 && *side <= 1e6 => whole(*side),
-                        _ => 128,
-                    };
-                    Scheme::block_fp8(side(0), side(1))
-                }
-                _ => Scheme::block_fp8(128, 128),
-            },
+            "block" => {
+                let [rows, columns] = self.block("block_structure");
+                Scheme::block_fp8(rows, columns)
+            }
             "tensor" => Scheme::new(bits, Scales::Tensor(4)),
             "group" | "tensor_group" => {
                 Scheme::grouped(bits, group.or(Some(128.0)), if is_small_float { 1.0 } else { 2.0 + zero })
@@ -429,7 +378,7 @@ impl<'s, 'v> Settings<'s, 'v> {
         let algorithm = self.text("quant_algo").unwrap_or_default().to_ascii_uppercase();
         if algorithm == "MIXED_PRECISION" {
             for (name, own) in self.entries("quantized_layers") {
-                let own = self.of(own);
+                let own = self.of("quantized_layers", own).of(name, own);
                 let scheme = own.algorithm(own.text("quant_algo").unwrap_or_default(), own.group_size().or(group))?;
                 plan.rules.add(name, scheme).map_err(self.unreadable())?;
             }
@@ -465,11 +414,11 @@ impl<'s, 'v> Settings<'s, 'v> {
         let mut plan = Plan { converts_head: true, ..Plan::default() };
         self.leave_alone(&mut plan.rules)?;
         for (name, own) in self.entries("layer_quant_config") {
-            let scheme = self.of(own).quark_weight()?;
+            let scheme = self.of("layer_quant_config", own).of(name, own).quark_weight()?;
             plan.rules.add(name, scheme).map_err(self.unreadable())?;
         }
         if let Some(global) = self.get("global_quant_config") {
-            plan.rules.usual = self.of(global).quark_weight()?;
+            plan.rules.usual = self.of("global_quant_config", global).quark_weight()?;
         }
         Ok(Some(plan))
     }
@@ -481,7 +430,7 @@ impl<'s, 'v> Settings<'s, 'v> {
             weight => weight,
         };
         let Some(weight) = weight else { return Ok(None) };
-        let weight = self.of(weight);
+        let weight = self.of("weight", weight);
         let name = weight.text("dtype").unwrap_or_default().to_ascii_lowercase();
         let bits = match name.as_str() {
             "float16" | "bfloat16" | "float32" => return Ok(None),
@@ -502,9 +451,4 @@ impl<'s, 'v> Settings<'s, 'v> {
             _ => Scheme::new(bits, Scales::Tensor(4)),
         }))
     }
-}
-
-/// A number of 0 or more without its fraction.
-fn whole(number: f64) -> u64 {
-    u64::try_from(plimsoll_scenario::time::truncate(number)).unwrap_or(0)
 }

@@ -3,6 +3,8 @@
 //! A library for all of them would take more of the worker's module than everything else here; and these come from a
 //! file, so that no expression may take longer than a fixed number of steps.
 
+use std::cell::Cell;
+
 /// Steps after which an expression is taken not to match; a name has some forty signs.
 const MAX_STEPS: u32 = 20_000;
 
@@ -37,16 +39,23 @@ impl Regex {
         (parser.at == text.len()).then_some(Self { choices })
     }
 
-    /// Whether it matches from the beginning of a name on, up to wherever it ends.
-    pub fn matches_start(&self, name: &str) -> bool {
-        let mut steps = MAX_STEPS;
-        any(&self.choices, name.as_bytes(), 0, &mut steps, &mut |_, _| true)
+    /// Whether it matches from the beginning of a name on, up to wherever it ends; takes the steps from those left.
+    pub fn matches_start(&self, name: &str, left: &Cell<u32>) -> bool {
+        self.matches(name, 0, left)
     }
 
-    /// Whether it matches anywhere in a name.
-    pub fn is_found(&self, name: &str) -> bool {
-        let mut steps = MAX_STEPS;
-        (0..=name.len()).any(|start| any(&self.choices, name.as_bytes(), start, &mut steps, &mut |_, _| true))
+    /// Whether it matches anywhere in a name; takes the steps from those left.
+    pub fn is_found(&self, name: &str, left: &Cell<u32>) -> bool {
+        self.matches(name, name.len(), left)
+    }
+
+    fn matches(&self, name: &str, last_start: usize, left: &Cell<u32>) -> bool {
+        let most = MAX_STEPS.min(left.get());
+        let mut steps = most;
+        let found =
+            (0..=last_start).any(|start| any(&self.choices, name.as_bytes(), start, &mut steps, &mut |_, _| true));
+        left.set(left.get().saturating_sub(most.saturating_sub(steps)));
+        found
     }
 }
 
@@ -231,9 +240,13 @@ mod tests {
             ("lm_head", "model.lm_head", false),
         ] {
             let regex = Regex::new(expression).expect(expression);
-            assert_eq!(regex.matches_start(name), is_match, "{expression} {name}");
+            assert_eq!(regex.matches_start(name, &Cell::new(u32::MAX)), is_match, "{expression} {name}");
         }
-        assert!(Regex::new("q_proj|k_proj").expect("known").is_found("model.layers.0.self_attn.k_proj"));
+        assert!(
+            Regex::new("q_proj|k_proj")
+                .expect("known")
+                .is_found("model.layers.0.self_attn.k_proj", &Cell::new(u32::MAX))
+        );
     }
 
     #[test]
@@ -242,6 +255,10 @@ mod tests {
             assert!(Regex::new(expression).is_none(), "{expression}");
         }
         let endless = Regex::new("(a*)*(a*)*(a*)*b").expect("known");
-        assert!(!endless.matches_start(&"a".repeat(200)));
+        let left = Cell::new(u32::MAX);
+        assert!(!endless.matches_start(&"a".repeat(200), &left));
+        assert_eq!(u32::MAX - left.get(), MAX_STEPS);
+        left.set(10);
+        assert!(!endless.matches_start(&"a".repeat(200), &left) && left.get() == 0);
     }
 }

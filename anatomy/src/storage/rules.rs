@@ -2,23 +2,41 @@
 
 use super::regex::Regex;
 use super::scheme::Scheme;
+use crate::config::brief;
+use plimsoll_json::Value;
 use plimsoll_scenario::anatomy::Tensor;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// The most names with wildcards that are looked through for every module.
 const MAX_PATTERNS: usize = 512;
 
+/// The most steps that all comparisons of names with wildcards take; a checkpoint of today takes a hundredth of them.
+const MAX_STEPS: u32 = 1 << 24;
+
+/// The most experts of a layer whose numbers are looked at.
+const MAX_EXPERTS: usize = 65_536;
+
 /// What becomes of the modules of a model; the first rule for a module decides.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rules {
     /// What becomes of modules that no rule names; none: they stay as they are.
     pub usual: Option<Scheme>,
     /// Whole names, and the parts of names that stand for all modules inside them.
     named: BTreeMap<String, Option<Scheme>>,
+    /// Names with the number of an expert, which is 0 in the key; of a number that stands twice the last one counts.
+    experts: BTreeMap<String, Vec<(usize, Option<Scheme>)>>,
     /// Names with wildcards.
     patterns: Vec<(Pattern, Option<Scheme>)>,
-    /// Whether a name says the number of an expert.
-    names_experts: bool,
+    /// How many steps comparisons may still take.
+    steps_left: Cell<u32>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let steps_left = Cell::new(MAX_STEPS);
+        Self { usual: None, named: BTreeMap::new(), experts: BTreeMap::new(), patterns: Vec::new(), steps_left }
+    }
 }
 
 #[derive(Debug)]
@@ -37,10 +55,15 @@ impl Rules {
         Self { usual: Some(scheme), ..Self::default() }
     }
 
+    /// Whether comparisons took so long that they were given up.
+    pub fn is_exhausted(&self) -> bool {
+        self.steps_left.get() == 0
+    }
+
     /// A rule for a name as quantizers write it: whole, a part, with `*`, or `re:` and an expression.
     ///
     /// # Errors
-    /// The name, where it is not understood.
+    /// What is wrong with the name.
     pub fn add(&mut self, name: &str, scheme: Option<Scheme>) -> Result<(), String> {
         if let Some(expression) = name.strip_prefix("re:") {
             return self.add_pattern(Regex::new(expression).map(Pattern::Regex), name, scheme);
@@ -54,17 +77,20 @@ impl Rules {
         if name.contains(['*', '?']) {
             return self.add_pattern(Some(Pattern::Glob(inside(name).to_owned())), name, scheme);
         }
-        let name = inside(name);
-        self.names_experts |=
-            name.split_once("experts.").is_some_and(|(_, rest)| rest.starts_with(|sign: char| sign.is_ascii_digit()));
-        self.named.insert(name.trim_end_matches('.').to_owned(), scheme);
+        let name = inside(name).trim_end_matches('.');
+        match expert_of(name) {
+            Some((key, number)) => self.experts.entry(key).or_default().push((number, scheme)),
+            None => {
+                self.named.insert(name.to_owned(), scheme);
+            }
+        }
         Ok(())
     }
 
     /// A rule for an expression that may match anywhere in a name.
     ///
     /// # Errors
-    /// The expression, where it is not understood.
+    /// What is wrong with the expression.
     pub fn add_found(&mut self, expression: &str, scheme: Option<Scheme>) -> Result<(), String> {
         self.add_pattern(Regex::new(expression).map(Pattern::Found), expression, scheme)
     }
@@ -75,7 +101,11 @@ impl Rules {
                 self.patterns.push((pattern, scheme));
                 Ok(())
             }
-            _ => Err(name.to_owned()),
+            Some(_) => Err(format!("more than {MAX_PATTERNS} names of modules have wildcards")),
+            None => {
+                let name = brief(&Value::from(name));
+                Err(format!("the name {name} of modules is not understood"))
+            }
         }
     }
 
@@ -84,45 +114,69 @@ impl Rules {
     /// `layer` is empty or `layers.3.`.
     pub fn of(&self, layer: &str, tensor: &Tensor) -> (Option<Scheme>, u64) {
         let names = names(layer, tensor.name);
-        let found = names.iter().find_map(|name| self.named_as(name)).or_else(|| {
-            let is_match = |pattern: &Pattern| names.iter().any(|name| pattern.matches(name));
-            self.patterns.iter().find(|(pattern, _)| is_match(pattern)).map(|(_, scheme)| *scheme)
-        });
-        let scheme = found.unwrap_or(self.usual);
-        let mut left_out = 0;
-        if self.names_experts && found.is_none() && tensor.copies > 1 && tensor.copies <= 4096 {
-            for number in 0..tensor.copies {
-                let is_left_out = names.iter().any(|name| {
-                    let own = name.replacen("experts.0.", &format!("experts.{number}."), 1);
-                    self.named_as(&own) == Some(None)
-                });
-                left_out += u64::from(is_left_out);
+        let all = || names.iter().flat_map(|name| parts(name));
+        let named = if self.named.is_empty() { None } else { all().find_map(|part| self.named.get(part)).copied() };
+        let numbered = || all().filter_map(|part| self.experts.get(part));
+        // The first expert that is said to be converted stands for those that nothing is said of.
+        let of_expert = || numbered().flatten().find(|(_, scheme)| scheme.is_some()).map(|(_, scheme)| *scheme);
+        let scheme = named.or_else(of_expert).or_else(|| self.matching(&names)).unwrap_or(self.usual);
+        let copies = usize::try_from(tensor.copies).unwrap_or(usize::MAX);
+        if self.experts.is_empty() || named.is_some() || scheme.is_none() || copies > MAX_EXPERTS {
+            return (scheme, 0);
+        }
+        let mut is_left_out: Vec<Option<bool>> = vec![None; copies];
+        for numbers in numbered() {
+            for (number, scheme) in numbers.iter().rev() {
+                if let Some(known) = is_left_out.get_mut(*number) {
+                    known.get_or_insert(scheme.is_none());
+                }
             }
         }
-        (scheme, left_out)
+        (scheme, is_left_out.iter().map(|is_left_out| u64::from(*is_left_out == Some(true))).sum())
     }
 
-    /// The rule for a name or for a part of it, between dots.
-    fn named_as(&self, name: &str) -> Option<Option<Scheme>> {
-        if self.named.is_empty() {
+    /// The first rule with wildcards for one of these names.
+    fn matching(&self, names: &[String]) -> Option<Option<Scheme>> {
+        if self.patterns.is_empty() {
             return None;
         }
-        let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
-        starts.filter_map(|start| name.get(start..)).find_map(|rest| {
-            let ends = rest.match_indices('.').map(|(dot, _)| dot).chain([rest.len()]);
-            ends.filter_map(|end| rest.get(..end)).find_map(|part| self.named.get(part)).copied()
-        })
+        // Checkpoints have something before the layers or not.
+        let whole: Vec<String> = ["model.", "model.language_model.", "language_model.model.", ""]
+            .iter()
+            .flat_map(|before| names.iter().map(move |name| format!("{before}{name}")))
+            .collect();
+        let mut patterns = self.patterns.iter().take_while(|_| !self.is_exhausted());
+        patterns.find(|(pattern, _)| pattern.matches_one(names, &whole, &self.steps_left)).map(|(_, scheme)| *scheme)
     }
 }
 
+/// A name and all that stands in it between dots, what begins further left first, shorter ones first.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
+    starts.filter_map(|start| name.get(start..)).flat_map(|rest| {
+        let ends = rest.match_indices('.').map(|(dot, _)| dot).chain([rest.len()]);
+        ends.filter_map(|end| rest.get(..end))
+    })
+}
+
+/// A name with 0 for the number of an expert, and that number; none for a name without one.
+fn expert_of(name: &str) -> Option<(String, usize)> {
+    let (start, word) = name.match_indices("experts.").next()?;
+    let (before, rest) = name.split_at_checked(start + word.len())?;
+    let end = rest.find('.').unwrap_or(rest.len());
+    let (number, after) = rest.split_at_checked(end)?;
+    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| (format!("{before}0{after}"), number.parse().unwrap_or(usize::MAX)))
+}
+
 impl Pattern {
-    fn matches(&self, name: &str) -> bool {
+    /// Whether one of the names matches, from the layers on or `whole`.
+    fn matches_one(&self, names: &[String], whole: &[String], left: &Cell<u32>) -> bool {
         match self {
-            Pattern::Glob(pattern) => glob(pattern.as_bytes(), name.as_bytes()),
-            Pattern::Regex(regex) => ["model.", "model.language_model.", "language_model.model.", ""]
-                .iter()
-                .any(|before| regex.matches_start(&format!("{before}{name}"))),
-            Pattern::Found(regex) => regex.is_found(&format!("model.{name}")),
+            Pattern::Glob(pattern) => names.iter().any(|name| glob(pattern.as_bytes(), name.as_bytes(), left)),
+            Pattern::Regex(regex) => whole.iter().any(|name| regex.matches_start(name, left)),
+            // Those that begin with `model.` come first.
+            Pattern::Found(regex) => whole.iter().take(names.len()).any(|name| regex.is_found(name, left)),
         }
     }
 }
@@ -158,11 +212,14 @@ fn names(layer: &str, name: &'static str) -> Vec<String> {
     names
 }
 
-/// Whether a name begins as a pattern says, in which `*` stands for anything, and ends there or at a dot.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
+/// Whether a name begins as a pattern says, in which `*` stands for anything, and ends there or at a dot; takes the
+/// steps from those left.
+fn glob(pattern: &[u8], name: &[u8], left: &Cell<u32>) -> bool {
     let (mut at, mut sign) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {
+        let Some(steps) = left.get().checked_sub(1) else { return false };
+        left.set(steps);
         match pattern.get(at) {
             None if name.get(sign).is_none_or(|next| *next == b'.') => return true,
             Some(b'*') => {
@@ -222,10 +279,10 @@ mod tests {
             ("*", "anything", true),
             ("layers.?.mlp*", "layers.3.mlp.up_proj", true),
         ] {
-            assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), is_match, "{pattern} {name}");
+            assert_eq!(glob(pattern.as_bytes(), name.as_bytes(), &Cell::new(u32::MAX)), is_match, "{pattern} {name}");
         }
         let mut rules = Rules::default();
-        assert_eq!(rules.add("re:(", None), Err("re:(".to_owned()));
+        assert!(rules.add("re:(", None).is_err_and(|problem| problem.contains("re:(")));
         assert!(rules.add_found("layers\\.[0-9]\\.", None).is_ok());
     }
 
@@ -234,8 +291,9 @@ mod tests {
         let mut rules = Rules { usual: Some(Scheme::block_fp8(1, 1)), ..Rules::default() };
         rules.add("model.layers.0.mlp.experts.7", None).expect("a name");
         rules.add("model.layers.0.mlp.experts.9.up_proj", None).expect("a name");
+        rules.add("model.layers.0.mlp.experts.0.up_proj", None).expect("a name");
         let part = plimsoll_scenario::anatomy::Part::RoutedExperts;
         let of = |name| rules.of("layers.0.", &crate::tensor(name, part, 16, [1, 1], true)).1;
-        assert_eq!((of("mlp.experts.up_proj"), of("mlp.experts.down_proj")), (2, 1));
+        assert_eq!((of("mlp.experts.up_proj"), of("mlp.experts.down_proj")), (3, 1));
     }
 }

@@ -108,7 +108,7 @@ fn leave_out(tree: &mut Value, path: &str, usual: &Value) {
 /// The architecture of a model, where it is known.
 fn spec<'s>(choice: &'s ModelChoice, catalog: &'s Catalog) -> Option<&'s ModelSpec> {
     match choice {
-        ModelChoice::Id(id) => catalog.model(id),
+        ModelChoice::Id(id) => catalog.model_meant(id),
         ModelChoice::Custom(spec) => Some(spec),
     }
 }

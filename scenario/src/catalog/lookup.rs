@@ -1,10 +1,18 @@
 //! Finding entries by name, and the nearest name where there is none.
 
-use super::{AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset};
+use super::{
+    AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset, weight_bytes_from_name,
+};
 use crate::numeric::sort_few;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+/// The fewest letters of a part of a name that stand for it.
+const SHORTEST_PART: usize = 3;
+
+/// The most names that are suggested.
+const MAX_SUGGESTED: usize = 5;
 
 /// What is looked for in the coefficient table; `None` matches any value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +41,32 @@ impl Catalog {
         }
         let mut same_name = self.models.iter().filter(|model| has(model, last_component));
         same_name.next().filter(|_| same_name.next().is_none())
+    }
+
+    /// The architecture that somebody who typed this means: [`Self::model`], or the only one whose name has it as a part.
+    ///
+    /// A part is looked for without case, has three letters at least, and says itself how the weights are stored if the
+    /// name does: `qwen3-32b-` is no `Qwen3-32B-FP8`.
+    #[must_use]
+    pub fn model_meant(&self, typed: &str) -> Option<&ModelSpec> {
+        let typed = typed.trim();
+        self.model(typed).or_else(|| {
+            let part = typed.to_ascii_lowercase();
+            let width = weight_bytes_from_name(&part);
+            let mut having = self.models.iter().filter(|model| {
+                let mut names = core::iter::once(&model.id).chain(&model.aliases);
+                weight_bytes_from_name(&model.id) == width
+                    && names.any(|name| name.to_ascii_lowercase().contains(&part))
+            });
+            let only = having.next().filter(|_| part.chars().count() >= SHORTEST_PART)?;
+            having.next().is_none().then_some(only)
+        })
+    }
+
+    /// What somebody meant who typed a name that is no model's, as a question; none if nothing is near.
+    #[must_use]
+    pub fn model_question(&self, typed: &str) -> Option<String> {
+        did_you_mean(typed, self.models.iter().map(|model| model.id.as_str()))
     }
 
     /// The data sheet with this id, or with this name among those people type.
@@ -139,10 +173,10 @@ fn last_component(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
-/// Up to three of the names closest to `wanted`, closest first; none that share little with it.
+/// Up to five of the names closest to `wanted`, closest first; none that share little with it.
 ///
 /// Names are compared without case, and also by their last path component, so that a forgotten organization does
-/// not hide the model. A name that contains `wanted` counts as close.
+/// not hide the model. A name that contains `wanted` counts as close, and so does one that begins like it.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let wanted = wanted.trim().to_ascii_lowercase();
     let limit = (wanted.chars().count() / 3).clamp(1, 8);
@@ -152,15 +186,31 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
             let lower = name.to_ascii_lowercase();
             let mut distance =
                 edit_distance(&wanted, &lower).min(edit_distance(last_component(&wanted), last_component(&lower)) + 1);
-            if wanted.len() >= 3 && lower.contains(&wanted) {
+            if wanted.len() >= SHORTEST_PART && lower.contains(&wanted) {
                 distance = distance.min(limit);
+            }
+            if wanted.len() >= LONG_ENOUGH {
+                let [wanted, name] = [&wanted, &lower].map(|name| last_component(name));
+                // What follows the part that is alike costs as much as a letter.
+                distance =
+                    distance.min(distances(wanted, name).into_iter().min().unwrap_or(usize::MAX).saturating_add(1));
             }
             (distance <= limit).then_some((distance, name))
         })
         .collect();
     sort_few(&mut close, Ord::cmp);
-    close.truncate(3);
+    close.truncate(MAX_SUGGESTED);
     close.into_iter().map(|(_, name)| name.to_string()).collect()
+}
+
+/// A question with up to five of the names nearest to `wanted`: `did you mean A, B or C?`; none if nothing is near.
+pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let near = nearest(wanted, names);
+    let (last, others) = near.split_last()?;
+    Some(match others {
+        [] => format!("did you mean {last}?"),
+        _ => format!("did you mean {} or {last}?", others.join(", ")),
+    })
 }
 
 /// A hint for a name that is not one of `valid`: what was probably meant, and all there are.
@@ -180,8 +230,16 @@ pub fn meant<'a>(wanted: &str, valid: impl IntoIterator<Item = &'a str>) -> Stri
     }
 }
 
-/// Levenshtein distance in characters; one row of the table at a time.
+/// Letters from which on a name is compared with beginnings of names.
+const LONG_ENOUGH: usize = 6;
+
+/// Levenshtein distance in characters.
 pub fn edit_distance(left: &str, right: &str) -> usize {
+    distances(left, right).last().copied().unwrap_or(0)
+}
+
+/// Levenshtein distance in characters to each beginning of `right`, the empty one first; one row of the table at a time.
+fn distances(left: &str, right: &str) -> Vec<usize> {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, a) in left.chars().enumerate() {
@@ -192,7 +250,7 @@ pub fn edit_distance(left: &str, right: &str) -> usize {
             row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
         }
     }
-    row[right.len()]
+    row
 }
 
 #[cfg(test)]
@@ -208,5 +266,13 @@ mod tests {
         assert!(nearest("gaudi-2-accelerator", names).is_empty());
         assert_eq!(meant("h10", ["H100", "", "L40S", "H100"]), "did you mean H100? valid are H100, L40S");
         assert_eq!(nearest("llama-8b", ["meta/llama-8b", "meta/llama-70b"])[0], "meta/llama-8b");
+        assert_eq!(
+            nearest("lama-3-8b", ["meta/Llama-3.1-8B-Instruct", "qwen/Qwen3-8B"]),
+            ["meta/Llama-3.1-8B-Instruct"]
+        );
+        let many = ["one-a", "one-b", "one-c", "one-d", "one-e", "one-f"];
+        assert_eq!(did_you_mean("one-", many).as_deref(), Some("did you mean one-a, one-b, one-c, one-d or one-e?"));
+        assert_eq!(did_you_mean("h10", names).as_deref(), Some("did you mean H100?"));
+        assert_eq!(did_you_mean("gaudi-2-accelerator", names), None);
     }
 }

@@ -20,7 +20,7 @@ pub use cache::product;
 pub use cache::{Cache, Span, StateShape};
 pub use compute::{Compute, ExpertCompute, LayerCompute, Matrix, Share};
 pub use footprint::{Caches, Footprint, Part, Spread, Weights};
-pub use lookup::{Lookup, edit_distance, meant, nearest};
+pub use lookup::{Lookup, did_you_mean, edit_distance, meant, nearest};
 pub use spec::{AcceleratorSpec, Dtype, Generation, ModelSpec, Provenance, RopeScaling, weight_bytes_from_name};
 pub use step_times::{AllReduceRate, AttentionRate, CardRates, KernelRate, Residual, ServerRates, StepTimesSpec};
 pub use table::{CoefficientRow, LengthSpec, ModelDefault, QuadraticSpec, TrainedPhysicsSpec, WorkloadPreset};

@@ -102,17 +102,17 @@ pub(super) fn specs(caches: &[Cache], settings: &KvSettings) -> Result<Vec<Spec>
     let blocks = BlockSizes::of(caches, settings);
     let mut specs = Vec::with_capacity(caches.len());
     for (index, cache) in caches.iter().enumerate() {
-        match spec(cache, settings, blocks) {
+        match spec(cache, caches, settings, blocks) {
             Ok(spec) => specs.push(Spec { place: index, ..spec }),
             // The same problem in each layer is told once.
             Err(problem) if problems.iter().any(|known: &Diagnostic| known.message == problem.message) => {}
-            Err(problem) => problems.push(Diagnostic { path: format!("caches[{index}]"), ..problem }),
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok(specs) } else { Err(problems) }
 }
 
-fn spec(cache: &Cache, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec, Diagnostic> {
+fn spec(cache: &Cache, all: &[Cache], settings: &KvSettings, blocks: BlockSizes) -> Result<Spec, Diagnostic> {
     let ranks = settings.tensor_parallel_size;
     let tokens = |kind, content, bytes_per_token| Spec {
         kind,
@@ -145,7 +145,7 @@ fn spec(cache: &Cache, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec
             tokens(CacheKind::Indexer, Content::Vector(bytes), bytes)
         }
         Cache::Compressed { .. } | Cache::Latent { .. } | Cache::State(StateShape::Vectors { .. }) => {
-            return Err(unknown());
+            return Err(unknown(all));
         }
         Cache::State(shape) => {
             let bytes = shape.rank_bytes(settings);
@@ -162,14 +162,28 @@ fn spec(cache: &Cache, settings: &KvSettings, blocks: BlockSizes) -> Result<Spec
 }
 
 fn indivisible(message: String) -> Diagnostic {
-    Diagnostic::error("kv-heads-not-divisible", "", message)
+    Diagnostic::error("kv-heads-not-divisible", "tensor_parallel_size", message)
         .with_hint("choose a tensor_parallel_size that divides the heads")
 }
 
-/// Caches that no server is known to plan.
-fn unknown() -> Diagnostic {
-    let message = "how a server keeps the caches of these layers is not described";
-    Diagnostic::error("kv-cache-unknown", "", message).with_hint("state the number of KV blocks that the server logs")
+/// Caches that no server is known to plan, in the words of whoever knows the model; one reason for all its layers.
+fn unknown(all: &[Cache]) -> Diagnostic {
+    let is_compressed = all.iter().any(|cache| matches!(cache, Cache::Compressed { .. }));
+    let is_latent = all.iter().any(|cache| matches!(cache, Cache::Latent { .. }));
+    let layers = if is_compressed {
+        "compressed attention, one entry for several tokens, as in DeepSeek-V4"
+    } else if is_latent {
+        "latent attention within a window"
+    } else {
+        "a recurrence that is no Mamba, as in RecurrentGemma, RWKV and xLSTM"
+    };
+    let message = format!(
+        "how vLLM keeps the cache of this model is not described: it has layers of {layers}; parameters, weights and \
+         bytes of a token are known"
+    );
+    let hint = "to simulate it, state the KV blocks that a server logs: `--total-kv-blocks` of `plimsoll run`, or \
+                engine.num_gpu_blocks of a scenario; no setting makes the memory planned";
+    Diagnostic::error("kv-cache-unknown", "layers", message).with_hint(hint)
 }
 
 /// KV heads on one rank: its share, or a copy where there are fewer heads than ranks (A2).

@@ -1,7 +1,7 @@
 //! Which model, accelerators and server version a scenario means, with what the catalogue fills in.
 
 use super::{AcceleratorChoice, Deployment, ModelChoice, Scheduling, ServerVersion};
-use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelDefault, ModelSpec, nearest};
+use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelDefault, ModelSpec, did_you_mean};
 use crate::diagnostic::Diagnostic;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -197,11 +197,16 @@ fn look_up_model<'a>(
     if has_rows || is_lenient {
         return Some(None);
     }
+    if let Some(spec) = catalog.model_meant(id) {
+        let message = format!("{id} is taken for {}, the only model whose name has it", spec.id);
+        diagnostics.push(Diagnostic::note("model-by-name", "deployment.model", message));
+        return Some(Some(spec));
+    }
     let (message, hint) = if id.is_empty() {
         (String::from("no model is given"), String::from("choose one, e.g. meta-llama/llama-3.1-8b-instruct"))
     } else {
-        let names = catalog.models.iter().map(|model| model.id.as_str());
-        (format!("model {id} is not in the catalogue"), suggestion(&nearest(id, names), "or give its config.json"))
+        let question = catalog.model_question(id);
+        (format!("model {id} is not in the catalogue"), suggestion(question, "or give its config.json"))
     };
     diagnostics.push(Diagnostic::error("unknown-model", "deployment.model", message).with_hint(hint));
     None
@@ -236,13 +241,13 @@ fn look_up_accelerator<'a>(
             "deployment.accelerator",
             format!("accelerator {id} is not in the catalogue"),
         )
-        .with_hint(suggestion(&nearest(id, ids.iter().copied()), &valid)),
+        .with_hint(suggestion(did_you_mean(id, ids.iter().copied()), &valid)),
     );
     None
 }
 
-fn suggestion(names: &[String], otherwise: &str) -> String {
-    if names.is_empty() { otherwise.to_string() } else { format!("did you mean {}? {otherwise}", names.join(" or ")) }
+fn suggestion(question: Option<String>, otherwise: &str) -> String {
+    question.map_or_else(|| otherwise.to_string(), |question| format!("{question} {otherwise}"))
 }
 
 /// The diagnostics with their paths below `root`.

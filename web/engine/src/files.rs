@@ -37,8 +37,8 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Read, Vec<Diagnostic>> {
             let id = name.rsplit(['/', '\\']).next().unwrap_or(name);
             let id =
                 if id.is_empty() || id == "config.json" { "own model" } else { id.strip_suffix(".json").unwrap_or(id) };
-            let read = plimsoll_formats::model_from_hf_config(text, id)?;
-            let content = FileContent::Model { id: read.value.id.clone(), model: text_of(&read.value)? };
+            let (read, parameters) = plimsoll_formats::model_and_parameters(text, id)?;
+            let content = FileContent::Model { id: read.value.id.clone(), model: text_of(&read.value)?, parameters };
             Ok(Read { content, trace: None, diagnostics: read.diagnostics })
         }
         Kind::ScenarioJson => scenario(&plimsoll_formats::scenario_from_json(text, name)?),
@@ -143,19 +143,27 @@ mod tests {
 
     /// What is pasted or dropped comes in here as it is.
     #[test]
-    fn every_config_of_the_collection_is_a_model_with_its_memory() {
+    fn every_config_of_the_collection_is_a_model_with_its_memory_and_the_parameters_of_the_real_class() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/truth/hf-configs");
-        let mut num_read = 0;
+        let counted = include_str!("../../../tests/truth/model_truth.csv");
+        let counted: Vec<Vec<&str>> = counted.lines().map(|line| line.split(',').collect()).collect();
+        let (mut num_read, mut num_compared) = (0, 0);
         for entry in std::fs::read_dir(folder).expect("the collection").filter_map(Result::ok) {
             let name = entry.file_name().into_string().expect("a name");
             let text = std::fs::read(entry.path().join("config.json")).expect("a config");
             let read = read("config.json", &text).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
-            let FileContent::Model { model, .. } = read.content else { panic!("{name}: {:?}", read.content) };
+            let FileContent::Model { model, parameters, .. } = read.content else {
+                panic!("{name}: {:?}", read.content)
+            };
             let model: ModelSpec = plimsoll_protocol::decode(&model).expect("a model");
             assert!(model.footprint.is_some(), "{name}");
+            for row in counted.iter().filter(|row| row.last() == Some(&name.as_str())) {
+                assert_eq!(parameters.map(|count| count.to_string()).as_deref(), Some(row[1]), "{name}");
+                num_compared += 1;
+            }
             num_read += 1;
         }
-        assert_eq!(num_read, 122);
+        assert_eq!((num_read, num_compared), (122, 105));
     }
 
     /// The page joins what lies in a model's folder, and what a person says of the weights, into one text.

@@ -235,6 +235,8 @@ pub enum FileContent {
         id: String,
         /// The architecture as JSON.
         model: String,
+        /// Parameters of the language model with its head; none where the family is not described.
+        parameters: Option<u64>,
     },
     /// A workload specification.
     Workload {

@@ -209,6 +209,16 @@ pub fn grouped(value: f64) -> String {
     if value <= -0.5 { format!("-{text}") } else { text }
 }
 
+/// What is said of a model whose `config.json` was read, with the parameters of its language model if they are known.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "models have less than 2⁵³ parameters")]
+pub fn model_taken(id: &str, parameters: Option<u64>) -> String {
+    match parameters {
+        Some(parameters) => format!("The model is now {id}, {} parameters.", grouped(parameters as f64)),
+        None => format!("The model is now {id}."),
+    }
+}
+
 fn significant(value: f64, digits: i32) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
@@ -224,6 +234,12 @@ fn floor_log10(value: f64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_that_was_read_is_told_to_the_parameter() {
+        assert_eq!(model_taken("my/m", Some(8_030_261_248)), "The model is now my/m, 8,030,261,248 parameters.");
+        assert_eq!(model_taken("my/m", None), "The model is now my/m.");
+    }
 
     #[test]
     fn engineers_numbers_are_read() {

@@ -158,7 +158,7 @@ read_variants! {
     }
     FileContent {
         "scenario" => Scenario { scenario },
-        "model" => Model { id, model },
+        "model" => Model { id, model, parameters },
         "workload" => Workload { workload },
         "trace" => Trace { hash, num_requests, span_s, mean_input_tokens, mean_output_tokens }
     }

@@ -8,7 +8,7 @@ use crate::lab::fields::{FolderButton, NumberField};
 use crate::lab::intake::{Given, is_chunk};
 use crate::lab::state::{Lab, lab};
 use crate::lab::traces::Known;
-use crate::view_model::format::{self, Unit};
+use crate::view_model::format::{self, Unit, model_taken};
 use crate::worker::pool::Slot;
 use leptos::prelude::*;
 use plimsoll_core::diagnostic::Diagnostic;
@@ -186,8 +186,9 @@ impl Offers {
                     FileContent::Scenario { scenario } => {
                         lab.page(|page| page.apply("", &scenario, &format!("Opened the scenario {name}.")));
                     }
-                    FileContent::Model { id, model } => {
-                        lab.page(|page| page.apply("deployment.model", &model, &format!("The model is now {id}.")));
+                    FileContent::Model { id, model, parameters } => {
+                        let said = model_taken(&id, parameters);
+                        lab.page(|page| page.apply("deployment.model", &model, &said));
                     }
                 }
             }

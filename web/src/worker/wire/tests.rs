@@ -134,7 +134,7 @@ fn every_response_is_read() {
         mean_input_tokens: 1.5,
         mean_output_tokens: 2.5,
     };
-    let model = FileContent::Model { id: TEXT.into(), model: "{}".into() };
+    let model = FileContent::Model { id: TEXT.into(), model: "{}".into(), parameters: Some(8_030_261_248) };
     for content in [trace, model, FileContent::Scenario { scenario: "{}".into() }] {
         comes_in(&finished(Outcome::File { content, diagnostics: diagnostics.clone() }));
     }

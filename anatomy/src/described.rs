@@ -1,10 +1,15 @@
-//! What a model takes of a server's memory, from its config.
+//! A model that was described: its anatomy, and what it takes of a server's memory.
 
-use crate::{BesideConfig, anatomy_from_hf_config, hf_config_of_entry, quantization_of_entry};
-use plimsoll_json::Value;
+use crate::config::FILE;
+use crate::{BesideConfig, anatomy_of, hf_config_of_entry, quantization_of_entry};
+use plimsoll_json::{Place, Value};
+use plimsoll_scenario::anatomy::Anatomy;
 use plimsoll_scenario::catalog::{Footprint, ModelSpec};
 use plimsoll_scenario::diagnostic::{Checked, Diagnostic, Warned};
 use plimsoll_scenario::kv_plan::{CacheHints, Pipeline};
+
+/// The longest file that is read; configs of mixed precision have some million bytes.
+const MAX_BYTES: usize = 64 << 20;
 
 /// Bytes of a parameter of a vision tower, which quantizers leave alone.
 const VISION_BYTES: u64 = 2;
@@ -15,27 +20,68 @@ const MAX_SIZE: f64 = 16_777_216.0;
 /// Parts of a config whose keys do not concern its language model.
 const OTHER_PARTS: [&str; 3] = ["vision_config", "audio_config", "quantization_config"];
 
+/// A model whose config was read once, for every question about its memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Its layers and tensors.
+    pub anatomy: Anatomy,
+    hints: CacheHints,
+    vision_bytes: u64,
+}
+
+impl Described {
+    /// What it takes of a server's memory.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of(&self.anatomy, self.hints, self.vision_bytes)
+    }
+
+    /// The same, cut into pipeline stages.
+    ///
+    /// # Errors
+    /// A number of stages that the layers do not make.
+    pub fn pipeline(&self, stages: u32) -> Result<Pipeline, Vec<Diagnostic>> {
+        Pipeline::of(&self.anatomy, self.hints, self.vision_bytes, stages)
+    }
+}
+
+/// Reads the text of a `config.json` for [`describe_config`].
+///
+/// # Errors
+/// A text that is no JSON object, with the place where that shows, or that is too long.
+pub fn read_config(text: &str) -> Result<Value<'_>, Vec<Diagnostic>> {
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes", text.len());
+        let hint = format!("at most {MAX_BYTES} bytes are read; a config.json has some thousand");
+        return Err(vec![Diagnostic::error("file-too-large", FILE, message).with_hint(hint)]);
+    }
+    let hint = "paste the whole config.json of the model";
+    let top = Value::read_python(text).map_err(|offset| {
+        let path = Place::of_offset(text, offset).in_file(FILE);
+        vec![Diagnostic::error("syntax", path, Value::refusal(text, offset)).with_hint(hint)]
+    })?;
+    if !matches!(top, Value::Map(_)) {
+        return Err(vec![Diagnostic::error("invalid-value", FILE, "the text is not a JSON object").with_hint(hint)]);
+    }
+    Ok(top)
+}
+
+/// Describes the model of a config that was read.
+///
+/// # Errors
+/// Those of [`anatomy_from_hf_config`](crate::anatomy_from_hf_config).
+pub fn describe_config(top: &Value<'_>, beside: BesideConfig<'_>) -> Checked<Described> {
+    let Warned { value: anatomy, diagnostics } = anatomy_of(top, beside)?;
+    Ok(Warned { value: Described { anatomy, hints: hints(top), vision_bytes: vision_bytes(top) }, diagnostics })
+}
+
 /// Reads what a model takes of a server's memory from the text of its `config.json`.
 ///
 /// # Errors
-/// Those of [`anatomy_from_hf_config`].
+/// Those of [`anatomy_from_hf_config`](crate::anatomy_from_hf_config).
 pub fn footprint_from_hf_config(text: &str, beside: BesideConfig<'_>) -> Checked<Footprint> {
-    let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside)?;
-    // Whoever has the anatomy has read the text before.
-    let top = Value::read_python(text).unwrap_or(Value::Null);
-    let vision = vision_bytes(&top);
-    Ok(Warned { value: Footprint::of(&anatomy, hints(&top), vision), diagnostics })
-}
-
-/// Cuts a model into pipeline stages, from the text of its `config.json`.
-///
-/// # Errors
-/// Those of [`anatomy_from_hf_config`], and a number of stages that the layers do not make.
-pub fn pipeline_from_hf_config(text: &str, beside: BesideConfig<'_>, stages: u32) -> Checked<Pipeline> {
-    let Warned { value: anatomy, diagnostics } = anatomy_from_hf_config(text, beside)?;
-    let top = Value::read_python(text).unwrap_or(Value::Null);
-    let vision = vision_bytes(&top);
-    Ok(Warned { value: Pipeline::of(&anatomy, hints(&top), vision, stages)?, diagnostics })
+    let Warned { value: described, diagnostics } = describe_config(&read_config(text)?, beside)?;
+    Ok(Warned { value: described.footprint(), diagnostics })
 }
 
 /// What a model whose architecture is known, but not its config, takes of a server's memory.
