@@ -125,7 +125,7 @@ fn question<'a>(
     }
     if accelerator.is_none() {
         let message = format!("there is no accelerator {}", arguments.hardware);
-        let hint = meant(&arguments.hardware, catalog().accelerators.iter().map(|known| known.id.as_str()));
+        let hint = catalog().meant_accelerator(&arguments.hardware);
         problems.push(Diagnostic::error("unknown-accelerator", "--hardware", message).with_hint(hint));
     }
     let version = match &arguments.vllm_version {

@@ -228,15 +228,13 @@ fn look_up_accelerator<'a>(
     if is_lenient {
         return Some((id.to_string(), None));
     }
-    let ids: Vec<&str> = catalog.accelerators.iter().map(|spec| spec.id.as_str()).collect();
-    let valid = format!("valid are {}, or a data sheet of your own", ids.join(", "));
     diagnostics.push(
         Diagnostic::error(
             "unknown-accelerator",
             "deployment.accelerator",
             format!("accelerator {id} is not in the catalogue"),
         )
-        .with_hint(suggestion(&nearest(id, ids.iter().copied()), &valid)),
+        .with_hint(format!("{}, or a data sheet of your own", catalog.meant_accelerator(id))),
     );
     None
 }
