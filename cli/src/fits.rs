@@ -260,7 +260,11 @@ fn question<'a>(
         let hint = format!("vLLM does not start with that; give a multiple of {step}");
         problems.push(Diagnostic::error("server-refuses", "--block-size", message).with_hint(hint));
     }
-    if problems.is_empty() { Ok(question) } else { Err(refused(&problems)) }
+    if problems.is_empty() {
+        return Ok(question);
+    }
+    problems.extend(question.answer().err().unwrap_or_default());
+    Err(refused(&problems))
 }
 
 fn refused(problems: &[Diagnostic]) -> Failure {

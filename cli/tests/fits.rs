@@ -231,6 +231,8 @@ fn what_vllm_refuses_is_refused() {
     let (code, said) = of(&["--block-size", "7", "--max-model-len", "200000"]);
     assert_eq!((code, said.lines().filter(|line| line.contains("server-refuses")).count()), (Some(1), 2), "{said}");
     assert!(said.contains("a multiple of 16") && said.contains("give at most 131072"), "{said}");
+    let (_, said) = of(&["--block-size", "7", "--tp", "3"]);
+    assert!(said.contains("--block-size") && said.contains("32 attention heads"), "{said}");
     let (code, said) = of(&["--max-model-len", "200000", "--allow-long-max-model-len"]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(of(&["--block-size", "48"]).0, Some(0));
@@ -349,6 +351,22 @@ fn the_band_is_wider_where_less_was_measured() {
     assert!((ratio * cache / 1_073_741_824.0 - 0.8).abs() < 1e-6, "{ratio}");
     let told = text(&fits(&[LLAMA, "--hardware", "H100"]).stdout).to_owned();
     assert!(told.contains("give or take") && told.contains("half of 28 measured servers"), "{told}");
+}
+
+#[test]
+fn a_close_call_is_told_and_so_is_a_share_that_would_do() {
+    // 131,072 tokens take 16 GiB; at 0.45 there are 18.8 GiB for them, at 0.4 14.8, and the band is 6.6.
+    let notes = |share: &str| {
+        let answer = json(&[LLAMA, "--hardware", "H100", "--gpu-memory-utilization", share]);
+        (answer["fits"].as_bool(), answer["notes"].to_string(), answer["advice"].to_string())
+    };
+    let (fits, said, _) = notes("0.45");
+    assert!(fits == Some(true) && said.contains("it may not start"), "{said}");
+    let (fits, said, advice) = notes("0.4");
+    assert!(fits == Some(false) && said.contains("it may start all the same"), "{said}");
+    assert!(advice.contains("--gpu-memory-utilization 0.42"), "{advice}");
+    let (fits, said, _) = notes("0.9");
+    assert!(fits == Some(true) && !said.contains("may"), "{said}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ pub fn as_flag(change: Advice) -> String {
         Advice::OtherHardware => "narrower weights, or an accelerator with more memory".into(),
         Advice::Length(longest) => format!("--max-model-len {longest}"),
         Advice::Fp8 => "--kv-cache-dtype fp8".into(),
+        Advice::Utilization(percent) => format!("--gpu-memory-utilization 0.{percent:02}"),
         Advice::Blocks(blocks) => format!("--num-gpu-blocks-override {blocks}"),
         Advice::Bytes(bytes) => format!("--kv-cache-memory-bytes {bytes}"),
     }

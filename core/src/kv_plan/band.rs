@@ -70,15 +70,16 @@ pub(super) fn band(question: &MemoryQuestion<'_>) -> Band {
         card.generation,
         Generation::Ampere | Generation::Ada | Generation::Hopper | Generation::Blackwell | Generation::Cdna3
     );
-    if !is_release_measured {
-        notes.push(format!("no server of vLLM {version} was measured, only of 0.6 and 0.10 to 0.20: twice the band"));
-    }
-    if !is_family_measured {
-        notes.push(format!("no server on a card like {} was measured: twice the band", card.id));
-    }
-    if !(is_release_measured && is_family_measured) {
+    let unmeasured = match (is_release_measured, is_family_measured) {
+        (true, true) => None,
+        (false, true) => Some(format!("of vLLM {version}")),
+        (true, false) => Some(format!("on a card like {}", card.id)),
+        (false, false) => Some(format!("of vLLM {version}, nor on a card like {}", card.id)),
+    };
+    if let Some(unmeasured) = unmeasured {
         usual *= UNMEASURED;
         widest *= UNMEASURED;
+        notes.push(format!("no server {unmeasured} was measured (releases 0.6 and 0.10 to 0.20 were): twice the band"));
     }
     if card.driver_memory_gib <= 0.0 {
         let off = card.memory_gib * STATED_SHARE * question.utilization;

@@ -2,6 +2,7 @@
 
 use super::equations::Printed;
 use super::{Band, CacheKind, CacheMemory, Fit, GroupLayers, KvRefusal, MEASURED_SERVERS};
+use crate::time::truncate;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -137,10 +138,41 @@ impl Fit {
         )
     }
 
-    /// Inputs that are derived, borrowed or measured once, in words; each widens the band.
+    /// Inputs that are derived, borrowed or measured once, each of which widens the band, and whether the answer could be
+    /// the other one within it; in words.
     #[must_use]
-    pub fn notes(&self) -> &[String] {
-        self.band.as_ref().map_or(&[], |band| &band.notes)
+    pub fn notes(&self) -> Vec<String> {
+        let Some(band) = &self.band else { return Vec::new() };
+        let mut notes = band.notes.clone();
+        let left = self.budget.requested_bytes - self.budget.used_bytes();
+        let starts_with = |bytes: f64| {
+            let bytes = u64::try_from(truncate(bytes.max(0.0))).unwrap_or(0);
+            self.layout.plan(self.layout.num_blocks(bytes)).is_ok()
+        };
+        match self.plan {
+            Ok(_) if !starts_with(left - band.widest_bytes) => {
+                notes.push("it may not start: so much is within the band".to_owned());
+            }
+            Err(_) if starts_with(left + band.widest_bytes) => {
+                notes.push("it may start all the same: so little is missing within the band".to_owned());
+            }
+            _ => {}
+        }
+        notes
+    }
+
+    /// The share of the memory with which the asked length fits, in hundredths; none if no usual one does.
+    fn needed_utilization(&self) -> Option<u32> {
+        /// More is not left to a server: the driver and other programs need some.
+        const MOST: f64 = 95.0;
+        if self.memory != CacheMemory::LeftOver {
+            return None;
+        }
+        let needed = self.layout.blocks_per_request(self.settings.max_model_len).saturating_add(1);
+        let bytes = self.budget.used_bytes() + needed.saturating_mul(self.layout.block_bytes) as f64;
+        let percent = libm::ceil(bytes / self.budget.total_bytes.max(1.0) * 100.0);
+        let is_more = percent > self.utilization * 100.0;
+        (percent <= MOST && is_more).then(|| u32::try_from(truncate(percent)).unwrap_or(0))
     }
 
     /// Blocks that make the server start where it is told too few; none where the memory decides or nothing is wrong.
@@ -173,8 +205,9 @@ impl Fit {
                     grouped(self.num_blocks)
                 ),
                 _ => format!(
-                    "the server is told to have {} blocks, and one sequence of {length} tokens takes {needed} with the one that is never given out",
-                    grouped(self.num_blocks)
+                    "the server is told to have {} block{}, and one sequence of {length} tokens takes {needed} with the one that is never given out",
+                    grouped(self.num_blocks),
+                    if self.num_blocks == 1 { "" } else { "s" }
                 ),
             });
         }
@@ -215,6 +248,9 @@ impl Fit {
                 advice.push(Advice::Bytes(blocks.saturating_mul(self.layout.block_bytes)));
             }
             (Some(blocks), _) => advice.push(Advice::Blocks(blocks)),
+            (None, _) if self.needed_utilization().is_some() => {
+                advice.extend(self.needed_utilization().map(Advice::Utilization));
+            }
             (None, _) => advice.push(match self.smallest_tensor_parallel_size {
                 Some(size) if size > self.settings.tensor_parallel_size => Advice::Ranks(size),
                 _ => Advice::OtherHardware,
@@ -241,6 +277,8 @@ pub enum Advice {
     Length(u32),
     /// 8-bit keys and values.
     Fp8,
+    /// So many hundredths of the memory.
+    Utilization(u32),
     /// So many blocks where too few or too many are told.
     Blocks(u64),
     /// So many bytes of cache on each accelerator where too few or too many are told.
@@ -256,6 +294,7 @@ impl Advice {
             Advice::OtherHardware => "choose narrower weights or an accelerator with more memory".to_owned(),
             Advice::Length(longest) => format!("lower max_model_len to {longest}"),
             Advice::Fp8 => "set kv_cache_dtype to fp8".to_owned(),
+            Advice::Utilization(percent) => format!("raise gpu_memory_utilization to 0.{percent:02}"),
             Advice::Blocks(blocks) => format!("set num_gpu_blocks to {blocks}"),
             Advice::Bytes(bytes) => format!("set kv_cache_memory_bytes to {bytes}"),
         }
