@@ -189,11 +189,16 @@ fn the_answer_has_the_named_fields() {
 
 #[test]
 fn a_cache_that_is_told_must_fit_beside_the_weights() {
-    for told in ["--num-gpu-blocks-override=20000", "--kv-cache-memory-bytes=50000000000"] {
+    // 810 GB of weights beside 20 and 50 GB of cache on each card.
+    for (told, ranks) in [("--num-gpu-blocks-override=20000", 16), ("--kv-cache-memory-bytes=50000000000", 32)] {
         let output = fits(&["meta-llama/Meta-Llama-3.1-405B", "--hardware", "H100", "--max-model-len=4096", told]);
         let said = text(&output.stdout);
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("the cache is told to have") && said.contains("--tp 16"), "{said}");
+        let advice = format!("--tp {ranks}");
+        assert!(said.contains("the cache is told to have") && said.contains(&advice), "{said}");
+        let larger = ["meta-llama/Meta-Llama-3.1-405B", "--hardware", "H100", "--max-model-len=4096", told, "--tp"];
+        let larger = fits(&[&larger[..], &[&ranks.to_string()]].concat());
+        assert_eq!(larger.status.code(), Some(0), "{}", text(&larger.stdout));
     }
 }
 

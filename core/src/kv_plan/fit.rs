@@ -314,8 +314,15 @@ impl FitQuestion<'_> {
 
     /// Whether such a server starts: its weights fit, its heads divide, and one sequence of the asked length fits.
     fn fits(&self) -> bool {
-        let starts =
-            |stage: Stage<'_>| stage.budget.available_bytes() > 0 && stage.layout.plan(stage.num_blocks).is_ok();
+        let starts = |stage: Stage<'_>| {
+            let told = match self.memory {
+                CacheMemory::LeftOver => 0,
+                CacheMemory::Bytes(bytes) => bytes,
+                CacheMemory::Blocks(blocks) => blocks.saturating_mul(stage.layout.block_bytes),
+            };
+            let has_room = stage.budget.weight_bytes + told as f64 <= stage.budget.total_bytes;
+            has_room && stage.budget.available_bytes() > 0 && stage.layout.plan(stage.num_blocks).is_ok()
+        };
         let splits = self.most_context_ranks().is_none_or(|most| self.decode_context_parallel_size <= most);
         self.divides() && splits && self.tightest().is_ok_and(starts)
     }

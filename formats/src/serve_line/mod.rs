@@ -2,8 +2,8 @@
 //!
 //! The line may stand behind assignments of variables, in `python -m vllm.entrypoints.openai.api_server`, in
 //! `docker run`, or as the args of a container in YAML; nothing is expanded or run.
-//! Values of flags that the table does not have are dropped while reading, and of variables all but those of two
-//! switches, so no secret goes on.
+//! Values of flags that the table does not have are dropped while reading, but for known types of two of them, and of
+//! variables all but those of two switches, so no secret goes on.
 
 mod apply;
 mod command;
