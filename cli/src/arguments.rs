@@ -3,8 +3,10 @@
 //! A flag that is left out leaves the scenario file's value; without a file, what stands in brackets is used.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are the help text, which shows defaults in brackets")]
 
+mod fits;
 mod names;
 
+pub use fits::{FitsArguments, MaxModelLen};
 pub use names::{
     ArrivalName, LatencyModelName, LogLevel, PerformanceName, PriorityName, SchedulerName, SchedulingName, TraceLevel,
 };
@@ -95,96 +97,6 @@ impl From<TraceFormatName> for TraceFormat {
             TraceFormatName::BurstGpt => Self::BurstGpt,
         }
     }
-}
-
-/// The longest sequence of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaxModelLen {
-    /// The longest that fits.
-    Auto,
-    /// So many tokens.
-    Tokens(u32),
-}
-
-/// A length as vLLM reads it: `8192`, `128k` (thousands), `128K` (of 1,024), `-1` and `auto`.
-fn max_model_len(text: &str) -> Result<MaxModelLen, String> {
-    if matches!(text, "-1" | "auto") {
-        return Ok(MaxModelLen::Auto);
-    }
-    let (digits, unit) = match text.strip_suffix(['k', 'K', 'm', 'M']) {
-        Some(digits) => match text.as_bytes().last() {
-            Some(b'k') => (digits, 1e3),
-            Some(b'K') => (digits, 1024.0),
-            Some(b'm') => (digits, 1e6),
-            _ => (digits, 1_048_576.0),
-        },
-        None => (text, 1.0),
-    };
-    let number = digits.parse::<f64>().ok().map(|number| number * unit).filter(|number| (1.0..=1e9).contains(number));
-    let tokens = number.filter(|number| number.fract() == 0.0);
-    let tokens = tokens.and_then(|tokens| u32::try_from(plimsoll_core::time::truncate(tokens)).ok());
-    tokens.map(MaxModelLen::Tokens).ok_or_else(|| "give a number of tokens, e.g. 8192 or 128k, or auto".to_owned())
-}
-
-#[derive(Debug, Args)]
-pub struct FitsArguments {
-    /// Id of a model of the catalogue, or a config.json, or a folder with one.
-    #[arg(value_name = "MODEL")]
-    pub model: String,
-    /// Accelerator of each rank, under any name people type.
-    #[arg(long, alias = "accelerator", value_name = "ID")]
-    pub hardware: String,
-    /// Accelerators that the model is split over [1].
-    #[arg(long, alias = "tensor-parallel-size", value_name = "N", default_value_t = 1)]
-    pub tp: u32,
-    /// Pipeline stages that the layers are cut into [1].
-    #[arg(long, alias = "pipeline-parallel-size", value_name = "N", default_value_t = 1)]
-    pub pp: u32,
-    /// Replicas with a cache each, which share the experts [1].
-    #[arg(long, alias = "data-parallel-size", value_name = "N", default_value_t = 1)]
-    pub dp: u32,
-    /// Longest sequence, tokens; -1 or auto for the longest that fits [what the model is made for].
-    #[arg(long, value_name = "N", value_parser = max_model_len, allow_hyphen_values = true)]
-    pub max_model_len: Option<MaxModelLen>,
-    /// Release of vLLM [the newest that is known].
-    #[arg(long, value_name = "V")]
-    pub vllm_version: Option<String>,
-    /// How the weights are stored, e.g. fp8, int4, mxfp4 [what the config says].
-    #[arg(long, value_name = "SCHEME")]
-    pub quantization: Option<String>,
-    /// Type of cached keys and values [auto].
-    #[arg(long, value_name = "TYPE", default_value = "auto")]
-    pub kv_cache_dtype: String,
-    /// Share of the memory that the server may use [0.92, before release 0.20 0.9].
-    #[arg(long, value_name = "SHARE")]
-    pub gpu_memory_utilization: Option<f64>,
-    /// Tokens of a block [what the kernels take].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub block_size: Option<u32>,
-    /// Tokens of the largest batch [by accelerator and release].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    pub max_num_batched_tokens: Option<u32>,
-    /// Sequences of the largest batch [by accelerator and release].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    pub max_num_seqs: Option<u32>,
-    /// Blocks, whatever the memory.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub num_gpu_blocks_override: Option<u64>,
-    /// Bytes of the cache on each rank, whatever is left.
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
-    pub kv_cache_memory_bytes: Option<u64>,
-    /// Prefixes are not kept for later requests.
-    #[arg(long)]
-    pub no_enable_prefix_caching: bool,
-    /// The next batch is not scheduled before the last one is done.
-    #[arg(long)]
-    pub no_async_scheduling: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-    /// What is told on standard error.
-    #[arg(long, value_enum, default_value_t = LogLevel::Warn)]
-    pub log: LogLevel,
 }
 
 #[derive(Debug, Args)]

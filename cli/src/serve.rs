@@ -21,14 +21,8 @@ pub fn apply(
     scenario: &mut Scenario,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
-    let text = match arguments.serve.as_deref() {
-        None => return Ok(()),
-        Some("-") => read_standard_input()?,
-        Some(given) => match given.strip_prefix('@') {
-            Some(path) => read_text(Path::new(path))?,
-            None => given.to_owned(),
-        },
-    };
+    let Some(given) = arguments.serve.as_deref() else { return Ok(()) };
+    let text = text(given)?;
     let release = ServerRelease {
         stated: arguments.vllm_version.as_deref(),
         otherwise: scenario.deployment.server_version.as_deref(),
@@ -52,13 +46,22 @@ pub fn apply(
     Ok(())
 }
 
+/// The line itself, or what the file or standard input holds that it names.
+pub fn text(given: &str) -> Result<String, Failure> {
+    match (given, given.strip_prefix('@')) {
+        ("-", _) => read_standard_input(),
+        (_, Some(path)) => read_text(Path::new(path)),
+        (_, None) => Ok(given.to_owned()),
+    }
+}
+
 fn invalid(problems: &[Diagnostic], log: LogLevel) -> Failure {
     tell(problems, None, log);
     Failure::Invalid
 }
 
 /// What a line decides, as `field value (flag)`.
-fn understood(line: &ServeLine) -> String {
+pub fn understood(line: &ServeLine) -> String {
     let shown: Vec<String> = line
         .changes
         .iter()

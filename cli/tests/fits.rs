@@ -189,11 +189,205 @@ fn the_answer_has_the_named_fields() {
 
 #[test]
 fn a_cache_that_is_told_must_fit_beside_the_weights() {
-    for told in ["--num-gpu-blocks-override=20000", "--kv-cache-memory-bytes=50000000000"] {
+    // 810 GB of weights beside 20 and 50 GB of cache on each card.
+    for (told, ranks) in [("--num-gpu-blocks-override=20000", 16), ("--kv-cache-memory-bytes=50000000000", 32)] {
         let output = fits(&["meta-llama/Meta-Llama-3.1-405B", "--hardware", "H100", "--max-model-len=4096", told]);
         let said = text(&output.stdout);
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("the cache is told to have") && said.contains("--tp 16"), "{said}");
+        let advice = format!("--tp {ranks}");
+        assert!(said.contains("the cache is told to have") && said.contains(&advice), "{said}");
+        let larger = ["meta-llama/Meta-Llama-3.1-405B", "--hardware", "H100", "--max-model-len=4096", told, "--tp"];
+        let larger = fits(&[&larger[..], &[&ranks.to_string()]].concat());
+        assert_eq!(larger.status.code(), Some(0), "{}", text(&larger.stdout));
+    }
+}
+
+#[test]
+fn whoever_tells_too_little_is_told_what_would_do() {
+    // 8,192 blocks of 2,097,152 bytes and the one that is never given out.
+    let of = |told: &str| {
+        let output = fits(&[LLAMA, "--hardware", "H100", told]);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        text(&output.stdout).to_owned()
+    };
+    let blocks = of("--num-gpu-blocks-override=1000");
+    assert!(blocks.contains("the server is told to have 1,000 blocks"), "{blocks}");
+    assert!(blocks.contains("\n  --num-gpu-blocks-override 8193\n"), "{blocks}");
+    let bytes = of("--kv-cache-memory-bytes=2G");
+    assert!(bytes.contains("the cache is told to have 2,147,483,648 bytes, which make 1,024 blocks"), "{bytes}");
+    assert!(bytes.contains(&format!("\n  --kv-cache-memory-bytes {}\n", 8193_u64 * 2_097_152)), "{bytes}");
+    // What the advice says does.
+    let enough = format!("--kv-cache-memory-bytes={}", 8193_u64 * 2_097_152);
+    for told in ["--num-gpu-blocks-override=8193", &enough] {
+        assert_eq!(fits(&[LLAMA, "--hardware", "H100", told]).status.code(), Some(0), "{told}");
+    }
+    let answer = json(&[LLAMA, "--hardware", "H100", "--num-gpu-blocks-override=1000"]);
+    assert_eq!(answer["advice"][0], "--num-gpu-blocks-override 8193");
+    assert!(answer["refusal"].as_str().expect("text").starts_with("the server is told to have"), "{answer}");
+    assert_eq!(answer["uncertainty"], Value::Null);
+}
+
+#[test]
+fn what_vllm_refuses_is_refused() {
+    let of = |more: &[&str]| {
+        let output = fits(&[&[LLAMA, "--hardware", "H100"], more].concat());
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    let (code, said) = of(&["--block-size", "7", "--max-model-len", "200000"]);
+    assert_eq!((code, said.lines().filter(|line| line.contains("server-refuses")).count()), (Some(1), 2), "{said}");
+    assert!(said.contains("a multiple of 16") && said.contains("give at most 131072"), "{said}");
+    let (_, said) = of(&["--block-size", "7", "--tp", "3"]);
+    assert!(said.contains("--block-size") && said.contains("32 attention heads"), "{said}");
+    let (code, said) = of(&["--max-model-len", "200000", "--allow-long-max-model-len"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(of(&["--block-size", "48"]).0, Some(0));
+    // Eight KV heads stand twice on 16 ranks, and once on eight.
+    assert_eq!(of(&["--tp", "16", "--decode-context-parallel-size", "2"]).0, Some(0));
+    for (ranks, context) in [("8", "2"), ("16", "4"), ("16", "3")] {
+        let (code, said) = of(&["--tp", ranks, "--decode-context-parallel-size", context]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("decode_context_parallel_size"), "{said}");
+    }
+}
+
+/// The figure is that of the specification's C5.
+#[test]
+fn ranks_may_split_the_tokens() {
+    let told = ["--hardware=H100", "--tp=16", "--kv-cache-memory-bytes=40G"];
+    let tokens = |more: &[&str]| json(&[&[LLAMA], &told[..], more].concat())["kv_cache_tokens"].clone();
+    assert_eq!(tokens(&[]), 2_621_440);
+    assert_eq!(tokens(&["--decode-context-parallel-size", "2"]), 5_242_880);
+}
+
+#[test]
+fn types_of_values_and_states_are_heard() {
+    let rank = |more: &[&str]| {
+        let answer = json(&[&[LLAMA, "--hardware", "H200"], more].concat());
+        (answer["memory"]["rank_weight_bytes"].as_u64(), answer["bytes_per_block"].as_u64())
+    };
+    let (weights, block) = rank(&[]);
+    assert_eq!(rank(&["--dtype", "half"]), (weights, block));
+    let twice = |value: Option<u64>| value.map(|value| 2 * value);
+    assert_eq!(rank(&["--dtype", "float32"]), (twice(weights), twice(block)));
+    let nemotron = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/truth/hf-configs/nemotron-3-nano-30b-a3b");
+    let block = |more: &[&str]| {
+        json(&[&[nemotron, "--hardware", "H200"], more].concat())["groups"][0][0]["block_size"].as_u64()
+    };
+    assert!(block(&["--mamba-ssm-cache-dtype", "float32"]) > block(&["--mamba-ssm-cache-dtype", "float16"]));
+    let wrong = fits(&[LLAMA, "--hardware", "H100", "--dtype", "float8", "--mamba-ssm-cache-dtype", "int4"]);
+    assert_eq!((wrong.status.code(), text(&wrong.stderr).lines().count()), (Some(1), 2));
+}
+
+#[test]
+fn ranks_with_whole_experts_have_those_that_do_not_divide() {
+    let rank = |more: &[&str]| {
+        let told = ["mistralai/Mixtral-8x7B-v0.1", "--hardware", "H200", "--tp", "4"];
+        let answer = json(&[&told[..], more].concat());
+        answer["memory"]["rank_weights"]["routed_experts"].as_u64().expect("a number")
+    };
+    // 32 layers of experts of three matrices: two of eight on each of four ranks, one of eight on each of twelve.
+    let expert = 2 * 32 * 3 * 4096 * 14_336_u64;
+    assert_eq!((rank(&[]), rank(&["--enable-expert-parallel"])), (2 * expert, 2 * expert));
+    assert_eq!(rank(&["--enable-expert-parallel", "--dp", "3"]), expert);
+    assert_eq!(rank(&["--dp", "3"]), 8 * expert / 12);
+}
+
+#[test]
+fn a_line_says_what_flags_do_not() {
+    let line = "docker run --gpus all vllm/vllm-openai:v0.18.0 --model meta-llama/Llama-3.1-8B-Instruct -tp 2 \
+        --max-model-len 16k --gpu-memory-utilization 0.8 --kv-cache-dtype fp8 --max-num-seqs 64 --api-key secret \
+        --decode-context-parallel-size 1 --dtype half --enforce-eager";
+    let output = fits(&["--hardware", "H100", "--serve", line, "--json"]);
+    let said = text(&output.stderr);
+    let of_line: Value = serde_json::from_slice(&output.stdout).expect(said);
+    let flags = [
+        LLAMA,
+        "--hardware=H100",
+        "--tp=2",
+        "--max-model-len=16000",
+        "--gpu-memory-utilization=0.8",
+        "--kv-cache-dtype=fp8",
+        "--max-num-seqs=64",
+        "--vllm-version=0.18",
+    ];
+    assert_eq!(of_line, json(&flags));
+    assert!(said.contains("--serve says") && !said.contains("secret"), "{said}");
+    assert!(said.contains("planned without --enforce-eager"), "{said}");
+    // A flag wins, and a model beside the line too.
+    let more = json(&["--hardware", "H100", "--serve", line, "--tp", "1"]);
+    assert_eq!(more["tensor_parallel_size"], 1);
+    let quantized =
+        |line: &str| json(&["--hardware", "H100", "--serve", line])["weight_bytes"].as_u64().expect("known");
+    let plain = quantized("vllm serve meta-llama/Llama-3.1-8B-Instruct");
+    assert!(quantized("vllm serve meta-llama/Llama-3.1-8B-Instruct -q fp8") < plain * 6 / 10);
+    let nameless = fits(&["--hardware", "H100", "--serve", "vllm serve --max-num-seqs 3"]);
+    assert_eq!(nameless.status.code(), Some(1), "{}", text(&nameless.stderr));
+}
+
+#[test]
+fn a_folder_may_stand_beside_a_name() {
+    let folder = folder("fits-named", &[("config.json", SMALL)]);
+    let path = folder.to_str().expect("UTF-8");
+    let named = json(&["mine/llama", "--model-config-folder", path, "--hardware", "H100"]);
+    assert_eq!(
+        (&named["model"], &named["weight_bytes"]),
+        (&Value::from("mine/llama"), &Value::from(16_060_522_496_u64))
+    );
+    assert_eq!(json(&["--model-config-folder", path, "--hardware", "H100"])["weight_bytes"], named["weight_bytes"]);
+}
+
+#[test]
+fn the_band_is_wider_where_less_was_measured() {
+    let band = |more: &[&str]| {
+        let answer = json(&[&[LLAMA, "--max-model-len", "8192"], more].concat());
+        let of = |field: &str| answer["uncertainty"][field].as_u64().expect("bytes") as f64 / 1_073_741_824.0;
+        let notes = answer["notes"].as_array().expect("notes").len();
+        ((of("usual_bytes") * 10.0).round() / 10.0, (of("widest_bytes") * 10.0).round() / 10.0, notes)
+    };
+    // The card's memory is read off one, and servers of the release were measured.
+    assert_eq!(band(&["--hardware", "H100", "--vllm-version", "0.20"]), (0.8, 3.3, 0));
+    // A derived figure, 0.92 of 0.3 GiB.
+    assert_eq!(band(&["--hardware", "H200", "--vllm-version", "0.20"]), (1.1, 3.6, 1));
+    assert_eq!(band(&["--hardware", "H100", "--vllm-version", "0.33"]), (1.6, 6.6, 1));
+    assert_eq!(band(&["--hardware", "RTX5090", "--vllm-version", "0.20"]), (1.6, 6.6, 1));
+    let answer = json(&[LLAMA, "--hardware", "H100", "--vllm-version", "0.20"]);
+    let ratio = answer["uncertainty"]["usual_ratio"].as_f64().expect("a share");
+    let cache = answer["memory"]["kv_cache_bytes"].as_f64().expect("bytes");
+    assert!((ratio * cache / 1_073_741_824.0 - 0.8).abs() < 1e-6, "{ratio}");
+    let told = text(&fits(&[LLAMA, "--hardware", "H100"]).stdout).to_owned();
+    assert!(told.contains("give or take") && told.contains("half of 28 measured servers"), "{told}");
+}
+
+#[test]
+fn a_close_call_is_told_and_so_is_a_share_that_would_do() {
+    // 131,072 tokens take 16 GiB; at 0.45 there are 18.8 GiB for them, at 0.4 14.8, and the band is 6.6.
+    let notes = |share: &str| {
+        let answer = json(&[LLAMA, "--hardware", "H100", "--gpu-memory-utilization", share]);
+        (answer["fits"].as_bool(), answer["notes"].to_string(), answer["advice"].to_string())
+    };
+    let (fits, said, _) = notes("0.45");
+    assert!(fits == Some(true) && said.contains("it may not start"), "{said}");
+    let (fits, said, advice) = notes("0.4");
+    assert!(fits == Some(false) && said.contains("it may start all the same"), "{said}");
+    assert!(advice.contains("--gpu-memory-utilization 0.42"), "{advice}");
+    let (fits, said, _) = notes("0.9");
+    assert!(fits == Some(true) && !said.contains("may"), "{said}");
+}
+
+#[test]
+fn bytes_are_whole_numbers() {
+    fn check(value: &Value, path: &str) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| check(value, name)),
+            Value::Array(values) => values.iter().for_each(|value| check(value, path)),
+            Value::Number(number) if path.contains("bytes") => assert!(number.is_u64(), "{path} {number}"),
+            _ => {}
+        }
+    }
+    for more in [&["--tp", "2"][..], &["--dtype", "float32"], &["--vllm-version", "0.11", "--kv-cache-dtype", "fp8"]] {
+        let answer = json(&[&["openai/gpt-oss-20b", "--hardware", "L40S"], more].concat());
+        assert!(answer["kv_bytes_per_token"].is_u64() && answer["vision_bytes"] == 0, "{answer}");
+        check(&answer, "");
     }
 }
 

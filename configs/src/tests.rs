@@ -40,7 +40,7 @@ fn the_catalogue_has_every_entry_of_its_sources() {
     assert_eq!(catalog.model_defaults.len(), 28);
     assert_eq!(catalog.presets.len(), 4);
     assert_eq!(catalog.models.len(), 52 + 16, "52 configurations and 16 variants of them");
-    assert_eq!(catalog.accelerators.len(), 36);
+    assert_eq!(catalog.accelerators.len(), 43);
     assert_eq!(catalog.coefficients.first().map(|row| row.line), Some(2));
     assert_eq!(catalog.coefficients.last().map(|row| row.line), Some(110));
     assert!(catalog.coefficients.iter().all(|row| !row.provenance.source.is_empty()));
@@ -69,10 +69,36 @@ fn accelerators_are_found_by_the_names_people_type() {
         ("l4 24gb", "L4"),
         ("RTX 4090 24 GB", "RTX4090"),
         ("rtx 6000 ada", "RTX-6000-Ada"),
+        // As nvidia-smi, rocm-smi and PyTorch print them.
+        ("Tesla V100-PCIE-16GB", "V100-PCIe-16"),
+        ("Tesla V100-PCIE-32GB", "V100-PCIe"),
+        ("V100-SXM2-32GB", "V100"),
+        ("A100-40GB-PCIe", "A100-40-PCIe"),
+        ("NVIDIA A100 80GB PCIe", "A100-PCIe"),
+        ("NVIDIA A100-SXM4-40GB", "A100-40"),
+        ("NVIDIA H200", "H200-SXM"),
+        ("NVIDIA H200 NVL", "H200-NVL"),
+        ("NVIDIA H100 PCIe", "H100-PCIe"),
+        ("NVIDIA H100 NVL", "H100-NVL"),
+        ("NVIDIA RTX 6000 Ada Generation", "RTX-6000-Ada"),
+        ("NVIDIA RTX A6000", "A6000"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX-PRO-6000-server"),
+        ("NVIDIA L40", "L40"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA H800", "H800"),
+        ("NVIDIA A800-SXM4-80GB", "A800-SXM"),
+        ("A800-SXM4-80GB", "A800-SXM"),
+        ("NVIDIA A800 80GB PCIe", "A800-PCIe"),
+        ("NVIDIA GH200 480GB", "GH200"),
+        ("NVIDIA H20", "H20"),
+        ("AMD Instinct MI300X OAM", "MI300X"),
+        ("NVIDIA GeForce RTX 4090", "RTX4090"),
+        ("NVIDIA A10", "A10"),
+        ("NVIDIA A10G", "A10G"),
     ] {
         assert_eq!(catalog().accelerator(name).map(|found| found.id.as_str()), Some(id), "{name}");
     }
-    for wrong in ["H1000", "h100 40gb", "rtx 4090 80gb", "80gb"] {
+    for wrong in ["H1000", "h100 40gb", "rtx 4090 80gb", "80gb", "A10 0", "rtx 40 90", "", "nvidia"] {
         assert!(catalog().accelerator(wrong).is_none(), "{wrong}");
     }
     // No name leads to two cards.
@@ -85,6 +111,32 @@ fn accelerators_are_found_by_the_names_people_type() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), count);
+}
+
+#[test]
+fn a_card_without_data_is_no_other_card_and_the_nearest_is_named() {
+    for (name, nearest) in [
+        ("Quadro RTX 6000", Some("RTX-6000-Ada")),
+        ("H20-3e", Some("H20")),
+        ("NVIDIA GeForce RTX 4090 D", Some("RTX4090")),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", Some("RTX4090")),
+        ("NVIDIA GeForce RTX 3090 Ti", Some("RTX3090")),
+        ("Tesla V100S-PCIE-32GB", Some("V100")),
+        ("NVIDIA GH200 144G HBM3e", Some("GH200")),
+        ("AMD Instinct MI308X", Some("MI300X")),
+        ("NVIDIA A100-SXM-64GB", Some("A100-SXM")),
+        ("h10", Some("H100")),
+        ("NVIDIA L20", None),
+        ("gaudi-2-accelerator", None),
+    ] {
+        assert!(catalog().accelerator(name).is_none(), "{name}");
+        let hint = catalog().meant_accelerator(name);
+        match nearest {
+            Some(id) => assert!(hint.starts_with(&format!("did you mean {id}? valid are ")), "{name}: {hint}"),
+            None => assert!(!hint.contains("RTX3090?"), "{name}: {hint}"),
+        }
+        assert!(hint.contains("valid are A100-80, "), "{hint}");
+    }
 }
 
 #[test]
@@ -339,7 +391,7 @@ fn every_problem_is_found_at_once_with_its_path() {
     );
     assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
     assert!(problems[9].hint.contains("did you mean meta-llama/Llama-3.1-8B-Instruct"), "{}", problems[9].hint);
-    assert!(problems[10].hint.contains("did you mean A10 or H100"), "{}", problems[10].hint);
+    assert!(problems[10].hint.contains("did you mean H100? valid are "), "{}", problems[10].hint);
 }
 
 #[test]

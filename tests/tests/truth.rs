@@ -1,5 +1,6 @@
 //! The project's own tables of what is true, as `cargo xtask truth` reads them.
 
+use plimsoll_core::kv_plan::{MEASURED_GIB, MEASURED_SERVERS};
 use plimsoll_tests::truth::configs::own_tables;
 use plimsoll_tests::truth::report::{Bars, Options, Row, report};
 use plimsoll_tests::truth::{anatomy, kv_cache, memory};
@@ -22,6 +23,19 @@ fn logged_cache_sizes_are_met() {
     let (rows, bars) = memory::rows(&options(None)).expect("the table is readable");
     let (text, is_good) = report(&rows, &bars);
     assert!(is_good && rows.len() == 28, "{text}");
+}
+
+#[test]
+fn the_band_of_an_estimate_is_what_measured_servers_are_off() {
+    let (rows, _) = memory::rows(&options(None)).expect("the table is readable");
+    let off = |row: &Row| row.json["gib"].as_f64().expect("computed").abs();
+    let mut off: Vec<f64> = rows.iter().map(off).collect();
+    off.sort_by(f64::total_cmp);
+    let (half, all) = (off[off.len() / 2], off[off.len() - 1]);
+    assert_eq!(off.len(), MEASURED_SERVERS as usize);
+    // Stated to a tenth of a GiB, and not wider than it is.
+    assert!((0.0..0.1).contains(&(MEASURED_GIB.0 - half)), "half within {half:.3} GiB");
+    assert!((0.0..0.15).contains(&(MEASURED_GIB.1 - all)), "all within {all:.3} GiB");
 }
 
 #[test]

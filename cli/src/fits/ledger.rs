@@ -34,6 +34,9 @@ pub fn write_ledger(out: &mut impl Write, model: &Model, fit: &Fit) -> Result<()
     // What a reader should know of the card's figure stands where the figure comes from.
     let source = if fit.memory_source.is_empty() { "1 % less than stated" } else { &fit.memory_source };
     writeln!(out, "memory of the card: {source}")?;
+    for note in fit.notes() {
+        writeln!(out, "note: {note}")?;
+    }
     Ok(())
 }
 
@@ -60,11 +63,14 @@ fn write_item(out: &mut impl Write, item: &Item) -> Result<(), Failure> {
 }
 
 /// A change as flags of the command line.
-fn as_flag(change: Advice) -> String {
+pub fn as_flag(change: Advice) -> String {
     match change {
         Advice::Ranks(size) => format!("--tp {size}"),
         Advice::OtherHardware => "narrower weights, or an accelerator with more memory".into(),
         Advice::Length(longest) => format!("--max-model-len {longest}"),
         Advice::Fp8 => "--kv-cache-dtype fp8".into(),
+        Advice::Utilization(percent) => format!("--gpu-memory-utilization 0.{percent:02}"),
+        Advice::Blocks(blocks) => format!("--num-gpu-blocks-override {blocks}"),
+        Advice::Bytes(bytes) => format!("--kv-cache-memory-bytes {bytes}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What is taken for granted of a server where its logs do not tell.
 
-use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec, weight_bytes_from_name};
+use crate::catalog::{AcceleratorSpec, Catalog, Footprint, ModelSpec, weight_bytes_from_name};
 use crate::kv_plan::{CacheMemory, FitQuestion, KvDtype};
 use crate::measurement::MeasuredDeployment;
 use crate::scenario::{
@@ -150,6 +150,9 @@ fn likely_blocks(
         tensor_parallel_size: tensor_parallel_size.max(1),
         pipeline: None,
         data_parallel_size: 1,
+        enable_expert_parallel: false,
+        decode_context_parallel_size: 1,
+        is_hybrid_manager_disabled: false,
         utilization: version.gpu_memory_utilization(),
         version,
         limits,
@@ -200,7 +203,7 @@ fn stem(id: &str) -> String {
 
 /// The least power of two of accelerators that leaves room for a KV cache.
 fn least_parallelism(model: &ModelSpec, accelerator: &AcceleratorSpec) -> u32 {
-    let bytes = super::prior::num_params(model) * model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
+    let bytes = model.footprint.as_deref().map_or(0, Footprint::weight_bytes) as f64;
     let memory = accelerator.memory_gib * 1_073_741_824.0;
     [1, 2, 4, 8].into_iter().find(|size| bytes < (1.0 - LEAST_CACHE_SHARE) * memory * f64::from(*size)).unwrap_or(16)
 }

@@ -1,7 +1,9 @@
 //! What physics and earlier fits expect of the coefficients of each model, before any log is read.
 
 use super::{Deployment, FittedModel, Parameter, Space};
-use crate::catalog::{Catalog, ModelSpec, QuadraticSpec, TrainedPhysicsSpec};
+use crate::catalog::{
+    Catalog, ExpertCompute, Footprint, LayerCompute, Matrix, ModelSpec, QuadraticSpec, TrainedPhysicsSpec,
+};
 use crate::latency::{QUADRATIC_ALPHA, QUADRATIC_BETA};
 use alloc::string::String;
 use alloc::vec;
@@ -12,31 +14,59 @@ const BANDWIDTH_SHARE: f64 = 0.8;
 /// Share of the data sheet's peak that long matrix products reach.
 const COMPUTE_SHARE: f64 = 0.55;
 
-/// Parameters in the matrices and embeddings of a model that a token passes through or that lie in memory.
-pub(super) fn num_params(model: &ModelSpec) -> f64 {
-    params(model, f64::from(model.num_experts.max(1)))
-}
+/// What a step reads and multiplies, from what is known of a model's layers.
+struct Layers<'a>(&'a Footprint);
 
-fn params(model: &ModelSpec, experts: f64) -> f64 {
-    let wide = f64::from;
-    let hidden = wide(model.hidden_size);
-    let kv = kv_values(model) / (2.0 * wide(model.num_hidden_layers.max(1)));
-    let expert_ffn =
-        if model.moe_intermediate_size > 0 { model.moe_intermediate_size } else { model.intermediate_size };
-    let mlp = if model.num_experts > 1 {
-        3.0 * hidden * (wide(expert_ffn) * experts + wide(model.shared_expert_intermediate_size))
-    } else {
-        3.0 * hidden * wide(model.intermediate_size)
-    };
-    let layer = hidden * (2.0 * hidden + 2.0 * kv) + mlp;
-    wide(model.num_hidden_layers) * layer + hidden * wide(model.vocab_size)
-}
+impl<'a> Layers<'a> {
+    /// Of a model whose layers are known.
+    fn of(model: &'a ModelSpec) -> Option<Self> {
+        model.footprint.as_deref().filter(|footprint| !footprint.compute.is_unknown()).map(Self)
+    }
 
-/// Cached values of one token over all layers.
-fn kv_values(model: &ModelSpec) -> f64 {
-    let heads = if model.num_key_value_heads > 0 { model.num_key_value_heads } else { model.num_attention_heads };
-    let size = if model.head_dim > 0 { model.head_dim } else { model.hidden_size / model.num_attention_heads.max(1) };
-    2.0 * f64::from(model.num_hidden_layers) * f64::from(heads) * f64::from(size)
+    /// The sum of a figure of each kind of layers, as often as it occurs.
+    fn sum(&self, figure: impl Fn(&LayerCompute) -> f64) -> f64 {
+        self.0.compute.layers.iter().map(|layer| f64::from(layer.count) * figure(layer)).sum()
+    }
+
+    /// A figure of every matrix, experts as often as `experts` says, and of the head. Experts are as wide as the stream
+    /// between the layers.
+    fn of_matrices(&self, experts: impl Fn(&ExpertCompute) -> u32, figure: impl Fn(f64, u32) -> f64) -> f64 {
+        let matrix = |matrix: &Matrix| {
+            let rows = f64::from(matrix.rows) + f64::from(matrix.kv_rows);
+            figure(rows * f64::from(matrix.columns), matrix.bits)
+        };
+        let of_layer = |layer: &LayerCompute| {
+            let own: f64 = layer.matrices.iter().map(matrix).sum();
+            own + layer.experts.as_ref().map_or(0.0, |own| {
+                let each = f64::from(own.matrices) * f64::from(own.size) * f64::from(self.0.hidden_size);
+                f64::from(experts(own)) * figure(each, own.bits)
+            })
+        };
+        self.sum(of_layer) + self.0.compute.head.as_ref().map_or(0.0, matrix)
+    }
+
+    /// Bytes of all matrices and the head.
+    fn bytes(&self) -> f64 {
+        self.of_matrices(|experts| experts.routed, |values, bits| values * f64::from(bits) / 800.0)
+    }
+
+    /// Weights that a token is multiplied with.
+    fn active(&self) -> f64 {
+        self.of_matrices(|experts| experts.active, |values, _| values)
+    }
+
+    /// Cached values of one token over all layers.
+    fn cached_values(&self) -> f64 {
+        self.0.caches.iter().map(|alike| f64::from(alike.count) * alike.cache.values_per_token()).sum()
+    }
+
+    /// Operations of attention of a token to one before it: a product and a sum for each value of a key and of a value.
+    fn attention(&self) -> f64 {
+        self.sum(|layer| {
+            let [key, value] = layer.head_sizes.map(f64::from);
+            2.0 * f64::from(layer.heads) * (key + value)
+        })
+    }
 }
 
 /// Where a coefficient is expected, and the standard deviation of its logarithm.
@@ -75,21 +105,21 @@ struct Work {
 impl Work {
     /// From the data sheet at usual efficiencies; without an architecture all are wide.
     fn of(deployment: &Deployment) -> Self {
-        let (Some(model), Some(accelerator)) = (&deployment.model, &deployment.accelerator) else {
+        let known = deployment.model.as_ref().and_then(|model| Some((model, Layers::of(model)?)));
+        let (Some((model, layers)), Some(accelerator)) = (known, &deployment.accelerator) else {
             return Self { weights: (6e3, 1.5), token: (30.0, 1.5), context: (0.05, 1.5), area: (1e-3, 1.5) };
         };
         let tp = f64::from(deployment.tensor_parallel_size.max(1));
-        let width = model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes());
-        let has_fp8 = width == 1.0 && accelerator.peak_tflops_fp8 > 0.0;
+        let is_narrow = model.weight_bytes_per_param.unwrap_or(model.torch_dtype.bytes()) == 1.0;
+        let has_fp8 = is_narrow && accelerator.peak_tflops_fp8 > 0.0;
         let peak = if has_fp8 { accelerator.peak_tflops_fp8 } else { accelerator.peak_tflops } * 1e6 * tp;
         let bandwidth = accelerator.memory_bandwidth_tb_per_s * 1e6 * tp * BANDWIDTH_SHARE;
-        let active = params(model, f64::from(model.num_experts_per_tok.max(1)));
-        let attention = 4.0 * f64::from(model.num_hidden_layers) * f64::from(model.hidden_size);
         Self {
-            weights: (num_params(model) * width / bandwidth, 0.25),
-            token: (2.0 * active / (peak * COMPUTE_SHARE), 0.3),
-            context: (kv_values(model) * 2.0 / bandwidth, 0.5),
-            area: (attention / (accelerator.peak_tflops * 1e6 * tp * COMPUTE_SHARE), 1.2),
+            weights: (layers.bytes() / bandwidth, 0.25),
+            token: (2.0 * layers.active() / (peak * COMPUTE_SHARE), 0.3),
+            // Where no layer keeps every token, what is read does not grow with the context, and a little stands for it.
+            context: ((layers.cached_values() * 2.0 / bandwidth).max(1e-6), 0.5),
+            area: ((layers.attention() / (accelerator.peak_tflops * 1e6 * tp * COMPUTE_SHARE)).max(1e-9), 1.2),
         }
     }
 }
@@ -228,4 +258,46 @@ fn trained_physics(deployment: &Deployment, shipped: &TrainedPhysicsSpec) -> Spa
         }
     }
     space
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Cache, Caches, Compute, Share, Span};
+
+    /// Two layers with heads wider than the stream by their number, and experts.
+    #[test]
+    fn work_is_that_of_the_layers_and_not_of_a_width_of_the_stream() {
+        let matrix = |rows, kv_rows, columns, bits| Matrix { rows, kv_rows, columns, share: Share::Rows, bits };
+        let experts = ExpertCompute { routed: 8, active: 2, size: 50, matrices: 3, bits: 800 };
+        let layer = LayerCompute {
+            count: 2,
+            matrices: vec![matrix(600, 200, 100, 1600), matrix(100, 0, 600, 1600)],
+            heads: 6,
+            head_sizes: [100, 100],
+            caches: Vec::new(),
+            experts: Some(experts),
+        };
+        let cache = Cache::Attention { heads: 1, key_size: 100, value_size: 100, span: Span::Full };
+        let footprint = Footprint {
+            weights: Vec::new(),
+            caches: vec![Caches { count: 2, cache }],
+            value_bytes: 2,
+            state_bytes: 2,
+            query_heads: 6,
+            is_read_narrower: false,
+            hidden_size: 100,
+            vocab_size: 1000,
+            feed_forward_size: 0,
+            active_experts: 2,
+            expert_size: 50,
+            compute: Compute { layers: vec![layer], head: Some(matrix(1000, 0, 100, 1600)) },
+        };
+        let layers = Layers(&footprint);
+        // 80,000 and 60,000 values in two layers and 100,000 of the head at two bytes, 8 experts of 15,000 at one.
+        assert_eq!(layers.bytes(), 2.0 * (2.0 * 140_000.0 + 8.0 * 15_000.0) + 200_000.0);
+        assert_eq!(layers.active(), 2.0 * (140_000.0 + 2.0 * 15_000.0) + 100_000.0);
+        assert_eq!(layers.cached_values(), 2.0 * 200.0);
+        assert_eq!(layers.attention(), 2.0 * 2.0 * 6.0 * 200.0);
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! The line may stand behind assignments of variables, in `python -m vllm.entrypoints.openai.api_server`, in
 //! `docker run`, or as the args of a container in YAML; nothing is expanded or run.
-//! Values of flags that the table does not have are dropped while reading, and of variables all but those of two
-//! switches, so no secret goes on.
+//! Values of flags that the table does not have are dropped while reading, but for known types of two of them, and of
+//! variables all but those of two switches, so no secret goes on.
 
 mod apply;
 mod command;
@@ -31,8 +31,25 @@ pub struct ServeLine {
     pub not_modelled: Vec<String>,
     /// Flags that are not in the table, by name.
     pub not_known: Vec<String>,
+    /// What concerns the server's memory alone and no field of a scenario knows: flags of the table without a field, and
+    /// the two of [`OF_MEMORY`] outside it, if their value is a known one.
+    pub of_memory: Vec<(String, Value)>,
     /// Type that the weights are to have.
     quantization: Option<String>,
+}
+
+/// Flags outside the table whose values are kept, since a server's memory depends on them.
+pub const OF_MEMORY: [&str; 2] = ["--dtype", "--mamba-ssm-cache-dtype"];
+
+/// Values of [`OF_MEMORY`].
+const TYPES: [&str; 6] = ["auto", "half", "float16", "bfloat16", "float", "float32"];
+
+impl ServeLine {
+    /// The type that `--quantization` gives the weights.
+    #[must_use]
+    pub fn quantization(&self) -> Option<&str> {
+        self.quantization.as_deref()
+    }
 }
 
 /// One field that a line decides.

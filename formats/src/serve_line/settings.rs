@@ -6,7 +6,7 @@ use super::flags::{Flag, Kind, find};
 use super::names::{Meant, SECRETS, SWITCHES, VALUED, abbreviated, canonical, joined, matters, meant, shortened};
 use super::value::value;
 use super::words::Word;
-use super::{Change, ServeLine};
+use super::{Change, OF_MEMORY, ServeLine, TYPES};
 use plimsoll_core::diagnostic::Diagnostic;
 use plimsoll_core::scenario::ServerVersion;
 use serde_json::Value;
@@ -35,6 +35,8 @@ struct Reader<'a> {
     not_known: Vec<String>,
     /// Flags outside the table that change what the server does.
     mattering: Vec<String>,
+    /// What concerns memory alone.
+    of_memory: Vec<(String, Value)>,
     diagnostics: Vec<Diagnostic>,
     is_usable: bool,
 }
@@ -58,6 +60,7 @@ pub(super) fn read(
         settings: Vec::new(),
         not_known: Vec::new(),
         mattering: Vec::new(),
+        of_memory: Vec::new(),
         diagnostics: remarks,
         is_usable: true,
     };
@@ -355,6 +358,9 @@ impl<'a> Reader<'a> {
                 is_first = false;
             }
         }
+        if let Some(value) = value.as_deref().filter(|value| OF_MEMORY.contains(&name) && TYPES.contains(value)) {
+            self.of_memory.push((name.to_owned(), value.into()));
+        }
         match name {
             "--config" => {
                 let message = "--config names a file, and what it says is not read".to_owned();
@@ -422,6 +428,7 @@ impl<'a> Reader<'a> {
             changes: Vec::new(),
             not_modelled: Vec::new(),
             not_known: std::mem::take(&mut self.not_known),
+            of_memory: std::mem::take(&mut self.of_memory),
             quantization: None,
         };
         match self.model.take() {
@@ -461,6 +468,7 @@ impl<'a> Reader<'a> {
     fn decide(&mut self, line: &mut ServeLine, flag: &'static Flag, value: Value, word: &Word) {
         let Some(path) = flag.sets.as_deref() else {
             line.not_modelled.push(flag.name.clone());
+            line.of_memory.push((flag.name.clone(), value));
             return;
         };
         if let Some(number) = value.as_u64()

@@ -1,8 +1,6 @@
 //! Finding entries by name, and the nearest name where there is none.
 
-use super::{
-    AcceleratorSpec, Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset, weight_bytes_from_name,
-};
+use super::{Catalog, CoefficientRow, ModelDefault, ModelSpec, WorkloadPreset, weight_bytes_from_name};
 use crate::numeric::sort_few;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -69,30 +67,6 @@ impl Catalog {
         did_you_mean(typed, self.models.iter().map(|model| model.id.as_str()))
     }
 
-    /// The data sheet with this id, or with this name among those people type.
-    ///
-    /// Names are compared without case, blanks, punctuation and maker: `NVIDIA H100 80GB HBM3` is `H100`.
-    /// A size in a name may be left out and must be that of the card: `h200 sxm 141gb` is `H200-SXM`.
-    #[must_use]
-    pub fn accelerator(&self, id: &str) -> Option<&AcceleratorSpec> {
-        let id = id.trim();
-        if let Some(exact) = self.accelerators.iter().find(|accelerator| accelerator.id.eq_ignore_ascii_case(id)) {
-            return Some(exact);
-        }
-        let named = |wanted: &str, accelerator: &AcceleratorSpec| {
-            let mut names = core::iter::once(&accelerator.id).chain(&accelerator.aliases);
-            names.any(|name| bare_name(name) == wanted)
-        };
-        let wanted = bare_name(id);
-        self.accelerators.iter().find(|accelerator| named(&wanted, accelerator)).or_else(|| {
-            let (name, gigabytes) = without_size(id)?;
-            // Cards are sold by round figures.
-            let has_size = |memory: f64| (memory - gigabytes).abs() <= 0.1 * gigabytes;
-            let mut all = self.accelerators.iter();
-            all.find(|accelerator| has_size(accelerator.memory_gib) && named(&name, accelerator))
-        })
-    }
-
     /// The workload preset with this id.
     #[must_use]
     pub fn preset(&self, id: &str) -> Option<&WorkloadPreset> {
@@ -148,24 +122,6 @@ impl Catalog {
         let (earlier, rest) = self.coefficients.split_at(index.min(self.coefficients.len()));
         rest.first().is_some_and(|row| earlier.iter().any(|other| other.has_key_of(row)))
     }
-}
-
-/// A name of an accelerator without maker, case, blanks and punctuation.
-fn bare_name(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    let words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
-    words.filter(|word| !matches!(*word, "nvidia" | "amd" | "instinct" | "geforce" | "tesla")).collect()
-}
-
-/// A name without the size of the memory that stands in it, and that size, gigabytes; none for a name without.
-fn without_size(name: &str) -> Option<(String, f64)> {
-    let name = name.to_ascii_lowercase().replace(" gb", "gb");
-    let words = || name.split(|letter: char| !letter.is_ascii_alphanumeric());
-    let size = |word: &str| word.strip_suffix("gb").or_else(|| word.strip_suffix('g'))?.parse::<u16>().ok();
-    let gigabytes = words().find_map(size)?;
-    // The kind of memory says nothing more.
-    let kept: Vec<&str> = words().filter(|word| size(word).is_none() && !word.starts_with("hbm")).collect();
-    Some((bare_name(&kept.join("-")), f64::from(gigabytes)))
 }
 
 /// The part of an id behind the last slash.

@@ -5,6 +5,7 @@
 //! [`crate::scenario`].
 
 mod cache;
+mod card_names;
 mod check;
 mod compute;
 mod context;

@@ -1,10 +1,13 @@
 //! Whether a model fits, how much cache is left, and what to change.
 
+use super::band::band;
 use super::memory::{MemoryBudget, MemoryQuestion, ModelMemory};
+use super::page::kernel_block;
 use super::{
-    KernelBlocks, KvDtype, KvLayout, KvPlan, KvRefusal, KvSettings, Pipeline, PlanRules, max_in_flight_tokens,
+    Band, KernelBlocks, KvDtype, KvLayout, KvPlan, KvRefusal, KvSettings, Pipeline, PlanRules, SharedBy,
+    max_in_flight_tokens,
 };
-use crate::catalog::{AcceleratorSpec, Footprint, Part};
+use crate::catalog::{AcceleratorSpec, Cache, Footprint, Part};
 use crate::diagnostic::Diagnostic;
 use crate::server::{Limits, ServerVersion};
 use alloc::format;
@@ -49,6 +52,12 @@ pub struct FitQuestion<'a> {
     pub pipeline: Option<&'a Pipeline>,
     /// Replicas that the server consists of, each with a cache of its own; they share the experts among them.
     pub data_parallel_size: u32,
+    /// Whether experts are given to ranks as they are, `--enable-expert-parallel`.
+    pub enable_expert_parallel: bool,
+    /// Ranks of those that split each layer that split the tokens of a cache too, `--decode-context-parallel-size`.
+    pub decode_context_parallel_size: u32,
+    /// Whether layers with a window or chunks keep all tokens, `--disable-hybrid-kv-cache-manager`.
+    pub is_hybrid_manager_disabled: bool,
     /// Share of an accelerator's memory that the server may use, 0–1.
     pub utilization: f64,
     /// The server's release.
@@ -88,12 +97,14 @@ pub struct Fit {
     pub memory: CacheMemory,
     /// The pipeline stage with the fewest blocks, from 1 on, and how many stages there are; the figures are its.
     pub stage: (u32, u32),
-    /// Its weights by what they are for, all ranks together, bytes; parts without any are left out.
+    /// The weights of a rank by what they are for, bytes; parts without any are left out.
     pub weights: Vec<(Part, u64)>,
     /// What of the model a rank's memory depends on.
     pub model: ModelMemory,
     /// The forward pass and the sampling of the largest batch, bytes; the larger one counts.
     pub batch_bytes: [f64; 2],
+    /// Tokens of the largest batch.
+    pub batch_tokens: u32,
     /// Where the memory of a rank goes.
     pub budget: MemoryBudget,
     /// Groups, pages and blocks.
@@ -102,6 +113,8 @@ pub struct Fit {
     pub available_bytes: u64,
     /// Blocks there are.
     pub num_blocks: u64,
+    /// How far off the memory left for the cache may be; none where the cache is told.
+    pub band: Option<Band>,
     /// What the server prints, or why it does not start.
     pub plan: Result<KvPlan, KvRefusal>,
     /// "KV cache size" as this release prints it, tokens; 0 if it does not start.
@@ -153,6 +166,21 @@ impl FitQuestion<'_> {
                 Diagnostic::error("heads-not-divisible", "tensor_parallel_size", message).with_hint(hint)
             ]);
         }
+        if let Some(most) = self.most_context_ranks()
+            && (self.decode_context_parallel_size > most
+                || !self.tensor_parallel_size.is_multiple_of(self.decode_context_parallel_size.max(1)))
+        {
+            let message = format!(
+                "{} of {} ranks cannot split the tokens of the cache, and vLLM does not start with that",
+                self.decode_context_parallel_size, self.tensor_parallel_size
+            );
+            let hint = format!(
+                "give a divisor of tensor_parallel_size up to {most}: ranks split tokens where each KV head stands on several"
+            );
+            return Err(alloc::vec![
+                Diagnostic::error("server-refuses", "decode_context_parallel_size", message).with_hint(hint)
+            ]);
+        }
         let Stage { number, footprint, memory, budget, layout, num_blocks } = self.tightest()?;
         let plan = layout.plan(num_blocks);
         let made_for = u32::try_from(self.longest_context).unwrap_or(LONGEST).min(LONGEST);
@@ -163,7 +191,6 @@ impl FitQuestion<'_> {
             Err(_) => 0,
         };
         let with_fp8 = Self { kv_cache_dtype: KvDtype::Fp8, ..*self };
-        let weights = Part::ALL.iter().map(|part| (*part, footprint.bytes_of(*part)));
         Ok(Fit {
             accelerator: self.accelerator.id.clone(),
             memory_source: self.accelerator.driver_memory_source.clone(),
@@ -173,9 +200,11 @@ impl FitQuestion<'_> {
             settings,
             memory: self.memory,
             stage: (u32::try_from(number + 1).unwrap_or(u32::MAX), self.num_stages()),
-            weights: weights.filter(|(_, bytes)| *bytes > 0).collect(),
+            weights: footprint.bytes_on_rank(self.shared_by()),
             model: memory.model,
             batch_bytes: [memory.forward_bytes(), memory.sampling_bytes()],
+            batch_tokens: memory.batch_tokens(),
+            band: (self.memory == CacheMemory::LeftOver).then(|| band(&memory)),
             available_bytes: match self.memory {
                 CacheMemory::LeftOver => budget.available_bytes(),
                 CacheMemory::Bytes(bytes) => bytes,
@@ -203,6 +232,8 @@ impl FitQuestion<'_> {
             block_size: self.block_size,
             kernel_blocks: KernelBlocks::of(self.accelerator.generation),
             enable_prefix_caching: self.enable_prefix_caching,
+            decode_context_parallel_size: self.decode_context_parallel_size,
+            is_hybrid_manager_disabled: self.is_hybrid_manager_disabled,
             max_in_flight_tokens: max_in_flight_tokens(
                 self.limits.max_num_batched_tokens,
                 self.async_scheduling,
@@ -257,7 +288,15 @@ impl FitQuestion<'_> {
             version: self.version,
             limits: self.limits,
             max_model_len: self.settings().max_model_len,
-            model: ModelMemory::of(footprint, self.tensor_parallel_size, self.data_parallel_size),
+            model: ModelMemory::of(footprint, self.shared_by()),
+        }
+    }
+
+    fn shared_by(&self) -> SharedBy {
+        SharedBy {
+            ranks: self.tensor_parallel_size,
+            replicas: self.data_parallel_size,
+            has_whole_experts: self.enable_expert_parallel,
         }
     }
 
@@ -275,9 +314,38 @@ impl FitQuestion<'_> {
 
     /// Whether such a server starts: its weights fit, its heads divide, and one sequence of the asked length fits.
     fn fits(&self) -> bool {
-        let starts =
-            |stage: Stage<'_>| stage.budget.available_bytes() > 0 && stage.layout.plan(stage.num_blocks).is_ok();
-        self.divides() && self.tightest().is_ok_and(starts)
+        let starts = |stage: Stage<'_>| {
+            let told = match self.memory {
+                CacheMemory::LeftOver => 0,
+                CacheMemory::Bytes(bytes) => bytes,
+                CacheMemory::Blocks(blocks) => blocks.saturating_mul(stage.layout.block_bytes),
+            };
+            let has_room = stage.budget.weight_bytes + told as f64 <= stage.budget.total_bytes;
+            has_room && stage.budget.available_bytes() > 0 && stage.layout.plan(stage.num_blocks).is_ok()
+        };
+        let splits = self.most_context_ranks().is_none_or(|most| self.decode_context_parallel_size <= most);
+        self.divides() && splits && self.tightest().is_ok_and(starts)
+    }
+
+    /// Tokens that `--block-size` must be a multiple of: the smallest block that all attention kernels take.
+    #[must_use]
+    pub fn block_step(&self) -> u64 {
+        kernel_block(&self.footprint.all_caches(), &self.settings())
+    }
+
+    /// The most ranks that may split the tokens of a cache; none where they do not.
+    ///
+    /// # Source
+    /// Read in vLLM's sources: as many as there are copies of each KV head, and every rank where attention is latent.
+    fn most_context_ranks(&self) -> Option<u32> {
+        if self.decode_context_parallel_size <= 1 {
+            return None;
+        }
+        let heads = self.footprint.caches.iter().filter_map(|alike| match alike.cache {
+            Cache::Attention { heads, .. } => Some(heads),
+            _ => None,
+        });
+        Some(heads.max().map_or(self.tensor_parallel_size, |heads| self.tensor_parallel_size / heads.max(1)).max(1))
     }
 
     /// Whether each rank has as many attention heads.

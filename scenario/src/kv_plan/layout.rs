@@ -125,7 +125,8 @@ impl KvLayout {
     pub fn slots(&self, num_blocks: u64) -> u64 {
         let sizes = self.groups.iter().flat_map(|group| group.layers.iter().map(|layers| layers.block_size));
         let groups = u64::try_from(self.groups.len()).unwrap_or(u64::MAX);
-        num_blocks.checked_div(groups).unwrap_or(0).saturating_mul(sizes.min().unwrap_or(0))
+        let slots = num_blocks.checked_div(groups).unwrap_or(0).saturating_mul(sizes.min().unwrap_or(0));
+        slots.saturating_mul(self.settings.decode_context_parallel_size.into())
     }
 
     /// The longest sequence that fits into `num_blocks`, at most `limit` tokens; 0 if not even one token does (C3).

@@ -24,6 +24,10 @@ pub struct ModelMemory {
     pub active_experts: u32,
     /// Values between the matrices of one expert, all ranks together.
     pub expert_size: u32,
+    /// Whether a rank has whole experts, and not its part of each.
+    pub has_whole_experts: bool,
+    /// Bytes of a value between the layers.
+    pub value_bytes: u32,
     /// Whether attention is latent.
     pub has_latent_attention: bool,
     /// Whether it has a tower for images, which runs its largest input once at start.
@@ -63,11 +67,9 @@ pub struct MemoryBudget {
     /// The most that a batch takes beside them.
     pub activation_bytes: f64,
     /// Buffers that experts, latent attention and towers keep.
-    pub workspace_bytes: f64,
-    /// CUDA graphs, where the release counts them before the cache.
-    pub graph_bytes: f64,
-    /// What libraries take beside the framework, communication included.
-    pub other_bytes: f64,
+    pub buffer_bytes: [f64; 3],
+    /// What libraries take beside the framework, communication included, and what those of Blackwell take more.
+    pub library_bytes: [f64; 2],
 }
 
 impl MemoryBudget {
@@ -80,7 +82,19 @@ impl MemoryBudget {
     /// What is taken beside the cache, bytes.
     #[must_use]
     pub fn used_bytes(&self) -> f64 {
-        self.weight_bytes + self.activation_bytes + self.workspace_bytes + self.graph_bytes + self.other_bytes
+        self.weight_bytes + self.activation_bytes + self.workspace_bytes() + self.other_bytes()
+    }
+
+    /// Buffers of all kinds, bytes.
+    #[must_use]
+    pub fn workspace_bytes(&self) -> f64 {
+        self.buffer_bytes.iter().sum()
+    }
+
+    /// What libraries take, bytes.
+    #[must_use]
+    pub fn other_bytes(&self) -> f64 {
+        self.library_bytes.iter().sum()
     }
 }
 
@@ -137,8 +151,9 @@ const LATENT_GIB: f64 = 2.5;
 /// GiB that a vision tower takes at start, and what it takes where it has no flash attention, on AMD.
 ///
 /// # Source
-/// Fitted to two servers of release 0.13 with the same model.
-const VISION_GIB: (f64, f64) = (0.3, 22.5);
+/// Fitted to two servers of release 0.13 with the same model, one of each maker. No law of the tower's sizes is fitted to
+/// one figure: a table of attention over a whole image would be 32 GiB.
+pub(super) const VISION_GIB: (f64, f64) = (0.3, 22.5);
 
 /// GiB that releases before 0.8 take beside activations.
 ///
@@ -179,36 +194,47 @@ impl MemoryQuestion<'_> {
             requested_bytes: total_bytes * self.utilization,
             weight_bytes: model.rank_weight_bytes as f64,
             activation_bytes: self.forward_bytes().max(self.sampling_bytes()),
-            workspace_bytes: (experts_gib + latent_gib + vision_gib) * GIB,
-            graph_bytes: 0.0,
-            other_bytes: (other_gib + blackwell_gib) * GIB,
+            buffer_bytes: [experts_gib, latent_gib, vision_gib].map(|gib| gib * GIB),
+            library_bytes: [other_gib, blackwell_gib].map(|gib| gib * GIB),
         }
     }
 
     /// The widest layer of a forward pass with the largest batch: the residual stream, what goes in and comes out,
-    /// and between the matrices gate, value and product, as 16-bit values.
+    /// and between the matrices gate, value and product.
     #[must_use]
     pub fn forward_bytes(&self) -> f64 {
         let model = &self.model;
-        let tokens = match self.version.is_at_least(8) {
-            true => self.limits.max_num_batched_tokens,
-            false => self.max_model_len.max(self.limits.max_num_batched_tokens),
-        };
         let ranks = f64::from(self.tensor_parallel_size.max(1));
         let dense = 4.0 * f64::from(model.hidden_size) + 3.0 * f64::from(model.feed_forward_size) / ranks;
+        // Whole experts are as wide as they are, and a token may go to all of its own on one rank.
+        let ranks = if model.has_whole_experts { 1.0 } else { ranks };
         let expert = 2.0 * f64::from(model.hidden_size) + 3.0 * f64::from(model.expert_size) / ranks;
-        2.0 * f64::from(tokens) * (dense + f64::from(model.active_experts) * expert)
+        let values = dense + f64::from(model.active_experts) * expert;
+        f64::from(model.value_bytes) * f64::from(self.batch_tokens()) * values
+    }
+
+    /// Tokens of the largest batch.
+    #[must_use]
+    pub fn batch_tokens(&self) -> u32 {
+        match self.version.is_at_least(8) {
+            true => self.limits.max_num_batched_tokens,
+            false => self.max_model_len.max(self.limits.max_num_batched_tokens),
+        }
     }
 
     /// Sampling for as many sequences as there may be.
     #[must_use]
     pub fn sampling_bytes(&self) -> f64 {
-        let per_logit = match () {
-            () if !self.version.is_at_least(8) => 0.0,
-            () if !self.version.is_at_least(16) => SORTED_SAMPLING,
-            () => UNSORTED_SAMPLING,
-        };
         let sequences = self.limits.max_num_seqs.min(self.limits.max_num_batched_tokens);
-        product(&[sequences.into(), self.model.vocab_size.into()]) as f64 * per_logit
+        product(&[sequences.into(), self.model.vocab_size.into()]) as f64 * sampling_bytes_per_logit(self.version)
+    }
+}
+
+/// Bytes per logit that sampling takes.
+pub(super) fn sampling_bytes_per_logit(version: ServerVersion) -> f64 {
+    match () {
+        () if !version.is_at_least(8) => 0.0,
+        () if !version.is_at_least(16) => SORTED_SAMPLING,
+        () => UNSORTED_SAMPLING,
     }
 }

@@ -10,6 +10,8 @@
 //! The specification of vLLM's KV cache, sections A to C, made from the cache planner of vLLM 0.32.0 and what differs
 //! in 0.33.0. Paragraphs in the comments (A2, B3, …) are its.
 
+mod band;
+mod equations;
 mod fit;
 mod group;
 mod layout;
@@ -25,6 +27,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use band::{Band, MEASURED_GIB, MEASURED_SERVERS};
 pub use fit::{CacheMemory, Fit, FitQuestion, USUAL_LENGTH};
 pub use group::{GroupLayers, KvGroup};
 pub use layout::{KvLayout, KvPlan, KvRefusal};
@@ -34,3 +37,4 @@ pub use page::CacheKind;
 pub use pipeline::Pipeline;
 pub use settings::{KernelBlocks, KvDtype, KvSettings, PlanRules, max_in_flight_tokens};
 pub use told::{Advice, Item, grouped};
+pub use weights::SharedBy;

@@ -276,7 +276,7 @@ impl BlockSizes {
 }
 
 /// The smallest block that all attention kernels take; the default where there is no attention.
-fn kernel_block(caches: &[Cache], settings: &KvSettings) -> u64 {
+pub(super) fn kernel_block(caches: &[Cache], settings: &KvSettings) -> u64 {
     let kernels = settings.kernel_blocks;
     let of_cache = |cache: &Cache| match cache {
         Cache::Attention { key_size: 512, .. } if settings.value_bytes() == 1 => Some(kernels.wide_fp8),

@@ -107,24 +107,96 @@ fn spread(tensor: &Tensor, heads: u32) -> Spread {
 }
 
 impl ModelMemory {
-    /// What a rank of `ranks` holds of a model, and what its batches are made of; `replicas` with experts share these.
+    /// What a rank of such a server holds of a model, and what its batches are made of.
     #[must_use]
-    pub fn of(footprint: &Footprint, ranks: u32, replicas: u32) -> Self {
-        let ranks = ranks.max(1);
-        let bytes = |weights: &Weights| match weights.part {
-            Part::RoutedExperts => rank_bytes(weights, ranks.saturating_mul(replicas.max(1))),
-            _ => rank_bytes(weights, ranks),
-        };
+    pub fn of(footprint: &Footprint, shared_by: SharedBy) -> Self {
+        let parts = footprint.bytes_on_rank(shared_by);
         Self {
-            rank_weight_bytes: footprint.weights.iter().fold(0, |sum, weights| sum.saturating_add(bytes(weights))),
+            rank_weight_bytes: parts.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes)),
             hidden_size: footprint.hidden_size,
             vocab_size: footprint.vocab_size,
             feed_forward_size: footprint.feed_forward_size,
             active_experts: footprint.active_experts,
             expert_size: footprint.expert_size,
+            has_whole_experts: shared_by.has_whole_experts,
+            value_bytes: footprint.value_bytes,
             has_latent_attention: footprint.caches.iter().any(|alike| matches!(alike.cache, Cache::Latent { .. })),
             has_vision: footprint.bytes_of(Part::Vision) > 0,
         }
+    }
+}
+
+/// Who shares the weights of a pipeline stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedBy {
+    /// Ranks that split each layer.
+    pub ranks: u32,
+    /// Replicas of the server; they share the experts.
+    pub replicas: u32,
+    /// Whether experts are given to ranks as they are (`--enable-expert-parallel`), and not a part of each to every rank.
+    pub has_whole_experts: bool,
+}
+
+impl SharedBy {
+    /// So many ranks and nobody else.
+    #[must_use]
+    pub fn ranks(ranks: u32) -> Self {
+        Self { ranks, replicas: 1, has_whole_experts: false }
+    }
+}
+
+impl Footprint {
+    /// Bytes on a rank by what they are for; parts without any are left out.
+    #[must_use]
+    pub fn bytes_on_rank(&self, shared_by: SharedBy) -> Vec<(Part, u64)> {
+        let ranks = shared_by.ranks.max(1);
+        let of_experts = ranks.saturating_mul(shared_by.replicas.max(1));
+        let num_experts = self.compute.layers.iter().filter_map(|layer| layer.experts).map(|experts| experts.routed);
+        let num_experts = u64::from(num_experts.max().filter(|_| shared_by.has_whole_experts).unwrap_or(0));
+        let bytes = |weights: &Weights| match weights.part {
+            // The rank with the most experts has one more where they do not divide.
+            Part::RoutedExperts if num_experts > 0 => {
+                weights.bytes.div_ceil(num_experts).saturating_mul(num_experts.div_ceil(of_experts.into()))
+            }
+            Part::RoutedExperts => rank_bytes(weights, of_experts),
+            _ => rank_bytes(weights, ranks),
+        };
+        let of_part = |part: Part| {
+            let own = self.weights.iter().filter(|weights| weights.part == part);
+            (part, own.fold(0_u64, |sum, weights| sum.saturating_add(bytes(weights))))
+        };
+        Part::ALL.into_iter().map(of_part).filter(|(_, bytes)| *bytes > 0).collect()
+    }
+
+    /// Makes it that of a server with `--dtype float32`: what no quantizer has touched is read as 32-bit values, and
+    /// cached values and states are as wide unless the server is told otherwise.
+    ///
+    /// `anatomy` is that of the whole model; a pipeline stage has its share of what is added.
+    pub fn be_read_as_32_bits(&mut self, anatomy: &Anatomy) {
+        let inside = anatomy.layers.iter().flat_map(|layer| {
+            let heads = kv_heads(layer);
+            layer.tensors.iter().map(move |tensor| (tensor, heads))
+        });
+        let tensors: Vec<(&Tensor, u32)> = anatomy.outside.iter().map(|tensor| (tensor, 0)).chain(inside).collect();
+        for weights in &mut self.weights {
+            let alike = |(tensor, heads): &&(&Tensor, u32)| {
+                (tensor.part, spread(tensor, *heads)) == (weights.part, weights.spread)
+            };
+            let (mut narrow, mut wide) = (0_u128, 0_u128);
+            for (tensor, _) in tensors.iter().filter(alike) {
+                let bytes = tensor.bytes_narrowed_to(16.0);
+                let is_plain = tensor.stored.bits >= 16.0;
+                narrow += u128::from(bytes);
+                wide += u128::from(if is_plain { tensor.parameters().saturating_mul(4) } else { bytes });
+            }
+            let bytes = u128::from(weights.bytes).saturating_mul(wide).checked_div(narrow);
+            weights.bytes = bytes.map_or(weights.bytes, |bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+        for tower in self.weights.iter_mut().filter(|weights| weights.part == Part::Vision) {
+            tower.bytes = tower.bytes.saturating_mul(2);
+        }
+        self.value_bytes = 4;
+        self.state_bytes = 4;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which model, accelerators and server version a scenario means, with what the catalogue fills in.
 
 use super::{AcceleratorChoice, Deployment, ModelChoice, Scheduling, ServerVersion};
-use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelDefault, ModelSpec, did_you_mean};
+use crate::catalog::{AcceleratorSpec, Catalog, CoefficientRow, Lookup, ModelDefault, ModelSpec};
 use crate::diagnostic::Diagnostic;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -233,15 +233,13 @@ fn look_up_accelerator<'a>(
     if is_lenient {
         return Some((id.to_string(), None));
     }
-    let ids: Vec<&str> = catalog.accelerators.iter().map(|spec| spec.id.as_str()).collect();
-    let valid = format!("valid are {}, or a data sheet of your own", ids.join(", "));
     diagnostics.push(
         Diagnostic::error(
             "unknown-accelerator",
             "deployment.accelerator",
             format!("accelerator {id} is not in the catalogue"),
         )
-        .with_hint(suggestion(did_you_mean(id, ids.iter().copied()), &valid)),
+        .with_hint(format!("{}, or a data sheet of your own", catalog.meant_accelerator(id))),
     );
     None
 }

@@ -118,6 +118,9 @@ impl Resolution<'_> {
             pipeline: None,
             // Ranks of one server share the experts; other replicas know nothing of each other.
             data_parallel_size: if engine.enable_expert_parallel { self.scenario.cluster.num_replicas } else { 1 },
+            enable_expert_parallel: engine.enable_expert_parallel,
+            decode_context_parallel_size: 1,
+            is_hybrid_manager_disabled: false,
             utilization: self.in_force.gpu_memory_utilization,
             version: self.in_force.version,
             limits: self.in_force.limits,

@@ -7,7 +7,7 @@ use plimsoll_anatomy::{BesideConfig, anatomy_from_hf_config, footprint_from_hf_c
 use plimsoll_configs::catalog;
 use plimsoll_core::catalog::AcceleratorSpec;
 use plimsoll_core::diagnostic::Diagnostic;
-use plimsoll_core::kv_plan::{KernelBlocks, KvDtype, KvLayout, KvSettings, MemoryQuestion, ModelMemory};
+use plimsoll_core::kv_plan::{KernelBlocks, KvDtype, KvLayout, KvSettings, MemoryQuestion, ModelMemory, SharedBy};
 use plimsoll_core::scenario::ServerVersion;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -47,13 +47,17 @@ fn row(cells: &Cells, table: &Path, worst: Option<f64>) -> Row {
     let limit = worst.unwrap_or(if cell("kind") == "derived" { DERIVED } else { LOGGED });
     let answer = computed(cells, table).and_then(|tokens| Ok((tokens, number::<f64>(cells, "logged_tokens")?)));
     match answer {
-        Ok((tokens, logged)) => Row {
-            name,
-            error: Some((tokens as f64 / logged - 1.0) * 100.0),
-            limit,
-            note: format!("{tokens} tokens, logged {logged}"),
-            json: json!({ "tokens": tokens, "logged": logged }),
-        },
+        Ok((Computed { tokens, bytes }, logged)) => {
+            // The cache that the logged tokens take, by the bytes that ours do.
+            let gib = (1.0 - logged / tokens as f64) * bytes as f64 / 1_073_741_824.0;
+            Row {
+                name,
+                error: Some((tokens as f64 / logged - 1.0) * 100.0),
+                limit,
+                note: format!("{tokens} tokens, logged {logged}, {gib:+.2} GiB"),
+                json: json!({ "tokens": tokens, "logged": logged, "gib": gib }),
+            }
+        }
         Err(reason) => Row { name, error: None, limit, note: reason, json: json!(null) },
     }
 }
@@ -62,7 +66,15 @@ fn said(problems: Vec<Diagnostic>) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
+/// What is computed of a row.
+struct Computed {
+    /// Tokens of the cache, as the release prints them.
+    tokens: u64,
+    /// Bytes of the cache on a rank.
+    bytes: u64,
+}
+
+fn computed(cells: &Cells, table: &Path) -> Result<Computed, String> {
     let name = text(cells, "model");
     let config = with_own_quantization(config_of(name, text(cells, "config_folder"), table)?, name)?;
     let beside = BesideConfig { quantization: quantization_in_name(name), ..BesideConfig::default() };
@@ -82,7 +94,7 @@ fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
         version,
         limits,
         max_model_len: 0,
-        model: ModelMemory::of(&footprint, ranks, 1),
+        model: ModelMemory::of(&footprint, SharedBy::ranks(ranks)),
     };
     let settings = KvSettings {
         model_value_bytes: footprint.value_bytes,
@@ -105,7 +117,9 @@ fn computed(cells: &Cells, table: &Path) -> Result<u64, String> {
             },
         };
         if tokens >= u64::from(length) || length <= 1024 || version >= ServerVersion::new(8, 0) {
-            return if tokens > 0 { Ok(tokens) } else { Err("nothing is left for the cache".into()) };
+            let bytes = num_blocks.saturating_mul(layout.block_bytes);
+            let is_any = tokens > 0;
+            return is_any.then_some(Computed { tokens, bytes }).ok_or_else(|| "nothing is left for the cache".into());
         }
         length -= 512;
     }

@@ -35,6 +35,10 @@ fn of_server(ledger: &ServerLedger) -> LedgerView {
     if let Some(refusal) = fit.refusal() {
         source.push_str(&format!(" A server does not start like this: {refusal}."));
     }
+    let notes = fit.notes();
+    if !notes.is_empty() {
+        source.push_str(&format!(" What the estimate rests on: {}.", notes.join("; ")));
+    }
     if let Some((blocks, size)) = ledger.stand_in {
         let of = grouped(blocks.into());
         source.push_str(&format!(" In the simulation {of} blocks of {size} tokens stand for them."));
@@ -160,6 +164,8 @@ mod tests {
         assert!((whole - 1.0).abs() < 1e-9, "{whole}");
         assert!(plain.parts[4].equation.contains("× 0.9 − 27.51 − "), "{:?}", plain.parts[4]);
         assert!(plain.facts.iter().any(|item| item.label == "concurrency"), "{:?}", plain.facts);
+        assert!(plain.facts.iter().any(|item| item.label == "give or take" && item.value.contains("up to")));
+        assert!(plain.source.contains("no server of vLLM 0.33 was measured"), "{}", plain.source);
         assert!(plain.source.starts_with("The number of blocks is what vLLM 0.33 would allocate"), "{}", plain.source);
     }
 }
