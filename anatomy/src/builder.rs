@@ -329,7 +329,7 @@ impl Builder<'_, '_> {
     pub fn experts(&mut self, routing: &Routing, shared_bias: When) {
         let hidden = self.hidden;
         let routed = self.config.need("num_experts");
-        let active = self.config.count("num_experts_per_tok").unwrap_or(1);
+        let active = self.config.need("num_experts_per_tok");
         check_experts(self.config, routed, active);
         let active = active.clamp(1, routed);
         let own_size = self.config.count("moe_intermediate_size").filter(|size| *size > 0);

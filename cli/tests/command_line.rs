@@ -123,7 +123,7 @@ fn all_problems_are_told_at_once_with_their_flags() {
         "engine.max_num_seqs (--max-num-seqs): max_num_seqs is 0",
         "workload.request_rate (--rate): request_rate is 0",
         "did you mean meta-llama/Llama-3.1-8B-Instruct",
-        "did you mean A10, H100",
+        "did you mean H100? valid are ",
     ] {
         assert!(told.contains(expected), "{expected} is missing in\n{told}");
     }

@@ -109,7 +109,7 @@ fn longcat(builder: &mut Builder<'_, '_>, family: &Family, kind: Kind) {
     let routed = builder.config.need("num_experts");
     let idle = builder.config.count_or_0("zero_expert_num");
     let size = builder.config.need("moe_intermediate_size");
-    let active = builder.config.count("num_experts_per_tok").unwrap_or(1);
+    let active = builder.config.need("num_experts_per_tok");
     builder.plain("mlp.router.classifier", Part::Router, [routed.saturating_add(idle), hidden]);
     builder.matrices("mlp.experts.gate_up_proj", part, routed, [times(2, size), hidden], false);
     builder.matrices("mlp.experts.down_proj", part, routed, [hidden, size], false);

@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(meant("h10", ["H100", "", "L40S", "H100"]), "did you mean H100? valid are H100, L40S");
         assert_eq!(nearest("llama-8b", ["meta/llama-8b", "meta/llama-70b"])[0], "meta/llama-8b");
         assert_eq!(
-            nearest("lama-3-8b", ["meta/Llama-3.1-8B-Instruct", "qwen/Qwen3-8B"]),
+            nearest("llama-3-8b", ["meta/Llama-3.1-8B-Instruct", "qwen/Qwen3-8B"]),
             ["meta/Llama-3.1-8B-Instruct"]
         );
         let many = ["one-a", "one-b", "one-c", "one-d", "one-e", "one-f"];
