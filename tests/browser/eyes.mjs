@@ -62,7 +62,7 @@ export const disproportionate = async (page, what) => {
     if (most.bar.width < 0.1 * most.room.width) {
       wrong.push(`${about(most)} is the longest and ${most.bar.width.toFixed(1)} px long in ${most.room.width.toFixed(1)} px`);
     }
-    for (const row of rows.filter((row) => row.name === name && row.isMissing && amount(row.text) !== 0)) wrong.push(`${about(row)} is missing`);
+    for (const row of rows.filter((row) => row.name === name && row.isMissing && /\d/.test(row.text) && amount(row.text) !== 0)) wrong.push(`${about(row)} is missing`);
     for (const row of all) {
       const number = amount(row.text);
       if (number === null) {

@@ -63,13 +63,12 @@ impl Fit {
     fn graphs_text(&self) -> (&'static str, &'static str) {
         match self.version.counts_graphs() {
             true => (
-                "in the others",
-                "no figure of their own: two measured servers of release 0.20, the first that counts them, have the cache that the others leave, to 0.1 GiB",
+                "–",
+                "in the other items: two measured servers of release 0.20, the first that counts graphs, have the cache that the others leave, to 0.1 GiB",
             ),
-            false => (
-                "behind the cache",
-                "captured after the cache was made, outside the server's share; 0.52 GiB in a log of release 0.9",
-            ),
+            false => {
+                ("–", "captured after the cache was made, outside the server's share; 0.52 GiB in a log of release 0.9")
+            }
         }
     }
 

@@ -10,7 +10,7 @@ const truth = fileURLToPath(new URL('../../truth/', import.meta.url));
 
 /** Parameters by folder, as they were counted on the classes of transformers. */
 const counted = () => {
-  const [head, ...rows] = readFileSync(`${truth}model_truth.csv`, 'utf8').trim().split('\n').map((line) => line.split(','));
+  const [head, ...rows] = readFileSync(`${truth}model_truth.csv`, 'utf8').trim().split(/\r?\n/).map((line) => line.split(','));
   const [folder, parameters] = ['config_folder', 'parameters'].map((name) => head.indexOf(name));
   return new Map(rows.map((row) => [row[folder], Number(row[parameters])]));
 };

@@ -81,7 +81,7 @@ test('the folder of a model is dropped: its index says what the weights take, to
       const { page, errors, requests } = await open(browser, address);
       await firstResult(page);
       await dropPaths(page, [join(folder, 'my-model')]);
-      await page.getByText('The model is now my-model.').waitFor({ timeout: 60_000 });
+      await page.getByText(/^The model is now my-model, [\d,]+ parameters\./).waitFor({ timeout: 60_000 });
       await page.getByRole('tab', { name: 'Memory' }).click();
       const weights = page.locator('.shares tr').filter({ hasText: /^weights/i }).first();
       await weights.waitFor({ timeout: 60_000 });
