@@ -32,7 +32,7 @@ pub struct ServeLine {
     /// Flags that are not in the table, by name.
     pub not_known: Vec<String>,
     /// What concerns the server's memory alone and no field of a scenario knows: flags of the table without a field, and
-    /// the two of [`OF_MEMORY`] outside it, if their value is a known one.
+    /// `--dtype` and `--mamba-ssm-cache-dtype`, which are outside it, if their value is a known one.
     pub of_memory: Vec<(String, Value)>,
     /// Type that the weights are to have.
     quantization: Option<String>,
