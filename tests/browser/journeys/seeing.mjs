@@ -16,21 +16,29 @@ const curves = [
   ['throughput', 'x4y4'],
 ];
 
+// Charts are redrawn when a table gives its place back: what is still wrong after two seconds is wrong.
+const atLast = async (look) => {
+  let wrong = await look();
+  for (let turn = 0; turn < 20 && wrong.length; turn += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    wrong = await look();
+  }
+  return wrong;
+};
+
 const linesOfCurves = async (page) => {
   const wrong = [];
   for (const [name, subplot] of curves) {
     const chart = `[data-testid=chart-${name}]`;
     const least = await page.locator(`${chart} .legend li:not(.band)`).count();
-    wrong.push(
-      ...(await undrawn(page, { areas: `${chart} .plot`, within: `.cartesianlayer > .subplot.${subplot}`, lines: '.js-line', least })),
-      ...(await untrue(page, { chart, subplot })),
-    );
+    const what = { areas: `${chart} .plot`, within: `.cartesianlayer > .subplot.${subplot}`, lines: '.js-line', least };
+    wrong.push(...(await atLast(() => undrawn(page, what))), ...(await untrue(page, { chart, subplot })));
   }
   return wrong;
 };
 
 // Axes and grids, which are of no use but inside a plot.
-const axes = (page) => strayed(page, { lines: '.js-plotly-plot .crisp', areas: '.plot' });
+const axes = (page) => atLast(() => strayed(page, { lines: '.js-plotly-plot .crisp', areas: '.plot' }));
 
 const shares = (page) =>
   disproportionate(page, { rows: '.shares tr', bar: '.share-bar i', room: '.share-bar', number: '.share-number' });
