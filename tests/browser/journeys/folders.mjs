@@ -32,6 +32,7 @@ test('a ServeGen folder is dropped on the first tab, looked at, and taken over',
     await withFolder({ ...chunk(1, 2.5, 100), ...chunk(2, 1.5, 1000), 'README.md': 'About these.\n', '.DS_Store': 'x' }, async (folder) => {
       const { page, errors, requests } = await open(browser, address);
       await firstResult(page);
+      await page.waitForFunction(() => performance.getEntriesByName('plimsoll:settled-drawn').length > 0, undefined, { timeout: 60_000 });
       await dropPaths(page, [folder]);
       await page.getByText('Looking at the workload of the ServeGen folder').waitFor({ timeout: 60_000 });
       assert.equal(await page.getByRole('tab', { name: 'Workload' }).getAttribute('aria-selected'), 'true');
