@@ -12,7 +12,7 @@ use crate::command;
 use crate::repository::{Repository, cargo};
 
 /// Pairs of runs; odd, so that the median is one of them.
-const NUM_PAIRS: usize = 11;
+const NUM_PAIRS: usize = 15;
 /// What is timed, on one core.
 const TIMED: [&str; 6] = ["curve", "default", "--jobs", "1", "--log", "info"];
 /// What a curve is timed until: the beginning of a line on standard error, or its end; and how many times as long as all
@@ -70,11 +70,15 @@ pub fn run(repository: &Repository, revision: &str) -> Result<()> {
     println!("  load of the machine: {}", load());
 
     println!("simulated requests/s of {REQUESTS}, medians of {NUM_PAIRS} runs in turn:");
-    for (theirs, ours, least) in WORKLOADS {
-        let program = |at: usize| folders[at].join(format!("bench{}", std::env::consts::EXE_SUFFIX));
-        let [[before], [now]] = in_turn(|at| workload(&program(at), [theirs, ours][at]))?;
+    // One round runs every workload, so that a busy second of the machine spoils a run or two of each and no median.
+    let [before, now] =
+        in_turn(|at| workloads(&folders[at].join(format!("bench{}", std::env::consts::EXE_SUFFIX)), at))?;
+    for (((theirs, ours, least), before), now) in WORKLOADS.iter().zip(before).zip(now) {
         let ratio = before / now;
-        println!("  {ours} here over {theirs} of {revision}: {ratio:.3} (at least {least}){}", verdict(ratio >= least));
+        println!(
+            "  {ours} here over {theirs} of {revision}: {ratio:.3} (at least {least}){}",
+            verdict(ratio >= *least)
+        );
     }
     println!("  load of the machine: {}", load());
     if !is_within {
@@ -125,8 +129,17 @@ fn curve(program: &Path) -> Result<[f64; UNTIL.len()]> {
     Ok(said.map(|seconds| seconds.unwrap_or(whole)))
 }
 
+/// Seconds of one run of every one of [`WORKLOADS`], the other revision's with 0, this one's with 1.
+fn workloads(program: &Path, at: usize) -> Result<[f64; WORKLOADS.len()]> {
+    let mut seconds = [0.0; WORKLOADS.len()];
+    for (seconds, (theirs, ours, _)) in seconds.iter_mut().zip(WORKLOADS) {
+        *seconds = workload(program, [theirs, ours][at])?;
+    }
+    Ok(seconds)
+}
+
 /// Seconds of one run of a workload, as it measures them.
-fn workload(program: &Path, name: &str) -> Result<[f64; 1]> {
+fn workload(program: &Path, name: &str) -> Result<f64> {
     let output = Command::new(program)
         .args(["run", name, REQUESTS])
         .output()
@@ -136,7 +149,7 @@ fn workload(program: &Path, name: &str) -> Result<[f64; 1]> {
     }
     let sample: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let seconds = sample["seconds"].as_f64().with_context(|| format!("{name} prints no seconds"))?;
-    Ok([seconds])
+    Ok(seconds)
 }
 
 /// Mean processes that wanted to run over 1, 5 and 15 minutes, where the system tells.
