@@ -204,7 +204,8 @@ impl Builder<'_, '_> {
         }
         if style.gate != Gate::None && self.has(style.has_gate) {
             let gates = if style.gate == Gate::Wide { output } else { heads };
-            self.matrix("self_attn.gate_proj", part, [gates, hidden]);
+            let gate_bias = self.has(style.gate_bias);
+            self.matrices("self_attn.gate_proj", part, 1, [gates, hidden], gate_bias);
         }
         self.sinks(style.sinks, heads, kind);
     }

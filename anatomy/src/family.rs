@@ -72,6 +72,8 @@ pub(super) struct Heads {
     pub has_norm: When,
     pub gate: Gate,
     pub has_gate: When,
+    /// Whether the gate has a bias.
+    pub gate_bias: When,
     pub sinks: Sinks,
     /// Whether sliding layers have twice the KV heads where nothing says how many.
     pub doubles_when_sliding: bool,
@@ -206,6 +208,7 @@ pub(super) const HEADS: Heads = Heads {
     has_norm: When::Never,
     gate: Gate::None,
     has_gate: When::Always,
+    gate_bias: When::Never,
     sinks: Sinks::None,
     doubles_when_sliding: false,
 };

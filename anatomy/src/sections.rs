@@ -24,8 +24,17 @@ const TEXT_PARTS: [&str; 8] = [
 const INNER_PARTS: [&str; 3] = ["attn_config", "ffn_config", "ssm_cfg"];
 
 /// Families whose classes never tie the head, whatever the key says.
-const NEVER_TIED: [&str; 6] =
-    ["bailing_hybrid", "inkling_text", "inkling2_text", "inkling2_loop_text", "kimi_linear", "nemotron_h"];
+const NEVER_TIED: [&str; 9] = [
+    "bailing_hybrid",
+    "inkling_text",
+    "inkling2_text",
+    "inkling2_loop_text",
+    "kimi_linear",
+    "kyutai_speech_to_text",
+    "moshi",
+    "nemotron_h",
+    "xlstm",
+];
 
 /// The family of the language model where a config of several parts has all in one and a version alone says it.
 fn built_on<'n>(name: &'n str, top: &Value<'_>) -> &'n str {

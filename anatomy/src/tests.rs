@@ -360,6 +360,41 @@ fn experts_are_found_by_every_key_that_says_where_they_are() {
     }
 }
 
+/// Parameters of small models that were counted on the classes of transformers 5.19.
+#[test]
+fn biases_and_ties_are_those_of_the_classes() {
+    let attention = r#""hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 16, "intermediate_size": 96, "vocab_size": 32"#;
+    let count = |model_type: &str, more: &str| {
+        read(&format!(r#"{{"model_type": "{model_type}", {attention}{more}}}"#)).parameters()
+    };
+    let more = |model_type: &str, key: &str| {
+        let with = |value: bool| count(model_type, &format!(r#", "{key}": {value}"#));
+        with(true) - with(false)
+    };
+    // The gate's rows have one too; one layer in four has attention.
+    assert_eq!(more("qwen3_5_text", "attention_bias"), 64 + 64 + 32 + 32 + 64);
+    // Two stacks of four layers, a key for every query.
+    let hrm = |value: bool| {
+        count(
+            "hrm_text",
+            &format!(r#", "attention_bias": {value}"#).replace(r#", ""#, r#", "num_key_value_heads": 4, ""#),
+        )
+    };
+    assert_eq!(hrm(true) - hrm(false), 2 * 4 * 5 * 64);
+    // No bias in the networks of these, and none in their experts.
+    assert_eq!(more("deepseek_v32", "mlp_bias"), 0);
+    assert_eq!(more("glm_moe_dsa", "mlp_bias"), 0);
+    assert_eq!(more("zaya", "lm_head_bias"), 32);
+    // One shared expert, whatever the number says.
+    let shared = |number: u32| count("deepseek_v4", &format!(r#", "n_shared_experts": {number}"#));
+    assert_eq!(shared(0), shared(2));
+    // A head of its own, whatever the key says.
+    for model_type in ["moshi", "xlstm"] {
+        assert_eq!(more(model_type, "tie_word_embeddings"), 0, "{model_type}");
+    }
+}
+
 #[test]
 fn quantizers_of_every_known_kind_are_understood() {
     // Each layer's linear weights, and the rest at two bytes.

@@ -25,7 +25,7 @@ const MAMBA: Family = Family {
 
 /// Attention with a gate as wide as its output, beside gated delta nets.
 const QWEN3_NEXT: Family = Family {
-    attention: Attention::Heads(Heads { gate: Gate::Wide, ..NORMED_HEADS }),
+    attention: Attention::Heads(Heads { gate: Gate::Wide, gate_bias: When::If("attention_bias"), ..NORMED_HEADS }),
     state: State::GatedDelta,
     experts: Some(Routing { shared_gate: true, ..SIZED }),
     pattern: full_attention_interval,

@@ -3,7 +3,8 @@
 use super::super::builder::{Builder, times};
 use super::super::config::Config;
 use super::super::family::{
-    Attention, Family, Gate, HEADS, LATENT, LLAMA, Latent, Layers, ROUTING, Routing, Shared, Sinks,
+    Attention, Family, GATED, Gate, HEADS, LATENT, LLAMA, Latent, Layers, Network, ROUTING, Routing, Shared, Sinks,
+    When,
 };
 use super::super::pattern::{Kind, full};
 use super::Row;
@@ -24,8 +25,15 @@ pub(super) const FAMILIES: &[Row] = &[
             ..DEEPSEEK
         },
     ),
-    ("deepseek_v32", Family { pattern: indexed, experts: Some(Routing { dense_first: 3, ..COUNTED }), ..DEEPSEEK }),
-    ("glm_moe_dsa", Family { pattern: indexed, experts: Some(Routing { dense_first: 3, ..COUNTED }), ..DEEPSEEK }),
+    (
+        "deepseek_v32 glm_moe_dsa",
+        Family {
+            network: Network { bias: When::Never, ..GATED },
+            experts: Some(Routing { dense_first: 3, ..COUNTED }),
+            pattern: indexed,
+            ..DEEPSEEK
+        },
+    ),
     ("youtu", Family { experts: None, ..DEEPSEEK }),
     (
         "minicpm3",
@@ -67,6 +75,7 @@ pub(super) const FAMILIES: &[Row] = &[
         "deepseek_v4",
         Family {
             attention: Attention::Heads(HEADS),
+            experts: Some(Routing { shared: Shared::One, ..COUNTED }),
             pattern: compressed,
             layer: Layers::Own(deepseek_v4),
             finish: Some(hyper_head),

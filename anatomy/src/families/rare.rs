@@ -62,7 +62,7 @@ pub(super) const FAMILIES: &[Row] = &[
     (
         "hrm_text",
         Family {
-            attention: Attention::Heads(Heads { gate: Gate::Wide, ..HEADS }),
+            attention: Attention::Heads(Heads { gate: Gate::Wide, gate_bias: When::If("attention_bias"), ..HEADS }),
             norms: Norms { per_layer: 0, last: false, ..NORMS },
             layer: Layers::And(hrm),
             finish: Some(hrm_start),

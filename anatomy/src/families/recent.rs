@@ -3,8 +3,8 @@
 use super::super::builder::{Builder, times};
 use super::super::config::Config;
 use super::super::family::{
-    Attention, BARE_HEADS, Family, Gate, HEADS, Heads, LATENT, LLAMA, Layers, NORMED_HEADS, NORMS, Norms, ROUTING,
-    Routing, Shared, State, When,
+    Attention, BARE_HEADS, Family, Gate, HEADS, Heads, LATENT, LLAMA, Layers, NORMED_HEADS, NORMS, Norms, OUTSIDE,
+    Outside, ROUTING, Routing, Shared, State, When,
 };
 use super::super::pattern::{Kind, full, window};
 use super::Row;
@@ -67,7 +67,16 @@ pub(super) const FAMILIES: &[Row] = &[
         "inkling2_text inkling2_loop_text",
         Family { pattern: inkling_kinds, layer: Layers::Own(inkling2), finish: Some(inkling2_outside), ..LLAMA },
     ),
-    ("zaya", Family { pattern: zaya_kinds, layer: Layers::Own(zaya), finish: Some(zaya_scales), ..LLAMA }),
+    (
+        "zaya",
+        Family {
+            outside: Outside { head_bias: When::If("lm_head_bias"), ..OUTSIDE },
+            pattern: zaya_kinds,
+            layer: Layers::Own(zaya),
+            finish: Some(zaya_scales),
+            ..LLAMA
+        },
+    ),
 ];
 
 /// Rows of the embedding for images.
