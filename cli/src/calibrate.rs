@@ -7,7 +7,7 @@ use crate::output::{Failure, file_failure, tell_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use plimsoll_core::calibrate::{
     Calibration, Deployment, Fit, FitSettings, FitTask, FittedModel, Interval, Objective, Optimizer, Overload, Problem,
-    RunErrors, Space, calibrated_on, prior,
+    RunErrors, Space, calibrated_on, prior, significant,
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
 use plimsoll_core::measurement::{MeasuredDeployment, Measurement, overload_windows};
@@ -20,6 +20,9 @@ use plimsoll_formats::{
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
+
+/// Significant digits of the ends of an interval; they are rarely known better.
+const INTERVAL_DIGITS: i32 = 3;
 
 /// What is fitted, and from where.
 struct Plan {
@@ -76,7 +79,7 @@ pub fn calibrate(arguments: &CalibrateArguments) -> Result<(), Failure> {
         tell_line(format_args!("the logs show {} (β6)", batching.words()));
     }
     let intervals = problem.intervals(&best);
-    tell_intervals(&intervals);
+    tell_intervals(fit.model, &intervals);
     write(arguments, config.is_some(), plan, (&fit, intervals), trials)
 }
 
@@ -247,8 +250,8 @@ fn trained_on(run: &Measurement, counted: &[bool], errors: &RunErrors) -> Traine
     TrainedOn { file: run.name.clone(), num_requests, errors: named.collect() }
 }
 
-/// What the logs tell of the coefficients, and what they cannot tell apart.
-fn tell_intervals(intervals: &[Interval]) {
+/// What the logs tell of the coefficients, each in its own unit, and what they cannot tell apart.
+fn tell_intervals(model: FittedModel, intervals: &[Interval]) {
     for interval in intervals.iter().filter(|interval| interval.ends[0] < interval.ends[1]) {
         let ([low, high], name) = (interval.ends, &interval.name);
         let entangled: Vec<&str> = interval.entangled_with.iter().map(String::as_str).collect();
@@ -257,7 +260,10 @@ fn tell_intervals(intervals: &[Interval]) {
             (false, []) => String::new(),
             (false, others) => format!(", not told apart from {}", others.join(", ")),
         };
-        tell_line(format_args!("{name}: {low:.4} to {high:.4} µs (95 %){note}"));
+        let (factor, unit) = model.unit(name);
+        let [low, high] = [low, high].map(|end| significant(end * factor, INTERVAL_DIGITS));
+        let shown = format!("{low} to {high} {unit}");
+        tell_line(format_args!("{name}: {} (95 %){note}", shown.trim_end()));
     }
 }
 

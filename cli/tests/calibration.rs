@@ -48,6 +48,9 @@ fn the_published_experiment_is_fitted_from_its_baseline_and_gone_on_with() {
     }
     let (before, after) = (number(first, "(the baseline): loss "), number(first, "after: loss "));
     assert!(after < 0.8 * before, "{before} {after}");
+    // The polynomial is in seconds; its ends are told in the microseconds that follow them.
+    assert!((1e3..2e4).contains(&number(first, "\nintercept: ")), "{first}");
+    assert!(!first.contains(" 0 to 0 "), "{first}");
     let study = folder.join("fit.study.json");
     let again = folder.join("again.yaml");
     let output = plimsoll(&["calibrate", "--study", text(&study), "--out", text(&again), "--budget=200"]);

@@ -34,7 +34,7 @@ pub fn calibrated_on(runs: &[&Measurement], stated: &MeasuredDeployment, server:
     on.concurrency = range(runs.iter().map(|run| most_in_flight(run)));
     let rates = runs.iter().filter_map(|run| {
         let seconds = run.span()?.as_seconds();
-        (seconds > 0.0).then(|| rounded(run.requests.len() as f64 / seconds, RATE_DIGITS))
+        (seconds > 0.0).then(|| significant(run.requests.len() as f64 / seconds, RATE_DIGITS))
     });
     let range = rates.fold(None, |range: Option<[f64; 2]>, rate| {
         Some(range.map_or([rate; 2], |[low, high]| [low.min(rate), high.max(rate)]))
@@ -47,14 +47,14 @@ impl Fit {
     /// The fit as a scenario holds it.
     #[must_use]
     pub fn settings(&self, calibrated_on: CalibratedOn) -> LatencyFit {
-        let short = |values: &[f64]| values.iter().map(|value| rounded(*value, DIGITS)).collect();
+        let short = |values: &[f64]| values.iter().map(|value| significant(*value, DIGITS)).collect();
         LatencyFit {
             model: self.model.choice(),
             alpha: short(&self.alpha),
             beta: short(&self.beta),
             client: ClientEffects {
-                idle_delay_us: rounded(self.client.idle_delay_us, DIGITS),
-                busy_delay_us: rounded(self.client.busy_delay_us, DIGITS),
+                idle_delay_us: significant(self.client.idle_delay_us, DIGITS),
+                busy_delay_us: significant(self.client.busy_delay_us, DIGITS),
             },
             calibrated_on,
         }
@@ -149,7 +149,8 @@ fn label(runs: &[&Measurement]) -> String {
 }
 
 /// A number with so many significant digits.
-fn rounded(value: f64, digits: i32) -> f64 {
+#[must_use]
+pub fn significant(value: f64, digits: i32) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }
@@ -190,7 +191,7 @@ mod tests {
         for (value, digits, expected) in
             [(1234.5678912, 7, 1234.568), (0.000_123_456_789, 3, 0.000_123), (0.0, 7, 0.0), (2.0 / 3.0, 3, 0.667)]
         {
-            assert_eq!(rounded(value, digits), expected);
+            assert_eq!(significant(value, digits), expected);
         }
     }
 

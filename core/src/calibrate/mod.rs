@@ -28,7 +28,7 @@ mod space;
 mod task;
 
 pub use crate::latency::ClientEffects;
-pub use applied::calibrated_on;
+pub use applied::{calibrated_on, significant};
 pub use comparison::{Bias, Comparison, Quality, Spread};
 pub use deployment::Deployment;
 pub use errors::RunErrors;
