@@ -45,7 +45,7 @@ pub enum Command {
     Inspect(InspectArguments),
     /// Fit a step-time model to logs of a deployment.
     Calibrate(CalibrateArguments),
-    /// Predict logged runs with a fitted model and say how far off it is.
+    /// Predict logged runs, with a fitted model or from measured kernels, and say how far off that is.
     Evaluate(EvaluateArguments),
     /// Write a trace in another format.
     Convert(ConvertArguments),

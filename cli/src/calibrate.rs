@@ -1,5 +1,6 @@
 //! `plimsoll calibrate`: coefficients that repeat what was logged.
 
+use crate::evaluate::known_accelerators;
 use crate::experiment::{tell_comparison, tell_limits, tell_records};
 use crate::log_arguments::{CalibrateArguments, ExperimentName, ServerArguments};
 use crate::measured;
@@ -169,6 +170,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
         run.deployment.num_gpu_blocks = run.deployment.num_gpu_blocks.or(blocks);
     }
     let runs = usable(runs)?;
+    known_accelerators(&runs)?;
     let [train, mut held_out] = match config {
         Some(config) => chosen(&runs, config)?,
         None => [runs, Vec::new()],
@@ -176,6 +178,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     if !arguments.held_out.is_empty() {
         let mut aside = usable(measured::read_all(&arguments.held_out).map_err(|problems| told(&problems))?)?;
         aside.iter_mut().for_each(|run| apply(&arguments.server, &mut run.deployment));
+        known_accelerators(&aside)?;
         held_out.extend(aside);
     }
     let stated = together(&train);
@@ -299,6 +302,7 @@ pub fn apply(server: &ServerArguments, deployment: &mut MeasuredDeployment) {
         model: server.model.clone(),
         accelerator: server.hardware.clone(),
         tensor_parallel_size: server.tp,
+        engine_version: server.vllm_version.clone(),
         max_num_seqs: server.max_num_seqs,
         max_num_batched_tokens: server.max_num_batched_tokens,
         num_gpu_blocks: server.total_kv_blocks,

@@ -4,6 +4,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use plimsoll_core::calibrate::{FitSettings, FittedModel, Objective, Optimizer, Overload, Weights};
+use plimsoll_core::scenario::ServerVersion;
 use std::path::PathBuf;
 
 /// What a study holds, so that nobody gives it beside one: with any of it changed, losses would not compare.
@@ -89,10 +90,13 @@ pub struct ServerArguments {
     /// Accelerators per replica [as logged, else what the model needs].
     #[arg(long, visible_alias = "tensor-parallel-size", help_heading = "Server")]
     pub tp: Option<u32>,
-    /// Most requests in a batch [as logged, else 256].
+    /// Release of vLLM [as logged, else the newest].
+    #[arg(long, value_name = "VERSION", value_parser = release, help_heading = "Server")]
+    pub vllm_version: Option<String>,
+    /// Most requests in a batch [as logged, else the release's default].
     #[arg(long, value_name = "N", help_heading = "Server")]
     pub max_num_seqs: Option<u32>,
-    /// Token budget of a step [as logged, else 8192].
+    /// Token budget of a step [as logged, else the release's default].
     #[arg(long, value_name = "N", help_heading = "Server")]
     pub max_num_batched_tokens: Option<u32>,
     /// KV blocks [as logged, else what the memory leaves beside the weights].
@@ -102,9 +106,9 @@ pub struct ServerArguments {
 
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
-    /// A fit that `calibrate` wrote.
+    /// A fit that `calibrate` wrote [none: what measured kernels predict].
     #[arg(long, value_name = "FILE")]
-    pub fit: PathBuf,
+    pub fit: Option<PathBuf>,
     /// A log with single requests; may be given several times.
     #[arg(long = "log", value_name = "LOG", required = true)]
     pub logs: Vec<PathBuf>,
@@ -140,6 +144,12 @@ fn weights(text: &str) -> Result<Weights, String> {
     let weights = Weights::of_values(values);
     let range = || format!("give weights from 0 to {}, not all of them 0", Weights::MAX);
     weights.is_usable().then_some(weights).ok_or_else(range)
+}
+
+/// A release of vLLM, as `run` takes it.
+fn release(text: &str) -> Result<String, String> {
+    let known = ServerVersion::parse(text).map(|_| text.to_owned());
+    known.ok_or_else(|| "give a release like 0.33 or v0.24.0".to_owned())
 }
 
 /// A share in percent or as a fraction.

@@ -170,6 +170,50 @@ fn a_configuration_of_2025_chooses_parameters_and_runs() {
 }
 
 #[test]
+fn a_log_is_judged_without_a_fit_and_by_its_own_server() {
+    let folder = folder("evaluate");
+    log(&folder, "run.json", 2);
+    let log = folder.join("run.json");
+    let evaluate = |more: &[&str]| plimsoll(&[&["evaluate", "--log", text(&log), "--json"], more].concat());
+    let llama = ["--model=meta-llama/llama-3.1-8b-instruct", "--hardware=H100", "--tp=1"];
+    let output = evaluate(&llama);
+    let said = told(&output);
+    assert!(said.contains("assumed: max_num_seqs 1024"), "{said}");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let tpot = &value["runs"][0]["metrics"]["tpot_mean"];
+    let [predicted, measured, error] =
+        ["predicted", "measured", "error_percent"].map(|key| tpot[key].as_f64().expect(key));
+    // Steps of the log take 8 ms. Reading 16 GB of weights takes an H100 at least 4.8.
+    assert!((measured - 8.0).abs() < 1e-9 && (4.8..8.0).contains(&predicted), "{tpot}");
+    assert!((error - (predicted / measured - 1.0) * 100.0).abs() < 1e-9, "{tpot}");
+    let older = evaluate(&[&llama[..], &["--vllm-version=0.8.5"]].concat());
+    let older: serde_json::Value = serde_json::from_slice(&older.stdout).expect("JSON");
+    let slower = older["runs"][0]["metrics"]["tpot_mean"]["predicted"].as_f64().expect("a number");
+    assert!(slower > predicted, "{slower} of a server without asynchronous scheduling");
+    for (more, expected) in [
+        (&["--model=meta-llama/llama-3.1-8b-instruct", "--hardware=H1000"][..], "error[unknown-accelerator]"),
+        (&["--hardware=H100"], "the catalogue has no model my/server"),
+        (&["--vllm-version=old"], "give a release like 0.33"),
+    ] {
+        let output = evaluate(more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+    }
+    // A fit of one server on the log of another: the log's is predicted, and that is told.
+    let fit = folder.join("fit.yaml");
+    let fitted = ["calibrate", "--log", text(&log), "--out", text(&fit), "--budget=200"];
+    told(&plimsoll(&[&fitted[..], &llama].concat()));
+    let output = evaluate(&["--fit", text(&fit), "--model=meta-llama/llama-3.1-8b-instruct", "--hardware=A100-SXM"]);
+    let said = told(&output);
+    assert!(
+        said.contains("warning[deployment-differs]")
+            && said.contains("accelerator of the log is A100-SXM, and H100 of the fit"),
+        "{said}"
+    );
+    assert!(!said.contains("model of the log"), "{said}");
+}
+
+#[test]
 fn the_quadratic_model_serves_a_run_by_hand() {
     let output = plimsoll(&[
         "run",

@@ -3,7 +3,7 @@
 use plimsoll_core::kv_plan::{MEASURED_GIB, MEASURED_SERVERS};
 use plimsoll_tests::truth::configs::own_tables;
 use plimsoll_tests::truth::report::{Bars, Options, Row, report};
-use plimsoll_tests::truth::{anatomy, kv_cache, memory};
+use plimsoll_tests::truth::{anatomy, calibration, kv_cache, memory};
 
 fn options(path: Option<&str>) -> Options {
     Options { path: path.map(|path| own_tables().join(path)), ..Options::default() }
@@ -106,4 +106,20 @@ fn rows_that_are_no_rows_are_shown_and_fail_the_table() {
     assert!(!is_good && text.contains("unreadable row"), "{text}");
     let (text, is_good) = table("empty.csv", header.as_bytes()).expect("a table");
     assert!(!is_good && text.starts_with("0/0"), "{text}");
+}
+
+/// The measurements are read in place; without them there is nothing to hold.
+#[test]
+fn logs_of_a_measured_card_are_met_without_a_fit() {
+    let folder = calibration::measurements().join("blis-trace");
+    if !folder.is_dir() {
+        eprintln!("{} is absent, so nothing was compared", folder.display());
+        return;
+    }
+    let found = calibration::rows(&Options { path: Some(folder), ..Options::default() });
+    let (rows, bars) = found.expect("the folder has logs");
+    let (text, is_good) = report(&rows, &bars);
+    // Three runs and the medians of three means.
+    assert!(is_good && rows.len() == 6, "{text}");
+    assert!(rows.iter().take(3).all(|row| row.error.is_some_and(|error| error.abs() < 6.0)), "{text}");
 }

@@ -26,6 +26,7 @@ mod replay;
 mod report;
 mod space;
 mod task;
+mod zero_shot;
 
 pub use crate::latency::ClientEffects;
 pub use applied::{calibrated_on, significant};
@@ -44,6 +45,7 @@ pub use replay::{Prediction, Replay};
 pub use report::{RequestPoint, RunReport};
 pub use space::{Parameter, Space};
 pub use task::FitTask;
+pub use zero_shot::ZeroShot;
 
 use fit::MAX_REQUESTS;
 

@@ -4,7 +4,7 @@ use super::Basis;
 use super::Batching;
 use super::deployment::KnownDeployment;
 use super::resolve::{ChosenLatency, Resolution, rooted};
-use crate::catalog::{AcceleratorSpec, ModelSpec};
+use crate::catalog::{AcceleratorSpec, Catalog, ModelSpec};
 use crate::diagnostic::Diagnostic;
 use crate::kv_plan::KvDtype;
 use crate::latency::{Card, ClientEffects, Inputs, LatencyModel};
@@ -55,31 +55,68 @@ impl<'a> Resolution<'a> {
         accelerator: &AcceleratorSpec,
     ) -> Result<(LatencyModel, bool), Vec<Diagnostic>> {
         let engine = &self.scenario.engine;
+        let server = MeasuredServer {
+            model,
+            accelerator,
+            tensor_parallel_size: deployment.tensor_parallel_size,
+            enable_expert_parallel: engine.enable_expert_parallel,
+            kv_cache_dtype: engine.kv_cache_dtype.as_deref().and_then(KvDtype::named).unwrap_or(KvDtype::Auto),
+            max_num_seqs: self.in_force.limits.max_num_seqs,
+            async_scheduling: self.batching_in_force(None) == Batching::Async,
+        };
+        server.latency(self.catalog)
+    }
+}
+
+/// A server whose step times are predicted from measured kernels.
+#[derive(Debug, Clone, Copy)]
+pub struct MeasuredServer<'a> {
+    /// What it serves.
+    pub model: &'a ModelSpec,
+    /// Each rank's accelerator.
+    pub accelerator: &'a AcceleratorSpec,
+    /// Ranks that split each layer.
+    pub tensor_parallel_size: u32,
+    /// Whether ranks have whole experts.
+    pub enable_expert_parallel: bool,
+    /// The type of cached keys and values.
+    pub kv_cache_dtype: KvDtype,
+    /// Most sequences of a step.
+    pub max_num_seqs: u32,
+    /// Whether the next step is planned before the last one is done.
+    pub async_scheduling: bool,
+}
+
+impl MeasuredServer<'_> {
+    /// Its step times, and whether kernels were measured on its accelerator itself.
+    ///
+    /// # Errors
+    /// What the layers compute is not known, or nothing was measured.
+    pub fn latency(&self, catalog: &Catalog) -> Result<(LatencyModel, bool), Vec<Diagnostic>> {
         let unknown = |path: &str, message| {
             let problem = Diagnostic::error("architecture-incomplete", path, message);
             Err(alloc::vec![problem.with_hint("paste the model's config.json, or choose trained-physics")])
         };
-        let footprint = match &model.footprint {
+        let footprint = match &self.model.footprint {
             Some(footprint) if !footprint.compute.is_unknown() => footprint,
-            _ => return unknown("model", format!("what the layers of {} compute is not known", model.id)),
+            _ => return unknown("model", format!("what the layers of {} compute is not known", self.model.id)),
         };
-        let Some(spec) = &self.catalog.step_times else {
+        let Some(spec) = &catalog.step_times else {
             return unknown("accelerator", "no kernels were measured".into());
         };
-        let Some(card) = Card::of(accelerator, &spec.cards, &self.catalog.accelerators) else {
+        let Some(card) = Card::of(self.accelerator, &spec.cards, &catalog.accelerators) else {
             return unknown("accelerator", "no kernels were measured".into());
         };
-        let stated = engine.kv_cache_dtype.as_deref().and_then(KvDtype::named).and_then(KvDtype::stated_bytes);
         let inputs = Inputs {
             compute: &footprint.compute,
-            value_bytes: f64::from(stated.unwrap_or(footprint.value_bytes)),
+            value_bytes: f64::from(self.kv_cache_dtype.bytes(footprint.value_bytes)),
             state_bytes: f64::from(footprint.state_bytes),
             card,
             spec,
-            ranks: deployment.tensor_parallel_size,
-            expert_parallel: engine.enable_expert_parallel,
-            captured: self.in_force.limits.max_num_seqs.saturating_mul(2).min(MAX_CAPTURED),
-            is_async: self.batching_in_force(None) == Batching::Async,
+            ranks: self.tensor_parallel_size,
+            expert_parallel: self.enable_expert_parallel,
+            captured: self.max_num_seqs.saturating_mul(2).min(MAX_CAPTURED),
+            is_async: self.async_scheduling,
         };
         Ok((LatencyModel::MeasuredRoofline(inputs.model()), card.is_measured))
     }

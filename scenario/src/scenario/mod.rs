@@ -34,6 +34,7 @@ pub use cluster::{
 pub use defaults::EngineDefault;
 pub use fit::{CalibratedOn, LatencyFit, Loads, fitted_latency};
 pub use kv_groups::{GroupKind, GroupRun, KvGroups, MAX_GROUP_KINDS, Retention};
+pub use measured::MeasuredServer;
 pub use moved::NewRules;
 pub use planned::SimulatedBlocks;
 pub use resolved::{

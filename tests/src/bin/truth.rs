@@ -4,10 +4,10 @@
 fn main() -> std::process::ExitCode {
     use plimsoll_tests::truth::capacity;
     use plimsoll_tests::truth::report::{Options, report, rows_json};
-    use plimsoll_tests::truth::{anatomy, kv_cache, memory, quantised, steps, throughput};
+    use plimsoll_tests::truth::{anatomy, calibration, kv_cache, memory, quantised, steps, throughput};
     use std::process::ExitCode;
 
-    const USAGE: &str = "usage: truth anatomy|kv-cache|memory|quantised|steps|throughput [PATH] [--json FILE] [--median PERCENT] \
+    const USAGE: &str = "usage: truth anatomy|calibration|kv-cache|memory|quantised|steps|throughput [PATH] [--json FILE] [--median PERCENT] \
                          [--worst PERCENT] [--exact ROWS]\n       truth capacity [--seed S] [-n N]";
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +38,7 @@ fn main() -> std::process::ExitCode {
     };
     let rows = match table.as_str() {
         "anatomy" => anatomy::rows(&options),
+        "calibration" => calibration::rows(&options),
         "quantised" => quantised::rows(&options),
         "kv-cache" => kv_cache::rows(&options),
         "memory" => memory::rows(&options),

@@ -6,9 +6,9 @@
 //! `plimsoll calibrate`.
 
 use plimsoll_core::calibrate::{Calibration, Deployment, Fit, FitSettings, FittedModel, RunErrors, prior};
-use plimsoll_core::measurement::{MeasuredDeployment, Measurement, RunFigures};
+use plimsoll_core::measurement::{Measurement, RunFigures};
 use plimsoll_core::study::{Ask, Study};
-use plimsoll_logs::{attach, read_log};
+use plimsoll_tests::deployments::{find, logs_of};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -51,53 +51,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
     Some(Options { folder: folder?, leave_out, settings })
 }
 
-/// Folders that are deployments.
-fn find(folder: &Path, found: &mut Vec<PathBuf>) {
-    let below = entries(folder);
-    if runs_of(folder).len() >= 3 {
-        found.push(folder.to_owned());
-        return;
-    }
-    below.iter().filter(|path| path.is_dir()).for_each(|path| find(path, found));
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    all.sort();
-    all
-}
-
-/// Logs with single requests: results of the benchmark client, or traces one folder below.
-fn runs_of(folder: &Path) -> Vec<(String, Measurement)> {
-    let mut settings: Option<MeasuredDeployment> = None;
-    let mut runs = Vec::new();
-    for path in entries(folder) {
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let log = if path.is_dir() { path.join("trace.csv") } else { path };
-        let is_log = log.extension().is_some_and(|extension| extension == "json" || extension == "csv");
-        let Ok(bytes) = std::fs::read(&log) else { continue };
-        let Some(content) = is_log.then(|| read_log(&stem, &bytes).ok()).flatten() else { continue };
-        let mut content = content;
-        if let Ok(header) = std::fs::read(log.with_extension("yaml"))
-            && let Ok(header) = read_log("header", &header)
-        {
-            attach(&mut content, header.deployment.as_ref(), &[]);
-        }
-        if content.runs.is_empty() {
-            settings = settings.or(content.deployment);
-        }
-        runs.extend(content.runs.into_iter().map(|run| (stem.clone(), run.measurement)));
-    }
-    runs.retain(|(_, run)| run.has_requests());
-    if let Some(settings) = &settings {
-        runs.iter_mut().for_each(|(_, run)| run.deployment.fill_from(settings));
-    }
-    runs
-}
-
 fn leave_out_of(path: &Path, root: &Path, together: Option<&str>, settings: &FitSettings) {
-    let runs = runs_of(path);
+    let runs = logs_of(path).runs;
     let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
     let is_out =
         |index: usize| together.is_none_or(|text| runs.get(index).is_some_and(|(name, _)| name.contains(text)));

@@ -3,6 +3,7 @@
 //! Most tables are a CSV file of what real software gave; a module computes the same and reports a row per entry.
 
 pub mod anatomy;
+pub mod calibration;
 pub mod capacity;
 pub mod configs;
 pub mod kv_cache;
