@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 /// absolute errors, percent.
 const JUDGED: [(&str, usize, f64); 3] = [("E2E", 2, 9.0), ("TPOT", 1, 9.0), ("TTFT", 0, 20.0)];
 
-/// Where the measurements lie that are no part of the repository.
+/// Where the measurements lie that are no part of the repository: in a folder beside it.
 #[must_use]
 pub fn measurements() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data")
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or_else(|| Path::new(""));
+    beside.join("shared/data")
 }
 
 /// Predicts every run of every deployment below a folder.
@@ -23,8 +24,7 @@ pub fn measurements() -> PathBuf {
 /// # Errors
 /// There is no folder, or no run in it.
 pub fn rows(options: &Options) -> Result<(Vec<Row>, Bars), String> {
-    let folder =
-        options.path.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    let folder = options.path.clone().unwrap_or_else(measurements);
     let mut deployments = Vec::new();
     find(&folder, &mut deployments);
     deployments.sort();
