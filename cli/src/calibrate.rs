@@ -11,7 +11,7 @@ use plimsoll_core::calibrate::{
     RunErrors, Space, calibrated_on, prior, significant,
 };
 use plimsoll_core::diagnostic::{Diagnostic, Severity};
-use plimsoll_core::measurement::{MeasuredDeployment, Measurement, overload_windows};
+use plimsoll_core::measurement::{ClientLoad, MeasuredDeployment, Measurement, overload_windows};
 use plimsoll_core::search::Candidate;
 use plimsoll_core::study::{Ask, Study};
 use plimsoll_formats::{
@@ -153,7 +153,7 @@ fn of_study(path: &Path, arguments: &CalibrateArguments) -> Result<Plan, Failure
     task.settings.seed = arguments.seed.unwrap_or(task.settings.seed);
     let mut runs = [task.runs.clone(), study.held_out];
     let every = runs.iter_mut().flatten().chain(&mut task.runs);
-    every.for_each(|run| apply(&arguments.server, &mut run.deployment));
+    every.for_each(|run| apply(&arguments.server, run));
     Ok(Plan { runs, task, server: study.server, trials: study.trials, start })
 }
 
@@ -165,7 +165,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     };
     let mut runs = measured::read_all(&paths).map_err(|problems| told(&problems))?;
     for run in &mut runs {
-        apply(&arguments.server, &mut run.deployment);
+        apply(&arguments.server, run);
         let blocks = config.and_then(|config| config.kv_blocks);
         run.deployment.num_gpu_blocks = run.deployment.num_gpu_blocks.or(blocks);
     }
@@ -177,7 +177,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     };
     if !arguments.held_out.is_empty() {
         let mut aside = usable(measured::read_all(&arguments.held_out).map_err(|problems| told(&problems))?)?;
-        aside.iter_mut().for_each(|run| apply(&arguments.server, &mut run.deployment));
+        aside.iter_mut().for_each(|run| apply(&arguments.server, run));
         known_accelerators(&aside)?;
         held_out.extend(aside);
     }
@@ -200,7 +200,7 @@ fn of_logs(arguments: &CalibrateArguments, config: Option<&OptimizerFile>) -> Re
     tell_overloads(&train, settings.overload);
     let task = FitTask::new(train.clone(), space, settings);
     let mut server = MeasuredDeployment::default();
-    apply(&arguments.server, &mut server);
+    apply_to(&arguments.server, &mut server);
     Ok(Plan { runs: [train, held_out], task, server, trials: Vec::new(), start: None })
 }
 
@@ -296,8 +296,21 @@ fn together(runs: &[Measurement]) -> MeasuredDeployment {
     stated
 }
 
-/// Fills in what the command line says of the server; it wins over the log.
-pub fn apply(server: &ServerArguments, deployment: &mut MeasuredDeployment) {
+/// Fills in what the command line says of a run's server and client; it wins over the log. A cap that was found is told.
+pub fn apply(server: &ServerArguments, run: &mut Measurement) {
+    run.load.max_concurrency = server.client_cap.or(run.load.max_concurrency);
+    let client = ClientLoad::of(run);
+    if client.is_found {
+        let message =
+            format!("{} requests were in flight at most, while others waited to be sent", client.most_in_flight);
+        let hint = "it is replayed as a client's cap; --client-cap states another";
+        tell_line(Diagnostic::note("client-cap-found", run.name.clone(), message).with_hint(hint));
+    }
+    apply_to(server, &mut run.deployment);
+}
+
+/// Fills in what the command line says of a server; it wins over what was logged.
+fn apply_to(server: &ServerArguments, deployment: &mut MeasuredDeployment) {
     let given = MeasuredDeployment {
         model: server.model.clone(),
         accelerator: server.hardware.clone(),

@@ -24,7 +24,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let fit = file.as_ref().map(FitFile::fit);
     let mut runs = usable(measured::read_all(&arguments.logs).map_err(|problems| told(&problems))?)?;
     for run in &mut runs {
-        apply(&arguments.server, &mut run.deployment);
+        apply(&arguments.server, run);
         if let Some(file) = &file {
             differences(&run.deployment, &file.deployment)
                 .iter()

@@ -3,7 +3,8 @@
 use crate::arguments::InspectArguments;
 use crate::measured;
 use crate::output::{Failure, tell_line, write_json};
-use plimsoll_core::measurement::{ArrivalSource, Measurement, RunFigures, overload_windows};
+use plimsoll_core::measurement::{ArrivalSource, ClientLoad, Measurement, RunFigures, overload_windows};
+use plimsoll_core::time::SimTime;
 use serde_json::{Map, Value, json};
 use std::io::{self, BufWriter, Write};
 
@@ -49,6 +50,7 @@ fn as_json(run: &Measurement) -> Value {
         .map(|(name, value)| ((*name).to_owned(), json!(value)))
         .collect();
     let rate = run.load.request_rate;
+    let client = ClientLoad::of(run);
     json!({
         "name": run.name,
         "format": run.format,
@@ -61,6 +63,13 @@ fn as_json(run: &Measurement) -> Value {
             "request_rate": rate.map(|rate| if rate.is_finite() { json!(rate) } else { json!("inf") }),
             "burstiness": run.load.burstiness.filter(|burstiness| burstiness.is_finite()),
             "max_concurrency": run.load.max_concurrency,
+        },
+        "client": {
+            "most_in_flight": client.most_in_flight,
+            "mean_send_lag_ms": client.mean_send_lag.map(millis),
+            "longest_send_lag_ms": client.longest_send_lag.map(millis),
+            "cap": client.cap,
+            "is_cap_found": client.is_found,
         },
         "overload": overload_windows(run).iter().map(|window| json!({
             "from_s": window.from.as_seconds(),
@@ -99,6 +108,10 @@ fn describe(out: &mut impl Write, run: &Measurement) -> io::Result<()> {
     writeln!(out, "  load     {}", load.join(", "))?;
     let span = run.span().map_or(String::new(), |span| format!(" in {:.1} s", span.as_seconds()));
     writeln!(out, "  requests {} ok, {} failed{span}", run.requests.len(), run.num_failed)?;
+    let client = ClientLoad::of(run);
+    if client.most_in_flight > 0 {
+        writeln!(out, "  client   {}", client_words(&client))?;
+    }
     for window in overload_windows(run) {
         writeln!(out, "  {}", window.words())?;
     }
@@ -116,4 +129,20 @@ fn describe(out: &mut impl Write, run: &Measurement) -> io::Result<()> {
     .flatten()
     .collect();
     writeln!(out, "  figures  {}", if line.is_empty() { "none".to_owned() } else { line.join(", ") })
+}
+
+/// How many requests a client had in flight and how late it sent.
+fn client_words(client: &ClientLoad) -> String {
+    let mut words = vec![format!("at most {} in flight", client.most_in_flight)];
+    if let Some((mean, longest)) = client.mean_send_lag.zip(client.longest_send_lag) {
+        words.push(format!("sent {:.1} ms after it was wanted, {:.1} ms at most", millis(mean), millis(longest)));
+    }
+    if client.is_found {
+        words.push(format!("so held back by a cap of {}, which is replayed", client.most_in_flight));
+    }
+    words.join(", ")
+}
+
+fn millis(time: SimTime) -> f64 {
+    time.0 as f64 / 1e3
 }

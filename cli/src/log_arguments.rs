@@ -99,6 +99,9 @@ pub struct ServerArguments {
     /// Token budget of a step [as logged, else the release's default].
     #[arg(long, value_name = "N", help_heading = "Server")]
     pub max_num_batched_tokens: Option<u32>,
+    /// Most requests that the client had in flight [as logged, or as found in the log].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
+    pub client_cap: Option<u32>,
     /// KV blocks [as logged, else what the memory leaves beside the weights].
     #[arg(long, value_name = "N", visible_alias = "num-gpu-blocks", help_heading = "Server")]
     pub total_kv_blocks: Option<u32>,

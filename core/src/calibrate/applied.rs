@@ -2,14 +2,13 @@
 
 use super::{ClientEffects, Deployment, Fit, FittedModel};
 use crate::catalog::Catalog;
-use crate::measurement::{MeasuredDeployment, Measurement};
+use crate::measurement::{ClientLoad, MeasuredDeployment, Measurement};
 use crate::scenario::{
     AcceleratorChoice, CalibratedOn, LatencyFit, LatencyModelChoice, LatencySettings, ModelChoice, Scenario, Scheduling,
 };
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// Significant digits of a coefficient in a scenario: more than any fit can tell, few enough for a link.
 const DIGITS: i32 = 7;
@@ -31,7 +30,7 @@ pub fn calibrated_on(runs: &[&Measurement], stated: &MeasuredDeployment, server:
     let requests = || runs.iter().flat_map(|run| &run.requests);
     on.input_tokens = range(requests().map(|request| request.input_tokens));
     on.output_tokens = range(requests().map(|request| request.output_tokens));
-    on.concurrency = range(runs.iter().map(|run| most_in_flight(run)));
+    on.concurrency = range(runs.iter().map(|run| ClientLoad::of(run).most_in_flight));
     let rates = runs.iter().filter_map(|run| {
         let seconds = run.span()?.as_seconds();
         (seconds > 0.0).then(|| significant(run.requests.len() as f64 / seconds, RATE_DIGITS))
@@ -122,22 +121,6 @@ fn range(values: impl Iterator<Item = u32>) -> [u32; 2] {
     range.unwrap_or_default()
 }
 
-/// Most requests in flight at once.
-fn most_in_flight(run: &Measurement) -> u32 {
-    let mut changes: Vec<(i64, i32)> = Vec::new();
-    for request in &run.requests {
-        let Some(e2e) = request.e2e else { continue };
-        // At the same time one ends before another is sent.
-        changes.extend([(request.send.0, 1), (request.send.0.saturating_add(e2e.0), -1)]);
-    }
-    changes.sort_unstable();
-    let levels = changes.iter().scan(0, |level, (_, change)| {
-        *level += change;
-        Some(*level)
-    });
-    levels.max().unwrap_or(0).unsigned_abs()
-}
-
 /// The first log's name without its folders, and how many others there are.
 fn label(runs: &[&Measurement]) -> String {
     let first = runs.first().map_or("", |run| run.name.rsplit(['/', '\\']).next().unwrap_or_default());
@@ -193,16 +176,6 @@ mod tests {
         {
             assert_eq!(significant(value, digits), expected);
         }
-    }
-
-    #[test]
-    fn requests_in_flight_are_counted_between_send_and_end() {
-        let mut run = run("a", &[(1, 1), (1, 1), (1, 1)]);
-        for (request, (send, e2e)) in run.requests.iter_mut().zip([(0, 50), (20, 30), (50, 10)]) {
-            (request.send, request.e2e) = (SimTime(send), Some(SimTime(e2e)));
-        }
-        // The first two end when the third is sent.
-        assert_eq!(most_in_flight(&run), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::cluster::Simulation;
 use crate::engine::{Mode, blocks_alone};
 use crate::latency::{ClientEffects, LatencyModel};
-use crate::measurement::{Measurement, RequestLatency, RunFigures};
+use crate::measurement::{ClientLoad, Measurement, RequestLatency, RunFigures};
 use crate::observation::{Observer, QueueSample, RequestRecord};
 use crate::scenario::{Batching, ClusterConfig, EngineConfig, Rules, VllmRules};
 use crate::time::SimTime;
@@ -16,6 +16,7 @@ use core::cmp::Reverse;
 ///
 /// Without a cap a request is sent when it was sent. With a cap the client is a closed loop: a request is sent when it
 /// was wanted, or when one of the earlier ones has ended, whichever is later; the simulated server decides the second.
+/// A cap that the log does not state is found in it ([`ClientLoad::of`]).
 #[derive(Debug, Clone)]
 pub struct Replay {
     requests: Vec<Request>,
@@ -48,9 +49,10 @@ impl Replay {
     /// Of the first `max_requests` requests of a run.
     #[must_use]
     pub fn new(run: &Measurement, max_requests: usize) -> Self {
-        let max_concurrency = run.load.max_concurrency;
+        let load = ClientLoad::of(run);
+        let max_concurrency = load.cap;
         // A closed loop of users without a rate wants every request at once.
-        let is_paced = run.load.request_rate.is_some_and(f64::is_finite);
+        let is_paced = load.is_found || run.load.request_rate.is_some_and(f64::is_finite);
         let requests = run.requests.iter().take(max_requests).enumerate().map(|(index, request)| {
             let arrive = match max_concurrency {
                 None => request.send,
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
     use crate::calibrate::Deployment;
     use crate::calibrate::tests::catalog;
-    use crate::measurement::{LogFormat, MeasuredDeployment, MeasuredRequest};
+    use crate::measurement::{ArrivalSource, LogFormat, MeasuredDeployment, MeasuredRequest};
 
     fn run(arrivals_ms: &[i64], cap: Option<u32>) -> Measurement {
         let mut run = Measurement::new("f", LogFormat::VllmBench);
@@ -241,6 +243,27 @@ mod tests {
         assert_eq!(ends, [30_700.0; 3]);
         let first_two = Replay::new(&run(&[0, 1, 2], None), 2);
         assert_eq!(first_two.len(), 2);
+    }
+
+    #[test]
+    fn a_cap_that_no_log_states_is_replayed_as_one() {
+        let latency = LatencyModel::blackbox(&[0.0; 3], &[10_000.0, 0.0, 0.0]).unwrap();
+        let engine = Deployment::guess(&catalog(), &MeasuredDeployment::default()).engine;
+        let serve = |run: &Measurement| Replay::new(run, 100).run(engine, &latency, ClientEffects::default());
+        // One request every 5 ms, of 30 ms each, one at a time; the measured server took 31.
+        let wanted: Vec<i64> = (0..20).map(|at| 5 * at).collect();
+        let stated = run(&wanted, Some(1));
+        let mut found = run(&wanted, None);
+        found.load.request_rate = None;
+        found.arrivals = ArrivalSource::Recorded;
+        for (at, request) in (0i64..).zip(&mut found.requests) {
+            request.send = SimTime(31_000 * at);
+            request.e2e = Some(SimTime(31_000));
+        }
+        assert_eq!(serve(&found), serve(&stated));
+        // Sent as they were sent, they would have met nobody.
+        found.arrivals = ArrivalSource::Derived;
+        assert_ne!(serve(&found), serve(&stated));
     }
 
     #[test]

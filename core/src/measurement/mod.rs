@@ -4,9 +4,11 @@
 //! Times are whole microseconds since the first arrival; what a file does not state is absent, never zero.
 //! Prompts and generated texts have no place here: readers discard them while they read.
 
+mod client;
 mod figures;
 mod overload;
 
+pub use client::ClientLoad;
 pub(crate) use figures::percentile;
 pub use figures::{RequestLatency, RunFigures};
 pub use overload::{OverloadWindow, overload_windows};
