@@ -186,11 +186,11 @@ fn question<'a>(
         problems.push(problem.with_hint("give a release of vLLM, e.g. 0.32.0"));
     }
     let given = arguments.kv_cache_dtype.as_deref().unwrap_or("auto");
-    let dtype = KvDtype::named(given);
+    let dtype = KvDtype::of_server(given);
     if dtype.is_none() {
         let message = format!("kv_cache_dtype is {given}");
         let problem = Diagnostic::error("invalid-value", "--kv-cache-dtype", message);
-        problems.push(problem.with_hint("valid are auto, fp8, fp8_e4m3, fp8_e5m2, float16, bfloat16, float32"));
+        problems.push(problem.with_hint(format!("known are {}", KvDtype::SERVED)));
     }
     if let (Some(MaxModelLen::Tokens(length)), made_for @ 1..) = (arguments.max_model_len, model.longest_context)
         && u64::from(length) > made_for

@@ -64,6 +64,13 @@ fn the_blocks_of_llama_on_an_h100_are_those_by_hand() {
     scenario.engine.gpu_memory_utilization = None;
     scenario.engine.kv_cache_dtype = Some("fp8".into());
     assert!((f64::from(resolved(&scenario).engine.num_blocks) - 2.0 * expected).abs() <= 1.0);
+    // vLLM has no cache of integers; the reference's rules know one.
+    scenario.engine.kv_cache_dtype = Some("int8".into());
+    let problems = scenario.resolve(plimsoll_configs::catalog()).expect_err("no server takes it");
+    assert!(problems.iter().any(|found| found.path == "engine.kv_cache_dtype" && found.hint.contains("fp8_ds_mla")));
+    scenario.engine.scheduling = Scheduling::Reference;
+    assert!(scenario.resolve(plimsoll_configs::catalog()).is_ok());
+    scenario.engine.scheduling = Scheduling::VllmV1;
     scenario.engine.kv_cache_dtype = None;
     scenario.engine.block_size = 64;
     let wide = resolved(&scenario);

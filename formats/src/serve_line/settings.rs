@@ -19,7 +19,8 @@ struct Setting {
 }
 
 /// Types of cached keys and values that a scenario knows, by the server's names.
-pub(super) const KV_CACHE_TYPES: [&str; 7] = ["auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc"];
+pub(super) const KV_CACHE_TYPES: [&str; 8] =
+    ["auto", "float16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla"];
 
 /// What the reader knows so far.
 struct Reader<'a> {

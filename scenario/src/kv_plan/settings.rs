@@ -22,11 +22,22 @@ impl KvDtype {
     pub fn named(name: &str) -> Option<Self> {
         Some(match name.trim().to_ascii_lowercase().as_str() {
             "" | "auto" => KvDtype::Auto,
-            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" | "int8" => KvDtype::Fp8,
+            "fp8" | "fp8_e4m3" | "fp8_e5m2" | "fp8_inc" | "fp8_ds_mla" | "int8" => KvDtype::Fp8,
             "float16" | "half" | "bfloat16" => KvDtype::Sixteen,
             "float32" | "float" => KvDtype::ThirtyTwo,
             _ => return None,
         })
+    }
+
+    /// The names that a server knows and whose sizes are modelled.
+    pub const SERVED: &str = "auto, fp8, fp8_e4m3, fp8_e5m2, fp8_inc, fp8_ds_mla, float16, bfloat16";
+
+    /// The type that vLLM takes by this name: it has no cache of plain integers or of 32-bit floats.
+    #[must_use]
+    pub fn of_server(name: &str) -> Option<Self> {
+        let lower = name.trim().to_ascii_lowercase();
+        let is_served = !matches!(lower.as_str(), "int8" | "float32" | "float" | "half");
+        Self::named(&lower).filter(|_| is_served)
     }
 
     /// Bytes of a value; none where the model decides.

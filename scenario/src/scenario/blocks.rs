@@ -181,7 +181,8 @@ impl Resolution<'_> {
     /// The type of cached keys and values; none if the scenario names an unknown one.
     fn kv_cache_dtype(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<KvDtype> {
         let Some(name) = &self.scenario.engine.kv_cache_dtype else { return Some(KvDtype::Auto) };
-        let dtype = KvDtype::named(name);
+        let is_vllm = self.scenario.engine.is_vllm();
+        let dtype = if is_vllm { KvDtype::of_server(name) } else { KvDtype::named(name) };
         match dtype {
             Some(KvDtype::Auto) => {}
             Some(_) => diagnostics.push(Diagnostic::note(
@@ -191,7 +192,11 @@ impl Resolution<'_> {
             )),
             None => diagnostics.push(
                 Diagnostic::error("invalid-value", "engine.kv_cache_dtype", format!("kv_cache_dtype is {name}"))
-                    .with_hint("valid are auto, fp8, fp8_e4m3, fp8_e5m2, int8, float16, bfloat16, float32"),
+                    .with_hint(if is_vllm {
+                        format!("known are {}", KvDtype::SERVED)
+                    } else {
+                        "valid are auto, fp8, fp8_e4m3, fp8_e5m2, int8, float16, bfloat16, float32".to_string()
+                    }),
             ),
         }
         dtype
