@@ -4,7 +4,6 @@
 use plimsoll_core::scenario::Scenario;
 
 pub mod bench;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod deployments;
 pub mod golden;
 pub mod scheduler;
