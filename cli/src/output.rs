@@ -292,7 +292,7 @@ fn ledger_json(ledger: &Ledger) -> Value {
             let plan = ledger.fit.plan.as_ref().ok();
             for (name, figure) in [
                 ("bytes_per_block", json!(ledger.fit.layout.block_bytes)),
-                ("planned_blocks", json!(plan.map(|plan| plan.num_blocks))),
+                ("planned_blocks", json!(ledger.fit.planned_blocks())),
                 ("kv_cache_tokens", json!(plan.map(|_| ledger.fit.printed_tokens))),
                 ("max_concurrency", json!(plan.map(|plan| plan.max_concurrency))),
                 ("row_blocks", json!(ledger.row_blocks)),

@@ -56,6 +56,7 @@ pub const MODEL_CHANGES: &[&str] = &[
     "New scenarios follow the rules and the defaults of vLLM's own scheduler, users wait for what they see, a capacity is one that holds in long runs, and the KV blocks are those that vLLM makes of the memory; runs by the rules of the reference are as before.",
     "Where not every layer keeps every token (sliding windows, chunks, states), replicas under vLLM's rules have a table of blocks for each group of layers, give back what leaves a window, and find a prefix only where every group still has what it needs; gpt-oss has the 4.25 bits a weight that its checkpoints have, where its entries had 16 and 4.",
     "The memory of servers with expert parallelism counts whole experts on each rank, those that do not divide and what a batch takes in them.",
+    "Under vLLM's rules the KV blocks of trained coefficients are used only where a card has room for them; those of several accelerators counted the memory of all, and are now what the server would allocate.",
 ];
 
 /// Version of the model: grows with every change that moves a simulated number, from the first release on.

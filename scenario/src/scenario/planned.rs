@@ -45,6 +45,8 @@ impl Resolution<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<ChosenBlocks> {
         let engine = &self.scenario.engine;
+        let is_free = engine.num_gpu_blocks.is_none();
+        let used_row = used_row.filter(|blocks| is_free && self.holds_row(deployment, server, *blocks, diagnostics));
         let (stated, source) = match (engine.num_gpu_blocks, used_row) {
             (Some(given), _) => (Some(u64::from(given)), BlocksSource::Given),
             (None, Some(of_row)) => (Some(of_row), BlocksSource::CoefficientRow),
@@ -100,6 +102,31 @@ impl Resolution<'_> {
         let ledger = ServerLedger { fit, blocks: num_blocks, source, row_blocks, stand_in };
         let ledger = Some(Ledger::Server(Box::new(ledger)));
         Some(ChosenBlocks { blocks, block_size, groups, longest, ledger, filled_in })
+    }
+
+    /// Whether a card has room for a coefficient row's blocks beside the weights: rows of several ranks count the memory
+    /// of all of them for the keys and values of one.
+    fn holds_row(
+        &self,
+        deployment: &KnownDeployment<'_>,
+        server: PlannedServer<'_>,
+        blocks: u64,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
+        let Ok(fit) = self.fit_question(deployment, server, CacheMemory::LeftOver).answer() else { return true };
+        let bytes = blocks as f64 * fit.layout.block_bytes as f64;
+        let holds = bytes <= fit.budget.total_bytes - fit.budget.weight_bytes;
+        if !holds {
+            let message = format!(
+                "the coefficient row's {} KV blocks are {:.0} GiB of each {}, which does not have them",
+                grouped(blocks),
+                bytes / 1_073_741_824.0,
+                server.accelerator.id
+            );
+            let problem = Diagnostic::note("row-blocks-beyond-memory", "engine.num_gpu_blocks", message);
+            diagnostics.push(problem.with_hint("the blocks that the server would allocate are taken"));
+        }
+        holds
     }
 
     fn fit_question<'q>(
