@@ -46,7 +46,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
         BUFFERS.with_borrow_mut(|buffers| run_trial_in(buffers, &input.resolved, input.trace.as_ref(), trial))
     };
     let study = studied(study, jobs, run, |_| None);
-    if arguments.scenario.log <= LogLevel::Info
+    if arguments.scenario.log <= LogLevel::Warn
         && let Some(found) = study.snapshot().capacity.filter(|found| found.request_rate > 0.0)
     {
         tell_line(format_args!(
@@ -54,7 +54,7 @@ pub fn curve(arguments: &CurveArguments) -> Result<(), Failure> {
             rounded_down(found.request_rate, 4)
         ));
     }
-    let mut is_told = arguments.scenario.log > LogLevel::Info;
+    let mut is_told = arguments.scenario.log > LogLevel::Warn;
     let settled = |study: &CurveStudy| {
         // Asked only until there is an answer: it goes through all outcomes so far.
         if is_told {

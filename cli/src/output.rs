@@ -42,7 +42,10 @@ pub fn tell(diagnostics: &[Diagnostic], text: Option<&str>, log: LogLevel) {
             Severity::Error => true,
             Severity::Warning => log <= LogLevel::Warn,
             // Whose rules and defaults stand for a release that is another has to be known before a run.
-            Severity::Note if diagnostic.code.starts_with("server-version-") => log <= LogLevel::Warn,
+            // So has what a file of an older version would do otherwise.
+            Severity::Note if diagnostic.code.starts_with("server-version-") || diagnostic.code == "newer-rules" => {
+                log <= LogLevel::Warn
+            }
             Severity::Note => log <= LogLevel::Info,
         };
         if !is_told {

@@ -336,6 +336,8 @@ fn recorded_conversations_wait_for_their_answers_if_asked_to() {
         "{told}"
     );
     let shown = text(&cut.stdout);
+    assert!(!shown.contains(" (met)"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("Goodput") && line.ends_with(" (without those cut off)")));
     assert!(shown.contains("\nCut Off: 1 request was not done when the run ended"), "{shown}");
     for line in shown.lines().filter(|line| line.contains(" ms: mean=")) {
         assert!(line.ends_with(" (without those cut off)"), "{line}");

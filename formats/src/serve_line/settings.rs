@@ -120,6 +120,10 @@ impl<'a> Reader<'a> {
         if SECRETS.contains(&name.as_str()) {
             return self.secret(name, inline);
         }
+        // A space was forgotten: what follows the name is the secret.
+        if let Some(secret) = SECRETS.into_iter().find(|secret| name.starts_with(secret)) {
+            return self.secret(secret.to_owned(), Some(""));
+        }
         // `-O3` has its value in itself.
         let (name, inline) = match name.strip_prefix("-O") {
             Some(level) if !level.is_empty() && !level.starts_with('.') => ("-O".to_owned(), inline.or(Some(level))),
@@ -279,6 +283,10 @@ impl<'a> Reader<'a> {
                     other => other,
                 };
                 self.set(Setting { flag, value, word: word.clone() });
+            }
+            // An object that does not end to be one may hold anybody's token.
+            Err(hint) if text.contains('{') => {
+                self.fail("invalid-value", word, format!("{name} is no JSON object"), hint);
             }
             Err(hint) => self.fail("invalid-value", word, format!("{name} is {}", shown(&text)), hint),
         }

@@ -545,6 +545,9 @@ fn no_secret_leaves_a_line_in_any_form() {
         "HF_TOKEN=topsecret echo nothing",
         "vllm serve a/b --api-key 'topsecret",
         "vllm serve a/b topsecret",
+        "vllm serve a/b --api-keytopsecret",
+        "vllm serve a/b --hf-tokentopsecret=1 --max-num-seqs 0",
+        "vllm serve a/b --speculative-config '{\"token\": \"topsecret\"'",
         "env:\n- name: HF_TOKEN\n  value: topsecret\nargs: [--model, a/b, --api-key, topsecret]\n",
         "args: [--api-key, topsecret, --max-num-seqs, 0]\nenv: {HF_TOKEN: topsecret}\n",
     ] {
