@@ -209,7 +209,6 @@ fn machines_get_scenario_resolution_and_report_in_one_object() {
     assert!(*blocks == 64_501 && memory["planned_blocks"] == 64_501 && memory["row_blocks"] == 132_139, "{memory}");
     assert_eq!(found["report"]["summary"]["completed_requests"], 100);
     assert!(found["report"]["tpot"]["p50"].as_f64().expect("a number") > 0.0);
-    // What was filled in is said, on the other stream.
     assert!(text(&output.stderr).contains("note: tensor_parallel_size 2 (default of the model)"));
     assert!(text(&output.stderr).contains("note: max_num_seqs 1024 (default of vLLM 0.33 on H100)"));
 }
