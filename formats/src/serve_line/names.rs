@@ -38,7 +38,7 @@ pub(super) const SWITCHES: [&str; 8] = [
 ];
 
 /// Flags outside the table that change what the server does, in a way that is not simulated.
-const MATTERING: [&str; 34] = [
+const MATTERING: [&str; 35] = [
     "--additional-config",
     "--attention-config",
     "--cpu-offload-params",
@@ -73,6 +73,7 @@ const MATTERING: [&str; 34] = [
     "--prefill-context-parallel-size",
     "--rope-scaling",
     "--rope-theta",
+    "--scheduler-cls",
 ];
 
 /// Whether a flag outside the table changes what the server does, in a way that is not simulated.

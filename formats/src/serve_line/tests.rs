@@ -356,14 +356,14 @@ fn a_budget_for_scheduling_stands_beside_that_of_the_batch() {
 fn what_changes_a_server_outside_the_table_is_not_called_harmless() {
     check(&Case {
         line: "VLLM_LOGGING_LEVEL=INFO VLLM_USE_FLASHINFER_SAMPLER=1 vllm serve --config config.yaml Qwen/Qwen3-8B \
-               --dtype float32 --speculative-model Qwen/Qwen3-0.6B --enable-lora --seed 1",
+               --dtype float32 --speculative-model Qwen/Qwen3-0.6B --enable-lora --scheduler-cls my.Scheduler --seed 1",
         changes: &["deployment.model=Qwen/Qwen3-8B"],
         told: &[
             "serve-line-ignored line:1:66: --config names a file, and what it says is not read",
             "flags-not-modelled line: so predictions are without them: VLLM_USE_FLASHINFER_SAMPLER",
             "flags-not-known line: variables change nothing here: VLLM_LOGGING_LEVEL",
         ],
-        not_modelled: &["--dtype", "--speculative-model", "--enable-lora"],
+        not_modelled: &["--dtype", "--speculative-model", "--enable-lora", "--scheduler-cls"],
         not_known: &["--seed"],
     });
     let line = read("vllm serve a/b --dtype=bfloat16").0.expect("a line");
