@@ -147,6 +147,25 @@ test('a malformed log says where and why, and the others stay', { timeout: 120_0
   });
 });
 
+test('a log given before the readers have loaded is read once they have', { timeout: 120_000 }, async () => {
+  await withSite(async ({ browser, address }) => {
+    const { page, errors } = await open(browser, address);
+    let release;
+    const released = new Promise((resolve) => { release = resolve; });
+    await page.route(/reader_bg/, async (route) => {
+      await released;
+      await route.continue();
+    });
+    await tab(page);
+    await at(page, 'calibrate-open').setInputFiles([file('good.jsonl', example('requests.jsonl'))]);
+    await at(page, 'calibrate-file').waitFor();
+    assert.equal(await at(page, 'calibrate-fit').isDisabled(), true);
+    release();
+    await page.waitForFunction(() => /Fit 1 run/.test(document.querySelector('[data-testid=calibrate-fit]')?.textContent ?? ''), undefined, { timeout: 30_000 });
+    assert.deepEqual(errors, []);
+  });
+});
+
 test('Stop keeps the best, and a saved study goes on where it was left', { timeout: 240_000 }, async () => {
   await withSite(async ({ browser, address }) => {
     const { page, errors } = await open(browser, address, { viewport: phone, colorScheme: 'dark' });

@@ -61,13 +61,26 @@ pub struct Lab {
     pub theme: RwSignal<u32>,
     /// Workers; none until they have been loaded.
     pub crew: RwSignal<Option<Crew>, LocalStorage>,
+    /// What was asked before there were workers, in order.
+    asked_early: StoredValue<Vec<Early>, LocalStorage>,
     bridge: StoredValue<Bridge, LocalStorage>,
 }
+
+/// A question that waits for workers.
+type Early = Box<dyn FnOnce(&Crew)>;
 
 impl Lab {
     /// Calls the page.
     pub fn page<T>(&self, call: impl FnOnce(&Bridge) -> T) -> T {
         self.bridge.with_value(call)
+    }
+
+    /// Asks the workers, or as soon as there are any: a file may be given before they have loaded.
+    pub fn with_crew(&self, ask: impl FnOnce(&Crew) + 'static) {
+        match self.crew.get_untracked() {
+            Some(crew) => ask(&crew),
+            None => self.asked_early.update_value(|asked| asked.push(Box::new(ask))),
+        }
     }
 
     /// The rate at which runs are looked at, requests per second to the whole cluster, and where it comes from; none
@@ -132,6 +145,7 @@ pub fn mount(element: HtmlElement, bridge: Bridge) {
             rate: RwSignal::new(None),
             theme: RwSignal::new(0),
             crew: RwSignal::new_local(None),
+            asked_early: StoredValue::new_local(Vec::new()),
             bridge: StoredValue::new_local(bridge),
         };
         provide_context(lab);
@@ -140,7 +154,11 @@ pub fn mount(element: HtmlElement, bridge: Bridge) {
         lab.traces.follow(lab);
         leptos::task::spawn_local(async move {
             match Crew::load().await {
-                Ok(crew) => lab.crew.set(Some(crew)),
+                Ok(crew) => {
+                    lab.crew.set(Some(crew.clone()));
+                    let asked = lab.asked_early.try_update_value(std::mem::take).unwrap_or_default();
+                    asked.into_iter().for_each(|ask| ask(&crew));
+                }
                 Err(reason) => lab.page(|page| page.broken(&reason)),
             }
         });

@@ -55,7 +55,6 @@ impl Traces {
         file: &Blob,
         hear: impl FnOnce(Result<(FileContent, Vec<Diagnostic>), Failure>) + 'static,
     ) {
-        let Some(crew) = lab.crew.get_untracked() else { return };
         self.0.update(|entries| {
             entries.retain(|entry| entry.file != *file);
             if entries.len() == MAX_KEPT {
@@ -64,7 +63,7 @@ impl Traces {
             entries.push(Entry { file: file.clone(), known: None, is_read: false });
         });
         let own = file.clone();
-        crew.read_file(name, file, move |result| {
+        let hear = move |result: Result<(FileContent, Vec<Diagnostic>), Failure>| {
             let known = match &result {
                 Ok((FileContent::Trace { hash, num_requests, span_s, .. }, _)) => {
                     Some(Known { hash: hash.clone(), num_requests: *num_requests, span_s: *span_s })
@@ -78,7 +77,9 @@ impl Traces {
                 }
             });
             hear(result);
-        });
+        };
+        let (name, file) = (name.to_owned(), file.clone());
+        lab.with_crew(move |crew| crew.read_file(&name, &file, hear));
     }
 
     /// Whether the trace of the page's scenario is not known yet but may be among files that are on their way.

@@ -280,18 +280,20 @@ impl Calibrate {
         hear: impl Fn(CalibrateOutcome) + 'static,
     ) {
         let calibrate = *self;
-        let Some(crew) = self.crew() else { return };
-        let asked = crew.begin_with_logs(&LabSpec::Calibrate(spec), file, move |heard| match heard {
-            Heard::Answer(LabOutcome::Calibrate(outcome)) => hear(outcome),
-            Heard::Failed(failure) if failure.code == "unknown-log" || failure.code == "crashed" => {
-                calibrate.read_again(&failure);
+        let file = file.cloned();
+        self.lab.with_crew(move |crew| {
+            let asked = crew.begin_with_logs(&LabSpec::Calibrate(spec), file.as_ref(), move |heard| match heard {
+                Heard::Answer(LabOutcome::Calibrate(outcome)) => hear(outcome),
+                Heard::Failed(failure) if failure.code == "unknown-log" || failure.code == "crashed" => {
+                    calibrate.read_again(&failure);
+                }
+                Heard::Failed(failure) => calibrate.tell(&failure),
+                Heard::Answer(_) | Heard::Progress(..) | Heard::Update(_) => {}
+            });
+            if let Err(failure) = asked {
+                calibrate.tell(&failure);
             }
-            Heard::Failed(failure) => calibrate.tell(&failure),
-            Heard::Answer(_) | Heard::Progress(..) | Heard::Update(_) => {}
         });
-        if let Err(failure) = asked {
-            self.tell(&failure);
-        }
     }
 
     pub(super) fn tell(&self, failure: &Failure) {

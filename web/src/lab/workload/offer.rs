@@ -215,9 +215,7 @@ impl Offers {
             Heard::Answer(_) | Heard::Progress(..) | Heard::Update(_) => {}
         };
         let spec = LabSpec::ServeGen { files: named };
-        lab.crew.with_untracked(|crew| {
-            crew.iter().for_each(|crew| crew.ask(Slot::Folder, spec.clone(), Some(&joined), hear))
-        });
+        lab.with_crew(move |crew| crew.ask(Slot::Folder, spec, Some(&joined), hear));
     }
 
     /// Makes what is looked at the scenario's workload.
