@@ -1,5 +1,6 @@
 // What every journey needs: the built site on a free port, Chromium, and a page whose errors and requests are recorded.
 
+import assert from 'node:assert/strict';
 import { accessSync, mkdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -121,9 +122,21 @@ export const dropPaths = async (page, paths) => {
   const session = await page.context().newCDPSession(page);
   const { width, height } = page.viewportSize();
   const data = { items: [], files: paths, dragOperationsMask: 1 };
-  for (const type of ['dragEnter', 'dragOver', 'drop']) {
-    await session.send('Input.dispatchDragEvent', { type, x: width / 2, y: height / 2, data });
+  const drag = (type) => session.send('Input.dispatchDragEvent', { type, x: width / 2, y: height / 2, data });
+  // The browser forgets a drop whose place has not yet said that it takes one, as a busy page has not: then it is
+  // dropped again. A drop that the page has seen is never repeated.
+  await page.evaluate(() => {
+    window.dropsSeen = 0;
+    window.addEventListener('drop', () => { window.dropsSeen += 1; }, { capture: true });
+  });
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    for (const type of ['dragEnter', 'dragOver', 'dragOver', 'drop']) {
+      await drag(type);
+      await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve, 0)); }));
+    }
+    if (await page.evaluate(() => window.dropsSeen > 0)) break;
   }
+  assert.ok(await page.evaluate(() => window.dropsSeen > 0), 'the page has seen the drop');
   await session.detach();
 };
 
